@@ -1,0 +1,55 @@
+# Needs Python 3.11 or newer and make; everything else goes into .venv.
+PYTHON ?= python3
+WORKERS ?= 2
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+DOCS_READY := $(VENV)/.docs-ready
+INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
+BENCHMARKS := $(sort $(wildcard benchmarks/*.py))
+
+export OMP_NUM_THREADS ?= 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-fast lint bench docs clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+setup: $(READY) ## install svlearn and its tools into .venv; quick when nothing changed
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
+		"svlearn needs Python 3.11 or newer, got " + sys.version.split()[0] + "; try make PYTHON=python3.11")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(INSTALL) setuptools
+	$(INSTALL) --no-build-isolation --editable '.[molecules,sequences,dev]'
+	@touch $@
+
+$(DOCS_READY): $(READY)
+	$(INSTALL) --no-build-isolation --editable '.[docs]'
+	@touch $@
+
+demo: $(READY) ## train a value, guide with it and write a report
+	$(BIN)/python scripts/demo.py
+
+test: $(READY) ## run all tests
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+
+test-fast: $(READY) ## run all but the slow tests
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m 'not slow'
+
+lint: $(READY) ## check style, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(READY) ## run every benchmark
+	@set -e; for script in $(BENCHMARKS); do echo "$$script"; $(BIN)/python $$script; done
+
+docs: $(DOCS_READY) ## build the documentation into .cache/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
+clean: ## remove what the tools wrote; keep .venv, data and results
+	rm -rf .cache/mypy .cache/pytest .cache/ruff .cache/site .ruff_cache .mypy_cache .pytest_cache build *.egg-info
+	find svlearn tests scripts benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,52 @@
+"""svlearn: soft values and fine-tuned policies for pretrained sequential generators, and guided inference.
+
+The public names are imported when first used, so that `import svlearn` is quick and needs no domain's libraries.
+"""
+
+from importlib import import_module
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "State": "svlearn.state",
+    "Transition": "svlearn.transitions",
+    "GaussianTransition": "svlearn.transitions",
+    "CategoricalTransition": "svlearn.transitions",
+    "Prediction": "svlearn.process",
+    "Reference": "svlearn.process",
+    "Target": "svlearn.targets",
+    "Value": "svlearn.values",
+    "Cost": "svlearn.metering",
+    "Samples": "svlearn.inference.samples",
+    "Sampler": "svlearn.inference.sampler",
+    "ancestral": "svlearn.inference.samplers",
+    "best_of_n": "svlearn.inference.samplers",
+    "svdd": "svlearn.inference.samplers",
+    "smc": "svlearn.inference.samplers",
+    "fit": "svlearn.objectives.fit",
+    "collect": "svlearn.rollouts.collect",
+    "load": "svlearn.loading",
+    "compare": "svlearn.evaluation.compare",
+    "Comparison": "svlearn.evaluation.compare",
+}
+_MODULES = {
+    "targets": "svlearn.targets",
+    "values": "svlearn.values",
+    "proposals": "svlearn.inference.proposals",
+    "objectives": "svlearn.objectives",
+    "rollouts": "svlearn.rollouts",
+}
+
+__all__ = [*_HOME, *_MODULES]
+
+
+def __getattr__(name: str):
+    if name in _MODULES:
+        return import_module(_MODULES[name])
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'svlearn' has no attribute {name!r}; it has {', '.join(__all__)}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])
