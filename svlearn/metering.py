@@ -1,0 +1,103 @@
+"""What a computation costs: calls counted per state, seconds, peak memory; and how much of it may run at once.
+
+`metered` opens a frame; every call of a network or a reward inside it, however deep, adds to that frame's count.
+The frame also carries `max_batch`, so that work nested in a value (a Monte Carlo rollout) is cut as well.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+
+KINDS = ("reference_calls", "policy_calls", "value_calls", "gradient_calls", "reward_calls")
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Calls in states (one state evaluated once is one call), wall seconds, peak memory in bytes.
+
+    peak_memory_bytes is the process' peak resident memory during the run, or, on a GPU, the peak that its
+    allocator held; 0 where the system does not tell.
+    """
+
+    reference_calls: int = 0
+    policy_calls: int = 0
+    value_calls: int = 0
+    gradient_calls: int = 0
+    reward_calls: int = 0
+    seconds: float = 0.0
+    peak_memory_bytes: int = 0
+
+    def __add__(self, other: "Cost") -> "Cost":
+        """Calls and seconds add up; the peak is the larger one."""
+        total = {name: value + getattr(other, name) for name, value in asdict(self).items()}
+        total["peak_memory_bytes"] = max(self.peak_memory_bytes, other.peak_memory_bytes)
+        return Cost(**total)
+
+
+@dataclass
+class Meter:
+    """The open count of one `metered` frame; `cost` is final once the frame is closed."""
+
+    max_batch: int | None = None
+    calls: dict[str, int] = field(default_factory=lambda: dict.fromkeys(KINDS, 0))
+    cost: Cost = Cost()
+
+
+_frames: ContextVar[tuple[Meter, ...]] = ContextVar("svlearn_meters", default=())
+
+
+@contextmanager
+def metered(max_batch: int | None = None) -> Iterator[Meter]:
+    """Count what runs inside; cut network calls there to `max_batch` states (None: as the frame around it)."""
+    if max_batch is not None and (not isinstance(max_batch, int) or max_batch < 1):
+        raise ValueError(f"max_batch: expected None or an integer of at least 1, got {max_batch!r}")
+    frames = _frames.get()
+    meter = Meter(max_batch if max_batch is not None else current_max_batch())
+    token = _frames.set((*frames, meter))
+    _reset_peak_memory()
+    start = time.perf_counter()
+    try:
+        yield meter
+    finally:
+        _frames.reset(token)
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        meter.cost = Cost(**meter.calls, seconds=time.perf_counter() - start, peak_memory_bytes=_peak_memory())
+
+
+def count(kind: str, states: int) -> None:
+    """Add `states` calls of a kind (one of `KINDS`) to every open frame."""
+    for meter in _frames.get():
+        meter.calls[kind] += states
+
+
+def current_max_batch() -> int | None:
+    """The limit that the innermost frame sets, or None."""
+    frames = _frames.get()
+    return frames[-1].max_batch if frames else None
+
+
+def _reset_peak_memory() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+        return
+    try:
+        Path("/proc/self/clear_refs").write_text("5")  # Linux: the high-water mark starts again from here
+    except OSError:
+        pass
+
+
+def _peak_memory() -> int:
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        return 0
+    marks = [line.split() for line in status.splitlines() if line.startswith("VmHWM:")]
+    return int(marks[0][1]) * 1024 if marks else 0

@@ -1,0 +1,104 @@
+"""The pretrained process that is steered, and all that one call of its network says about a state."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from svlearn.metering import count, current_max_batch
+from svlearn.state import State, concatenate, device_of_state, take, times
+from svlearn.transitions import Transition
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """All that one network call says about a batch of B states x_t. Only `transition` is needed.
+
+    clean        x̂_T(x_t), the point prediction of the finished sample, in the form that a reward takes
+    clean_law    the network's law of x_T given x_t
+    features     what a cheap value head may read, (B, ...)
+    cache        what the next call may reuse; immutable to its readers
+    """
+
+    transition: Transition
+    clean: State | None = None
+    clean_law: Transition | None = None
+    features: Tensor | None = None
+    cache: Any | None = None
+
+    def __getitem__(self, index: Any) -> "Prediction":
+        """Every part for the chosen rows, so that it follows the particles."""
+        return Prediction(*(take(getattr(self, part.name), index) for part in fields(self)))
+
+    @classmethod
+    def cat(cls, parts: Sequence["Prediction"]) -> "Prediction":
+        return cls(*(concatenate([getattr(part, each.name) for part in parts]) for each in fields(cls)))
+
+
+class Reference(nn.Module, ABC):
+    """A pretrained process p_ref: x_0 ~ p_0, x_{t+1} ~ p_ref(· | x_t), t = 0 ... num_steps - 1.
+
+    A subclass sets `num_steps` and writes `initial` and `forward`; the rest is optional.
+    """
+
+    num_steps: int
+
+    @abstractmethod
+    def initial(self, batch_size: int, *, condition: Any = None, generator: torch.Generator | None = None) -> State:
+        """Draw x_0 (B, ...). condition: B rows of what the sample is conditioned on; passed only when given."""
+
+    @abstractmethod
+    def forward(self, x: State, t: Tensor, previous: Prediction | None = None) -> Prediction:
+        """Predict from x_t (B, ...) at t (B,) in 0 ... T - 1. previous is passed only where it carries a cache."""
+
+    def noise(self, x: State, t_from: Tensor, t_to: Tensor, *, generator: torch.Generator | None = None) -> State:
+        """Draw x at the earlier t_to (B,) from x at the later t_from (B,): the forward process."""
+        raise TypeError(f"{type(self).__name__} has no forward process: it does not define noise()")
+
+    def decode(self, x: State) -> list:
+        """Finished states as the domain's objects."""
+        raise TypeError(f"{type(self).__name__} does not define decode()")
+
+    def describe(self, objects: list) -> dict[str, float]:
+        """Figures of decoded samples that a comparison lists beside the reward (validity, diversity, ...)."""
+        return {}
+
+    def draw(self, objects: list, captions: list[str]) -> str | None:
+        """A picture of decoded samples as SVG or <img> markup for a report, or None."""
+        return None
+
+
+def has(reference: Reference, method: str) -> bool:
+    """Whether a reference defines one of the optional methods of `Reference`."""
+    return getattr(type(reference), method) is not getattr(Reference, method)
+
+
+def predict(
+    reference: Reference,
+    x: State,
+    t: int | Tensor,
+    previous: Prediction | None = None,
+    kind: str = "reference_calls",
+) -> Prediction:
+    """Call a process on a batch, in pieces of the frame's `max_batch`, and count its states.
+
+    Every call of a reference or a policy in svlearn goes through here. Raises TypeError where the process does not
+    return a `Prediction`.
+    """
+    size = len(x)
+    t = times(t, size, device_of_state(x))
+    cache = previous if previous is not None and previous.cache is not None else None
+    count(kind, size)
+    limit = current_max_batch() or max(1, size)
+    parts = []
+    for start in range(0, size, limit):
+        rows = slice(start, start + limit)
+        piece = {} if cache is None else {"previous": cache[rows]}
+        part = reference(x[rows], t[rows], **piece)
+        if not isinstance(part, Prediction):
+            raise TypeError(f"{type(reference).__name__}.forward: expected a Prediction, got {type(part).__name__}")
+        parts.append(part)
+    return concatenate(parts)

@@ -1,0 +1,35 @@
+"""Explicit generators: nothing in svlearn reads a global seed."""
+
+import torch
+from torch import nn
+
+
+def device_of(module: nn.Module) -> torch.device:
+    """Where a module's first parameter or buffer lives; the CPU for a module that has none."""
+    for tensor in (*module.parameters(), *module.buffers()):
+        return tensor.device
+    return torch.device("cpu")
+
+
+def resolve_generator(generator: torch.Generator | None, device: torch.device) -> torch.Generator:
+    """The given generator, or a new one on `device`, seeded from the system's entropy.
+
+    Raises ValueError where the given one lives on another kind of device.
+    """
+    if generator is None:
+        generator = torch.Generator(device)
+        generator.seed()
+    elif generator.device.type != device.type:
+        raise ValueError(f"generator: expected one on {device.type}, as the reference, got one on {generator.device}")
+    return generator
+
+
+def seeded(device: torch.device | str, *seeds: int) -> torch.Generator:
+    """A generator that depends on all the integers given: one stream per (seed, step), (seed, chunk), ..."""
+    mixed = 0
+    for seed in seeds:  # the finalizer of splitmix64: neighbouring seeds give unrelated streams
+        mixed = (mixed + seed + 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
+        mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
+        mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
+        mixed ^= mixed >> 31
+    return torch.Generator(device).manual_seed(mixed & 0x7FFFFFFFFFFFFFFF)

@@ -1,0 +1,52 @@
+"""States: a `torch.Tensor` or a `tensordict.TensorDict` whose first dimension is the batch."""
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias, cast
+
+import torch
+from tensordict import TensorDict
+from torch import Tensor
+
+State: TypeAlias = Tensor | TensorDict
+
+
+def device_of_state(x: State) -> torch.device:
+    """Where a state lives; for a TensorDict, where its first leaf does, for it may have been given no device."""
+    if isinstance(x, Tensor):
+        return cast(Tensor, x).device
+    return cast(Tensor, next(iter(x.values(include_nested=True, leaves_only=True)))).device
+
+
+def repeat(rows: Any, times: int) -> Any:
+    """Each row `times` times, copies side by side: (B, ...) to (B · times, ...)."""
+    return rows if times == 1 else take(rows, torch.arange(len(rows)).repeat_interleave(times))
+
+
+def take(rows: Any, index: Any) -> Any:
+    """rows[index] of a state, of anything that follows the particles, or of a plain sequence; None stays None."""
+    if rows is None:
+        return None
+    if isinstance(rows, (list, tuple)):
+        return [rows[i] for i in index.tolist()]
+    return rows[index]
+
+
+def concatenate(parts: Sequence[Any]) -> Any:
+    """Join batches along their first dimension: tensors, TensorDicts, or objects whose class has `cat(parts)`."""
+    first = parts[0]
+    if first is None or len(parts) == 1:
+        return first
+    if isinstance(first, (Tensor, TensorDict)):
+        return torch.cat(list(parts))
+    if not hasattr(type(first), "cat"):
+        raise TypeError(
+            f"{type(first).__name__} cannot be cut by max_batch: give the class a method cat(parts) that joins batches"
+        )
+    return type(first).cat(parts)
+
+
+def times(t: int | Tensor, batch_size: int, device: torch.device | str | None = None) -> Tensor:
+    """Time as every process and value reads it: a LongTensor (B,)."""
+    if isinstance(t, Tensor):
+        return t
+    return torch.full((batch_size,), t, dtype=torch.long, device=device)

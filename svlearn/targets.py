@@ -1,0 +1,101 @@
+"""Targets: a reward and a temperature, p*(x_T) ∝ p_ref(x_T) exp(r(x_T)/α), and the posteriors that are one."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from numbers import Real
+
+import torch
+from torch import Tensor
+
+from svlearn.metering import count, current_max_batch
+from svlearn.state import State, device_of_state
+
+FLOOR_NATS = -100.0
+
+
+@dataclass(frozen=True)
+class Target:
+    """p*(x_T) ∝ p_ref(x_T) exp(r(x_T)/alpha).
+
+    reward: a callable of finished states (B, ...) that returns (B,) in reward units; -inf is legal (a constraint).
+    alpha: the temperature, in reward units per nat, >= 0 (β of the RLHF papers is 1/alpha). alpha = 0 asks for the
+    largest reward; samplers and objectives for which it has no meaning refuse it.
+    floor: what a value puts in the place of a lower reward of a *predicted* sample at t < T, where it must stay
+    finite; reward units. Default: -100 · alpha, that is e^-100 in probability (-1e4 for alpha = 0).
+    """
+
+    reward: Callable[[State], Tensor]
+    alpha: float
+    floor: float | None = None
+
+    def __post_init__(self) -> None:
+        if not callable(self.reward):
+            raise TypeError(f"reward: expected a callable of states, got {type(self.reward).__name__}")
+        if isinstance(self.alpha, bool) or not isinstance(self.alpha, Real):
+            raise TypeError(f"alpha: expected a number, got {type(self.alpha).__name__}")
+        if not (math.isfinite(self.alpha) and self.alpha >= 0):
+            raise ValueError(f"alpha: expected a finite number of at least 0, got {self.alpha}")
+        if self.floor is None:
+            object.__setattr__(self, "floor", FLOOR_NATS * self.alpha if self.alpha > 0 else -1e4)
+        elif not math.isfinite(self.floor):
+            raise ValueError(f"floor: expected a finite number, got {self.floor}")
+
+    def __call__(self, x: State, t: int | str = "T") -> Tensor:
+        """r(x), (B,), checked and counted. t only tells an error message at which step x was predicted.
+
+        Raises ValueError for a wrong shape, NaN or +inf (naming the index), TypeError for what is not a tensor.
+        """
+        size = len(x)
+        count("reward_calls", size)
+        limit = current_max_batch() or max(1, size)
+        parts = [self._evaluate(x[start : start + limit], t, start) for start in range(0, size, limit)]
+        return torch.cat(parts)
+
+    def floored(self, x: State, t: int | str) -> Tensor:
+        """max(r(x), floor), finite: what a value at t < T may say of a predicted sample."""
+        return self(x, t).clamp(min=self.floor)
+
+    def _evaluate(self, x: State, t: int | str, start: int) -> Tensor:
+        rewards = self.reward(x)
+        check_scalars(rewards, len(x), "reward", t, start)
+        dtype = rewards.dtype if rewards.is_floating_point() else torch.get_default_dtype()
+        return rewards.to(device_of_state(x), dtype)
+
+
+def check_scalars(values: Tensor, batch_size: int, name: str, t: int | str, start: int = 0, finite: bool = False):
+    """Raise unless `values` is a float tensor (B,) without NaN and +inf (and, where `finite`, without -inf)."""
+    if not isinstance(values, Tensor):
+        raise TypeError(f"{name}: expected a torch.Tensor of shape ({batch_size},), got {type(values).__name__}")
+    if values.shape != (batch_size,):
+        raise ValueError(f"{name}: expected shape ({batch_size},) at step {t}, got {tuple(values.shape)}")
+    bad = ~torch.isfinite(values) if finite else torch.isnan(values) | (values == math.inf)
+    if bool(bad.any()):
+        index = int(bad.nonzero()[0])
+        wanted = "a finite number" if finite else "a number or -inf"
+        raise ValueError(f"{name}: expected {wanted} at step {t}, got {values[index].item()} at index {start + index}")
+
+
+def likelihood(log_likelihood: Callable[[State], Tensor]) -> Target:
+    """p*(x) ∝ p_ref(x) p(y|x): the posterior of an observation or a class; log_likelihood (B,), nats; alpha = 1."""
+    return Target(log_likelihood, alpha=1.0)
+
+
+def constraint(predicate: Callable[[State], Tensor], floor: float = math.log(1e-4)) -> Target:
+    """p*(x) ∝ p_ref(x) 1[predicate(x)]: the reference given an event; predicate returns (B,) bool; alpha = 1.
+
+    floor: log-probability (nats) that a sample meets the constraint although its prediction does not.
+    """
+
+    def log_indicator(x: State) -> Tensor:
+        holds = predicate(x)
+        if not isinstance(holds, Tensor) or holds.dtype != torch.bool:
+            raise TypeError(f"predicate: expected a bool tensor (B,), got {getattr(holds, 'dtype', type(holds))}")
+        return torch.where(holds, 0.0, -math.inf)
+
+    return Target(log_indicator, alpha=1.0, floor=floor)
+
+
+def unnormalized_density(log_density: Callable[[State], Tensor], log_reference: Callable[[State], Tensor]) -> Target:
+    """p*(x) ∝ π̃(x): r = log π̃(x) - log p_ref(x), both (B,) in nats, alpha = 1; Z is then that of π̃."""
+    return Target(lambda x: log_density(x) - log_reference(x), alpha=1.0)

@@ -1,0 +1,172 @@
+"""The law of the next state, x_{t+1} given x_t, for a batch of states."""
+
+import itertools
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from svlearn.state import State, concatenate
+
+
+class Transition(ABC):
+    """The law of x_{t+1} given a batch of B states x_t. A subclass writes `sample`, `log_prob`, `__getitem__`.
+
+    `cat(parts)`, a class method that joins batches, is needed as well where `max_batch` is used.
+    """
+
+    @abstractmethod
+    def sample(self, *, generator: torch.Generator | None = None) -> State:
+        """Draw x_{t+1}, (B, ...); reparametrised where it can be differentiated."""
+
+    @abstractmethod
+    def log_prob(self, x_next: State) -> Tensor:
+        """Log-density or log-probability of x_next, (B,), nats."""
+
+    @abstractmethod
+    def __getitem__(self, index: Any) -> "Transition":
+        """The law for the chosen rows, so that it follows the particles."""
+
+    def log_ratio(self, other: "Transition", x_next: State) -> Tensor:
+        """log self(x_next) - log other(x_next), (B,), nats; -inf where self cannot reach x_next."""
+        own = self.log_prob(x_next)
+        return torch.where(own == -math.inf, own, own - other.log_prob(x_next))
+
+    def outcomes(self, limit: int) -> tuple[State, Tensor]:
+        """All next states (B, N, ...) and their log-probabilities (B, N), where N <= limit; else ValueError."""
+        raise ValueError(f"outcomes: {type(self).__name__} cannot list its next states (the limit is {limit})")
+
+    def tilt(self, gradient: State) -> "Transition":
+        """∝ self · exp(<gradient, x_next>), to first order; gradient has the shape that `sample` differentiates."""
+        raise TypeError(f"tilt: {type(self).__name__} cannot be tilted by a gradient")
+
+
+class GaussianTransition(Transition):
+    """N(mean, std²), independent over all elements of a state.
+
+    mean (B, ...); std >= 0, a number or a tensor broadcastable to the mean. std = 0 is a Dirac at the mean, whose
+    `log_prob` is 0 there and -inf elsewhere. Sums over elements are taken in float64.
+    """
+
+    def __init__(self, mean: Tensor, std: Tensor | float):
+        std = torch.as_tensor(std, dtype=mean.dtype, device=mean.device)
+        try:
+            torch.broadcast_shapes(std.shape, mean.shape)
+        except RuntimeError:
+            raise ValueError(
+                f"std: expected a shape broadcastable to {tuple(mean.shape)}, got {tuple(std.shape)}"
+            ) from None
+        if not bool((std >= 0).all()):
+            raise ValueError("std: expected numbers of at least 0, got a negative one or NaN")
+        std = std.reshape((1,) * (mean.dim() - std.dim()) + std.shape)
+        self.mean, self.std = mean, std.expand(len(mean), *std.shape[1:])
+
+    @classmethod
+    def _of(cls, mean: Tensor, std: Tensor) -> "GaussianTransition":
+        law = cls.__new__(cls)
+        law.mean, law.std = mean, std
+        return law
+
+    def sample(self, *, generator: torch.Generator | None = None) -> Tensor:
+        noise = torch.randn(self.mean.shape, generator=generator, dtype=self.mean.dtype, device=self.mean.device)
+        return self.mean + self.std * noise
+
+    def log_prob(self, x_next: Tensor) -> Tensor:
+        offset = x_next - self.mean
+        dirac = self.std == 0
+        scale = torch.where(dirac, 1.0, self.std)
+        density = -0.5 * (offset / scale) ** 2 - scale.log() - 0.5 * math.log(2 * math.pi)
+        mass = torch.where(offset == 0, 0.0, -math.inf)
+        return _total(torch.where(dirac, mass, density))
+
+    def log_ratio(self, other: Transition, x_next: Tensor) -> Tensor:
+        """log self/other as log(s'/s) + (z' - z)(z' + z)/2, z = (x - m)/s: the large squares never meet.
+
+        0 for elements that are Diracs on both sides; -inf where only one side is a Dirac that x_next misses.
+        """
+        if not isinstance(other, GaussianTransition):
+            return super().log_ratio(other, x_next)
+        own_scale = torch.where(self.std == 0, 1.0, self.std)
+        other_scale = torch.where(other.std == 0, 1.0, other.std)
+        own, others = (x_next - self.mean) / own_scale, (x_next - other.mean) / other_scale
+        gap = torch.where(self.std == other.std, (self.mean - other.mean) / own_scale, others - own)
+        ratio = (other_scale / own_scale).log() + 0.5 * gap * (others + own)
+        both, either = (self.std == 0) & (other.std == 0), (self.std == 0) | (other.std == 0)
+        return _total(torch.where(both, 0.0, torch.where(either, -math.inf, ratio)))
+
+    def tilt(self, gradient: Tensor) -> "GaussianTransition":
+        """Exact for a linear tilt: N(mean + std² · gradient, std²)."""
+        return self._of(self.mean + self.std**2 * gradient, self.std)
+
+    def __getitem__(self, index: Any) -> "GaussianTransition":
+        return self._of(self.mean[index], self.std[index])
+
+    @classmethod
+    def cat(cls, parts: Sequence["GaussianTransition"]) -> "GaussianTransition":
+        return cls._of(concatenate([p.mean for p in parts]), concatenate([p.std for p in parts]))
+
+
+class CategoricalTransition(Transition):
+    """Independent draws at each of L places: logits (B, L, V), unnormalised, over states (B, L) of token ids."""
+
+    def __init__(self, logits: Tensor):
+        if logits.dim() != 3:
+            raise ValueError(f"logits: expected shape (B, L, V), got {tuple(logits.shape)}")
+        self.log_probs = logits.log_softmax(dim=-1)
+
+    @property
+    def logits(self) -> Tensor:
+        """Normalised logits (B, L, V)."""
+        return self.log_probs
+
+    def sample(self, *, generator: torch.Generator | None = None) -> Tensor:
+        batch, places, tokens = self.log_probs.shape
+        flat = self.log_probs.exp().reshape(batch * places, tokens)
+        return torch.multinomial(flat, 1, generator=generator).view(batch, places)
+
+    def log_prob(self, x_next: Tensor) -> Tensor:
+        return _total(self._of_tokens(x_next))
+
+    def log_ratio(self, other: Transition, x_next: Tensor) -> Tensor:
+        """Summed place by place, so that equal places cancel exactly."""
+        if not isinstance(other, CategoricalTransition):
+            return super().log_ratio(other, x_next)
+        own = self._of_tokens(x_next)
+        return _total(torch.where(own == -math.inf, own, own - other._of_tokens(x_next)))
+
+    def outcomes(self, limit: int) -> tuple[Tensor, Tensor]:
+        """The product over places of the tokens that some row of the batch can take."""
+        possible = [place.nonzero().flatten().tolist() for place in (self.log_probs > -math.inf).any(dim=0)]
+        number = math.prod(len(tokens) for tokens in possible)
+        if number > limit:
+            raise ValueError(f"outcomes: {number} next states, the limit is {limit}")
+        states = torch.tensor(list(itertools.product(*possible)), device=self.log_probs.device)
+        log_probs = torch.stack([self.log_prob(row.expand(len(self.log_probs), -1)) for row in states], dim=1)
+        return states.expand(len(self.log_probs), -1, -1), log_probs
+
+    def tilt(self, gradient: Tensor) -> "CategoricalTransition":
+        """logits + gradient, the gradient (B, L, V) taken in the one-hot of x_next (arXiv 2406.01572)."""
+        return CategoricalTransition(self.log_probs + gradient)
+
+    def __getitem__(self, index: Any) -> "CategoricalTransition":
+        return self._of(self.log_probs[index])
+
+    @classmethod
+    def cat(cls, parts: Sequence["CategoricalTransition"]) -> "CategoricalTransition":
+        return cls._of(concatenate([p.log_probs for p in parts]))
+
+    @classmethod
+    def _of(cls, log_probs: Tensor) -> "CategoricalTransition":
+        law = cls.__new__(cls)
+        law.log_probs = log_probs
+        return law
+
+    def _of_tokens(self, tokens: Tensor) -> Tensor:
+        return self.log_probs.gather(-1, tokens.unsqueeze(-1)).squeeze(-1)
+
+
+def _total(terms: Tensor) -> Tensor:
+    return terms.flatten(1).sum(dim=1, dtype=torch.float64)

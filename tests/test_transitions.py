@@ -1,0 +1,156 @@
+"""Transitions against torch.distributions, enumeration and numbers worked out by hand."""
+
+import math
+
+import pytest
+import torch
+
+from svlearn.transitions import CategoricalTransition, GaussianTransition, Transition
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def test_gaussian_log_prob_is_that_of_a_product_of_normals():
+    mean, x = torch.randn(2, 5, 3, generator=generator(), dtype=torch.float64)
+    std = torch.tensor([0.5, 1.0, 2.0], dtype=torch.float64)
+    exact = torch.distributions.Normal(mean, std).log_prob(x).sum(1)
+    torch.testing.assert_close(GaussianTransition(mean, std).log_prob(x), exact)
+
+
+@pytest.mark.parametrize("std", [0.7, torch.tensor([[0.7]]), torch.full((4, 3), 0.7), torch.full((4, 1), 0.7)])
+def test_gaussian_takes_every_broadcastable_std_and_follows_an_index(std):
+    mean = torch.randn(4, 3, generator=generator())
+    law = GaussianTransition(mean, std)
+    index = torch.tensor([2, 0, 2])
+    x = torch.randn(3, 3, generator=generator(1))
+    torch.testing.assert_close(law[index].log_prob(x), GaussianTransition(mean[index], 0.7).log_prob(x))
+    assert law[index].std.shape[0] == 3
+
+
+def test_gaussian_samples_have_its_moments():
+    law = GaussianTransition(torch.tensor([[1.0, -2.0]], dtype=torch.float64).expand(40_000, -1), 0.5)
+    x = law.sample(generator=generator())
+    assert ((x.mean(0) - law.mean[0]).abs() < 4 * 0.5 / 200).all()
+    assert ((x.std(0) - 0.5).abs() < 4 * 0.5 / math.sqrt(2 * 40_000)).all()
+
+
+def test_gaussian_log_ratio_keeps_its_digits_where_the_difference_of_log_probs_loses_them():
+    mean = torch.tensor([[1e4]])  # float32
+    p, q = GaussianTransition(mean, 1e-3), GaussianTransition(mean + 0.0009765625, 1e-3)  # one float32 step apart
+    x = mean.clone()
+    exact = 0.5 * (0.0009765625 / 1e-3) ** 2
+    assert p.log_ratio(q, x).item() == pytest.approx(exact, rel=1e-5)
+
+
+def test_gaussian_log_ratio_with_unequal_stds_is_the_difference_of_log_probs():
+    mean, other, x = torch.randn(3, 6, 4, generator=generator(), dtype=torch.float64)
+    p, q = GaussianTransition(mean, 0.5), GaussianTransition(other, torch.tensor([0.5, 1.0, 2.0, 0.25]).double())
+    torch.testing.assert_close(p.log_ratio(q, x), p.log_prob(x) - q.log_prob(x))
+
+
+def test_a_std_of_zero_is_a_dirac():
+    mean = torch.tensor([[1.0, 2.0]])
+    std = torch.tensor([[0.0, 1.0]])
+    law = GaussianTransition(mean, std)
+    on, off = torch.tensor([[1.0, 2.0]]), torch.tensor([[1.5, 2.0]])
+    assert law.log_prob(on).item() == pytest.approx(-0.5 * math.log(2 * math.pi))
+    assert law.log_prob(off).item() == -math.inf
+    assert law.sample(generator=generator())[0, 0] == 1.0
+    shifted = GaussianTransition(mean + torch.tensor([[0.0, 1.0]]), std)
+    assert law.log_ratio(shifted, on).item() == pytest.approx(0.5)  # the Dirac part gives 0
+    both = GaussianTransition(mean, 0.0)
+    assert both.log_ratio(GaussianTransition(mean, 0.0), on).item() == 0.0
+    assert both.log_ratio(GaussianTransition(mean, 1.0), off).item() == -math.inf
+
+
+def test_gaussian_tilt_is_exact():
+    mean, gradient = torch.randn(2, 5, 3, generator=generator(), dtype=torch.float64)
+    law = GaussianTransition(mean, 0.8)
+    tilted = law.tilt(gradient)
+    x, y = torch.randn(2, 5, 3, generator=generator(1), dtype=torch.float64)
+    unnormalised = (law.log_prob(x) + (gradient * x).sum(1)) - (law.log_prob(y) + (gradient * y).sum(1))
+    torch.testing.assert_close(tilted.log_prob(x) - tilted.log_prob(y), unnormalised)
+
+
+@pytest.mark.parametrize("std", [-1.0, float("nan"), torch.tensor([1.0, -1.0, 1.0])])
+def test_gaussian_refuses_a_std_below_zero(std):
+    with pytest.raises(ValueError, match="std"):
+        GaussianTransition(torch.zeros(2, 3), std)
+
+
+def test_gaussian_refuses_a_std_that_does_not_broadcast():
+    with pytest.raises(ValueError, match=r"std: expected a shape broadcastable to \(2, 3\), got \(4,\)"):
+        GaussianTransition(torch.zeros(2, 3), torch.ones(4))
+
+
+def test_categorical_probabilities_sum_to_one_over_outcomes_and_match_frequencies():
+    logits = torch.randn(1, 2, 3, generator=generator(), dtype=torch.float64)
+    logits[0, 0, 1] = -math.inf
+    law = CategoricalTransition(logits)
+    states, log_probs = law.outcomes(limit=6)
+    assert states.shape == (1, 6, 2)
+    assert log_probs.exp().sum().item() == pytest.approx(1.0)
+    number = 40_000
+    drawn = law[torch.zeros(number, dtype=torch.long)].sample(generator=generator(1))
+    for state, log_prob in zip(states[0], log_probs[0], strict=True):
+        p = log_prob.exp().item()
+        frequency = (drawn == state).all(1).double().mean().item()
+        assert abs(frequency - p) <= 4 * math.sqrt(p * (1 - p) / number)
+
+
+def test_categorical_refuses_too_many_outcomes_with_their_number():
+    with pytest.raises(ValueError, match="16 next states, the limit is 15"):
+        CategoricalTransition(torch.zeros(1, 4, 2)).outcomes(limit=15)
+
+
+def test_categorical_log_ratio_is_minus_infinity_where_self_cannot_go():
+    p = CategoricalTransition(torch.tensor([[[0.0, -math.inf]]]))
+    q = CategoricalTransition(torch.zeros(1, 1, 2))
+    assert p.log_ratio(q, torch.tensor([[1]])).item() == -math.inf
+    assert p.log_ratio(q, torch.tensor([[0]])).item() == pytest.approx(math.log(2))
+    assert p.log_ratio(p, torch.tensor([[1]])).item() == -math.inf
+
+
+def test_categorical_tilt_adds_to_the_logits():
+    logits, gradient = torch.randn(2, 3, 2, 4, generator=generator(), dtype=torch.float64)
+    expected = CategoricalTransition(logits + gradient)
+    x = torch.randint(4, (3, 2), generator=generator())
+    torch.testing.assert_close(CategoricalTransition(logits).tilt(gradient).log_prob(x), expected.log_prob(x))
+
+
+@pytest.mark.parametrize(
+    "law",
+    [
+        GaussianTransition(torch.randn(6, 2, generator=generator()), 0.3),
+        CategoricalTransition(torch.randn(6, 2, 3, generator=generator())),
+    ],
+)
+def test_cat_undoes_a_cut(law):
+    x = law.sample(generator=generator())
+    joined = type(law).cat([law[:2], law[2:5], law[5:]])
+    assert torch.equal(joined.log_prob(x), law.log_prob(x))
+
+
+def test_a_transition_of_three_methods_has_right_defaults():
+    class Coin(Transition):
+        def __init__(self, p):
+            self.p = p
+
+        def sample(self, *, generator=None):
+            return (torch.rand(len(self.p), generator=generator) < self.p).long()
+
+        def log_prob(self, x_next):
+            return torch.where(x_next == 1, self.p, 1 - self.p).log()
+
+        def __getitem__(self, index):
+            return Coin(self.p[index])
+
+    p, q = Coin(torch.tensor([0.5, 0.0])), Coin(torch.tensor([0.25, 0.5]))
+    ratio = p.log_ratio(q, torch.ones(2, dtype=torch.long))
+    assert ratio[0].item() == pytest.approx(math.log(2)) and ratio[1].item() == -math.inf
+    with pytest.raises(TypeError, match="tilt: Coin"):
+        p.tilt(torch.zeros(2))
+    with pytest.raises(ValueError, match="outcomes: Coin"):
+        p.outcomes(limit=4)
