@@ -1,0 +1,77 @@
+"""The value v_t(x_t) of a state, in reward units, and how it is called."""
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from svlearn.metering import count, current_max_batch
+from svlearn.process import Prediction
+from svlearn.state import State, device_of_state, times
+from svlearn.targets import check_scalars
+
+ESTIMANDS = ("mean", "soft")
+
+
+class Value(nn.Module, ABC):
+    """v_t(x_t) in reward units: soft, α log E[exp(r/α) | x_t], or mean, E[r | x_t], t = 0 ... T - 1.
+
+    At T every sampler uses r itself. A value must be finite.
+    """
+
+    needs_prediction: bool = False
+    needs_generator: bool = False
+
+    @abstractmethod
+    def forward(self, x: State, t: Tensor, prediction: Prediction | None = None) -> Tensor:
+        """v_t(x_t), (B,), of states (B, ...) at t (B,). `prediction` is given where `needs_prediction`; a value that
+        `needs_generator` takes `generator=` too and is random."""
+
+
+class Zero(Value):
+    """v_t = 0: no look-ahead. Gives best-of-N and plain importance sampling."""
+
+    def forward(self, x: State, t: Tensor, prediction: Prediction | None = None) -> Tensor:
+        return torch.zeros(len(x), device=device_of_state(x))
+
+
+def evaluate(
+    value: Value,
+    x: State,
+    t: int | Tensor,
+    prediction: Prediction | None = None,
+    *,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Call a value on a batch, in pieces of the frame's `max_batch`, count it and check that it is finite, (B,).
+
+    A random value gets the whole batch, so that its noise does not depend on the cut; its own calls are cut.
+    """
+    size = len(x)
+    t = times(t, size, device_of_state(x))
+    if not isinstance(value, Zero):
+        count("value_calls", size)
+    if value.needs_prediction and prediction is None:
+        raise ValueError(f"prediction: {type(value).__name__} reads the reference's prediction, got None")
+    whole = value.needs_generator
+    limit = max(1, size) if whole else current_max_batch() or max(1, size)
+    parts = []
+    for start in range(0, size, limit):
+        rows = slice(start, start + limit)
+        given: dict[str, Any] = {}
+        if value.needs_prediction and prediction is not None:
+            given["prediction"] = prediction[rows]
+        if value.needs_generator:
+            given["generator"] = generator
+        part = value(x[rows], t[rows], **given)
+        check_scalars(part, len(x[rows]), type(value).__name__, int(t[start]), start, finite=True)
+        parts.append(part)
+    return torch.cat(parts)
+
+
+def check_estimand(estimand: str) -> str:
+    """Return it, or raise ValueError with the known ones."""
+    if estimand not in ESTIMANDS:
+        raise ValueError(f"estimand: expected one of {', '.join(ESTIMANDS)}, got {estimand!r}")
+    return estimand
