@@ -1,0 +1,34 @@
+"""Proposals: what draws x_{t+1}. Weights correct for any that covers p_ref exp(v_{t+1}/α)."""
+
+from abc import ABC, abstractmethod
+
+from svlearn.process import Prediction, Reference, predict
+from svlearn.state import State
+from svlearn.transitions import Transition
+
+
+class Proposal(ABC):
+    """q(x_{t+1} | x_t), from the kept states and the reference's prediction for them."""
+
+    @abstractmethod
+    def transition(self, x: State, t: int, prediction: Prediction) -> Transition:
+        """The law of x_{t+1} for every kept state (N, ...)."""
+
+
+class FromReference(Proposal):
+    """q = p_ref: no correction is due."""
+
+    def transition(self, x: State, t: int, prediction: Prediction) -> Transition:
+        return prediction.transition
+
+
+class Policy(Proposal):
+    """q is a policy, a process with the reference's initial law; one policy call per kept state."""
+
+    def __init__(self, policy: Reference):
+        if not isinstance(policy, Reference):
+            raise TypeError(f"policy: expected a Reference, got {type(policy).__name__}")
+        self.policy = policy
+
+    def transition(self, x: State, t: int, prediction: Prediction) -> Transition:
+        return predict(self.policy, x, t, kind="policy_calls").transition
