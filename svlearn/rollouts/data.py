@@ -1,0 +1,72 @@
+"""Serve stored trajectories to training, a batch by one indexing operation."""
+
+import os
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+from torch.utils.data import BatchSampler, DataLoader, SubsetRandomSampler
+
+from svlearn.randomness import seeded
+from svlearn.rollouts.store import Rollouts
+
+SPLIT, ORDER = 0, 1  # streams of randomness
+
+
+class RolloutData(pl.LightningDataModule):
+    """Batches of the rollouts at `path`: TensorDicts of "states" (B, T + 1, ...) and, if stored, "rewards" (B,).
+
+    A permutation seeded by `seed` splits the trajectories: round(validation_fraction · N) of them validate, the rest
+    train, in an order that is drawn anew in every epoch. Reading stays in this process, for a batch is one copy out
+    of a memory map. Raises ValueError for arguments out of range, and where one side of the split would be empty
+    although it was asked for; `setup` raises what `Rollouts.open` does.
+    """
+
+    rollouts: Rollouts
+    training_rows: Tensor
+    validation_rows: Tensor
+
+    def __init__(
+        self, path: str | os.PathLike, *, batch_size: int = 256, validation_fraction: float = 0.1, seed: int = 0
+    ):
+        super().__init__()
+        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+            raise ValueError(f"batch_size: expected an integer of at least 1, got {batch_size!r}")
+        if not 0 <= validation_fraction < 1:
+            raise ValueError(f"validation_fraction: expected a number in [0, 1), got {validation_fraction}")
+        self.path, self.batch_size = path, batch_size
+        self.validation_fraction, self.seed = validation_fraction, seed
+
+    def setup(self, stage: str | None = None) -> None:
+        """Open the store and split it; the split depends on N, the fraction and the seed alone."""
+        self.rollouts = Rollouts.open(self.path)
+        size = len(self.rollouts)
+        held_out = round(self.validation_fraction * size)
+        if held_out == size or (held_out == 0 and self.validation_fraction > 0):
+            raise ValueError(
+                f"validation_fraction: expected one that leaves trajectories on both sides of {size}, "
+                f"got {self.validation_fraction}"
+            )
+        order = torch.randperm(size, generator=seeded("cpu", self.seed, SPLIT))
+        self.validation_rows, self.training_rows = order[:held_out], order[held_out:]
+
+    def train_dataloader(self) -> DataLoader:
+        generator = seeded("cpu", self.seed, ORDER)
+        return self._loader(SubsetRandomSampler(self.training_rows.tolist(), generator=generator))
+
+    def val_dataloader(self) -> DataLoader:
+        return self._loader(self.validation_rows.tolist())
+
+    def _loader(self, rows: SubsetRandomSampler | list[int]) -> DataLoader:
+        return DataLoader(
+            self.rollouts,
+            batch_size=None,
+            sampler=BatchSampler(rows, self.batch_size, drop_last=False),
+            collate_fn=_as_it_is,
+            generator=torch.Generator(),  # else the loader draws from the global one
+        )
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
