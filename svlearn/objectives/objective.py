@@ -1,0 +1,144 @@
+"""What all objectives share: their own data, the optimiser, validation by time step, checkpoints."""
+
+from abc import abstractmethod
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from tensordict import TensorDict
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from svlearn.fingerprint import fingerprint
+from svlearn.process import Reference
+from svlearn.randomness import seeded
+from svlearn.rollouts.roll_out import roll_out
+from svlearn.targets import Target
+from svlearn.values.calibration import agreement
+
+GRADIENT_NORM = 10.0
+TRAINING, VALIDATION = 0, 1  # streams of randomness
+
+
+class Places(Dataset):
+    """0 ... size - 1: an objective's own data, of which each place stands for a batch yet to be rolled out."""
+
+    def __init__(self, size: int):
+        self.size = size
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getitem__(self, place: int) -> int:
+        if not 0 <= place < self.size:
+            raise IndexError(place)
+        return place
+
+
+class Objective(pl.LightningModule):
+    """Learn from trajectories of a reference.
+
+    A batch is a number, the place in the objective's own data, for which `batch_size` fresh trajectories are rolled
+    out on the objective's device; or a TensorDict of stored ones, "states" (B, T + 1, ...) and "rewards" (B,), as
+    `rollouts.RolloutData` serves. What step k draws depends on (seed, k) alone, so a resumed run goes on as it would.
+
+    Adam at `learning_rate` with cosine decay to 1 % over the trainer's steps; gradient norm clipped at 10. The
+    reference is not trained, and not stored in checkpoints: only its fingerprint is, and a checkpoint of another
+    reference is refused with ValueError. `num_validation`: fresh trajectories on which an own-data validation runs.
+    """
+
+    def __init__(
+        self,
+        reference: Reference,
+        target: Target,
+        *,
+        learning_rate: float = 1e-3,
+        batch_size: int = 256,
+        num_validation: int = 256,
+        steps_per_epoch: int = 100,
+    ):
+        super().__init__()
+        for name, thing, kind in (("reference", reference, Reference), ("target", target, Target)):
+            if not isinstance(thing, kind):
+                raise TypeError(f"{name}: expected a {kind.__name__}, got {type(thing).__name__}")
+        if not learning_rate > 0:
+            raise ValueError(f"learning_rate: expected a number above 0, got {learning_rate}")
+        for name, number in (("batch_size", batch_size), ("num_validation", num_validation)):
+            if not isinstance(number, int) or number < 1:
+                raise ValueError(f"{name}: expected an integer of at least 1, got {number!r}")
+        self.reference, self.target = reference, target
+        self.learning_rate, self.batch_size = learning_rate, batch_size
+        self.num_validation, self.steps_per_epoch = num_validation, steps_per_epoch
+        self.seed = 0
+        self._validated: list[tuple[Tensor, Tensor]] = []
+        self.strict_loading = False  # the reference's weights are not in the checkpoint
+
+    @abstractmethod
+    def loss(self, trajectories: TensorDict, generator: torch.Generator) -> Tensor:
+        """The loss of a batch of trajectories, a scalar."""
+
+    @abstractmethod
+    def trained(self) -> nn.Module:
+        """The module whose parameters this objective trains."""
+
+    @abstractmethod
+    def values_by_time(self, trajectories: TensorDict, generator: torch.Generator) -> Tensor:
+        """What validation holds against the rewards: v_t(x_t) for t = 0 ... T - 1, (B, T), reward units."""
+
+    def training_step(self, batch: Any, batch_index: int) -> Tensor:
+        generator = seeded(self.device, self.seed, TRAINING, self.global_step)
+        trajectories = self._trajectories(batch, self.batch_size, generator)
+        loss = self.loss(trajectories, generator)
+        self.log("train/loss", loss, prog_bar=True, batch_size=len(trajectories))
+        return loss
+
+    def validation_step(self, batch: Any, batch_index: int) -> None:
+        generator = seeded(self.device, self.seed, VALIDATION, batch_index)
+        trajectories = self._trajectories(batch, self.num_validation, generator)
+        loss = self.loss(trajectories, generator)
+        self.log("validation/loss", loss, prog_bar=True, batch_size=len(trajectories))
+        self._validated.append((self.values_by_time(trajectories, generator), trajectories["rewards"]))
+
+    def on_validation_epoch_end(self) -> None:
+        """Log Pearson's correlation and R² of the value with the reward: the mean over t, and each t."""
+        values, rewards = (torch.cat(parts).double() for parts in zip(*self._validated, strict=True))
+        self._validated.clear()
+        kept = torch.isfinite(rewards)
+        if int(kept.sum()) < 2:
+            return
+        by_time = torch.tensor([agreement(column[kept], rewards[kept])[:2] for column in values.T])
+        for name, column in zip(("pearson", "r2"), by_time.T, strict=True):
+            self.log(f"validation/{name}", column.nanmean(), prog_bar=True)
+            self.log_dict({f"validation/{name}_t{t:03d}": each for t, each in enumerate(column)})
+
+    def train_dataloader(self) -> DataLoader:
+        """The objective's own data: epochs of places, for each of which trajectories are rolled out."""
+        return DataLoader(Places(self.steps_per_epoch), batch_size=None)
+
+    def val_dataloader(self) -> DataLoader:
+        return DataLoader(Places(1), batch_size=None)
+
+    def configure_optimizers(self) -> dict:
+        optimizer = torch.optim.Adam(self.trained().parameters(), lr=self.learning_rate)
+        steps = max(1, int(self.trainer.estimated_stepping_batches))
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps, eta_min=0.01 * self.learning_rate)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def configure_gradient_clipping(self, optimizer, gradient_clip_val=None, gradient_clip_algorithm=None) -> None:
+        norm = GRADIENT_NORM if gradient_clip_val is None else gradient_clip_val
+        self.clip_gradients(optimizer, gradient_clip_val=norm, gradient_clip_algorithm="norm")
+
+    def on_save_checkpoint(self, checkpoint: dict) -> None:
+        state = checkpoint["state_dict"]
+        checkpoint["state_dict"] = {name: x for name, x in state.items() if not name.startswith("reference.")}
+        checkpoint["reference_fingerprint"] = fingerprint(self.reference)
+
+    def on_load_checkpoint(self, checkpoint: dict) -> None:
+        came, wanted = checkpoint.get("reference_fingerprint"), fingerprint(self.reference)
+        if came != wanted:
+            raise ValueError(f"checkpoint: expected one of this reference ({wanted}), got one of another ({came})")
+
+    def _trajectories(self, batch: Any, size: int, generator: torch.Generator) -> TensorDict:
+        if isinstance(batch, TensorDict):
+            return batch
+        return roll_out(self.reference, size, target=self.target, generator=generator)
