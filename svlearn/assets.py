@@ -1,0 +1,239 @@
+"""Named public files: the address, the SHA-256 and the licence of each; fetched on first use, never shipped."""
+
+import gzip
+import hashlib
+import os
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+import pooch
+from requests import RequestException
+
+FOLDER_VARIABLE = "SVLEARN_ASSETS"
+CACHE_VARIABLE = "SVLEARN_CACHE"
+
+GDSS = ("harryjo97/GDSS", "24cc490e0c5b39cbd265fda33ab2bc8b528d4454")
+MOL_OPT = ("wenhao-gao/mol_opt", "2da631be85af8d10a2bb43f2de76a03171166190")
+MOOD = ("SeulLee05/MOOD", "ac9730818325a72f68d748802721762ab6134552")
+OPTIMUS = ("pjsample/human_5utr_modeling", "d53df410c7fb3fcd4bc4541bd7e8c6dc52b66fbe")
+SMART5UTR = ("deepomicslab/Smart5UTR", "70e9284aba05498d55ada5f735d0f49a5f1c6686")
+PROMOTERS = ("de-Boer-Lab/random-promoter-dream-challenge-2022", "abce63b4cc761d28b38f12312acf2b377cf562b8")
+CHAR_RNN = ("karpathy/char-rnn", "6f9487a6fe5b420b7ca9afb0d7c078e37c1d1b4e")
+AESTHETIC = ("christophschuhmann/improved-aesthetic-predictor", "fe88a163f4661b4ddabba0751ff645e2e620746e")
+
+
+@dataclass(frozen=True)
+class Asset:
+    """Where a file comes from and what it must be.
+
+    source     repository and full commit; path inside it
+    sha256     of the file, which is what lies at the address byte for byte
+    text_sha256  only for a file that is made after the download: the address holds a tar archive of one text, which is
+               packed again with gzip. No sum of the archive is known, and two gzip libraries pack one text into
+               different bytes: a file that differs from `sha256` is right as well if its text has this sum.
+    """
+
+    source: tuple[str, str]
+    path: str
+    sha256: str
+    licence: str
+    text_sha256: str | None = None
+
+    @property
+    def address(self) -> str:
+        repository, commit = self.source
+        return f"https://raw.githubusercontent.com/{repository}/{commit}/{quote(self.path)}"
+
+    def matches(self, path: Path) -> bool:
+        """Whether a file holds what is named here."""
+        content = path.read_bytes()
+        if hashlib.sha256(content).hexdigest() == self.sha256:
+            return True
+        if self.text_sha256 is None:
+            return False
+        try:
+            return hashlib.sha256(gzip.decompress(content)).hexdigest() == self.text_sha256
+        except (OSError, EOFError):
+            return False
+
+
+ASSETS: dict[str, Asset] = {
+    "gdss/gdss_zinc250k.pth": Asset(
+        GDSS,
+        "checkpoints/ZINC250k/gdss_zinc250k.pth",
+        "a7674d23823052110cf5d97b09744ba78bd54dc3562c6a49ede7ba015b6014e4",
+        "none stated: fetch, do not redistribute",
+    ),
+    "gdss/gdss_zinc250k_v2.pth": Asset(
+        GDSS,
+        "checkpoints/ZINC250k/gdss_zinc250k_v2.pth",
+        "eece95ad54a98737e0a4da4b9fc968d974748f3a25103544bd606b344cabf1a7",
+        "none stated: fetch, do not redistribute",
+    ),
+    "gdss/gdss_qm9.pth": Asset(
+        GDSS,
+        "checkpoints/QM9/gdss_qm9.pth",
+        "2502b7bc30b9bd9ffbcd3777721e04e449582de3564b8e3d70fbce89b48b56bc",
+        "none stated: fetch, do not redistribute",
+    ),
+    "molecules/zinc250k_smiles.txt.gz": Asset(
+        MOL_OPT,
+        "data/zinc.txt.gz",
+        "f991bbe4d19a0636862aa574e42903307ad9295f773af3e549a1bb09c44b873f",
+        "MIT",
+        text_sha256="df0aa677c770f15c9943684d6600cba8e7076c67be6a090c12f24da3aaa55b70",
+    ),
+    "molecules/valid_idx_zinc250k.json": Asset(
+        GDSS,
+        "data/valid_idx_zinc250k.json",
+        "cf1af3a8588c947493ff0a2b60178db6726e9a4dbb445235b149cd3bbe6831df",
+        "none stated: fetch, do not redistribute",
+    ),
+    "molecules/qm9_smiles.csv": Asset(
+        MOL_OPT,
+        "main/pasithea/datasets/0SelectedSMILES_QM9.txt",
+        "49a1d3adb6daf3ba81e9c08afb4b071cfafc6cce942addf81fa51abdf07772fe",
+        "MIT",
+    ),
+    "utr5/mrl_egfp_m1pseudo2_20k.csv": Asset(
+        SMART5UTR,
+        "fig_scripts/utr_RFregr_m1pseudo_2_MFE.testdata.csv",
+        "d5d9e9f38f8c88761a89162fdfd6a723c0dfcd1a9e983e4e6583de7d317016f1",
+        "data public in GEO (GSE114002); repository GPL-3.0",
+    ),
+    "utr5/human_snv_mrl.csv": Asset(
+        OPTIMUS,
+        "human_5utrs/data/snv_phenotype_log_diff.csv",
+        "9e61df9e4d47cde80c028c618f9f96ab0890033b5ad3be2fdb06efe042d61cbb",
+        "GPL-3.0: fetch, do not redistribute",
+    ),
+    "utr5/optimus5prime_evolution.hdf5": Asset(
+        OPTIMUS,
+        "modeling/saved_models/evolution_model.hdf5",
+        "892052000f74bde49f5612fd10c83cfaa259b479647aa227807bff5d3adfea1c",
+        "GPL-3.0: fetch, do not redistribute",
+    ),
+    "utr5/optimus5prime_retrained_evolution.hdf5": Asset(
+        OPTIMUS,
+        "modeling/saved_models/retrained_evolution_model.hdf5",
+        "fdf0f676b0c16a3ef594bb09c2382637266a42e7cee8b16730a8c0e2d2d42c9b",
+        "GPL-3.0: fetch, do not redistribute",
+    ),
+    "promoters/yeast_promoters_demo.tsv": Asset(
+        PROMOTERS,
+        "dream/data/demo_train.txt",
+        "277090c096efb1592d1b017fffef6d83d96817ae4430109ddc5ba45b66dd8ede",
+        "MIT",
+    ),
+    "language/tinyshakespeare.txt": Asset(
+        CHAR_RNN,
+        "data/tinyshakespeare/input.txt",
+        "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
+        "public domain",
+    ),
+    "images/laion_aesthetic_v2_head.pth": Asset(
+        AESTHETIC,
+        "sac+logos+ava1-l14-linearMSE.pth",
+        "21dd590f3ccdc646f0d53120778b296013b096a035a2718c9cb0d511bff0f1e0",
+        "Apache-2.0",
+    ),
+    "docking/parp1.pdbqt": Asset(
+        MOOD,
+        "scorer/receptors/parp1.pdbqt",
+        "8d0891ddf915f51cf3108f39dd9dc01dfcf86be342c566021956afdd79eb4ad9",
+        "MIT",
+    ),
+    "docking/fa7.pdbqt": Asset(
+        MOOD,
+        "scorer/receptors/fa7.pdbqt",
+        "bfd705fb8220c52e1b447afce23a3810bc6deddb06983e98a2b0934b24ba092d",
+        "MIT",
+    ),
+    "docking/5ht1b.pdbqt": Asset(
+        MOOD,
+        "scorer/receptors/5ht1b.pdbqt",
+        "6ab5ac2d63be05c4d7992f96175258c2b253ccc41539833af4fb12465ee3a59f",
+        "MIT",
+    ),
+    "docking/braf.pdbqt": Asset(
+        MOOD,
+        "scorer/receptors/braf.pdbqt",
+        "707b21bfb654321cb14d33ea07e9accab4cb9a884378285cd562c2324a31213a",
+        "MIT",
+    ),
+    "docking/jak2.pdbqt": Asset(
+        MOOD,
+        "scorer/receptors/jak2.pdbqt",
+        "cb900f3f75dcf2ac3efe6538528ed1e87ec934a527b3b060c2b09dfe3a11d9b6",
+        "MIT",
+    ),
+}
+
+
+def fetch(name: str, progress: bool = True) -> Path:
+    """The file of that name, verified: from the folder in SVLEARN_ASSETS, else the cache, else its public address.
+
+    name: one of `ASSETS`. progress: draw a bar while a file comes in.
+    The cache is the folder in SVLEARN_CACHE, or the system's own for svlearn.
+
+    Raises ValueError for an unknown name (listing the known ones) and for a file with the wrong SHA-256, and
+    ConnectionError, naming the address, where the file cannot be downloaded.
+    """
+    if name not in ASSETS:
+        raise ValueError(f"name: expected one of {', '.join(ASSETS)}, got {name!r}")
+    asset = ASSETS[name]
+    folder = os.environ.get(FOLDER_VARIABLE)
+    if folder and (Path(folder) / name).is_file():
+        return _verified(asset, Path(folder) / name)
+    path = _cache() / name
+    if not (path.is_file() and asset.matches(path)):
+        _download(asset, path, progress)
+    return _verified(asset, path)
+
+
+def _cache() -> Path:
+    folder = os.environ.get(CACHE_VARIABLE)
+    return Path(folder) if folder else Path(pooch.os_cache("svlearn"))
+
+
+def _download(asset: Asset, path: Path, progress: bool) -> None:
+    repacked = asset.text_sha256 is not None
+    try:
+        got = pooch.retrieve(
+            asset.address,
+            known_hash=None if repacked else f"sha256:{asset.sha256}",
+            fname=f"{path.name}.tar" if repacked else path.name,
+            path=path.parent,
+            downloader=pooch.HTTPDownloader(progressbar=progress),
+        )
+    except RequestException as error:
+        raise ConnectionError(
+            f"could not download {asset.address} ({error}); without a network, put the file into a folder as "
+            f"{path.parent.name}/{path.name} and name that folder in {FOLDER_VARIABLE}"
+        ) from error
+    if repacked:
+        _repack(Path(got), path)
+
+
+def _repack(archive: Path, path: Path) -> None:
+    """Write the one text in a tar archive to a gzip file, and drop the archive."""
+    try:
+        with tarfile.open(archive) as tar:
+            files = [member for member in tar if member.isfile()]
+            text = tar.extractfile(files[0]) if len(files) == 1 else None
+            if text is None:
+                raise ValueError(f"{archive.name}: expected an archive of one file, got one of {len(files)}")
+            path.write_bytes(gzip.compress(text.read(), mtime=0))
+    except tarfile.TarError as error:
+        raise ValueError(f"{archive.name}: expected a tar archive ({error})") from error
+    finally:
+        archive.unlink()
+
+
+def _verified(asset: Asset, path: Path) -> Path:
+    if not asset.matches(path):
+        got = hashlib.sha256(path.read_bytes()).hexdigest()
+        raise ValueError(f"{path}: the file is corrupt: expected SHA-256 {asset.sha256}, got {got}")
+    return path

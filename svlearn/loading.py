@@ -1,0 +1,45 @@
+"""Load a pretrained reference by name or from a file.
+
+A domain registers its references as entry points of the group `svlearn.references`: name = "module:function", where
+function(path) builds the reference from a checkpoint, or from the shipped one for path None.
+"""
+
+import sysconfig
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+
+from svlearn.checkpoints import read_record
+from svlearn.process import Reference
+
+GROUP = "svlearn.references"
+
+
+def load(name_or_path: str | Path) -> Reference:
+    """The shipped reference of that name ("qm9", ...), or the one in a safetensors file that svlearn wrote.
+
+    Raises ValueError for an unknown name (listing the known ones) and a corrupt file, FileNotFoundError for a path
+    that does not exist.
+    """
+    known = {point.name: point for point in entry_points(group=GROUP)}
+    if str(name_or_path) in known:
+        return _built(known[str(name_or_path)], None)
+    path = Path(name_or_path)
+    if not path.suffix and not path.exists():
+        raise ValueError(f"name_or_path: expected a file or one of {', '.join(sorted(known))}, got {str(path)!r}")
+    family = read_record(path).get("family")
+    if family not in known:
+        raise ValueError(f"{path}: expected a reference of a family of {', '.join(sorted(known))}, got {family!r}")
+    return _built(known[family], path)
+
+
+def shipped(file: str) -> Path:
+    """A file of `checkpoints/`, beside the source or where an installation puts it; FileNotFoundError if absent."""
+    homes = (Path(__file__).parents[1] / "checkpoints", Path(sysconfig.get_path("data"), "share/svlearn/checkpoints"))
+    for home in homes:
+        if (home / file).is_file():
+            return home / file
+    raise FileNotFoundError(f"{file}: no such shipped checkpoint in {' or '.join(map(str, homes))}")
+
+
+def _built(point: EntryPoint, path: Path | None) -> Reference:
+    return point.load()(path)

@@ -1,0 +1,194 @@
+"""svlearn.assets: which file is taken, and that a wrong one never is. Downloads come from a server in this process."""
+
+import gzip
+import hashlib
+import io
+import re
+import tarfile
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from svlearn import assets as module
+from svlearn.assets import ASSETS, Asset, fetch
+
+NAME = "some/file.txt"
+CONTENT = b"the right bytes\n"
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def asset_at(address: str, content: bytes, text: bytes | None = None) -> Asset:
+    class Local(Asset):
+        address = property(lambda self: address)
+
+    return Local(("owner/name", "0" * 40), "file.txt", sha256(content), "MIT", None if text is None else sha256(text))
+
+
+@pytest.fixture
+def folders(tmp_path, monkeypatch):
+    """Empty folders: what the user holds, what is cached, and what the server gives."""
+    made = {name: tmp_path / name for name in ("assets", "cache", "served")}
+    for folder in made.values():
+        folder.mkdir()
+    monkeypatch.setenv("SVLEARN_ASSETS", str(made["assets"]))
+    monkeypatch.setenv("SVLEARN_CACHE", str(made["cache"]))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    return made
+
+
+@pytest.fixture
+def server(folders):
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=folders["served"])) as running:
+        thread = threading.Thread(target=running.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{running.server_port}"
+        running.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def register(monkeypatch):
+    return lambda asset, name=NAME: monkeypatch.setitem(ASSETS, name, asset)
+
+
+def write(folder, content: bytes, name: str = NAME):
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+def archive(*texts: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+        for index, text in enumerate(texts):
+            member = tarfile.TarInfo(f"file{index}.txt")
+            member.size = len(text)
+            tar.addfile(member, io.BytesIO(text))
+    return buffer.getvalue()
+
+
+def test_unknown_name_lists_the_known_ones():
+    with pytest.raises(ValueError, match=r"name: expected one of .*molecules/qm9_smiles\.csv.*got 'qm9'"):
+        fetch("qm9")
+
+
+@pytest.mark.parametrize("name", ASSETS)
+def test_every_asset_names_a_fixed_version(name):
+    asset = ASSETS[name]
+    assert re.fullmatch(r"[0-9a-f]{64}", asset.sha256)
+    assert re.fullmatch(r"https://raw\.githubusercontent\.com/[\w-]+/[\w-]+/[0-9a-f]{40}/[\w./%-]+", asset.address)
+    assert asset.licence
+
+
+@pytest.mark.parametrize("name", ASSETS)
+def test_the_files_at_hand_are_the_named_ones(name, assets):
+    path = assets(name)
+    assert fetch(name) == path
+    assert sha256(path.read_bytes()) == ASSETS[name].sha256
+
+
+def test_the_text_sum_is_that_of_the_packed_text(assets):
+    name = "molecules/zinc250k_smiles.txt.gz"
+    assert sha256(gzip.decompress(assets(name).read_bytes())) == ASSETS[name].text_sha256
+
+
+def test_the_folder_of_the_user_comes_first(folders, register, server):
+    register(asset_at(f"{server}/file.txt", CONTENT))
+    write(folders["cache"], CONTENT)
+    path = write(folders["assets"], CONTENT)
+    assert fetch(NAME) == path
+
+
+def test_a_corrupt_file_in_the_folder_is_refused(folders, register, server):
+    register(asset_at(f"{server}/file.txt", CONTENT))
+    write(folders["served"], CONTENT, "file.txt")
+    write(folders["assets"], CONTENT[:-1])
+    with pytest.raises(ValueError, match=f"corrupt: expected SHA-256 {sha256(CONTENT)}, got {sha256(CONTENT[:-1])}"):
+        fetch(NAME)
+
+
+def test_a_cached_file_needs_no_network(folders, register):
+    register(asset_at("http://127.0.0.1:1/file.txt", CONTENT))
+    path = write(folders["cache"], CONTENT)
+    assert fetch(NAME) == path
+
+
+@pytest.mark.parametrize("cached", [None, b"cut sho"])
+def test_a_missing_or_corrupt_cached_file_is_downloaded(cached, folders, register, server):
+    register(asset_at(f"{server}/file.txt", CONTENT))
+    write(folders["served"], CONTENT, "file.txt")
+    if cached is not None:
+        write(folders["cache"], cached)
+    path = fetch(NAME, progress=False)
+    assert path == folders["cache"] / NAME
+    assert path.read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("progress", [True, False])
+def test_progress_draws_a_bar(progress, folders, register, server, capfd):
+    register(asset_at(f"{server}/file.txt", CONTENT))
+    write(folders["served"], CONTENT, "file.txt")
+    fetch(NAME, progress=progress)
+    assert ("100%" in capfd.readouterr().err) == progress
+
+
+def test_a_download_with_other_bytes_is_refused_and_not_kept(folders, register, server):
+    register(asset_at(f"{server}/file.txt", CONTENT))
+    write(folders["served"], b"other bytes", "file.txt")
+    with pytest.raises(ValueError, match="does not match the known hash"):
+        fetch(NAME, progress=False)
+    assert not (folders["cache"] / NAME).exists()
+
+
+def test_without_a_network_the_error_names_address_and_folder(folders, register):
+    register(asset_at("http://127.0.0.1:1/file.txt", CONTENT))
+    with pytest.raises(ConnectionError, match=r"http://127\.0\.0\.1:1/file\.txt .*some/file\.txt .*SVLEARN_ASSETS"):
+        fetch(NAME, progress=False)
+
+
+def test_a_missing_address_is_a_connection_error(folders, register, server):
+    register(asset_at(f"{server}/absent.txt", CONTENT))
+    with pytest.raises(ConnectionError, match="404"):
+        fetch(NAME, progress=False)
+
+
+def test_the_cache_is_the_systems_own_by_default(monkeypatch):
+    monkeypatch.delenv("SVLEARN_CACHE", raising=False)
+    assert module._cache().name == "svlearn"
+
+
+def test_an_archive_is_repacked_whatever_the_gzip_library(folders, register, server):
+    name = "some/file.txt.gz"
+    register(asset_at(f"{server}/file.tar.gz", b"packed by another library", text=CONTENT), name)
+    write(folders["served"], archive(CONTENT), "file.tar.gz")
+    path = fetch(name, progress=False)
+    assert gzip.decompress(path.read_bytes()) == CONTENT
+    assert list(path.parent.iterdir()) == [path]
+    (folders["served"] / "file.tar.gz").unlink()
+    assert fetch(name) == path
+
+
+@pytest.mark.parametrize(
+    ("served", "message"),
+    [
+        (archive(b"another text"), "corrupt"),
+        (archive(CONTENT, CONTENT), "an archive of one file, got one of 2"),
+        (b"no archive at all", "expected a tar archive"),
+    ],
+)
+def test_a_wrong_archive_is_refused(served, message, folders, register, server):
+    register(asset_at(f"{server}/file.tar.gz", b"", text=CONTENT), "some/file.txt.gz")
+    write(folders["served"], served, "file.tar.gz")
+    with pytest.raises(ValueError, match=message):
+        fetch("some/file.txt.gz", progress=False)
