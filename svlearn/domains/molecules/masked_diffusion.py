@@ -1,0 +1,84 @@
+"""Masked diffusion of molecular graphs: the pretrained process that this domain ships."""
+
+from typing import Any
+
+import torch
+from rdkit import Chem
+from tensordict import TensorDict
+from torch import Tensor
+
+from svlearn.domains.molecules import codec, drawing, metrics
+from svlearn.domains.molecules.graph import MASKED_ATOM, MASKED_BOND, graph_state, num_pairs, pair_mask
+from svlearn.domains.molecules.masking import hide, num_decided, num_steps
+from svlearn.domains.molecules.reveal import RevealTransition
+from svlearn.domains.molecules.transformer import GraphTransformer
+from svlearn.process import Prediction, Reference
+
+
+class MaskedGraphDiffusion(Reference):
+    """x_0: all atoms and bonds of a graph of drawn size are masked; each step decides places; x_T: a molecule.
+
+    The atoms are decided first, then the bonds, in uniform order (`masking`); a decided place stays. The network
+    gives p(x_T | x_t) place by place; where a step decides one place, as for graphs of n_max atoms, the step is
+    exactly that law. clean is its argmax, clean_law decides all places at once.
+
+    size_weights (n_max,): unnormalised probabilities of 1 ... n_max atoms.
+    """
+
+    size_weights: Tensor
+
+    def __init__(self, network: GraphTransformer, size_weights: Tensor):
+        super().__init__()
+        self.network = network
+        self.register_buffer("size_weights", size_weights)
+        self.max_atoms = len(size_weights)
+        self.num_steps = num_steps(self.max_atoms)
+
+    def initial(
+        self, batch_size: int, *, condition: Any = None, generator: torch.Generator | None = None
+    ) -> TensorDict:
+        """condition (B,) long: the numbers of atoms; drawn by `size_weights` where it is not given."""
+        device = self.size_weights.device
+        if condition is None:
+            sizes = 1 + torch.multinomial(self.size_weights, batch_size, replacement=True, generator=generator)
+        else:
+            sizes = torch.as_tensor(condition, device=device)
+            if bool(((sizes < 1) | (sizes > self.max_atoms)).any()):
+                raise ValueError(f"condition: expected 1 to {self.max_atoms} atoms, got {sizes.tolist()}")
+        mask = torch.arange(self.max_atoms, device=device) < sizes.unsqueeze(1)
+        atoms = torch.where(mask, MASKED_ATOM, 0)
+        bonds = torch.where(pair_mask(mask), MASKED_BOND, 0)
+        return graph_state(atoms, bonds.view(batch_size, num_pairs(self.max_atoms)), mask)
+
+    def forward(self, x: TensorDict, t: Tensor, previous: Prediction | None = None) -> Prediction:
+        atom_log_probs, bond_log_probs = (logits.log_softmax(dim=-1) for logits in self.network(x))
+        atoms, bonds = num_decided(x["mask"], t)
+        atoms_next, bonds_next = num_decided(x["mask"], t + 1)
+        undecided_atoms = (x["atoms"] == MASKED_ATOM) & x["mask"]
+        undecided_bonds = (x["bonds"] == MASKED_BOND) & pair_mask(x["mask"])
+        clean = graph_state(
+            torch.where(undecided_atoms, atom_log_probs.argmax(-1), x["atoms"]),
+            torch.where(undecided_bonds, bond_log_probs.argmax(-1), x["bonds"]),
+            x["mask"],
+        )
+        laws = (x, atom_log_probs, bond_log_probs)
+        return Prediction(
+            RevealTransition(*laws, atoms_next - atoms, bonds_next - bonds),
+            clean=clean,
+            clean_law=RevealTransition(*laws, undecided_atoms.sum(1), undecided_bonds.sum(1)),
+        )
+
+    def noise(
+        self, x: TensorDict, t_from: Tensor, t_to: Tensor, *, generator: torch.Generator | None = None
+    ) -> TensorDict:
+        """Mask places again, drawn uniformly among the decided, the bonds before the atoms."""
+        return hide(x, t_to, generator=generator)
+
+    def decode(self, x: TensorDict, correct: bool = False) -> list[Chem.Mol | None]:
+        return codec.decode(x, correct=correct)
+
+    def describe(self, objects: list) -> dict[str, float]:
+        return metrics.describe(objects)
+
+    def draw(self, objects: list, captions: list[str]) -> str:
+        return drawing.draw_grid(objects, captions)

@@ -1,0 +1,45 @@
+"""When each place of a graph is decided: the atoms first, then the bonds, each in an order drawn uniformly.
+
+With n_max atoms at most, T = n_max + n_max (n_max - 1) / 2: a graph of n_max atoms decides exactly one place a
+step, so no two places are ever drawn as if they were independent. A smaller graph idles in some steps.
+"""
+
+import torch
+from tensordict import TensorDict
+from torch import Tensor
+
+from svlearn.domains.molecules.graph import MASKED_ATOM, MASKED_BOND, num_pairs, pair_mask
+
+
+def num_steps(num_atoms: int) -> int:
+    """T for graphs of at most `num_atoms` atoms."""
+    return num_atoms + num_pairs(num_atoms)
+
+
+def num_decided(mask: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+    """How many atoms and bonds (B,) are decided at time t (B,) in graphs with atom mask (B, n)."""
+    most = mask.shape[1]
+    size = mask.sum(1)
+    atoms = size * t.clamp(max=most) // most
+    bonds = size * (size - 1) // 2 * (t - most).clamp(min=0) // max(1, num_pairs(most))
+    return atoms, bonds
+
+
+def choose(eligible: Tensor, count: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+    """A uniformly drawn subset of `count` (B,) of the eligible places (B, L), as a mask (B, L)."""
+    keys = torch.rand(eligible.shape, generator=generator, device=eligible.device, dtype=torch.float64)
+    ranks = keys.masked_fill(~eligible, 2.0).argsort(dim=1).argsort(dim=1)
+    return eligible & (ranks < count.unsqueeze(1))
+
+
+def hide(state: TensorDict, t: Tensor, *, generator: torch.Generator | None = None) -> TensorDict:
+    """The forward process from a later time to t (B,): keep a uniform subset of what is decided, mask the rest."""
+    atoms, bonds = num_decided(state["mask"], t)
+    decided_atoms = state["mask"] & (state["atoms"] != MASKED_ATOM)
+    decided_bonds = pair_mask(state["mask"]) & (state["bonds"] != MASKED_BOND)
+    kept_atoms = choose(decided_atoms, atoms, generator=generator)
+    kept_bonds = choose(decided_bonds, bonds, generator=generator)
+    hidden = state.clone()
+    hidden["atoms"] = torch.where(decided_atoms & ~kept_atoms, MASKED_ATOM, state["atoms"])
+    hidden["bonds"] = torch.where(decided_bonds & ~kept_bonds, MASKED_BOND, state["bonds"])
+    return hidden
