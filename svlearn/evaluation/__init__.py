@@ -1,0 +1,1 @@
+"""Metrics, comparisons of samplers, and their report."""

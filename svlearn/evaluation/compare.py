@@ -1,0 +1,217 @@
+"""Samplers side by side: what reward each reaches, and at which cost."""
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from svlearn.evaluation.report import html, tables
+from svlearn.evaluation.report.files import write
+from svlearn.evaluation.report.provenance import provenance
+from svlearn.evaluation.report.verdict import verdict
+from svlearn.evaluation.summary import (
+    OWN_FIGURES,
+    Floats,
+    cost_figures,
+    gather_groups,
+    group_figures,
+    reward_figures,
+)
+from svlearn.inference.sampler import Sampler
+from svlearn.metering import Cost
+from svlearn.process import Reference, has
+from svlearn.randomness import device_of, seeded
+from svlearn.targets import Target
+from svlearn.values import Learned, PosteriorMean
+
+GALLERY_SIZE = 8
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """A few decoded samples with their rewards, the best and some drawn at random, and how to draw them."""
+
+    best: list[tuple[Any, float]]
+    random: list[tuple[Any, float]]
+    draw: Callable[[list, list[str]], str | None] = field(repr=False)
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """What `compare` found, by the samplers' names and in their order.
+
+    rewards (S · N,): of the drawn samples, seed by seed, reward units; figures: the columns of `table`;
+    ess (T + 1,): mean ESS over particles of the samplers with groups; pairs: (learned, baseline) names of which the
+    report gives the verdict; notes: what a reader must know before comparing.
+    """
+
+    rewards: dict[str, Floats]
+    figures: dict[str, dict[str, float]]
+    pairs: tuple[tuple[str, str], ...] = ()
+    ess: dict[str, Floats] = field(default_factory=dict)
+    calibrations: dict[str, pd.DataFrame] = field(default_factory=dict)
+    galleries: dict[str, Gallery] = field(default_factory=dict, repr=False)
+    notes: tuple[str, ...] = ()
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row per sampler. Rewards in reward units, `_nats`, `_mib`, `seconds_`; NaN where a figure has no
+        meaning for a sampler."""
+        return pd.DataFrame.from_dict(self.figures, orient="index").rename_axis("sampler")
+
+    def verdict(self, learned: str, baseline: str) -> str:
+        """One plain sentence: mean rewards, their difference against noise, and the ratio of costs.
+
+        Raises ValueError for a name that was not compared.
+        """
+        return verdict(self.figures, learned, baseline)
+
+    def verdicts(self) -> list[str]:
+        """The sentences of `pairs`; without pairs, those of the best mean reward against each other sampler."""
+        pairs = self.pairs
+        if not pairs:
+            best = max(self.figures, key=lambda name: self.figures[name]["mean_reward"])
+            pairs = tuple((best, other) for other in self.figures if other != best)
+        return [self.verdict(*pair) for pair in pairs]
+
+    def to_html(self, path: str | Path, *, title: str = "Comparison of samplers") -> Path:
+        """Write the report, one self-contained file."""
+        return write(path, html.render(self, title))
+
+    def to_json(self, path: str | Path) -> Path:
+        """Write all figures and rewards, the provenance too. NaN is null, -inf the string "-inf" (strict JSON)."""
+        return write(path, tables.to_json(self))
+
+    def to_csv(self, path: str | Path) -> Path:
+        """Write `table`."""
+        return write(path, self.table.to_csv())
+
+    def to_markdown(self) -> str:
+        """A compact table for terminals and READMEs."""
+        return tables.to_markdown(self.table)
+
+
+def compare(
+    samplers: dict[str, Sampler],
+    num_samples: int,
+    *,
+    seed: int | Sequence[int] = 0,
+    max_batch: int | None = None,
+    progress: bool = False,
+    calibrations: dict[str, pd.DataFrame] | None = None,
+) -> Comparison:
+    """Draw `num_samples` with every sampler, once per seed, and compare rewards and costs.
+
+    A group of particles (smc, beam_search) counts as one sample, drawn by its weights; calls and seconds are per such
+    sample. A reward that caches has it emptied before each run (its method `forget()`), so that seconds are fair.
+    calibrations: tables of `calibrate` by name, for the report. max_batch, progress: as for `Sampler.sample`.
+
+    Raises ValueError for no samplers, num_samples < 1, no or repeated seeds, a sampler without a target, a figure of
+    `describe` that has the name of another; TypeError for what is not a `Sampler`. Samplers may differ in reward (a
+    UserWarning and a note say so), alpha or reference (a note).
+    """
+    seeds = _check(samplers, num_samples, seed)
+    calibrations = {} if calibrations is None else calibrations
+    for name, frame in calibrations.items():
+        missing = {"t", "pearson", "r2"} - set(frame.columns)
+        if missing:
+            raise ValueError(f"calibrations[{name!r}]: expected columns t, pearson, r2, got no {', '.join(missing)}")
+    notes = _notes(samplers)
+    rewards, figures, ess, galleries = {}, {}, {}, {}
+    for name, sampler in samplers.items():
+        runs, drawn, objects = [], [], []
+        for each in seeds:
+            _forget(sampler)
+            generator = seeded(device_of(sampler.reference), each)
+            samples = sampler.sample(num_samples, generator=generator, progress=progress, max_batch=max_batch)
+            states, values = samples.draw_with_rewards(generator=generator)
+            runs.append(samples)
+            drawn.append(values.double().cpu().numpy())
+            if has(sampler.reference, "decode"):
+                objects.extend(sampler.reference.decode(states))
+        rng = np.random.default_rng([abs(each) for each in seeds])
+        table, groups = np.stack(drawn), gather_groups(runs)
+        rewards[name] = table.ravel()
+        figures[name] = {
+            **reward_figures(table, rng),
+            **group_figures(groups),
+            **_described(sampler.reference, objects),
+            **cost_figures(sum((run.cost for run in runs), Cost()), table.size),
+            "num_samples": table.size,
+            "num_seeds": len(seeds),
+        }
+        if groups.ess is not None:
+            ess[name] = groups.ess.mean(axis=0)
+        if objects and has(sampler.reference, "draw"):
+            galleries[name] = _gallery(objects, rewards[name], sampler.reference.draw, rng)
+    origin = {**provenance(), "seeds": list(seeds), "num_samples": num_samples, "max_batch": max_batch}
+    return Comparison(rewards, figures, _pairs(samplers), ess, calibrations, galleries, notes, origin)
+
+
+def _check(samplers: dict[str, Sampler], num_samples: int, seed: int | Sequence[int]) -> tuple[int, ...]:
+    if not samplers:
+        raise ValueError("samplers: expected at least one, got an empty dict")
+    if isinstance(num_samples, bool) or not isinstance(num_samples, int) or num_samples < 1:
+        raise ValueError(f"num_samples: expected an integer of at least 1, got {num_samples!r}")
+    for name, sampler in samplers.items():
+        if not isinstance(sampler, Sampler):
+            raise TypeError(f"samplers[{name!r}]: expected a Sampler, got {type(sampler).__name__}")
+        _target(sampler, name)
+    seeds = (seed,) if isinstance(seed, int) else tuple(int(each) for each in seed)
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise ValueError(f"seed: expected one integer, or several that differ, got {seed!r}")
+    return seeds
+
+
+def _target(sampler: Sampler, name: str = "") -> Target:
+    if sampler.target is None:
+        raise ValueError(f"samplers[{name!r}]: expected one with a target, whose reward is compared, got None")
+    return sampler.target
+
+
+def _forget(sampler: Sampler) -> None:
+    """Empty the reward's cache, if it has one."""
+    forget = getattr(_target(sampler).reward, "forget", None)
+    if callable(forget):
+        forget()
+
+
+def _notes(samplers: dict[str, Sampler]) -> tuple[str, ...]:
+    """What differs between the samplers besides the sampler."""
+    targets = [_target(sampler) for sampler in samplers.values()]
+    references = [sampler.reference for sampler in samplers.values()]
+    notes = []
+    if any(target.reward != targets[0].reward for target in targets):
+        notes.append("The samplers have different reward objects: their rewards may not mean the same.")
+        warnings.warn(notes[-1], stacklevel=3)
+    if any(target.alpha != targets[0].alpha for target in targets):
+        notes.append("The samplers have different temperatures alpha: they aim at different laws.")
+    if any(reference is not references[0] for reference in references):
+        notes.append("The samplers run different references: their reference calls may not cost the same.")
+    return tuple(notes)
+
+
+def _pairs(samplers: dict[str, Sampler]) -> tuple[tuple[str, str], ...]:
+    """Learned values against the training-free one: the question a comparison is for."""
+    learned = [name for name, sampler in samplers.items() if isinstance(sampler.value, Learned)]
+    free = [name for name, sampler in samplers.items() if isinstance(sampler.value, PosteriorMean)]
+    return tuple((one, other) for one in learned for other in free)
+
+
+def _described(reference: Reference, objects: list) -> dict[str, float]:
+    figures = {name: float(figure) for name, figure in reference.describe(objects).items()} if objects else {}
+    for name in figures.keys() & OWN_FIGURES:
+        raise ValueError(f"describe: expected names of its own, got {name!r}, which a comparison gives already")
+    return figures
+
+
+def _gallery(objects: list, rewards: Floats, draw: Callable, rng: np.random.Generator) -> Gallery:
+    best = np.argsort(-rewards, kind="stable")[:GALLERY_SIZE]
+    some = rng.choice(len(objects), size=min(GALLERY_SIZE, len(objects)), replace=False)
+    picked = [[(objects[i], float(rewards[i])) for i in rows] for rows in (best, some)]
+    return Gallery(picked[0], picked[1], draw)

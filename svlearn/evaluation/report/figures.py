@@ -1,0 +1,175 @@
+"""The report's figures, as inline SVG that takes the colours and the type of the page around it."""
+
+import io
+import math
+import re
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, PercentFormatter, StrMethodFormatter
+
+from svlearn.evaluation.summary import Floats
+
+# Okabe and Ito (2008): told apart by colour-blind readers, and legible on light and dark alike
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D46", "#7A7A7A")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+LINES = ("-", "--", "-.", ":")
+_INK, _FAINT = "#010203", "#040506"  # stand-ins, replaced by the page's colours
+_STYLE: Any = {
+    "svg.fonttype": "none",
+    "text.parse_math": False,
+    "font.size": 10,
+    "text.color": _INK,
+    "axes.labelcolor": _INK,
+    "axes.edgecolor": _INK,
+    "xtick.color": _INK,
+    "ytick.color": _INK,
+    "axes.grid": True,
+    "grid.color": _FAINT,
+    "grid.linewidth": 0.6,
+    "axes.axisbelow": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.frameon": False,
+    "figure.constrained_layout.use": True,
+}
+MAX_BINS = 30
+COLUMNS = 4
+
+
+def histograms(rewards: Mapping[str, Floats]) -> str:
+    """One panel per sampler over shared bins (SVDD's figure 2): share of samples by finite reward, the mean a line."""
+    finite = {name: values[np.isfinite(values)] for name, values in rewards.items()}
+    edges = _edges(np.concatenate(list(finite.values())))
+    rows = math.ceil(len(rewards) / COLUMNS)
+    columns = math.ceil(len(rewards) / rows)
+    with _style("histograms"):
+        figure = Figure(figsize=(1 + 2.5 * columns, 0.6 + 2.2 * rows))
+        grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+        for place, axes in enumerate(grid.flat):
+            axes.set_visible(place < len(rewards))
+        for place, (name, values) in enumerate(finite.items()):
+            axes = grid.flat[place]
+            weights = np.full(len(values), 1 / len(rewards[name]))
+            axes.hist(values, bins=edges, weights=weights, color=_color(place))
+            missing = 1 - len(values) / len(rewards[name])
+            axes.set_title(_short(name) + (f" ({100 * missing:.1f} % -inf)" if missing > 0 else ""), fontsize=10)
+            if len(values):
+                axes.axvline(float(values.mean()), color=_INK, linewidth=1.2, linestyle="--")
+            axes.yaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0))
+            axes.xaxis.set_tick_params(labelbottom=place + columns >= len(rewards))
+        figure.supxlabel("reward (reward units); dashed: mean", fontsize=10)
+        figure.supylabel("share of samples", fontsize=10)
+        return _svg(figure, "Histograms of the rewards of each sampler")
+
+
+def reward_against_cost(figures: Mapping[str, Mapping[str, float]], cost: str, label: str) -> str:
+    """Mean of the finite rewards, ± 1.96 standard errors, against a cost; the axis is logarithmic where all cost."""
+    with _style(cost):
+        figure = Figure(figsize=(5.2, 3.8))
+        axes = figure.subplots()
+        for place, (name, row) in enumerate(figures.items()):
+            error = 1.96 * row["mean_finite_reward_standard_error"]
+            axes.errorbar(
+                row[cost],
+                row["mean_finite_reward"],
+                error if math.isfinite(error) else None,
+                fmt=MARKERS[place % len(MARKERS)],
+                color=_color(place),
+                markersize=7,
+                capsize=3,
+                label=_label(name),
+            )
+        costs = [row[cost] for row in figures.values()]
+        if min(costs) > 0:
+            axes.set_xscale("log")
+            axes.margins(x=0.15)
+            axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if max(costs) < 100 * min(costs) else (1.0,)))
+            axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+            axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.set_xlabel(label)
+        axes.set_ylabel("mean reward (reward units)")
+        _legend(figure, axes)
+        return _svg(figure, f"Mean reward against {label}")
+
+
+def curves(
+    series: Mapping[str, tuple[Iterable[float], Iterable[float]]],
+    label: str,
+    limits: tuple[float, float],
+    places: Mapping[str, int] | None = None,
+) -> str:
+    """Lines over the time step t, (t, y) by name; places: which colour a name has in the other figures."""
+    with _style(label):
+        figure = Figure(figsize=(5.2, 3.6))
+        axes = figure.subplots()
+        for order, (name, points) in enumerate(series.items()):
+            t, y = (np.array(list(each), dtype=float) for each in points)
+            place = order if places is None else places[name]
+            axes.plot(
+                t,
+                y,
+                color=_color(place),
+                linestyle=LINES[place % len(LINES)],
+                marker=MARKERS[place % len(MARKERS)] if len(t) <= 25 else None,
+                markersize=4,
+                label=_label(name),
+            )
+        axes.set_ylim(*limits)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_xlabel("time step t (0: start)")
+        axes.set_ylabel(label)
+        _legend(figure, axes)
+        return _svg(figure, f"{label} by time step")
+
+
+def _edges(values: Floats) -> Floats:
+    if len(values) == 0:
+        return np.linspace(0.0, 1.0, 3)
+    few = np.unique(values)
+    if 1 < len(few) <= 12:  # a discrete reward: one bar per value
+        half = np.diff(few).min() / 2
+        if np.ptp(few) / half <= 200:
+            return np.arange(few[0] - half, few[-1] + 1.5 * half + 1e-12, 2 * half)
+    return np.histogram_bin_edges(values, bins=MAX_BINS)
+
+
+def _style(salt: str) -> AbstractContextManager[None]:
+    """The settings of a figure; the salt makes the ids that its drawing refers to its own."""
+    return matplotlib.rc_context({**_STYLE, "svg.hashsalt": salt})
+
+
+def _color(place: int) -> str:
+    return COLORS[place % len(COLORS)]
+
+
+def _short(name: str, limit: int = 32) -> str:
+    return name if len(name) <= limit else name[: limit - 1] + "…"
+
+
+def _label(name: str) -> str:
+    """Matplotlib drops legend entries that begin with an underscore."""
+    return f" {_short(name)}" if name.startswith("_") else _short(name)
+
+
+def _legend(figure: Figure, axes: Axes) -> None:
+    if axes.get_legend_handles_labels()[0]:
+        figure.legend(loc="outside lower center", ncols=2, fontsize=9)
+
+
+def _svg(figure: Figure, description: str) -> str:
+    """The bare <svg> element: no prolog, no metadata, ids only where the drawing itself refers to them."""
+    buffer = io.StringIO()
+    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r' id="[A-Za-z0-9.]+_\d+"', "", text)
+    text = text.replace(_INK, "currentColor").replace(_FAINT, "var(--line)")
+    quoted = description.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")
+    return text.replace("<svg", f'<svg role="img" aria-label="{quoted}"', 1)

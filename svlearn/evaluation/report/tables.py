@@ -1,0 +1,118 @@
+"""A comparison as text: the rows that people read, Markdown, JSON."""
+
+import json
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from svlearn.evaluation.report.numbers import between, plain, with_error
+from svlearn.evaluation.summary import OWN_FIGURES
+
+if TYPE_CHECKING:
+    from svlearn.evaluation.compare import Comparison
+
+_COSTS = {
+    "reference_calls_per_sample": "Reference calls / sample",
+    "policy_calls_per_sample": "Policy calls / sample",
+    "value_calls_per_sample": "Value calls / sample",
+    "gradient_calls_per_sample": "Gradient calls / sample",
+    "reward_calls_per_sample": "Reward calls / sample",
+    "seconds_per_sample": "Seconds / sample",
+    "peak_memory_mib": "Peak memory (MiB)",
+}
+_LONG = ("policy", "value", "gradient", "reward", "peak")
+
+
+def readable(table: pd.DataFrame, compact: bool = False) -> pd.DataFrame:
+    """The figures as people read them: one row per sampler, text in every cell, columns without a figure left out.
+
+    compact: without intervals, and of the costs only reference calls and seconds.
+    """
+    columns: dict[str, Any] = {"Mean reward ± s.e.": _errors(table, "mean_reward")}
+    if not compact:
+        columns["95 % interval"] = _intervals(table, "mean_reward")
+    for name, title in (("reward_quantile_80", "Top 20 %"), ("reward_quantile_90", "Top 10 %")):
+        columns[title] = [plain(value) for value in table[name]]
+        if not compact:
+            columns[f"{title} interval"] = _intervals(table, name)
+    if bool((table["minus_infinity_fraction"] > 0).any()):
+        columns["Reward -inf (%)"] = [plain(100 * value) for value in table["minus_infinity_fraction"]]
+        columns["Mean of finite rewards"] = _errors(table, "mean_finite_reward")
+    columns["Weighted mean (particles)"] = _errors(table, "weighted_mean_reward")
+    if bool((table["dead_group_fraction"] > 0).any()):
+        columns["Dead groups (%)"] = [plain(100 * value) for value in table["dead_group_fraction"]]
+    if not compact:
+        columns["log Z (nats)"] = _errors(table, "log_normalizer", "_nats")
+    for name in described(table):
+        columns[name.replace("_", " ").capitalize()] = [plain(value) for value in table[name]]
+    for name, title in _COSTS.items():
+        idle = name.startswith(("policy", "gradient")) and not bool((table[name] > 0).any())
+        if not idle and not (compact and name.startswith(_LONG)):
+            columns[title] = [plain(value, 3) for value in table[name]]
+    if not compact and bool((table["num_seeds"] > 1).any()):
+        columns["Spread over seeds"] = [plain(value, 2) for value in table["mean_reward_spread_over_seeds"]]
+    columns["Samples"] = [plain(value) for value in table["num_samples"]]
+    kept = {title: cells for title, cells in columns.items() if any(cell != "–" for cell in cells)}
+    return pd.DataFrame(kept, index=table.index)
+
+
+def described(table: pd.DataFrame) -> list[str]:
+    """The columns that the reference's `describe` gave."""
+    return [name for name in table.columns if name not in OWN_FIGURES]
+
+
+def to_markdown(table: pd.DataFrame) -> str:
+    """A GitHub table, its columns aligned for terminals."""
+    text = readable(table, compact=True)
+    rows = [["Sampler", *text.columns], *([name, *cells] for name, cells in zip(text.index, text.to_numpy().tolist()))]
+    cells = [[_escape(str(cell)) for cell in row] for row in rows]
+    widths = [max(3, *(len(row[place]) for row in cells)) for place in range(len(cells[0]))]
+    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
+    padded = [
+        [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:]))]
+        for row in [cells[0], rule, *cells[1:]]
+    ]
+    return "\n".join(f"| {' | '.join(row)} |" for row in padded) + "\n"
+
+
+def to_json(comparison: "Comparison") -> str:
+    """Everything but the pictures, as strict JSON: NaN is null, an infinity is a string that float() reads."""
+    content = {
+        "figures": comparison.figures,
+        "verdicts": comparison.verdicts(),
+        "notes": list(comparison.notes),
+        "rewards": comparison.rewards,
+        "ess_fraction": comparison.ess,
+        "calibrations": {name: frame.to_dict("list") for name, frame in comparison.calibrations.items()},
+        "provenance": comparison.provenance,
+    }
+    return json.dumps(_strict(content), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def _errors(table: pd.DataFrame, name: str, unit: str = "") -> list[str]:
+    pairs = zip(table[f"{name}{unit}"], table[f"{name}_standard_error{unit}"])
+    return [with_error(value, error) for value, error in pairs]
+
+
+def _intervals(table: pd.DataFrame, name: str) -> list[str]:
+    return [between(low, high) for low, high in zip(table[f"{name}_low"], table[f"{name}_high"])]
+
+
+def _escape(cell: str) -> str:
+    return " ".join(cell.split()).replace("\\", "\\\\").replace("|", "\\|")
+
+
+def _strict(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _strict(each) for key, each in value.items()}
+    if isinstance(value, np.ndarray):
+        return _strict(value.tolist())
+    if isinstance(value, (list, tuple)):
+        return [_strict(each) for each in value]
+    if isinstance(value, np.generic):
+        return _strict(value.item())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else str(value)
+    return value
