@@ -6,9 +6,9 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DOCS_READY := $(VENV)/.docs-ready
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
+# One thread a worker: the workers are as many as the cores, and threads that wait for each other are slow.
+TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 BENCHMARKS := $(sort $(wildcard benchmarks/*.py))
-
-export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-fast lint bench docs clean
@@ -31,13 +31,14 @@ $(DOCS_READY): $(READY)
 	@touch $@
 
 demo: $(READY) ## train a value, guide with it and write a report
-	$(BIN)/python scripts/demo.py
+	$(BIN)/python scripts/train_value.py fit --config configs/molecules/qm9/value.yaml
+	$(BIN)/python scripts/evaluate.py --config configs/molecules/qm9/evaluate.yaml
 
 test: $(READY) ## run all tests
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+	$(TEST)
 
 test-fast: $(READY) ## run all but the slow tests
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m 'not slow'
+	$(TEST) -m 'not slow'
 
 lint: $(READY) ## check style, format and types
 	$(BIN)/ruff check .

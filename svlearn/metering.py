@@ -59,7 +59,8 @@ def metered(max_batch: int | None = None) -> Iterator[Meter]:
     frames = _frames.get()
     meter = Meter(max_batch if max_batch is not None else current_max_batch())
     token = _frames.set((*frames, meter))
-    _reset_peak_memory()
+    if not frames:  # the mark is one for the process: a frame inside another must not lower the other's
+        _reset_peak_memory()
     start = time.perf_counter()
     try:
         yield meter

@@ -25,7 +25,7 @@ class Target:
     finite; reward units. Default: -100 · alpha, that is e^-100 in probability (-1e4 for alpha = 0).
     """
 
-    reward: Callable[[State], Tensor]
+    reward: Callable
     alpha: float
     floor: float | None = None
 

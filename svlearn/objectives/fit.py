@@ -2,6 +2,8 @@
 
 import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import pytorch_lightning as pl
@@ -47,11 +49,23 @@ def fit(
     )
     was_training = objective.reference.training
     objective.reference.eval()
-    with warnings.catch_warnings():
-        for advice in ADVICE:
-            warnings.filterwarnings("ignore", message=f".*{advice}.*")
-        logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
+    with no_wrong_advice():
         trainer = pl.Trainer(max_steps=max_steps, **(settings | trainer_kwargs))
         trainer.fit(objective, datamodule=data, ckpt_path=ckpt_path, weights_only=True if ckpt_path else None)
     objective.reference.train(was_training)
     return objective
+
+
+@contextmanager
+def no_wrong_advice() -> Iterator[None]:
+    """Keep Lightning from giving advice that does not hold for objectives, and from announcing itself."""
+    logger = logging.getLogger("pytorch_lightning.utilities.rank_zero")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            for advice in ADVICE:
+                warnings.filterwarnings("ignore", message=f".*{advice}.*")
+            yield
+    finally:
+        logger.setLevel(level)

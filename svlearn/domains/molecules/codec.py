@@ -3,7 +3,7 @@
 import itertools
 
 import torch
-from rdkit import Chem
+from rdkit import Chem, rdBase
 from tensordict import TensorDict
 
 from svlearn.domains.molecules.graph import ATOMS, VALENCES, graph_state, pair_indices
@@ -58,8 +58,9 @@ def build(atoms: list[int], bonds: list[int], mask: list[bool], correct: bool = 
     for (i, j), order in orders.items():
         editable.AddBond(index[i], index[j], BOND_TYPES[order])
     molecule = editable.GetMol()
-    if Chem.SanitizeMol(molecule, catchErrors=True) != Chem.SanitizeFlags.SANITIZE_NONE:
-        return None
+    with rdBase.BlockLogs():  # an invalid graph is an answer and no news
+        if Chem.SanitizeMol(molecule, catchErrors=True) != Chem.SanitizeFlags.SANITIZE_NONE:
+            return None
     return largest_piece(molecule) if correct else molecule
 
 

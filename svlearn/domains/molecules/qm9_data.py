@@ -24,6 +24,16 @@ def read_smiles(path: str | Path) -> list[str]:
         return [row["smiles"] for row in csv.DictReader(file)]
 
 
+def file(path: str | None = None) -> Path:
+    """The CSV at `path`, or the public one, fetched where it is not there yet."""
+    return fetch(FILE) if path is None else Path(path)
+
+
+def canonical_smiles(path: str | None = None) -> set[str]:
+    """All molecules of QM9 as the canonical SMILES of this RDKit, to tell what is new."""
+    return {Chem.MolToSmiles(Chem.MolFromSmiles(text)) for text in read_smiles(file(path))}
+
+
 def encode_smiles(smiles: Iterable[str], num_atoms: int = NUM_ATOMS) -> TensorDict:
     """Parse SMILES and stack their graphs; raises ValueError with the SMILES that does not fit the vocabulary."""
     return concatenate([encode(Chem.MolFromSmiles(text), num_atoms, name=text) for text in smiles])
@@ -49,7 +59,7 @@ class QM9Data(pl.LightningDataModule):
 
     def prepare_data(self) -> None:
         if not self.cache.exists():
-            graphs = encode_smiles(read_smiles(self._file()))
+            graphs = encode_smiles(read_smiles(file(self.path)))
             graphs.memmap(self.cache)
 
     def setup(self, stage: str | None = None) -> None:
@@ -65,9 +75,6 @@ class QM9Data(pl.LightningDataModule):
     def val_dataloader(self) -> DataLoader:
         sampler = SequentialSampler(range(len(self.validation)))
         return self._loader(self.validation, BatchSampler(sampler, self.batch_size, drop_last=False))
-
-    def _file(self) -> Path:
-        return fetch(FILE) if self.path is None else Path(self.path)
 
     @staticmethod
     def _loader(graphs: TensorDict, batches: BatchSampler) -> DataLoader:

@@ -38,6 +38,19 @@ class GraphTransformer(nn.Module):
         self.atom_logits = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, len(ATOMS)))
         self.bond_logits = nn.Sequential(nn.LayerNorm(pair_width), nn.Linear(pair_width, len(BOND_ORDERS)))
 
+    @classmethod
+    def from_weights(cls, weights: dict[str, Tensor], num_atoms: int = 9) -> "GraphTransformer":
+        """The network whose state_dict this is; its sizes are read off the shapes."""
+        network = cls(
+            num_atoms=num_atoms,
+            width=weights["atom_embedding.weight"].shape[1],
+            pair_width=weights["bond_embedding.weight"].shape[1],
+            depth=1 + max(int(name.split(".")[1]) for name in weights if name.startswith("layers.")),
+            num_heads=weights["layers.0.attention_bias.weight"].shape[0],
+        )
+        network.load_state_dict(weights)
+        return network
+
     def forward(self, state: TensorDict) -> tuple[Tensor, Tensor]:
         atoms, mask = state["atoms"], state["mask"]
         of_atoms, of_pairs = structural_features(state)

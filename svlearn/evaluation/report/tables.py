@@ -22,13 +22,13 @@ _COSTS = {
     "seconds_per_sample": "Seconds / sample",
     "peak_memory_mib": "Peak memory (MiB)",
 }
-_LONG = ("policy", "value", "gradient", "reward", "peak")
+_LONG = ("policy", "gradient", "peak")
 
 
 def readable(table: pd.DataFrame, compact: bool = False) -> pd.DataFrame:
     """The figures as people read them: one row per sampler, text in every cell, columns without a figure left out.
 
-    compact: without intervals, and of the costs only reference calls and seconds.
+    compact: without intervals, and of the costs only reference, value and reward calls and seconds.
     """
     columns: dict[str, Any] = {"Mean reward ± s.e.": _errors(table, "mean_reward")}
     if not compact:
