@@ -128,11 +128,13 @@ class Sampler:
         law = self.proposal.transition(particles.x, t - 1, prediction)
         parents = repeat(torch.arange(len(particles.x), device=particles.values.device), self.num_candidates[t])
         previous = prediction[parents]
-        x = law[parents].sample(generator=generator)
         if law is prediction.transition:
+            x = previous.transition.sample(generator=generator)
             log_ratio = torch.zeros(len(x), dtype=torch.float64, device=particles.values.device)
         else:
-            log_ratio = previous.transition.log_ratio(law[parents], x)
+            proposals = law[parents]
+            x = proposals.sample(generator=generator)
+            log_ratio = previous.transition.log_ratio(proposals, x)
         return Proposed(x, log_ratio, particles.values[parents], previous)
 
     def _survive(

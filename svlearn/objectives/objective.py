@@ -1,4 +1,4 @@
-"""What all objectives share: their own data, the optimiser, validation by time step, checkpoints."""
+"""What all objectives share: their own data, the optimiser, validation, checkpoints."""
 
 from abc import abstractmethod
 from typing import Any
@@ -14,7 +14,6 @@ from svlearn.process import Reference
 from svlearn.randomness import seeded
 from svlearn.rollouts.roll_out import roll_out
 from svlearn.targets import Target
-from svlearn.values.calibration import agreement
 
 GRADIENT_NORM = 10.0
 TRAINING, VALIDATION = 0, 1  # streams of randomness
@@ -70,7 +69,6 @@ class Objective(pl.LightningModule):
         self.learning_rate, self.batch_size = learning_rate, batch_size
         self.num_validation, self.steps_per_epoch = num_validation, steps_per_epoch
         self.seed = 0
-        self._validated: list[tuple[Tensor, Tensor]] = []
         self.strict_loading = False  # the reference's weights are not in the checkpoint
 
     @abstractmethod
@@ -80,10 +78,6 @@ class Objective(pl.LightningModule):
     @abstractmethod
     def trained(self) -> nn.Module:
         """The module whose parameters this objective trains."""
-
-    @abstractmethod
-    def values_by_time(self, trajectories: TensorDict, generator: torch.Generator) -> Tensor:
-        """What validation holds against the rewards: v_t(x_t) for t = 0 ... T - 1, (B, T), reward units."""
 
     def training_step(self, batch: Any, batch_index: int) -> Tensor:
         generator = seeded(self.device, self.seed, TRAINING, self.global_step)
@@ -97,19 +91,10 @@ class Objective(pl.LightningModule):
         trajectories = self._trajectories(batch, self.num_validation, generator)
         loss = self.loss(trajectories, generator)
         self.log("validation/loss", loss, prog_bar=True, batch_size=len(trajectories))
-        self._validated.append((self.values_by_time(trajectories, generator), trajectories["rewards"]))
+        self.validate(trajectories, generator)
 
-    def on_validation_epoch_end(self) -> None:
-        """Log Pearson's correlation and R² of the value with the reward: the mean over t, and each t."""
-        values, rewards = (torch.cat(parts).double() for parts in zip(*self._validated, strict=True))
-        self._validated.clear()
-        kept = torch.isfinite(rewards)
-        if int(kept.sum()) < 2:
-            return
-        by_time = torch.tensor([agreement(column[kept], rewards[kept])[:2] for column in values.T])
-        for name, column in zip(("pearson", "r2"), by_time.T, strict=True):
-            self.log(f"validation/{name}", column.nanmean(), prog_bar=True)
-            self.log_dict({f"validation/{name}_t{t:03d}": each for t, each in enumerate(column)})
+    def validate(self, trajectories: TensorDict, generator: torch.Generator) -> None:
+        """What else a validation looks at; nothing, unless a family says so."""
 
     def train_dataloader(self) -> DataLoader:
         """The objective's own data: epochs of places, for each of which trajectories are rolled out."""

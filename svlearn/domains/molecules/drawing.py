@@ -23,7 +23,8 @@ def draw_grid(molecules: Sequence[Chem.Mol | None], captions: Sequence[str], col
     canvas = rdMolDraw2D.MolDraw2DSVG(width, height, CELL_WIDTH, CELL_HEIGHT)
     _draw(canvas, molecules, captions)
     markup = canvas.GetDrawingText()
-    return markup[markup.index("<svg") :].strip()
+    head, _, body = markup[markup.index("<svg") :].strip().partition(">")
+    return f"{head}>\n<rect width='100%' height='100%' fill='white'/>{body}"  # dark pages too must show black bonds
 
 
 def save_png(molecules: Sequence[Chem.Mol | None], captions: Sequence[str], path: str | Path, columns: int = 6) -> None:
