@@ -31,7 +31,8 @@ def linear_exponential_loss(values: Tensor, rewards: Tensor, alpha: float) -> Te
 class MonteCarloRegression(ValueObjective):
     """Fit v_θ(x_t, t) to r(x_T) along trajectories of the reference.
 
-    estimand "mean": the squared loss, learns v'_t; "soft": the linear-exponential loss, learns v_t.
+    estimand "mean": the squared loss, learns v'_t, in units of the rewards' variance; "soft": the linear-exponential
+    loss, learns v_t.
     noised: draw x_t anew from x_T by the reference's forward process at every step, in the place of the x_t of the
     trajectory (SVDD, remark 1): a stored trajectory then teaches more than T states. Exact where p_ref is the exact
     reversal of that process. Validation always holds the value against the trajectories themselves.
@@ -39,6 +40,8 @@ class MonteCarloRegression(ValueObjective):
     Raises ValueError for an unknown estimand, the soft one at α = 0, and the mean of rewards that are -inf; TypeError
     where `noised` is asked of a reference that has no forward process; and as `ValueObjective`.
     """
+
+    reward_variance: Tensor
 
     def __init__(
         self,
@@ -57,6 +60,7 @@ class MonteCarloRegression(ValueObjective):
         if noised and not has(reference, "noise"):
             raise TypeError(f"noised: expected a reference with a forward process, got {type(reference).__name__}")
         self.estimand, self.noised = estimand, noised
+        self.register_buffer("reward_variance", torch.zeros((), dtype=torch.float64))
 
     def loss(self, trajectories: TensorDict, generator: torch.Generator) -> Tensor:
         rewards = trajectories["rewards"]
@@ -68,8 +72,19 @@ class MonteCarloRegression(ValueObjective):
         values = self.evaluate(self._states(trajectories["states"], rows, t, generator), t, generator)
         goal = rewards[rows].to(values.dtype)
         if self.estimand == "mean":
-            return squared_loss(values, goal).mean()
+            return squared_loss(values, goal).mean() / self._unit(rewards)
         return linear_exponential_loss(values, goal, self.target.alpha).mean()
+
+    def _unit(self, rewards: Tensor) -> Tensor:
+        """The variance of the rewards of the first batch, 1 if they do not vary.
+
+        In this unit the loss, and so the clipping of its gradient, does not depend on the reward's units: unclipped,
+        the large gradients of the first steps would hold Adam's steps down for the next thousand.
+        """
+        if self.reward_variance == 0:
+            variance = rewards.double().var(correction=0)
+            self.reward_variance.copy_(torch.where(variance > 0, variance, 1.0))
+        return self.reward_variance
 
     def _states(self, states: State, rows: Tensor, t: Tensor, generator: torch.Generator) -> State:
         """x_t of the trajectories `rows`, as they went or noised from their x_T."""

@@ -143,6 +143,19 @@ def test_noising_needs_a_forward_process():
         MonteCarloRegression(oracle, oracle.target(0.0), Learned(network), noised=True)
 
 
+def test_learning_does_not_depend_on_the_units_of_the_reward():
+    learned = []
+    for unit in (1.0, 1000.0):
+        oracle, network = markov()
+        oracle = oracle.with_rewards(unit * oracle.reward.table)
+        objective = MonteCarloRegression(oracle, oracle.target(0.0), Learned(network), learning_rate=1e-2)
+        batch = roll_out(oracle, 256, target=oracle.target(0.0), generator=seeded("cpu", 0))
+        network.table.data.fill_(unit)
+        objective.loss(batch, seeded("cpu", 1)).backward()
+        learned.append(network.table.grad * unit)
+    torch.testing.assert_close(learned[0], learned[1])
+
+
 def train(tmp_path, name, max_steps, seed=0, **kwargs):
     oracle, network = markov()
     objective = MonteCarloRegression(oracle, oracle.target(ALPHA), Learned(network), num_times=2, batch_size=32)
