@@ -1,6 +1,6 @@
 """The demo, timed and recorded: what `make demo` runs, from nothing but an installed package.
 
-    python benchmarks/qm9_demo.py [--seeds 0 1 2]
+    python benchmarks/qm9_demo.py [--seeds 0 1 2] [--quote]
 
 Writes benchmarks/results/qm9_demo.json: the comparison (with its command, commit, machine and seeds), and the wall
 seconds of learning the value and of comparing; then quotes the table and the picture in the README.
@@ -36,8 +36,11 @@ def quotation(results: dict) -> str:
     """What the README says of the results."""
     figures, origin, seconds = results["figures"], results["provenance"], results["seconds"]
     table = pd.DataFrame.from_dict(figures, orient="index").astype(float)
+    learned, free = figures["SVDD-MC"], figures["SVDD-PM"]
     return (
-        f"{to_markdown(table)}\n**{results['verdicts'][0]}**\n\n"
+        f"{to_markdown(table)}\n**{results['verdicts'][0]}** "
+        f"Of its valid molecules {learned['uniqueness']:.0%} are distinct, against {free['uniqueness']:.0%} for SVDD-PM: "
+        f"a greedy choice by one network runs to the molecules that it likes best, which alpha > 0 softens.\n\n"
         f"Rewards are QED; ± is one standard error; M = N = K = 10; SVDD at alpha = 0. Learning the value took "
         f"{seconds['train']:.0f} s and the comparison of {len(origin['seeds'])} × {origin['num_samples']} samples a "
         f"sampler {seconds['evaluate']:.0f} s on {origin['cores']} cores ({origin['cpu']}). All figures: "
@@ -51,10 +54,8 @@ def quote(readme: str, results: dict) -> str:
     return readme[:start] + quotation(results) + readme[end:]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of the comparison; each draws anew")
-    seeds = parser.parse_args().seeds
+def measure(seeds: list[int]) -> None:
+    """Run the demo from its start and write the results."""
     shutil.rmtree(ROOT / "runs/qm9_value", ignore_errors=True)
     train = run("scripts/train_value.py", "fit", "--config", f"{CONFIGS}/value.yaml")
     options = ("--seed", json.dumps(seeds), "--results", str(RESULTS.relative_to(ROOT)))
@@ -62,9 +63,18 @@ def main() -> None:
     results = json.loads(RESULTS.read_text())
     results["seconds"] = {"train": train, "evaluate": evaluate}
     write(RESULTS, json.dumps(results, indent=1, ensure_ascii=False) + "\n")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of the comparison; each draws anew")
+    parser.add_argument("--quote", action="store_true", help="only quote the results that are there")
+    options = parser.parse_args()
+    if not options.quote:
+        measure(options.seeds)
     shutil.copy(ROOT / "reports/qm9/samples.svg", ROOT / "docs/demo.svg")
     readme = ROOT / "README.md"
-    write(readme, quote(readme.read_text(), results))
+    write(readme, quote(readme.read_text(), json.loads(RESULTS.read_text())))
 
 
 if __name__ == "__main__":
