@@ -32,6 +32,7 @@ _HOME = {
 _MODULES = {
     "targets": "svlearn.targets",
     "values": "svlearn.values",
+    "policies": "svlearn.policies",
     "proposals": "svlearn.inference.proposals",
     "objectives": "svlearn.objectives",
     "rollouts": "svlearn.rollouts",

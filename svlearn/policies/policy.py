@@ -1,0 +1,54 @@
+"""What every policy is: a process that starts as its reference does, and moves by a law that can be trained."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from svlearn.process import Prediction, Reference, predict
+from svlearn.state import State
+from svlearn.transitions import Transition
+
+
+class Policy(Reference, ABC):
+    """q(x_0) = p_ref(x_0); q(x_{t+1} | x_t) is trained. A subclass writes `steer` and `trained`.
+
+    It is a `Reference`, so it plugs in wherever one does: it can be sampled, rolled out, and guided in its turn. As
+    a proposal (`proposals.Policy`) it is given the reference's prediction, which costs no second call of it.
+    """
+
+    def __init__(self, reference: Reference):
+        super().__init__()
+        if not isinstance(reference, Reference):
+            raise TypeError(f"reference: expected a Reference, got {type(reference).__name__}")
+        self.reference = reference
+        self.num_steps = reference.num_steps
+
+    @abstractmethod
+    def steer(self, prediction: Prediction, x: State, t: Tensor) -> Transition:
+        """q(· | x_t) for states (B, ...) at t (B,), given what the reference predicts for them."""
+
+    @abstractmethod
+    def trained(self) -> Iterable[nn.Parameter]:
+        """The parameters that an objective trains; the reference's are not among them."""
+
+    def initial(self, batch_size: int, *, condition: Any = None, generator: torch.Generator | None = None) -> State:
+        given = {} if condition is None else {"condition": condition}
+        return self.reference.initial(batch_size, generator=generator, **given)
+
+    def forward(self, x: State, t: Tensor, previous: Prediction | None = None) -> Prediction:
+        """The reference's prediction with q in the place of its transition: x̂_T stays the reference's."""
+        prediction = predict(self.reference, x, t, previous)
+        return replace(prediction, transition=self.steer(prediction, x, t))
+
+    def decode(self, x: State) -> list:
+        return self.reference.decode(x)
+
+    def describe(self, objects: list) -> dict[str, float]:
+        return self.reference.describe(objects)
+
+    def draw(self, objects: list, captions: list[str]) -> str | None:
+        return self.reference.draw(objects, captions)
