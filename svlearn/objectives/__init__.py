@@ -1,6 +1,19 @@
 """Objectives: each a loss, a pure function of tensors, and a LightningModule that gathers, calls and logs."""
 
+from svlearn.objectives.contrastive_energy import ContrastiveEnergy
+from svlearn.objectives.contrastive_twist import ContrastiveTwist
+from svlearn.objectives.distributional_policy_gradient import DistributionalPolicyGradient
 from svlearn.objectives.monte_carlo import MonteCarloRegression
 from svlearn.objectives.objective import Objective
+from svlearn.objectives.policy_gradient import PolicyGradient
+from svlearn.objectives.soft_q import SoftQIteration
 
-__all__ = ["MonteCarloRegression", "Objective"]
+__all__ = [
+    "ContrastiveEnergy",
+    "ContrastiveTwist",
+    "DistributionalPolicyGradient",
+    "MonteCarloRegression",
+    "Objective",
+    "PolicyGradient",
+    "SoftQIteration",
+]

@@ -41,8 +41,6 @@ class MonteCarloRegression(ValueObjective):
     where `noised` is asked of a reference that has no forward process; and as `ValueObjective`.
     """
 
-    reward_variance: Tensor
-
     def __init__(
         self,
         reference: Reference,
@@ -60,7 +58,6 @@ class MonteCarloRegression(ValueObjective):
         if noised and not has(reference, "noise"):
             raise TypeError(f"noised: expected a reference with a forward process, got {type(reference).__name__}")
         self.estimand, self.noised = estimand, noised
-        self.register_buffer("reward_variance", torch.zeros((), dtype=torch.float64))
 
     def loss(self, trajectories: TensorDict, generator: torch.Generator) -> Tensor:
         rewards = trajectories["rewards"]
@@ -72,19 +69,8 @@ class MonteCarloRegression(ValueObjective):
         values = self.evaluate(self._states(trajectories["states"], rows, t, generator), t, generator)
         goal = rewards[rows].to(values.dtype)
         if self.estimand == "mean":
-            return squared_loss(values, goal).mean() / self._unit(rewards)
+            return squared_loss(values, goal).mean() / self.unit(rewards)
         return linear_exponential_loss(values, goal, self.target.alpha).mean()
-
-    def _unit(self, rewards: Tensor) -> Tensor:
-        """The variance of the rewards of the first batch, 1 if they do not vary.
-
-        In this unit the loss, and so the clipping of its gradient, does not depend on the reward's units: unclipped,
-        the large gradients of the first steps would hold Adam's steps down for the next thousand.
-        """
-        if self.reward_variance == 0:
-            variance = rewards.double().var(correction=0)
-            self.reward_variance.copy_(torch.where(variance > 0, variance, 1.0))
-        return self.reward_variance
 
     def _states(self, states: State, rows: Tensor, t: Tensor, generator: torch.Generator) -> State:
         """x_t of the trajectories `rows`, as they went or noised from their x_T."""

@@ -22,6 +22,8 @@ class ValueObjective(Objective):
     trainable parameters and for a num_times that is out of range.
     """
 
+    reward_variance: Tensor
+
     def __init__(
         self, reference: Reference, target: Target, value: Value, *, num_times: int | None = None, **options: Any
     ):
@@ -33,6 +35,7 @@ class ValueObjective(Objective):
         if num_times is not None and not 1 <= num_times <= reference.num_steps:
             raise ValueError(f"num_times: expected None or 1 to {reference.num_steps}, got {num_times}")
         self.value, self.num_times = value, num_times
+        self.register_buffer("reward_variance", torch.zeros((), dtype=torch.float64))
         self._validated: list[tuple[Tensor, Tensor]] = []
 
     def trained(self) -> nn.Module:
@@ -49,6 +52,17 @@ class ValueObjective(Objective):
         """v_θ(x_t, t), (N,), with the reference's prediction where the value reads it."""
         prediction = predict(self.reference, x, t) if self.value.needs_prediction else None
         return evaluate(self.value, x, t, prediction, generator=generator)
+
+    def unit(self, rewards: Tensor) -> Tensor:
+        """The variance of the rewards of the first batch, 1 if they do not vary; what a squared loss is divided by.
+
+        In this unit the loss, and so the clipping of its gradient, does not depend on the reward's units: unclipped,
+        the large gradients of the first steps would hold Adam's steps down for the next thousand.
+        """
+        if self.reward_variance == 0:
+            variance = rewards.double().var(correction=0)
+            self.reward_variance.copy_(torch.where(variance > 0, variance, 1.0))
+        return self.reward_variance
 
     def validate(self, trajectories: TensorDict, generator: torch.Generator) -> None:
         states, steps = trajectories["states"], range(self.reference.num_steps)

@@ -1,0 +1,86 @@
+"""Contrastive twist learning: raise the value where p* goes, lower it where the learned twist sends its samples."""
+
+import math
+from typing import Any
+
+import torch
+from tensordict import TensorDict
+from torch import Tensor
+
+from svlearn.inference.paths import smc_paths
+from svlearn.objectives.contrastive_energy import values_together
+from svlearn.objectives.value_objective import ValueObjective
+from svlearn.process import Reference
+from svlearn.state import concatenate
+from svlearn.targets import Target
+from svlearn.values.value import Value
+
+POSITIVES = ("weights", "smc")
+
+
+def contrastive_twist_loss(
+    positive_values: Tensor, positive_log_weights: Tensor, negative_values: Tensor, alpha: float
+) -> Tensor:
+    """-E_p*[v_θ/α] + log E_ref[exp(v_θ/α)], (...), nats, float64; its minimiser is v_t up to a constant.
+
+    positive_values (..., P), reward units, of samples that the log-weights (..., P), nats, normalised here, carry to
+    p*(x_t); negative_values (..., N) of independent samples of p_ref(x_t). The gradient is that of
+    -E_p*[v_θ/α] + E_π[v_θ/α] with π ∝ p_ref exp(v_θ/α) held fixed: softmax(v_θ/α) over the negatives is the gradient
+    of their log-mean-exp. The least loss is -KL(p*(x_t) || p_ref(x_t)).
+    """
+    positive = (positive_log_weights.double().softmax(dim=-1) * positive_values.double() / alpha).sum(dim=-1)
+    negative = (negative_values.double() / alpha).logsumexp(dim=-1) - math.log(negative_values.shape[-1])
+    return negative - positive
+
+
+class ContrastiveTwist(ValueObjective):
+    """Fit v_θ(x_t, t) by contrast of p*(x_t) with p_ref exp(v_θ/α); learns v_t up to a constant c(t), reward units.
+
+    positives "weights": each batch is split in two independent halves: one, weighted by softmax(r/α), stands for p*;
+    the other, weighted by softmax(v_θ(x_t)/α), for the law of the learned twist; and then the other way round.
+    "smc": the whole batch stands for the learned twist; p* is as many particles of a group of SMC with the current
+    v_θ, fresh ones whatever the data: for where exp(r/α) is so uneven that few of a batch would weigh anything.
+    Both laws are ratios of averages, with a bias of order 1/B. Positives without a finite reward are passed over, and
+    so is a batch of a single trajectory.
+    The constants cancel in the weights of every sampler with α > 0. `validation/r2` is blind to no constant, so read
+    `validation/pearson`.
+    num_times: at how many times, drawn uniformly from 0 ... T - 1, the whole batch is looked at (None: every time).
+    Raises ValueError for α = 0, unknown positives, and a batch_size below 2; and as `ValueObjective`.
+    Source: arXiv 2404.17546, section 4.1.
+    """
+
+    def __init__(
+        self,
+        reference: Reference,
+        target: Target,
+        value: Value,
+        *,
+        positives: str = "weights",
+        num_times: int | None = None,
+        **options: Any,
+    ):
+        super().__init__(reference, target, value, num_times=num_times, **options)
+        if target.alpha == 0:
+            raise ValueError("alpha: the soft value needs alpha > 0, got 0")
+        if positives not in POSITIVES:
+            raise ValueError(f"positives: expected one of {', '.join(POSITIVES)}, got {positives!r}")
+        if self.batch_size < 2:
+            raise ValueError(f"batch_size: expected at least 2, one positive and one negative, got {self.batch_size}")
+        self.positives = positives
+
+    def loss(self, trajectories: TensorDict, generator: torch.Generator) -> Tensor:
+        states, size = trajectories["states"], len(trajectories)
+        log_weights = trajectories["rewards"].double() / self.target.alpha
+        first, second = slice(0, size // 2), slice(size // 2, None)
+        roles = [(first, second), (second, first)]
+        if self.positives == "smc":
+            paths, log_weights = smc_paths(self.reference, self.target, self.value, size, generator=generator)
+            states = concatenate([paths, states])
+            roles = [(slice(0, size), slice(size, None))]
+        values = values_together(self, states, generator).T
+        losses = [
+            contrastive_twist_loss(values[:, positive], log_weights[positive], values[:, negative], self.target.alpha)
+            for positive, negative in roles
+            if size > 1 and bool((log_weights[positive] > -math.inf).any())
+        ]
+        return torch.stack(losses).mean() if losses else 0.0 * values.sum()

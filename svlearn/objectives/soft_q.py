@@ -1,0 +1,118 @@
+"""Soft-Q iteration: learn the value of a state from the value of the state that follows it."""
+
+import copy
+import math
+from typing import Any
+
+import torch
+from tensordict import TensorDict
+from torch import Tensor
+
+from svlearn.objectives.monte_carlo import linear_exponential_loss, squared_loss
+from svlearn.objectives.value_objective import ValueObjective
+from svlearn.process import Reference, predict
+from svlearn.state import State, repeat
+from svlearn.targets import Target
+from svlearn.values.value import Value, check_estimand, evaluate
+
+
+def backup(next_values: Tensor, alpha: float) -> Tensor:
+    """α log (1/k) Σ exp(v̄_i/α), (N,), reward units, of the values (N, k) of k next states.
+
+    Its mean is below v_t at finite k (Jensen); at k = 1 it is v̄ itself, the backup of the mean value.
+    """
+    scaled = next_values.double() / alpha
+    return alpha * (scaled.logsumexp(dim=1) - math.log(next_values.shape[1]))
+
+
+class SoftQIteration(ValueObjective):
+    """Fit v_θ(x_t, t) to v̄(x_{t+1}, t + 1) one step later; v̄ is a slow copy of v_θ, and v̄_T = r.
+
+    estimand "soft": exp((v̄_{t+1} - f)/α) + f/α, whose minimiser α log E[exp(v̄_{t+1}/α) | x_t] needs only one next
+    state; learns v_t. "mean": (f - v̄_{t+1})² in units of the rewards' variance; learns v'_t.
+    decay: after each optimiser step v̄ ← decay · v̄ + (1 - decay) · v_θ. News from T reaches x_0 after about
+    T / (1 - decay) steps; a larger decay averages more noise away.
+    num_next: k next states of each x_t, drawn anew from the reference (None: the x_{t+1} of the trajectory). The mean
+    estimand then regresses on their mean, and the soft one, as SVDD does, on α log (1/k) Σ exp(v̄/α) by the squared
+    loss: biased low at finite k, and at k = 1 this is the mean value. Backups below the target's floor are raised to
+    it there. Costs one reference call per x_t, and k reward calls per x_{T-1}.
+
+    Raises ValueError for an unknown estimand, the soft one at α = 0, the mean of rewards that are -inf, a decay
+    outside [0, 1), num_next < 1; and as `ValueObjective`.
+    Source: SVDD, arXiv 2408.08252, algorithm 5; soft-Q learning for diffusion, arXiv 2402.15194.
+    """
+
+    def __init__(
+        self,
+        reference: Reference,
+        target: Target,
+        value: Value,
+        estimand: str = "soft",
+        *,
+        decay: float = 0.95,
+        num_next: int | None = None,
+        num_times: int | None = None,
+        **options: Any,
+    ):
+        super().__init__(reference, target, value, num_times=num_times, **options)
+        if check_estimand(estimand) == "soft" and target.alpha == 0:
+            raise ValueError("estimand: the soft value needs alpha > 0, got alpha = 0; use 'mean'")
+        if not 0 <= decay < 1:
+            raise ValueError(f"decay: expected a number in [0, 1), got {decay}")
+        if num_next is not None and (isinstance(num_next, bool) or not isinstance(num_next, int) or num_next < 1):
+            raise ValueError(f"num_next: expected None or an integer of at least 1, got {num_next!r}")
+        self.estimand, self.decay, self.num_next = estimand, decay, num_next
+        self.slow = copy.deepcopy(value).requires_grad_(False).eval()
+
+    def loss(self, trajectories: TensorDict, generator: torch.Generator) -> Tensor:
+        states, rewards = trajectories["states"], trajectories["rewards"]
+        t = self.times(len(rewards), rewards.device, generator)
+        rows = repeat(torch.arange(len(rewards), device=rewards.device), t.shape[1])
+        t = t.flatten()
+        x = states[rows, t]
+        values = self.evaluate(x, t, generator)
+        if self.num_next is None:
+            next_values = self.next_values(states[rows, t + 1], t + 1, generator, rewards[rows])[:, None]
+        else:
+            next_values = self._fresh(x, t, self.num_next, generator)
+        if self.estimand == "mean":
+            if bool((next_values == -math.inf).any()):
+                raise ValueError("estimand: the mean of a reward that is -inf does not exist; use 'soft'")
+            return squared_loss(values, next_values.mean(dim=1)).mean() / self.unit(rewards)
+        if self.num_next is None:
+            return linear_exponential_loss(values, next_values.squeeze(1), self.target.alpha).mean()
+        goal = backup(next_values, self.target.alpha).clamp(min=self.target.floor)
+        return squared_loss(values, goal).mean() / self.unit(rewards.clamp(min=self.target.floor))
+
+    @torch.no_grad()
+    def next_values(self, x: State, t: Tensor, generator: torch.Generator, rewards: Tensor | None = None) -> Tensor:
+        """v̄_t(x), (N,), reward units, at t (N,) in 1 ... T; at T it is r: of `rewards` (N,) where they are known."""
+        values = torch.empty(len(t), dtype=torch.float64, device=t.device)
+        final = t == self.reference.num_steps
+        if bool(final.any()):
+            values[final] = (self.target(x[final]) if rewards is None else rewards[final]).double()
+        if not bool(final.all()):
+            x, t = x[~final], t[~final]
+            prediction = predict(self.reference, x, t) if self.slow.needs_prediction else None
+            values[~final] = evaluate(self.slow, x, t, prediction, generator=generator).double()
+        return values
+
+    @torch.no_grad()
+    def _fresh(self, x: State, t: Tensor, copies: int, generator: torch.Generator) -> Tensor:
+        """v̄_{t+1}, (N, k), of k next states of each x_t, drawn from the reference."""
+        law = predict(self.reference, x, t).transition
+        parents = repeat(torch.arange(len(t), device=t.device), copies)
+        x_next = law[parents].sample(generator=generator)
+        return self.next_values(x_next, t[parents] + 1, generator).view(-1, copies)
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        super().optimizer_step(*args, **kwargs)
+        self.follow()
+
+    @torch.no_grad()
+    def follow(self) -> None:
+        """Move v̄ towards v_θ by one step of the exponential average; buffers are copied."""
+        for slow, fast in zip(self.slow.parameters(), self.value.parameters(), strict=True):
+            slow.lerp_(fast, 1 - self.decay)
+        for kept, current in zip(self.slow.buffers(), self.value.buffers(), strict=True):
+            kept.copy_(current)
