@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from svlearn.checkpoints import read_record
+from svlearn.fingerprint import fingerprint
+from svlearn.loading import load
+
 ROOT = Path(__file__).parents[1]
 CONFIGS = "configs/molecules/qm9"
 
@@ -24,7 +28,7 @@ def run(*arguments):
     return done.stdout
 
 
-@pytest.mark.parametrize("script", ["pretrain", "train_value", "evaluate", "export_reference"])
+@pytest.mark.parametrize("script", ["pretrain", "train_value", "evaluate", "export_reference", "finetune_policy"])
 def test_help_shows_a_command_to_start_with(script):
     assert f"python scripts/{script}.py" in run(f"scripts/{script}.py", "--help")
 
@@ -51,6 +55,16 @@ def test_a_value_is_trained_saved_and_compared(tmp_path):
     assert set(written["calibrations"]) == {"SVDD-MC", "SVDD-PM"}
     for file in ("report.html", "comparison.csv", "samples.svg"):
         assert (tmp_path / "report" / file).stat().st_size > 500
+
+
+@pytest.mark.slow
+def test_a_policy_is_fine_tuned_and_saved(tmp_path):
+    small = ("--trainer.max_steps", 2, "--model.init_args.batch_size", 4, "--model.init_args.num_validation", 4)
+    quiet = ("--trainer.logger", "false", "--trainer.default_root_dir", tmp_path)
+    run("scripts/finetune_policy.py", "fit", "--config", f"{CONFIGS}/policy_gradient.yaml", *small, *quiet)
+    record = read_record(tmp_path / "policy.safetensors")
+    assert record["objective"] == "PolicyGradient"
+    assert record["reference"] == fingerprint(load("qm9"))
 
 
 def test_pretraining_runs_and_goes_on(tmp_path, assets):
