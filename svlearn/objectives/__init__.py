@@ -5,6 +5,7 @@ from svlearn.objectives.contrastive_twist import ContrastiveTwist
 from svlearn.objectives.distributional_policy_gradient import DistributionalPolicyGradient
 from svlearn.objectives.monte_carlo import MonteCarloRegression
 from svlearn.objectives.objective import Objective
+from svlearn.objectives.path_consistency import PathConsistency
 from svlearn.objectives.policy_gradient import PolicyGradient
 from svlearn.objectives.soft_q import SoftQIteration
 
@@ -14,6 +15,7 @@ __all__ = [
     "DistributionalPolicyGradient",
     "MonteCarloRegression",
     "Objective",
+    "PathConsistency",
     "PolicyGradient",
     "SoftQIteration",
 ]

@@ -6,6 +6,7 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor, nn
 
+from svlearn.fingerprint import fingerprint
 from svlearn.objectives.objective import Objective
 from svlearn.policies import Policy
 from svlearn.process import Reference, predict
@@ -27,7 +28,9 @@ class PolicyObjective(Objective):
         if not isinstance(policy, Policy):
             raise TypeError(f"policy: expected a policies.Policy, got {type(policy).__name__}")
         if policy.reference is not reference:
-            raise ValueError("policy: expected one of this very reference, got one of another")
+            if fingerprint(policy.reference) != fingerprint(reference):
+                raise ValueError("policy: expected one of this reference, got one of another")
+            policy.reference = reference  # an equal one, as from a YAML: hold it once
         if target.alpha == 0:
             raise ValueError(f"alpha: {type(self).__name__} needs alpha > 0, got 0; its target law would be a point")
         self.policy = policy
@@ -44,6 +47,11 @@ class PolicyObjective(Objective):
             law = self.policy.steer(prediction, x, times(t, len(x), self.device))
             ratios.append(law.log_ratio(prediction.transition, x_next))
         return torch.stack(ratios, dim=1)
+
+    def on_save_checkpoint(self, checkpoint: dict) -> None:
+        super().on_save_checkpoint(checkpoint)
+        state = checkpoint["state_dict"]  # a policy holds the reference too, by another name
+        checkpoint["state_dict"] = {name: x for name, x in state.items() if not name.startswith("policy.reference.")}
 
     def validate(self, trajectories: TensorDict, generator: torch.Generator) -> None:
         own = roll_out(self.policy, self.num_validation, target=self.target, generator=generator, kind="policy_calls")

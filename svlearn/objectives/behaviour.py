@@ -1,0 +1,125 @@
+"""Where the trajectories of an off-policy objective come from: the policy, the reference, and the past."""
+
+from typing import Any
+
+import torch
+from tensordict import TensorDict
+from torch import nn
+
+from svlearn.process import Prediction, Reference
+from svlearn.rollouts.roll_out import roll_out
+from svlearn.state import State, concatenate, device_of_state, repeat
+from svlearn.targets import Target
+
+
+class SharedStart(Reference):
+    """A process of which every `copies` consecutive trajectories start at the same x_0."""
+
+    def __init__(self, process: Reference, copies: int):
+        super().__init__()
+        self.process, self.copies, self.num_steps = process, copies, process.num_steps
+
+    def initial(self, batch_size: int, *, condition: Any = None, generator: torch.Generator | None = None) -> State:
+        given = {} if condition is None else {"condition": condition[:: self.copies]}
+        return repeat(self.process.initial(batch_size // self.copies, generator=generator, **given), self.copies)
+
+    def forward(self, x: State, t: torch.Tensor, previous: Prediction | None = None) -> Prediction:
+        return self.process(x, t) if previous is None else self.process(x, t, previous)
+
+
+class Replay(nn.Module):
+    """The last `size` trajectories, in memory where they were drawn; a checkpoint holds them.
+
+    Rows come and go in groups of `group` consecutive ones, so that those of one x_0 stay together.
+    """
+
+    def __init__(self, size: int, group: int = 1):
+        super().__init__()
+        self.size, self.group = size - size % group, group
+        self.written = 0
+        self.held: TensorDict | None = None
+
+    def __len__(self) -> int:
+        return min(self.written, self.size)
+
+    def add(self, trajectories: TensorDict) -> None:
+        """Keep them; the oldest go."""
+        trajectories = trajectories[-self.size :]
+        if self.held is None:
+            self.held = trajectories[:1].expand(self.size).clone()
+        rows = (self.written + torch.arange(len(trajectories))) % self.size
+        self.held[rows.to(device_of_state(self.held))] = trajectories
+        self.written += len(trajectories)
+
+    def draw(self, number: int, generator: torch.Generator) -> TensorDict:
+        """`number` of them, by groups, uniformly with repetition."""
+        if self.held is None:
+            raise ValueError("replay: nothing is held yet")
+        groups = torch.randint(
+            len(self) // self.group, (number // self.group,), generator=generator, device=generator.device
+        )
+        rows = groups[:, None] * self.group + torch.arange(self.group, device=generator.device)
+        return self.held[rows.flatten().to(device_of_state(self.held))].to(generator.device)
+
+    def get_extra_state(self) -> dict:
+        return {"written": self.written, "held": None if self.held is None else self.held.to_dict()}
+
+    def set_extra_state(self, state: dict) -> None:
+        self.written = state["written"]
+        self.held = None if state["held"] is None else TensorDict(state["held"], batch_size=[self.size])
+
+
+class Behaviour(nn.Module):
+    """What draws the trajectories that are learned from.
+
+    exploration: the share of the fresh ones that the reference draws, not the policy; replay: the share of a batch
+    that is drawn again from the last `replay_size` ones, from the second batch on; shared_start: how many consecutive
+    trajectories start at the same x_0. The shares are of whole groups. Raises ValueError for numbers out of range.
+    """
+
+    def __init__(self, exploration: float = 0.0, replay: float = 0.0, replay_size: int = 10_000, shared_start: int = 1):
+        super().__init__()
+        for name, share in (("exploration", exploration), ("replay", replay)):
+            if not 0 <= share < 1:
+                raise ValueError(f"{name}: expected a share in [0, 1), got {share}")
+        if isinstance(shared_start, bool) or not isinstance(shared_start, int) or shared_start < 1:
+            raise ValueError(f"shared_start: expected an integer of at least 1, got {shared_start!r}")
+        if not isinstance(replay_size, int) or replay_size < shared_start:
+            raise ValueError(f"replay_size: expected an integer of at least {shared_start}, got {replay_size!r}")
+        self.exploration, self.share, self.shared_start = exploration, replay, shared_start
+        self.replay = Replay(replay_size, shared_start) if replay > 0 else None
+
+    @property
+    def on_policy(self) -> bool:
+        """Whether all trajectories are fresh ones of the policy."""
+        return self.exploration == 0 and self.replay is None
+
+    def fresh(
+        self, policy: Reference, reference: Reference, target: Target, size: int, generator: torch.Generator
+    ) -> TensorDict:
+        """`size` new trajectories, "states" (B, T + 1, ...) and "rewards" (B,), the policy's first."""
+        explored = self._groups(self.exploration, size)
+        parts = []
+        for process, kind, number in (
+            (policy, "policy_calls", size - explored),
+            (reference, "reference_calls", explored),
+        ):
+            if number > 0:
+                start = process if self.shared_start == 1 else SharedStart(process, self.shared_start)
+                parts.append(roll_out(start, number, target=target, generator=generator, kind=kind))
+        return concatenate(parts)
+
+    def batch(
+        self, policy: Reference, reference: Reference, target: Target, size: int, generator: torch.Generator
+    ) -> TensorDict:
+        """Fresh trajectories and replayed ones; the fresh ones are kept for later."""
+        if self.replay is None:
+            return self.fresh(policy, reference, target, size, generator)
+        replayed = self._groups(self.share, size) if len(self.replay) else 0
+        past = [self.replay.draw(replayed, generator)] if replayed else []
+        new = self.fresh(policy, reference, target, size - replayed, generator)
+        self.replay.add(new)
+        return concatenate([new, *past])
+
+    def _groups(self, share: float, size: int) -> int:
+        return round(share * size / self.shared_start) * self.shared_start

@@ -1,0 +1,216 @@
+"""Path consistency: along a trajectory, value and policy must tell the same story."""
+
+import math
+from typing import Any
+
+import torch
+from tensordict import TensorDict
+from torch import Tensor, nn
+
+from svlearn.objectives.behaviour import Behaviour
+from svlearn.objectives.path_losses import VARIANTS, log_variance_loss, log_weights, pair_weights, path_loss
+from svlearn.objectives.policy_objective import PolicyObjective
+from svlearn.policies import Policy
+from svlearn.process import Prediction, Reference, predict
+from svlearn.randomness import device_of, seeded
+from svlearn.rollouts.roll_out import roll_out
+from svlearn.state import State, repeat, times
+from svlearn.targets import Target, check_scalars
+from svlearn.transitions import Transition
+from svlearn.values.value import Value, evaluate
+
+ENDS = ("trajectory", "log_variance")  # these read v at 0 alone
+
+
+class Unchanged(Policy):
+    """q = p_ref, for learning a value alone."""
+
+    def steer(self, prediction: Prediction, x: State, t: Tensor) -> Transition:
+        return prediction.transition
+
+    def trained(self) -> list[nn.Parameter]:
+        return []
+
+
+class PathConsistency(PolicyObjective):
+    """Make δ = (v_s(x_s) - v_u(x_u))/α + log q(x_{s+1:u}|x_s) - log p_ref(x_{s+1:u}|x_s) vanish, v_T = r; alpha > 0.
+
+    Zero on every trajectory exactly at the soft v and q = p*; then any law of trajectories with full support will do
+    for training. variant: which s < u, see `pair_weights`, or "log_variance": the variance of δ between 0 and T.
+
+    policy: q; None holds q = p_ref, and v then tends to the *mean* value v'_t = E[r | x_t], not to the soft one: with
+    nothing to absorb the noise of a move, δ² averages it. The later value of a pair is held fixed in that case.
+    value: v; "trajectory" and "log_variance" train v_0 alone ("log_variance" up to a constant), the others v_0 ...
+    v_{T-1} and cannot do without. Without a value, "trajectory" learns a scalar log Z, which needs a constant x_0;
+    "log_variance" needs either a constant x_0, or trajectories of the policy alone, or groups that share x_0: in all
+    else its minimiser is not p*, for v_0(x_0) varies and nothing holds it.
+    num_steps: c of "steps". sub_lambda: λ of "subtrajectory", > 0.
+    exploration, replay, replay_size, shared_start: who draws the trajectories, see `Behaviour`; shared_start > 1 is
+    for "log_variance". Stored trajectories of any law may be given to `fit`; those that share x_0 must be consecutive.
+
+    Where the class of q cannot hold p*, what is found depends on the trajectories. On those of the policy itself, and
+    there alone, "trajectory" and "log_variance" have twice the gradient of -ELBO, so they find the best ELBO of the
+    class; v_0 of "trajectory" is then α times the ELBO that can be reached from x_0. The other variants fit v and q
+    to each other's errors and may stay short of it.
+
+    A reward of -inf counts as the target's `floor`: q learns p* of that reward, which leaves the forbidden a share of
+    exp(floor/α), relative to the rest. Without a policy it raises ValueError, for the mean does not exist.
+    Raises TypeError and ValueError for bad arguments; ValueError, with the step and the index, where q or p_ref cannot
+    make a move of a trajectory; and as `PolicyObjective`.
+    """
+
+    pairs: Tensor
+
+    def __init__(
+        self,
+        reference: Reference,
+        target: Target,
+        value: Value | None = None,
+        policy: Policy | None = None,
+        variant: str = "trajectory",
+        *,
+        num_steps: int = 1,
+        sub_lambda: float = 0.9,
+        exploration: float = 0.0,
+        replay: float = 0.0,
+        replay_size: int = 10_000,
+        shared_start: int = 1,
+        **options: Any,
+    ):
+        super().__init__(reference, target, Unchanged(reference) if policy is None else policy, **options)
+        if variant not in VARIANTS:
+            raise ValueError(f"variant: expected one of {', '.join(VARIANTS)}, got {variant!r}")
+        if value is not None and not isinstance(value, Value):
+            raise TypeError(f"value: expected None or a Value, got {type(value).__name__}")
+        if not 1 <= num_steps <= reference.num_steps:
+            raise ValueError(f"num_steps: expected an integer from 1 to {reference.num_steps}, got {num_steps}")
+        if not sub_lambda > 0:
+            raise ValueError(f"sub_lambda: expected a number above 0, got {sub_lambda}")
+        self.value, self.variant, self.has_policy = value, variant, policy is not None
+        self.behaviour = Behaviour(exploration, replay, replay_size, shared_start)
+        self.log_normalizer: nn.Parameter | None = None
+        self._check_parts()
+        if variant == "trajectory" and value is None:
+            # NaN: not yet estimated; the first batch does it, for Adam would take thousands of steps to a far one
+            self.log_normalizer = nn.Parameter(torch.full((), math.nan, dtype=torch.float64))
+        if variant != "log_variance":
+            pairs = pair_weights(variant, reference.num_steps + 1, num_steps, sub_lambda)
+            self.register_buffer("pairs", pairs, persistent=False)
+
+    def trained(self) -> nn.Module:
+        own = [] if self.log_normalizer is None else [self.log_normalizer]
+        values = [] if self.value is None else list(self.value.parameters())
+        return nn.ParameterList([*self.policy.trained(), *values, *own])
+
+    def loss(self, trajectories: TensorDict, generator: torch.Generator) -> Tensor:
+        values, log_ratios = self.gather(trajectories, generator)
+        weights = log_weights(values, log_ratios)
+        if self.variant == "log_variance":
+            shared = self.behaviour.shared_start
+            return log_variance_loss(weights, None if shared == 1 else shared)
+        if self.log_normalizer is not None:
+            if bool(self.log_normalizer.isnan()):  # the minimiser for q as it is
+                self.log_normalizer.data.copy_(weights[:, -1].detach().mean())
+            weights = torch.cat([self.log_normalizer.expand(len(weights), 1), weights[:, 1:]], dim=1)
+        return path_loss(weights, self.pairs, hold_later=not self.has_policy).mean()
+
+    def gather(self, trajectories: TensorDict, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """v_t(x_t)/α, (B, T + 1), 0 at the times that the variant does not read; log q/p_ref, (B, T); nats, float64.
+
+        The reference is called once per state, and not at all where neither the policy nor the value reads it.
+        """
+        states, rewards = trajectories["states"], self._rewards(trajectories["rewards"])
+        nothing = torch.zeros_like(rewards)
+        values, log_ratios = [], []
+        for t in range(self.reference.num_steps):
+            x, prediction = states[:, t], None
+            valued = self.value if t == 0 or self.variant not in ENDS else None
+            if self.has_policy or (valued is not None and valued.needs_prediction):
+                with torch.no_grad():
+                    prediction = predict(self.reference, x, t)
+            scaled = nothing
+            if valued is not None:
+                scaled = evaluate(valued, x, t, prediction, generator=generator).double() / self.target.alpha
+            values.append(scaled)
+            log_ratios.append(nothing if prediction is None else self._log_ratio(prediction, states, t))
+        return torch.stack([*values, rewards / self.target.alpha], dim=1), torch.stack(log_ratios, dim=1)
+
+    def _log_ratio(self, prediction: Prediction, states: State, t: int) -> Tensor:
+        law = self.policy.steer(prediction, states[:, t], times(t, len(states), self.device))
+        ratio = law.log_ratio(prediction.transition, states[:, t + 1]).double()
+        check_scalars(ratio, len(ratio), "log q - log p_ref", t, finite=True)
+        return ratio
+
+    def _rewards(self, rewards: Tensor) -> Tensor:
+        """Finite, float64."""
+        rewards = rewards.double()
+        dead = rewards == -math.inf
+        if not bool(dead.any()):
+            return rewards
+        if not self.has_policy:
+            raise ValueError("policy: the mean of a reward that is -inf does not exist; give a policy to learn with")
+        floor = float(self.target.floor)  # type: ignore[arg-type]
+        floored = torch.where(dead, floor, rewards)
+        if bool((floored < floor).any()):
+            raise ValueError(
+                f"floor: expected one below every finite reward, to stand for -inf, got {floor} "
+                f"and a reward of {float(floored.min())}; give the target a lower one"
+            )
+        return floored
+
+    def _trajectories(self, batch: Any, size: int, generator: torch.Generator) -> TensorDict:
+        if isinstance(batch, TensorDict):
+            self._check_stored(batch["states"][:, 0])
+            return batch
+        if not self.has_policy:
+            return roll_out(self.reference, size, target=self.target, generator=generator)
+        draw = self.behaviour.batch if self.training else self.behaviour.fresh
+        return draw(self.policy, self.reference, self.target, size, generator)
+
+    def _check_parts(self) -> None:
+        shared, variant = self.behaviour.shared_start, self.variant
+        if not self.has_policy and self.value is None:
+            raise ValueError("policy, value: expected at least one to train, got neither")
+        if not self.has_policy and not self.behaviour.on_policy:
+            raise ValueError("exploration, replay: expected 0 without a policy, whose trajectories they stand in for")
+        if not any(parameter.requires_grad for parameter in self.trained().parameters()):
+            raise ValueError("policy, value: expected trainable parameters, got none")
+        if self.value is None and variant not in ENDS:
+            raise ValueError(f"value: variant {variant!r} reads v_t at every t, got None")
+        if variant == "log_variance" and min(self.batch_size, self.num_validation) < 2:
+            raise ValueError("batch_size, num_validation: expected at least 2 to take a variance, got 1")
+        if shared > 1:
+            self._check_shared_start(shared)
+        elif self.value is None and not (variant == "log_variance" and self.behaviour.on_policy):
+            start = self.reference.initial(16, generator=seeded(device_of(self.reference), 0))
+            self._check_constant(start, "of this reference")
+
+    def _check_shared_start(self, shared: int) -> None:
+        if self.variant != "log_variance":
+            raise ValueError(f"shared_start: variant {self.variant!r} has no use for it, got {shared}")
+        if self.value is not None:
+            raise ValueError("value: v_0 cancels among trajectories that share x_0; leave it out, or shared_start")
+        for name, size in (("batch_size", self.batch_size), ("num_validation", self.num_validation)):
+            if size % shared:
+                raise ValueError(f"{name}: expected a multiple of shared_start = {shared}, got {size}")
+
+    def _check_stored(self, start: State) -> None:
+        """That x_0 (B, ...) of stored trajectories, whose law nobody knows, is as the variant needs it."""
+        shared = self.behaviour.shared_start
+        if shared > 1 and (len(start) % shared or not _equal(start, repeat(start[::shared], shared))):
+            raise ValueError(
+                f"shared_start: expected stored trajectories in rows of {shared} that share x_0, got others"
+            )
+        if shared == 1 and self.value is None:
+            self._check_constant(start, "of the stored trajectories")
+
+    def _check_constant(self, start: State, whose: str) -> None:
+        if not _equal(start, repeat(start[:1], len(start))):
+            raise ValueError(
+                f"value: expected one, as x_0 {whose} varies and one log Z does not serve all; give "
+                "value= (v_0 is trained along), or variant='log_variance' with shared_start=2 or more"
+            )
+
+
+def _equal(one: State, other: State) -> bool:
+    return bool((one == other).all())
