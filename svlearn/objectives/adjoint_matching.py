@@ -1,0 +1,106 @@
+"""Adjoint matching: regress a policy's control on adjoints that run back through the reference."""
+
+from typing import Any
+
+import torch
+from tensordict import TensorDict
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from svlearn.objectives.memoryless import MEMORY, warn_of_memory
+from svlearn.objectives.policy_objective import PolicyObjective
+from svlearn.objectives.stochastic_control import (
+    check_controlled,
+    check_own_data,
+    control_cost,
+    gaussian,
+    pull_back,
+    reward_gradient,
+)
+from svlearn.policies import Controlled
+from svlearn.process import Reference, predict
+from svlearn.randomness import device_of, seeded
+from svlearn.rollouts.roll_out import roll_out
+from svlearn.state import times
+from svlearn.targets import Target
+
+
+def adjoint_matching_loss(control: Tensor, adjoint: Tensor, std: Tensor) -> Tensor:
+    """s_t²|g_θ(x_t, t) - a_{t+1}|²/2 of a step, (B,), nats, float64 (arXiv 2409.08861, section 5).
+
+    control g_θ and adjoint a_{t+1} (B, ...), nats per unit of x; std s_t broadcastable.
+    """
+    return control_cost(control - adjoint, std)
+
+
+def lean_adjoints(reference: Reference, states: Tensor, target: Target) -> tuple[Tensor, Tensor]:
+    """The lean adjoints a_1 ... a_T, (B, T, ...), and s_0 ... s_{T-1}, (1, T, ...), of trajectories (B, T + 1, ...).
+
+    a_T = ∇r(x_T)/α, a_t = (∂m_t/∂x)ᵀ a_{t+1} at x_t, with the reference's mean m_t; nats per unit of x. T calls of the
+    reference and T - 1 of its gradient.
+    Raises ValueError where s_t depends on the state, and as `reward_gradient` and `pull_back`.
+    """
+    adjoint = reward_gradient(target, states[:, -1]) / target.alpha
+    adjoints, stds = [], []
+    for t in reversed(range(reference.num_steps)):
+        adjoints.append(adjoint)
+        if t > 0:
+            adjoint, std = pull_back(reference, states[:, t], t, adjoint)
+        else:
+            with torch.no_grad():
+                std = gaussian(predict(reference, states[:, 0], 0)).std
+        if not bool((std == std[:1]).all()):
+            raise ValueError(
+                f"reference: expected a std that does not depend on the state, as the adjoint's recursion needs, "
+                f"{type(reference).__name__} gives several at step {t}; StochasticControl takes these"
+            )
+        stds.append(std[:1].expand(1, *states.shape[2:]))
+    return torch.stack(adjoints[::-1], dim=1), torch.stack(stds[::-1], dim=1)
+
+
+class AdjointMatching(PolicyObjective):
+    """Minimise Σ_t s_t²|g_θ(x_t, t) - a_{t+1}|²/2, nats, along trajectories of the current policy q, held fixed.
+
+    The lean adjoint a_{t+1} runs back through the reference alone (`lean_adjoints`), so neither the rollout nor the
+    policy's network is differentiated in x: one gradient of the reference a step, and a regression.
+
+    Its fixed point g(x_t, t) = E_q[a_{t+1} | x_t] is that of `StochasticControl`, exactly, at any number of steps. Let
+    W_T = r/α, W_t(x) = max_g E[W_{t+1}(m_t(x) + s_t² g + s_t ε)] - s_t²|g|²/2. A stationary g is E_q[∇W_{t+1}(x_{t+1})
+    | x_t]; then ∇W_t = (∂m_t/∂x)ᵀ g (envelope theorem), as s_t does not depend on x, so backwards from T
+    E_q[a_t | x_t] = ∇W_t. With linear m_t and W_{t+1} = -x'Px/2 + q'x it is the linear-quadratic feedback
+    g = (I + P s_t²)^-1 (q - P m_t(x)), and no other. A network that cannot hold the optimum ends elsewhere than by
+    `StochasticControl`. The continuous-time form is arXiv 2409.08861, section 5.
+
+    log Z is reached only where the reference is memoryless, else `fit` warns.
+    Raises TypeError for a policy that is not `Controlled`; ValueError for a std that depends on the state, a reward or
+    a reference's mean without a gradient, a reward that is -inf, and stored trajectories.
+    """
+
+    policy: Controlled
+
+    def __init__(self, reference: Reference, target: Target, policy: Controlled, **options: Any):
+        super().__init__(reference, target, policy, **options)
+        check_controlled(policy)
+        lean_adjoints(reference, roll_out(reference, 2, generator=seeded(device_of(reference), 0))["states"], target)
+
+    def on_fit_start(self) -> None:
+        generator = seeded(self.device, self.seed, MEMORY)
+        warn_of_memory(self.reference, generator=generator, max_batch=self.batch_size)
+
+    def loss(self, trajectories: TensorDict, generator: torch.Generator) -> Tensor:
+        """The mean over trajectories of the sum over t; the activations of one step are held at a time."""
+        states = trajectories["states"]
+        adjoints, stds = lean_adjoints(self.reference, states, self.target)
+        total = torch.zeros(len(states), dtype=torch.float64, device=states.device)
+        for t in range(self.reference.num_steps):
+            given = (states[:, t], adjoints[:, t], stds[:, t], t)
+            total = total + checkpoint(self._step, *given, use_reentrant=False)
+        return total.mean()
+
+    def _step(self, x: Tensor, adjoint: Tensor, std: Tensor, t: int) -> Tensor:
+        control = self.policy.control(x, times(t, len(x), x.device))
+        return adjoint_matching_loss(control, adjoint, std)
+
+    def _trajectories(self, batch: Any, size: int, generator: torch.Generator) -> TensorDict:
+        check_own_data(batch, self)
+        return roll_out(self.policy, size, generator=generator, kind="policy_calls")

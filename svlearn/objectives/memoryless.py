@@ -1,0 +1,121 @@
+"""Memory: how much x_0 tells of x_T under a reference, and a warning where a policy that keeps p_0 suffers from it."""
+
+import math
+import warnings
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from svlearn.metering import metered
+from svlearn.process import Reference
+from svlearn.randomness import device_of, resolve_generator
+from svlearn.state import repeat
+from svlearn.values.monte_carlo import finish
+
+MEMORY = 2  # stream of randomness, beside those of training and validation
+NUM_PAIRS = 128
+PERMUTATIONS = 999
+SIGNIFICANT = 1 / (1 + PERMUTATIONS)  # no permutation reaches what was measured
+COMPONENTS = 16
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What x_0 tells of x_T, from pairs of trajectories that share x_0. All is 0 for a memoryless reference.
+
+    information  Gaussian estimate of I(x_0; x_T), nats; unbiased for a linear-Gaussian process, so it may fall
+                 below 0; inf where x_0 determines x_T
+    explained    share of the variance of x_T, each coordinate in its own unit, that E[x_T | x_0] explains
+    p_value      chance that a memoryless reference shows as large a share: the test is exact in any dimension
+    """
+
+    information: float
+    explained: float
+    p_value: float
+
+
+@torch.no_grad()
+def measure_memory(
+    reference: Reference, num_pairs: int = NUM_PAIRS, *, generator: torch.Generator | None = None
+) -> Memory:
+    """Finish `num_pairs` states x_0 ~ p_0 twice each, 2 T calls a pair, and compare the two x_T (B, ...).
+
+    It sees what moves the mean of x_T; a dependence in the higher moments alone stays unseen.
+    Raises ValueError for fewer than 16 pairs.
+    """
+    if not isinstance(num_pairs, int) or num_pairs < 16:
+        raise ValueError(f"num_pairs: expected an integer of at least 16, got {num_pairs!r}")
+    generator = resolve_generator(generator, device_of(reference))
+    x = repeat(reference.initial(num_pairs, generator=generator), 2)
+    t = torch.zeros(len(x), dtype=torch.long, device=x.device)
+    finished = finish(reference, x, t, generator).flatten(1).double()
+    first, second = standardized(finished[::2], finished[1::2])
+    explained, p_value = shared_variance(first, second, generator)
+    return Memory(shared_information(first, second), explained, p_value)
+
+
+def warn_of_memory(
+    reference: Reference, *, generator: torch.Generator | None = None, max_batch: int | None = None
+) -> None:
+    """Warn (UserWarning) where the reference is not memoryless; at most `max_batch` states in one network call."""
+    with metered(max_batch):
+        memory = measure_memory(reference, generator=generator)
+    if memory.p_value <= SIGNIFICANT:
+        warnings.warn(
+            f"reference: not memoryless, x_0 explains {100 * memory.explained:.0f} % of the variance of x_T "
+            f"(I(x_0; x_T) is about {memory.information:.2g} nats). A policy keeps p_0, so its law of x_T will differ "
+            "from p*: its ELBO stays below log Z. Weigh its samples (smc with proposals.Policy), learn v_0 as well "
+            "(PathConsistency), or take a reference with more noise",
+            stacklevel=2,
+        )
+
+
+def standardized(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+    """Both (N, d) less their common mean, each coordinate over its common std; what never varies becomes 0."""
+    both = torch.cat([first, second])
+    both = both - both.mean(dim=0)
+    std = both.std(dim=0, correction=0)
+    both = torch.where(std > 0, both / torch.where(std > 0, std, 1.0), 0.0)
+    return both[: len(first)], both[len(first) :]
+
+
+def shared_variance(first: Tensor, second: Tensor, generator: torch.Generator) -> tuple[float, float]:
+    """Σ_i <x_i, x'_i> / Σ_i (|x_i|² + |x'_i|²)/2 of standardised twins (N, d), and its p-value.
+
+    Its expectation is the explained share (a random-effects analysis of variance). Where x_0 tells nothing the twins
+    are independent, so any other pairing shows as much: the p-value is exact.
+    """
+    total = float((first**2 + second**2).sum()) / 2
+    if total == 0:
+        return 0.0, 1.0
+    products = first @ second.T
+    shuffled = torch.rand(PERMUTATIONS, len(first), generator=generator, device=first.device).argsort(dim=1)
+    by_chance = products[torch.arange(len(first), device=first.device), shuffled].sum(dim=1)
+    measured = products.trace()
+    return float(measured) / total, (1 + int((by_chance >= measured).sum())) / (1 + PERMUTATIONS)
+
+
+def shared_information(first: Tensor, second: Tensor) -> float:
+    """(log det Cov[x_T] - log det Cov[x_T | x_0])/2, nats, of standardised twins (N, d), by their within-covariance.
+
+    Cov[x_T | x_0] is half that of x_T - x'_T. In more than 16 dimensions (or N/8) only the leading principal
+    components of x_T are looked at, which can but lower the information.
+    """
+    _, sizes, axes = torch.linalg.svd(torch.cat([first, second]), full_matrices=False)
+    number = min(COMPONENTS, len(first) // 8, int((sizes > 1e-6 * sizes[0]).sum()))
+    first, second = first @ axes[:number].T, second @ axes[:number].T
+    within = log_det_covariance((first - second) / math.sqrt(2), len(first))
+    whole = [log_det_covariance(part - part.mean(dim=0), len(part) - 1) for part in (first, second)]
+    return float(sum(whole) / 2 - within) / 2
+
+
+def log_det_covariance(deviations: Tensor, degrees: int) -> Tensor:
+    """log det Σ, (), from rows (N, k) whose scatter has a Wishart law of that many degrees of freedom; unbiased.
+
+    E[log det scatter] = log det Σ + k log 2 + Σ_i ψ((degrees - i)/2), i = 0 ... k - 1.
+    """
+    number = deviations.shape[1]
+    halves = (degrees - torch.arange(number, device=deviations.device, dtype=deviations.dtype)) / 2
+    expected = number * math.log(2) + torch.digamma(halves).sum()
+    return torch.linalg.slogdet(deviations.T @ deviations)[1] - expected
