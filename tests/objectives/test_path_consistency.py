@@ -6,6 +6,7 @@ import pytest
 import torch
 from tensordict import TensorDict
 from torch import nn
+from value_toys import QuadraticInX
 
 from svlearn.domains.analytic import FiniteMarkovChain, LinearGaussianChain, elbo
 from svlearn.metering import metered
@@ -23,20 +24,6 @@ from svlearn.values import Learned, Zero
 ALPHA, INF = 2.0, math.inf
 OFF_POLICY = dict(exploration=0.25, replay=0.5, replay_size=4096)
 EXACT = torch.float64
-
-
-class QuadraticInX(nn.Module):
-    """One free quadratic for each time: it can hold the exact values of a linear-Gaussian chain."""
-
-    def __init__(self, dim, num_steps):
-        super().__init__()
-        self.matrices = nn.Parameter(torch.zeros(num_steps, dim, dim, dtype=EXACT))
-        self.vectors = nn.Parameter(torch.zeros(num_steps, dim, dtype=EXACT))
-        self.constants = nn.Parameter(torch.zeros(num_steps, dtype=EXACT))
-
-    def forward(self, x, t):
-        bent = torch.einsum("bi,bij,bj->b", x, self.matrices[t], x)
-        return bent + (self.vectors[t] * x).sum(1) + self.constants[t]
 
 
 class LinearInX(nn.Module):
