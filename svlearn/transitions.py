@@ -85,7 +85,7 @@ class GaussianTransition(Transition):
     def log_ratio(self, other: Transition, x_next: Tensor) -> Tensor:
         """log self/other as log(s'/s) + (z' - z)(z' + z)/2, z = (x - m)/s: the large squares never meet.
 
-        0 for elements that are Diracs on both sides; -inf where only one side is a Dirac that x_next misses.
+        0 for elements that are Diracs on both sides; -inf where only one side is one: they never meet.
         """
         if not isinstance(other, GaussianTransition):
             return super().log_ratio(other, x_next)
