@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "svlearn"
 RANKS = {
     **dict.fromkeys(("state", "randomness", "metering", "fingerprint", "transitions", "process", "targets"), 0),
-    **dict.fromkeys(("assets", "checkpoints", "loading"), 0),
+    **dict.fromkeys(("assets", "checkpoints", "loading", "schedules"), 0),
     **dict.fromkeys(("values", "policies"), 1),
     "inference": 2,
     **dict.fromkeys(("objectives", "rollouts"), 3),

@@ -40,7 +40,11 @@ def lean_adjoints(reference: Reference, states: Tensor, target: Target) -> tuple
     reference and T - 1 of its gradient.
     Raises ValueError where s_t depends on the state, and as `reward_gradient` and `pull_back`.
     """
-    adjoint = reward_gradient(target, states[:, -1]) / target.alpha
+    return run_back(reference, states, reward_gradient(target, states[:, -1]) / target.alpha)
+
+
+def run_back(reference: Reference, states: Tensor, adjoint: Tensor) -> tuple[Tensor, Tensor]:
+    """`lean_adjoints` from a given a_T (B, ...); of the states it reads x_0 ... x_{T-1} alone."""
     adjoints, stds = [], []
     for t in reversed(range(reference.num_steps)):
         adjoints.append(adjoint)
@@ -81,16 +85,21 @@ class AdjointMatching(PolicyObjective):
     def __init__(self, reference: Reference, target: Target, policy: Controlled, **options: Any):
         super().__init__(reference, target, policy, **options)
         check_controlled(policy)
-        lean_adjoints(reference, roll_out(reference, 2, generator=seeded(device_of(reference), 0))["states"], target)
+        generator = seeded(device_of(reference), 0)
+        self.adjoints(roll_out(reference, 2, generator=generator)["states"], generator)
 
     def on_fit_start(self) -> None:
         generator = seeded(self.device, self.seed, MEMORY)
         warn_of_memory(self.reference, generator=generator, max_batch=self.batch_size)
 
+    def adjoints(self, states: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """What the control is regressed on, (B, T, ...), and s_t, (1, T, ...), of own trajectories (B, T + 1, ...)."""
+        return lean_adjoints(self.reference, states, self.target)
+
     def loss(self, trajectories: TensorDict, generator: torch.Generator) -> Tensor:
         """The mean over trajectories of the sum over t; the activations of one step are held at a time."""
         states = trajectories["states"]
-        adjoints, stds = lean_adjoints(self.reference, states, self.target)
+        adjoints, stds = self.adjoints(states, generator)
         total = torch.zeros(len(states), dtype=torch.float64, device=states.device)
         for t in range(self.reference.num_steps):
             given = (states[:, t], adjoints[:, t], stds[:, t], t)

@@ -66,7 +66,8 @@ def warn_of_memory(
             f"reference: not memoryless, x_0 explains {100 * memory.explained:.0f} % of the variance of x_T "
             f"(I(x_0; x_T) is about {memory.information:.2g} nats). A policy keeps p_0, so its law of x_T will differ "
             "from p*: its ELBO stays below log Z. Weigh its samples (smc with proposals.Policy), learn v_0 as well "
-            "(PathConsistency), or take a reference with more noise",
+            "(PathConsistency), or give a diffusion all of its noise: the steps of schedules.gaussian_steps with eta=1 "
+            "from alpha_bar_0 = 0 are memoryless",
             stacklevel=2,
         )
 

@@ -95,7 +95,7 @@ def reward_gradient(target: Target, x: Tensor) -> Tensor:
     """
     refusal = (
         "reward: expected one that torch can differentiate in the state, got one without a gradient; "
-        "PathConsistency and MonteCarloRegression learn from any reward"
+        "DerivativeFreeAdjointMatching, PathConsistency and MonteCarloRegression learn from any reward"
     )
     with torch.inference_mode(False), torch.enable_grad():
         x = x.clone().detach().requires_grad_()
@@ -141,7 +141,10 @@ def gaussian(prediction: Prediction) -> GaussianTransition:
 def check_controlled(policy: Any) -> None:
     """Raise TypeError unless the policy is a `Controlled`."""
     if not isinstance(policy, Controlled):
-        raise TypeError(f"policy: expected a policies.Controlled, got {type(policy).__name__}")
+        raise TypeError(
+            f"policy: expected a policies.Controlled, got {type(policy).__name__}; PolicyGradient, "
+            "DistributionalPolicyGradient and PathConsistency train a policy of any kind"
+        )
 
 
 def check_own_data(batch: Any, objective: PolicyObjective) -> None:

@@ -1,8 +1,4 @@
-"""Stochastic control and adjoint matching against linear-quadratic control, and the measure of memory.
-
-Exact expectations: along a linear-Gaussian path both losses are quadratic in the noise z of dimension n, so their
-mean over the 2n points ±√n e_i is that over N(0, I), for the loss and for its gradient.
-"""
+"""Stochastic control and adjoint matching against linear-quadratic control."""
 
 import math
 import warnings
@@ -11,14 +7,26 @@ import weakref
 import pytest
 import pytorch_lightning as pl
 import torch
+from control_toys import (
+    ALPHA,
+    LinearInX,
+    chain_of,
+    disturb,
+    exact_batch,
+    gaussian,
+    gradient,
+    make,
+    memoryless,
+    set_feedback,
+)
 from torch import nn
 
-from svlearn.domains.analytic import LinearGaussianChain, QuadraticReward, elbo
+from svlearn.domains.analytic import LinearGaussianChain, elbo
 from svlearn.metering import metered
 from svlearn.objectives import adjoint_matching, stochastic_control
 from svlearn.objectives.adjoint_matching import AdjointMatching, adjoint_matching_loss, lean_adjoints
 from svlearn.objectives.fit import fit
-from svlearn.objectives.memoryless import MEMORY, log_det_covariance, measure_memory, warn_of_memory
+from svlearn.objectives.memoryless import MEMORY, warn_of_memory
 from svlearn.objectives.stochastic_control import (
     StochasticControl,
     control_cost,
@@ -33,86 +41,8 @@ from svlearn.rollouts import roll_out
 from svlearn.targets import Target
 from svlearn.transitions import GaussianTransition, Transition
 
-ALPHA = 2.0
 BOTH = pytest.mark.parametrize("kind", [StochasticControl, AdjointMatching])
 EXACT = dict(rtol=1e-10, atol=1e-10)
-
-
-class LinearInX(nn.Module):
-    """g(x, t) = W_t x + b_t, one for each time: it can hold the linear-quadratic feedback."""
-
-    def __init__(self, dim, num_steps):
-        super().__init__()
-        self.weights = nn.Parameter(torch.zeros(num_steps, dim, dim, dtype=torch.float64))
-        self.biases = nn.Parameter(torch.zeros(num_steps, dim, dtype=torch.float64))
-
-    def forward(self, x, t):
-        return torch.einsum("bij,bj->bi", self.weights[t], x) + self.biases[t]
-
-
-def gaussian():
-    """Three dimensions, eight steps, of which x_0 still tells x_T, as in the tests of the value objectives."""
-    drawn = LinearGaussianChain.random(dim=3, num_steps=8, seed=0)
-    turn = torch.linalg.qr(drawn.matrices)[0]
-    return LinearGaussianChain(drawn.initial_mean, 1.0, 0.95 * turn, drawn.offsets, 0.6 * drawn.stds, drawn.reward)
-
-
-def memoryless():
-    """The same steps after a first one that forgets x_0."""
-    chain = gaussian()
-    matrices = torch.cat([torch.zeros(1, 3, 3), chain.matrices[1:]])
-    start = (chain.initial_mean, chain.initial_covariance)
-    return LinearGaussianChain(*start, matrices, chain.offsets, chain.stds, chain.reward)
-
-
-def make(kind, oracle=None, **options):
-    oracle = gaussian() if oracle is None else oracle
-    policy = Controlled(oracle, LinearInX(oracle.dim, oracle.num_steps))
-    return kind(oracle, oracle.target(ALPHA), policy, **options)
-
-
-def chain_of(objective):
-    """The policy as a linear-Gaussian chain, whose ELBO is exact and differentiable in the network's parameters."""
-    oracle, network = objective.reference, objective.policy.network
-    variances = oracle.stds**2
-    matrices = oracle.matrices + variances[:, :, None] * network.weights
-    offsets = oracle.offsets + variances * network.biases
-    start = (oracle.initial_mean, oracle.initial_covariance)
-    return LinearGaussianChain(*start, matrices, offsets, oracle.stds, oracle.reward)
-
-
-def set_feedback(objective, chain):
-    """g(x, t) = (chain's mean - reference's mean)/s_t²."""
-    oracle, network = objective.reference, objective.policy.network
-    network.weights.data = (chain.matrices - oracle.matrices) / oracle.stds[:, :, None] ** 2
-    network.biases.data = (chain.offsets - oracle.offsets) / oracle.stds**2
-
-
-def disturb(objective, scale=0.3):
-    for parameter in objective.policy.network.parameters():
-        noise = torch.randn(parameter.shape, generator=seeded("cpu", parameter.numel()), dtype=torch.float64)
-        parameter.data += scale * noise
-
-
-def exact_batch(objective):
-    """Every point of the exact rule: x_0 and noise, and the path that they make under the policy."""
-    oracle = objective.reference
-    number = oracle.dim * (oracle.num_steps + 1)
-    points = math.sqrt(number) * torch.cat([torch.eye(number), -torch.eye(number)]).double()
-    points = points.view(-1, oracle.num_steps + 1, oracle.dim)
-    noise, states = points[:, 1:], [oracle.initial_mean + points[:, 0] @ oracle.initial_factor.T]
-    with torch.no_grad():
-        chain = chain_of(objective)
-        for t in range(oracle.num_steps):
-            mean = states[-1] @ chain.matrices[t].T + chain.offsets[t]
-            states.append(mean + oracle.stds[t] * noise[:, t])
-    return {"initial": states[0], "noise": noise, "states": torch.stack(states, dim=1)}
-
-
-def gradient(objective, loss):
-    return torch.cat(
-        [part.flatten() for part in torch.autograd.grad(loss, list(objective.policy.network.parameters()))]
-    )
 
 
 def test_losses_by_hand():
@@ -357,7 +287,7 @@ def test_bad_arguments_are_refused_by_name(kind):
     oracle = gaussian()
     policy = Controlled(oracle, LinearInX(3, 8))
     for reward in (detached, by_numpy):
-        with pytest.raises(ValueError, match="reward: .* without a gradient; PathConsistency and MonteCarloRegression"):
+        with pytest.raises(ValueError, match="reward: .* without a gradient; DerivativeFreeAdjointMatching, Path"):
             kind(oracle, Target(reward, ALPHA), policy)
     with pytest.raises(TypeError, match="policy: expected a policies.Controlled, got Loose"):
         kind(oracle, oracle.target(ALPHA), Loose(oracle))
@@ -422,68 +352,6 @@ def test_a_gradient_that_is_not_finite_is_refused_with_its_index():
     x = torch.tensor([[1.0], [0.0]])
     with pytest.raises(ValueError, match="reward: expected a finite gradient at step T, got another at index 1"):
         reward_gradient(Target(lambda x: x[:, 0].sqrt(), 1.0), x)
-
-
-@pytest.mark.parametrize("make_chain", [gaussian, memoryless])
-def test_the_information_is_that_of_the_oracle(make_chain):
-    oracle = make_chain()
-    found = torch.tensor([measure_memory(oracle, 64, generator=seeded("cpu", k)).information for k in range(60)])
-    exact = oracle.mutual_information()
-    error = found.std() / math.sqrt(len(found))
-    assert error < 0.05
-    assert abs(found.mean() - exact) < 4 * error
-    assert exact > 0.3 if make_chain is gaussian else exact.abs() < 1e-12
-
-
-def test_the_explained_share_is_that_of_the_oracle():
-    oracle = gaussian()
-    whole, given = oracle.marginals()[1][-1].diagonal(), oracle.clean_covariances[0].diagonal()
-    found = torch.tensor([measure_memory(oracle, 400, generator=seeded("cpu", k)).explained for k in range(20)])
-    exact = (1 - given / whole).mean()
-    assert abs(found.mean() - exact) < 4 * found.std() / math.sqrt(len(found)) + 1 / 400
-
-
-def test_p_values_of_a_memoryless_reference_are_uniform():
-    oracle = memoryless()
-    found = torch.tensor([measure_memory(oracle, 32, generator=seeded("cpu", k)).p_value for k in range(200)])
-    for level in (0.1, 0.5):
-        error = math.sqrt(level * (1 - level) / len(found))
-        assert abs((found <= level).double().mean() - level) < 4 * error
-
-
-def test_the_log_determinant_is_unbiased():
-    root = torch.tensor([[2.0, 0.0], [0.5, 0.3]], dtype=torch.float64)
-    drawn = torch.randn(2000, 6, 2, generator=seeded("cpu", 0), dtype=torch.float64) @ root.T
-    found = torch.stack([log_det_covariance(rows, 6) for rows in drawn])
-    assert abs(found.mean() - 2 * math.log(0.6)) < 4 * found.std() / math.sqrt(len(found))
-
-
-def wide(dim, keep):
-    """One step, x_T = keep · x_0 + √(1 - keep²) · noise in many dimensions."""
-    nothing, reward = torch.zeros(dim), QuadraticReward(torch.zeros(dim, dim), torch.zeros(dim))
-    matrices, stds = keep * torch.eye(dim)[None], torch.tensor([math.sqrt(1 - keep**2)])
-    return LinearGaussianChain(nothing, 1.0, matrices, nothing[None], stds, reward)
-
-
-def test_many_dimensions_show_a_memory_that_each_hides():
-    memory = measure_memory(wide(200, 0.3), generator=seeded("cpu", 0))
-    assert memory.p_value == 0.001
-    assert memory.explained == pytest.approx(0.09, abs=4 / math.sqrt(128 * 200))
-    forgotten = measure_memory(wide(200, 0.0), generator=seeded("cpu", 0))
-    assert forgotten.p_value > 0.01
-
-
-def test_a_fixed_start_is_memoryless_and_a_map_is_not():
-    start = gaussian()
-    point = LinearGaussianChain(start.initial_mean, 0.0, start.matrices, start.offsets, start.stds, start.reward)
-    assert measure_memory(point, generator=seeded("cpu", 0)).p_value > 0.01
-    certain = measure_memory(wide(2, 1.0), generator=seeded("cpu", 0))
-    assert certain.information == math.inf and certain.explained == pytest.approx(1.0)
-    still = LinearGaussianChain(start.initial_mean, 0.0, start.matrices, start.offsets, 0.0 * start.stds, start.reward)
-    nothing = measure_memory(still, generator=seeded("cpu", 0))
-    assert (nothing.explained, nothing.p_value) == (0.0, 1.0)
-    with pytest.raises(ValueError, match="num_pairs: expected an integer of at least 16, got 3"):
-        measure_memory(start, 3)
 
 
 @BOTH

@@ -17,27 +17,12 @@ from svlearn.domains.analytic.oracle import Oracle, positive
 from svlearn.domains.analytic.quadratic import Quadratic, QuadraticReward
 from svlearn.process import Prediction
 from svlearn.randomness import resolve_generator
+from svlearn.schedules import NoiseLevels, cosine_schedule
 
 # the modes that the posterior of the toy keeps, and their weights out of 61
 WANTED_MODES = {
     (-10, -5): 4, (-5, -10): 10, (-5, 0): 4, (10, -5): 5, (0, 0): 10, (0, 5): 5, (5, -5): 4, (5, 0): 15, (5, 10): 4
 }  # fmt: skip
-
-
-def cosine_schedule(num_steps: int, start: float = 0.0) -> Tensor:
-    """ā_t = sin²(π/2 · (s + (1 - s) t/T)), (T + 1,), float64, from ā_0 = start in [0, 1) to ā_T = 1.
-
-    start = 0 is memoryless: x_0 tells nothing of x_T. The cosine schedule of arXiv 2102.09672, our time.
-    """
-    if num_steps < 1:
-        raise ValueError(f"num_steps: expected an integer of at least 1, got {num_steps}")
-    if not 0 <= start < 1:
-        raise ValueError(f"start: expected a number in [0, 1), got {start}")
-    offset = 2 / math.pi * math.asin(math.sqrt(start))
-    phases = offset + (1 - offset) * torch.linspace(0, 1, num_steps + 1, dtype=torch.float64)
-    alpha_bars = (math.pi / 2 * phases).sin() ** 2
-    alpha_bars[0], alpha_bars[-1] = start, 1.0
-    return alpha_bars
 
 
 class GaussianMixtureDiffusion(Oracle):
@@ -126,6 +111,10 @@ class GaussianMixtureDiffusion(Oracle):
         x = x.to(kept.dtype)
         noise = torch.randn(x.shape, generator=generator, dtype=x.dtype, device=x.device)
         return kept.sqrt() * x + (1 - kept).sqrt() * noise
+
+    def noise_levels(self) -> NoiseLevels:
+        """√ā_t and √(1 - ā_t) of x_t given x_T."""
+        return NoiseLevels.from_alpha_bars(self.alpha_bars)
 
     def marginal(self, t: int) -> GaussianMixture:
         """The law of x_t under p_ref."""

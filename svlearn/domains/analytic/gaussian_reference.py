@@ -7,6 +7,7 @@ from torch import Tensor
 
 from svlearn.domains.analytic.oracle import double
 from svlearn.process import Prediction, Reference
+from svlearn.schedules import NoiseLevels
 from svlearn.transitions import GaussianTransition
 
 
@@ -88,6 +89,17 @@ class GaussianReference(Reference):
         spread = (earlier * (1 - gain * kept)).clamp(min=0).sqrt()
         noise = torch.randn(x.shape, generator=generator, dtype=x.dtype, device=x.device)
         return gain[:, None] * x + spread[:, None] * noise
+
+    def noise_levels(self) -> NoiseLevels:
+        """Of x_t given x_T, (T + 1,) each: c v_t/v_T and √(v_t - c² v_t²/v_T), c the product of the scales from t on.
+
+        Raises ValueError where a scale is not above 0, so that x_t loses the sign or all of x_T.
+        """
+        t = torch.arange(self.num_steps + 1, device=self.scales.device)
+        scales = self._kept(t, torch.full_like(t, self.num_steps)) * self.variances / self.variances[-1]
+        spread = (self.variances - scales**2 * self.variances[-1]).clamp(min=0)
+        scales[-1], spread[-1] = 1.0, 0.0
+        return NoiseLevels(scales, spread.sqrt())
 
     def log_reference(self, x: Tensor) -> Tensor:
         """log p_ref(x_T), (B,), nats."""

@@ -1,35 +1,39 @@
-"""The mixture's diffusion with the Gaussian steps of DDPM: what a sampler with an exact network would do."""
+"""The mixture's diffusion with the Gaussian steps of DDPM or DDIM: what a sampler with an exact network would do."""
 
 import torch
 from torch import Tensor
 
 from svlearn.domains.analytic.gaussian_mixture import GaussianMixtureDiffusion
 from svlearn.process import Prediction, Reference
+from svlearn.schedules import NoiseLevels, gaussian_steps
 from svlearn.targets import Target
 from svlearn.transitions import GaussianTransition
-
-VARIANCES = ("large", "small")
 
 
 class GaussianMixtureDDPM(Reference):
     """Ancestral sampling (DDPM, arXiv 2006.11239, equations 6 and 7) with the exact x̂_T = E[x_T | x_t]. States (B, d).
 
-    p_ref(x_{t+1} | x_t) = N((√b (1 - ā_{t+1}) x_t + √ā_{t+1} (1 - b) x̂_T)/(1 - ā_t), s²), b = ā_t/ā_{t+1}, with
-    s² = 1 - b (variance "large", above 0 at every step) or (1 - b)(1 - ā_{t+1})/(1 - ā_t) ("small", 0 at the last).
+    p_ref(x_{t+1} | x_t) = N(kept_t x_t + added_t x̂_T, s_t²) of `schedules.gaussian_steps`, at eta = 1 with b =
+    ā_t/ā_{t+1}: N((√b (1 - ā_{t+1}) x_t + √ā_{t+1} (1 - b) x̂_T)/(1 - ā_t), s_t²), s_t² = 1 - b (variance "large",
+    above 0 at every step) or (1 - b)(1 - ā_{t+1})/(1 - ā_t) ("small", 0 at the last). eta < 1, with "small", goes to
+    DDIM, which is not memoryless.
 
-    The mean is that of the exact step, its shape and spread are not: x_T only tends to the mixture as T grows, with
-    an error of the order 1/T, so the diffusion's own values and log Z hold for this process up to that. x_0 has the
-    diffusion's exact law, and `noise` is its forward process. Raises ValueError for an unknown variance.
+    The mean (eta = 1) is that of the exact step, its shape and spread are not: x_T only tends to the mixture as T
+    grows, with an error of the order 1/T, so the diffusion's own values and log Z hold for this process up to that.
+    x_0 has the diffusion's exact law, and `noise` is its forward process. Raises ValueError as `gaussian_steps`.
     """
 
-    def __init__(self, diffusion: GaussianMixtureDiffusion, variance: str = "large"):
+    kept: Tensor
+    added: Tensor
+    stds: Tensor
+
+    def __init__(self, diffusion: GaussianMixtureDiffusion, variance: str = "large", eta: float = 1.0):
         super().__init__()
         if not isinstance(diffusion, GaussianMixtureDiffusion):
             raise TypeError(f"diffusion: expected a GaussianMixtureDiffusion, got {type(diffusion).__name__}")
-        if variance not in VARIANCES:
-            raise ValueError(f"variance: expected one of {', '.join(VARIANCES)}, got {variance!r}")
-        self.diffusion, self.variance = diffusion, variance
-        self.num_steps, self.dim = diffusion.num_steps, diffusion.dim
+        self.diffusion, self.num_steps, self.dim = diffusion, diffusion.num_steps, diffusion.dim
+        for name, part in gaussian_steps(diffusion.noise_levels(), eta, variance)._asdict().items():
+            self.register_buffer(name, part)
 
     def target(self, alpha: float) -> Target:
         """The target of the diffusion's reward."""
@@ -41,12 +45,13 @@ class GaussianMixtureDDPM(Reference):
     def forward(self, x: Tensor, t: Tensor, previous: Prediction | None = None) -> Prediction:
         """The Gaussian step, clean = E[x_T | x_t] and clean_law = p(x_T | x_t) of the exact diffusion."""
         prediction = self.diffusion(x, t)
-        now, later = (self.diffusion.alpha_bars[moment][:, None] for moment in (t, t + 1))
-        kept = now / later
-        mean = (kept.sqrt() * (1 - later) * x + later.sqrt() * (1 - kept) * prediction.clean) / (1 - now)
-        variance = 1 - kept if self.variance == "large" else (1 - kept) * (1 - later) / (1 - now)
-        law = GaussianTransition(mean, variance.sqrt())
+        mean = self.kept[t][:, None] * x + self.added[t][:, None] * prediction.clean
+        law = GaussianTransition(mean, self.stds[t][:, None])
         return Prediction(law, clean=prediction.clean, clean_law=prediction.clean_law)
 
     def noise(self, x: Tensor, t_from: Tensor, t_to: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         return self.diffusion.noise(x, t_from, t_to, generator=generator)
+
+    def noise_levels(self) -> NoiseLevels:
+        """Those of the diffusion's forward process."""
+        return self.diffusion.noise_levels()

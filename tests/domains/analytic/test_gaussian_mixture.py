@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from svlearn.domains.analytic.gaussian_mixture import WANTED_MODES, GaussianMixtureDiffusion, cosine_schedule
+from svlearn.domains.analytic.gaussian_mixture import WANTED_MODES, GaussianMixtureDiffusion
 from svlearn.domains.analytic.mixture import GaussianMixture
 from svlearn.domains.analytic.mixture_ddpm import GaussianMixtureDDPM
 from svlearn.domains.analytic.mixture_rewards import ComponentReward
@@ -14,6 +14,7 @@ from svlearn.inference.samplers import ancestral, smc
 from svlearn.process import predict
 from svlearn.randomness import seeded
 from svlearn.rollouts import roll_back, roll_out
+from svlearn.schedules import cosine_schedule
 from svlearn.values import PosteriorMean, evaluate
 
 EXACT = {"rtol": 1e-9, "atol": 1e-9}
