@@ -1,34 +1,44 @@
-"""Is the learned value worth it? Compare it with the training-free SVDD-PM, best-of-N and SMC, with what each costs.
+"""Is what was learned worth it? Compare it with the training-free SVDD-PM, best-of-N and SMC, with what each costs.
 
     python scripts/evaluate.py --config configs/molecules/qm9/evaluate.yaml
+    python scripts/evaluate.py --config configs/molecules/qm9/evaluate.yaml --value_path null --rollouts null \\
+        --policy_path runs/qm9_policy/policy_gradient/policy.safetensors
 
 Samplers, at M = N = K = `num_candidates`: pretrained (plain samples), best-of-N, SVDD-PM (the value is the reward of
-the predicted molecule) and SVDD-MC (the value is the trained network), both at alpha = 0 as in the SVDD paper, and
-SMC-PM at `smc_alpha`. The table goes to the terminal; <output>/report.html is the page, comparison.json and
-comparison.csv the figures, samples.svg the best samples. `--help` lists all options.
+the predicted molecule) at alpha = 0 as in the SVDD paper, and SMC-PM at `smc_alpha`. With a `value_path`, SVDD with
+the trained network, SVDD-MC where Monte Carlo regression trained it; with a `policy_path`, the policy's plain
+samples, the best of N of them, and SVDD-PM and SMC-PM that propose by the policy. The table goes to the terminal;
+<output>/report.html is the page, comparison.json and comparison.csv the figures, samples.svg the best samples.
+`--help` lists all options.
 """
 
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import torch
 from jsonargparse import CLI
 from torch import nn
 
 import svlearn as sv
-from svlearn.checkpoints import load_value
+from svlearn.checkpoints import check_reference, load_into, load_value, read_record
 from svlearn.evaluation.report.files import write
+from svlearn.inference.proposals import Policy
 from svlearn.rollouts import RolloutData
 from svlearn.values.calibration import calibrate
 from teaching import TeachingFormatter
+
+FREE = "SVDD-PM"
 
 
 def evaluate(
     reference: sv.Reference,
     reward: Callable,
-    network: nn.Module,
-    value_path: Path = Path("runs/qm9_value/value.safetensors"),
-    rollouts: Path = Path("runs/qm9_value/rollouts"),
+    network: nn.Module | None = None,
+    policy: sv.policies.Policy | None = None,
+    value_path: Path | None = None,
+    policy_path: Path | None = None,
+    rollouts: Path | None = None,
     output: Path = Path("reports/qm9"),
     num_samples: int = 256,
     num_candidates: int = 10,
@@ -43,7 +53,9 @@ def evaluate(
         reference: the pretrained process.
         reward: a callable of finished states.
         network: the value network, as it was trained.
-        value_path: its weights, as train_value.py wrote them.
+        policy: the policy, as it was before training.
+        value_path: weights of the network, as train_value.py wrote them; none: no learned value is compared.
+        policy_path: weights of the policy, as finetune_policy.py wrote them; none: no policy is compared.
         rollouts: trajectories of the reference, for the correlation of the values with the reward by time step.
         output: where the report goes.
         num_samples: samples of each sampler and seed.
@@ -53,34 +65,61 @@ def evaluate(
         max_batch: states in one network call.
         results: where the JSON goes, if not to the output.
     """
+    for name, module, path in (("network", network, value_path), ("policy", policy, policy_path)):
+        if path is not None and module is None:
+            raise ValueError(f"{name}: expected the module that {path} holds the weights of, got none")
     greedy, soft = sv.Target(reward, alpha=0.0), sv.Target(reward, alpha=smc_alpha)
-    learned = sv.values.Learned(load_value(network, value_path, reference).eval())
-    training_free = sv.values.PosteriorMean(greedy)
+    values: dict[str, sv.Value] = {FREE: sv.values.PosteriorMean(greedy)}
+    free, steered, smc = values[FREE], sv.values.PosteriorMean(soft), f"SMC-PM (alpha {smc_alpha:g})"
     samplers = {
         "pretrained": sv.ancestral(reference, greedy),
         f"best-of-{num_candidates}": sv.best_of_n(reference, greedy, num_candidates),
-        "SVDD-PM": sv.svdd(reference, greedy, training_free, num_candidates),
-        "SVDD-MC": sv.svdd(reference, greedy, learned, num_candidates),
-        f"SMC-PM (alpha {smc_alpha:g})": sv.smc(reference, soft, sv.values.PosteriorMean(soft), num_candidates),
+        FREE: sv.svdd(reference, greedy, free, num_candidates),
+        smc: sv.smc(reference, soft, steered, num_candidates),
     }
-    data = RolloutData(rollouts)
-    data.setup()
-    held_out = data.rollouts[data.validation_rows]
-    with torch.no_grad():
-        calibrations = {
-            "SVDD-MC": calibrate(learned, reference, held_out),
-            "SVDD-PM": calibrate(training_free, reference, held_out),
+    learned = []
+    if network is not None and value_path is not None:
+        objective = read_record(value_path)["objective"]
+        name = "SVDD-MC" if objective == "MonteCarloRegression" else f"SVDD, {objective}"
+        values[name] = sv.values.Learned(load_value(network, value_path, reference).eval())
+        samplers[name] = sv.svdd(reference, greedy, values[name], num_candidates)
+        learned.append(name)
+    if policy is not None and policy_path is not None:
+        record = read_record(policy_path)
+        check_reference(record, policy_path, reference)
+        name, own = f"policy, {record['objective']}", load_into(policy, policy_path).eval()
+        samplers |= {
+            name: sv.ancestral(own, greedy),
+            f"best-of-{num_candidates} of the policy": sv.best_of_n(own, greedy, num_candidates),
+            f"{FREE} by the policy": sv.svdd(reference, greedy, free, num_candidates, Policy(own)),
+            f"{smc} by the policy": sv.smc(reference, soft, steered, num_candidates, proposal=Policy(own)),
         }
+        learned.append(name)
     comparison = sv.compare(
-        samplers, num_samples, seed=seed, max_batch=max_batch, progress=True, calibrations=calibrations
+        samplers,
+        num_samples,
+        seed=seed,
+        max_batch=max_batch,
+        progress=True,
+        calibrations={} if rollouts is None else calibrations(values, reference, rollouts),
     )
     comparison.to_html(output / "report.html")
     comparison.to_json(output / "comparison.json" if results is None else results)
     comparison.to_csv(output / "comparison.csv")
     draw_best(comparison, reference, output / "samples.svg")
     print(comparison.to_markdown())
-    print(comparison.verdict("SVDD-MC", "SVDD-PM"))
+    for name in learned:
+        print(comparison.verdict(name, FREE))
     print(f"the page: {output / 'report.html'}; the best samples: {output / 'samples.svg'}")
+
+
+@torch.no_grad()
+def calibrations(values: dict[str, sv.Value], reference: sv.Reference, rollouts: Path) -> dict[str, pd.DataFrame]:
+    """How well each value agrees with the reward by time step, on trajectories that trained none of them."""
+    data = RolloutData(rollouts)
+    data.setup()
+    held_out = data.rollouts[data.validation_rows]
+    return {name: calibrate(value, reference, held_out) for name, value in values.items()}
 
 
 def draw_best(comparison: sv.Comparison, reference: sv.Reference, path: Path, each: int = 6) -> None:

@@ -9,13 +9,7 @@ trained network and writes the weights and the card that `svlearn.load` reads.
 
 from pytorch_lightning.cli import LightningCLI
 
-from svlearn.objectives.fit import no_wrong_advice
-from teaching import TeachingFormatter
+from training import run
 
 if __name__ == "__main__":
-    with no_wrong_advice():
-        LightningCLI(
-            seed_everything_default=0,
-            save_config_kwargs={"overwrite": True},
-            parser_kwargs={"description": __doc__, "formatter_class": TeachingFormatter},
-        )
+    run(LightningCLI, __doc__)

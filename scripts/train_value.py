@@ -1,31 +1,30 @@
 """Learn a value of a reference process by any objective of svlearn, and save it for `evaluate.py`.
 
-    python scripts/train_value.py fit --config configs/molecules/qm9/value.yaml
+    python scripts/train_value.py fit --config configs/molecules/qm9/value.yaml \\
+        --config configs/molecules/qm9/values/monte_carlo.yaml
 
-What the YAML says: which reference and reward (`model.init_args.reference`, `.target`), which network
+The first YAML is what all values of a reference share; the second names one family of configs/.../values and stands
+over the first. What they say: which reference and reward (`model.init_args.reference`, `.target`), which network
 (`.value`), which objective (`model.class_path`), and where trajectories are kept (`data.init_args.path`;
 `num_trajectories` of them are collected there first, a run that was killed goes on). Without `data` the objective
 rolls out fresh trajectories at every step. Any value can be overridden on the command line, as in
-`--trainer.max_steps 500`; go on after a stop with `--ckpt_path runs/qm9_value/last.ckpt`.
+`--trainer.max_steps 500`; go on after a stop with `--ckpt_path` and a checkpoint of <trainer.default_root_dir>/logs.
 
 The learned network is written to <trainer.default_root_dir>/value.safetensors with the fingerprint of its
 reference; metrics by time step go to the logger. `python scripts/train_value.py fit --help` lists all options.
 """
 
-from pathlib import Path
-
 import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
-from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+from pytorch_lightning.cli import LightningArgumentParser
 
 from svlearn.checkpoints import save_value
 from svlearn.objectives import Objective
-from svlearn.objectives.fit import no_wrong_advice
 from svlearn.rollouts import RolloutData, collect
-from teaching import TeachingFormatter
+from training import ObjectiveCLI, run
 
 
-class TrainValue(LightningCLI):
+class TrainValue(ObjectiveCLI):
     """Collect before the fit, save after it."""
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
@@ -33,8 +32,7 @@ class TrainValue(LightningCLI):
         parser.add_argument("--collect_batch", type=int, default=500, help="trajectories rolled out at a time")
 
     def before_fit(self) -> None:
-        self.model.reference.eval()
-        self.model.seed = self.config.fit.seed_everything
+        super().before_fit()
         if isinstance(self.datamodule, RolloutData):
             collect(
                 self.model.reference,
@@ -43,6 +41,7 @@ class TrainValue(LightningCLI):
                 target=self.model.target,
                 batch_size=self.config.fit.collect_batch,
                 seed=self.model.seed,
+                proposal=getattr(self.model, "proposal", None),
             )
 
     def after_fit(self) -> None:
@@ -50,17 +49,10 @@ class TrainValue(LightningCLI):
         if isinstance(keeper, ModelCheckpoint) and keeper.best_model_path:  # by its monitor; else the last weights
             best = torch.load(keeper.best_model_path, weights_only=True)
             self.model.load_state_dict(best["state_dict"], strict=False)
-        path = Path(self.trainer.default_root_dir) / "value.safetensors"
+        path = self.output("value.safetensors")
         save_value(self.model.value.network, path, self.model.reference, objective=type(self.model).__name__)
         print(f"value written to {path}")
 
 
 if __name__ == "__main__":
-    with no_wrong_advice():
-        TrainValue(
-            Objective,
-            subclass_mode_model=True,
-            seed_everything_default=0,
-            save_config_kwargs={"overwrite": True},
-            parser_kwargs={"description": __doc__, "formatter_class": TeachingFormatter},
-        )
+    run(TrainValue, __doc__, Objective, subclass_mode_model=True)

@@ -2,6 +2,8 @@
 
 from abc import ABC, abstractmethod
 
+from torch import Tensor
+
 from svlearn import policies
 from svlearn.metering import count, current_max_batch
 from svlearn.process import Prediction, Reference, predict
@@ -35,11 +37,14 @@ class Policy(Proposal):
             raise TypeError(f"policy: expected a Reference, got {type(policy).__name__}")
         self.policy = policy
 
-    def transition(self, x: State, t: int, prediction: Prediction) -> Transition:
+    def transition(self, x: State, t: int | Tensor, prediction: Prediction) -> Transition:
+        """The law of x_{t+1} for every kept state (N, ...), all at t, or each at its own (N,)."""
         if not isinstance(self.policy, policies.Policy):
             return predict(self.policy, x, t, kind="policy_calls").transition
         size = len(x)
         count("policy_calls", size)
         moments, limit = times(t, size, device_of_state(x)), current_max_batch() or max(1, size)
+        if size <= limit:
+            return self.policy.steer(prediction, x, moments)
         cuts = [slice(start, start + limit) for start in range(0, size, limit)]
         return concatenate([self.policy.steer(prediction[cut], x[cut], moments[cut]) for cut in cuts])

@@ -38,13 +38,15 @@ class Proposed:
 class Particles:
     """The kept states of a step, flat over groups (N = B · K).
 
-    x (N, ...); values (N,), v_t(x_t), r at T; prediction, None at T; log_weights (B, K), float64.
+    x (N, ...); values (N,), v_t(x_t), r at T; prediction, None at T; log_weights (B, K), float64; ancestors (B, K):
+    the places in their groups of the particles that they come from.
     """
 
     x: State
     values: Tensor
     prediction: Prediction | None
     log_weights: Tensor
+    ancestors: Tensor
 
 
 class Sampler:
@@ -89,12 +91,14 @@ class Sampler:
         generator: torch.Generator | None = None,
         progress: bool = False,
         max_batch: int | None = None,
+        keep_states: bool = False,
     ) -> Samples:
         """Draw `batch_size` groups.
 
         condition: batch_size rows of what the samples are conditioned on; a row serves its whole group.
         generator: the same seed on the same machine gives the same samples. progress: show a bar over steps.
         max_batch: at most so many states in one network call; the noise does not depend on it.
+        keep_states: hold the particles of every step, so that `Samples.paths` can trace them back.
         Raises ValueError for an empty batch, and where a reward or a value is NaN (with the step and the index).
         """
         if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
@@ -102,7 +106,7 @@ class Sampler:
         if condition is not None and len(condition) != batch_size:
             raise ValueError(f"condition: expected {batch_size} rows, one a group, got {len(condition)}")
         generator = resolve_generator(generator, device_of(self.reference))
-        effective, resampled = [], []
+        effective, resampled, ancestors, states = [], [], [], []
         with metered(max_batch) as meter:
             proposed = self._start(batch_size, condition, generator)
             log_weights = proposed.log_ratio.new_zeros(batch_size, self.num_particles)
@@ -110,11 +114,35 @@ class Sampler:
                 particles, spread, due = self._survive(proposed, log_weights, t, generator)
                 effective.append(spread)
                 resampled.append(due)
+                ancestors.append(particles.ancestors)
                 log_weights = particles.log_weights
+                if keep_states:
+                    states.append(particles.x.unflatten(0, log_weights.shape))
                 if particles.prediction is not None:  # at T there is none
                     proposed = self._propose(particles, particles.prediction, t + 1, generator)
-        history = History(torch.stack(effective, dim=1), torch.stack(resampled, dim=1))
+        by_time = torch.stack(effective, dim=1), torch.stack(resampled, dim=1)
+        history = History(*by_time, tuple(ancestors), tuple(states) if keep_states else None)
         return self._finish(particles, history, meter.cost)
+
+    @torch.no_grad()
+    def move(
+        self, x: State, t: int, prediction: Prediction, *, generator: torch.Generator | None = None
+    ) -> tuple[State, Tensor]:
+        """The step of single particles from the given states x_t (N, ...) of any law, t = 0 ... T - 1.
+
+        Returns x_{t+1} (N, ...) and log w_{t+1} - log w_t (N,), nats, float64, -inf where no candidate was possible.
+        prediction: the reference's, of x_t. Raises ValueError for a sampler whose particles compete in groups.
+        """
+        if self.num_particles != 1:
+            raise ValueError(f"num_particles: expected 1 to move given states, got groups of {self.num_particles}")
+        generator = resolve_generator(generator, device_of(self.reference))
+        values = self._values(x, t, prediction, generator)
+        log_weights = torch.zeros(len(x), 1, dtype=torch.float64, device=values.device)
+        particles = Particles(x, values, prediction, log_weights, ancestors=log_weights.long())
+        proposed = self._propose(particles, prediction, t + 1, generator)
+        candidates, _ = self._judge(proposed, log_weights, t + 1, generator)
+        survivors = self.selection(candidates, generator)
+        return proposed.x[_flat(survivors.index, candidates)], survivors.log_weights.squeeze(1)
 
     def _start(self, batch_size: int, condition: Any, generator: torch.Generator) -> Proposed:
         copies = self.num_particles * self.num_candidates[0]
@@ -145,22 +173,27 @@ class Sampler:
         Also returns the ESS (B,) before the selection, and whether a group was resampled (B,).
         """
         x, final = proposed.x, t == self.reference.num_steps
-        prediction = None
-        if self.value.needs_prediction and not final:
-            prediction = predict(self.reference, x, t, proposed.previous)
-        values = self._values(x, t, prediction, generator)
-        candidates = self._weigh(proposed, values, log_weights, t)
+        candidates, prediction = self._judge(proposed, log_weights, t, generator)
         survivors = self.selection(candidates, generator)
-        batch_size, size, copies = candidates.values.shape
-        groups = torch.arange(batch_size, device=values.device)[:, None] * (size * copies)
-        index = (survivors.index + groups).flatten()
+        index = _flat(survivors.index, candidates)
         if prediction is not None:
             prediction = prediction[index]
         elif not final:
             prediction = predict(self.reference, x[index], t, take(proposed.previous, index))
-        particles = Particles(x[index], values[index], prediction, survivors.log_weights)
+        values, copies = candidates.values.flatten()[index], self.num_candidates[t]
+        particles = Particles(x[index], values, prediction, survivors.log_weights, survivors.index // copies)
         mean_increments = candidates.log_increments.logsumexp(dim=2) - math.log(copies)
         return particles, ess(log_weights + mean_increments), survivors.resampled
+
+    def _judge(
+        self, proposed: Proposed, log_weights: Tensor, t: int, generator: torch.Generator
+    ) -> tuple[Candidates, Prediction | None]:
+        """Weigh the candidates for x_t; also returns the reference's prediction of them, where the value reads it."""
+        prediction = None
+        if self.value.needs_prediction and t < self.reference.num_steps:
+            prediction = predict(self.reference, proposed.x, t, proposed.previous)
+        values = self._values(proposed.x, t, prediction, generator)
+        return self._weigh(proposed, values, log_weights, t), prediction
 
     def _values(self, x: State, t: int, prediction: Prediction | None, generator: torch.Generator) -> Tensor:
         """v_t(x), or r(x) at T (0 where there is no target), (N,)."""
@@ -194,3 +227,10 @@ class Sampler:
             cost=cost,
             history=history,
         )
+
+
+def _flat(places: Tensor, candidates: Candidates) -> Tensor:
+    """Places (B, K') among the K · M candidates of each group as rows of all candidates, (B · K',)."""
+    batch_size, size, copies = candidates.values.shape
+    groups = torch.arange(batch_size, device=places.device)[:, None] * (size * copies)
+    return (places + groups).flatten()

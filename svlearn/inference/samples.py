@@ -12,11 +12,17 @@ from svlearn.state import State
 
 @dataclass(frozen=True)
 class History:
-    """What happened by time step: the effective sample size (B, T + 1), in particles, before any resampling of that
-    step, and which groups were resampled (B, T + 1)."""
+    """What happened by time step.
+
+    ess (B, T + 1): the effective sample size, in particles, before any resampling of that step; resampled (B, T + 1):
+    which groups were. For each t, ancestors (B, K): the places, among the particles at t - 1, that those kept at t
+    come from (at 0 their own); states: x_t (B, K, ...), where they were asked for.
+    """
 
     ess: Tensor
     resampled: Tensor
+    ancestors: tuple[Tensor, ...] = ()
+    states: tuple[State, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,23 @@ class Samples:
             raise ValueError("rewards: these samples have none, the sampler was given no target")
         rows, index = self._draw(generator)
         return self.states[rows, index], self.rewards[rows, index]
+
+    def paths(self) -> State:
+        """x_0 ... x_T of every finished particle, (B, K, T + 1, ...); survivors of one particle share its early states.
+
+        Weighted by `log_weights` they target what the samples do, as whole trajectories. Raises ValueError unless the
+        sampler was told keep_states=True.
+        """
+        kept = self.history.states
+        if kept is None:
+            raise ValueError("history.states: expected those of every step, got None; sample with keep_states=True")
+        places = torch.arange(self.log_weights.shape[1], device=self.log_weights.device).expand_as(self.log_weights)
+        rows = torch.arange(len(places), device=places.device)[:, None]
+        path = []
+        for x, ancestors in zip(reversed(kept), reversed(self.history.ancestors), strict=True):
+            path.append(x[rows, places])
+            places = ancestors.gather(1, places)
+        return torch.stack(path[::-1], dim=2)
 
     def _draw(self, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
         weights = self.log_weights.exp()

@@ -31,8 +31,9 @@ class ContrastiveEnergy(ValueObjective):
     The constants cancel in the weights of every sampler with α > 0. `validation/r2` is blind to no constant, so read
     `validation/pearson`.
     group_size: K > 1 (None: the batch). What is left of a batch that K does not divide is not looked at.
-    level: c = log mean exp(r/α) of the first batch that has a finite reward, kept: weights are then about 1.
+    level: c = log mean W_0 exp(r/α) of the first batch that has a finite reward, kept: weights are then about 1.
     num_times: at how many times, drawn uniformly from 0 ... T - 1, the whole batch is looked at (None: every time).
+    proposal: see `ValueObjective`. exp(r/α) is weighed by W_t = Π_{s >= t} p_ref/q; K samples of x_t may be of any law.
     Raises ValueError for α = 0, a group_size below 2, a batch_size below the group's; and as `ValueObjective`.
     Source: contrastive energy prediction, arXiv 2304.12824, with weights that are not normalised in the group.
     """
@@ -61,24 +62,26 @@ class ContrastiveEnergy(ValueObjective):
     def loss(self, trajectories: TensorDict, generator: torch.Generator) -> Tensor:
         size = len(trajectories) if self.group_size is None else min(self.group_size, len(trajectories))
         trajectories = trajectories[: len(trajectories) // size * size]
-        rewards = trajectories["rewards"]
-        values = values_together(self, trajectories["states"], generator)
-        groups = values.view(-1, size, values.shape[1]).transpose(1, 2)
-        rewards_of_groups = rewards.view(-1, 1, size)
-        return contrastive_energy_loss(groups, rewards_of_groups, self.target.alpha, self._level(rewards)).mean()
+        values, t = values_together(self, trajectories["states"], generator)
+        log_weights, rewards = self.log_ratios_to_go(trajectories), trajectories["rewards"].double()
+        level = self._level(rewards / self.target.alpha + log_weights[:, 0])
+        goals = rewards[:, None] + self.target.alpha * log_weights[:, t]
+        groups = [each.view(-1, size, len(t)).transpose(1, 2) for each in (values, goals)]
+        return contrastive_energy_loss(groups[0], groups[1], self.target.alpha, level).mean()
 
-    def _level(self, rewards: Tensor) -> Tensor:
+    def _level(self, log_weights: Tensor) -> Tensor:
         if bool(self.level.isnan()):
-            level = (rewards.double() / self.target.alpha).logsumexp(dim=0) - math.log(len(rewards))
-            if bool(level == -math.inf):  # all are forbidden and weigh 0 at any level: wait for a batch that tells
+            level = log_weights.logsumexp(dim=0) - math.log(len(log_weights))
+            if not bool(level.isfinite()):  # all are forbidden and weigh 0 at any level: wait for a batch that tells
                 return torch.zeros_like(level)
             self.level.copy_(level)
         return self.level
 
 
-def values_together(objective: ValueObjective, states: State, generator: torch.Generator) -> Tensor:
-    """v_θ(x_t, t), (B, n), of all trajectories (B, T + 1, ...) at the same n times: a contrast at two different ones
-    would be between two constants c(t)."""
-    t = objective.times(1, objective.device, generator).expand(len(states), -1)
-    rows = repeat(torch.arange(len(states), device=t.device), t.shape[1])
-    return objective.evaluate(states[rows, t.flatten()], t.flatten(), generator).view(t.shape)
+def values_together(objective: ValueObjective, states: State, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """v_θ(x_t, t), (B, n), of all trajectories (B, T + 1, ...) at the same n times (n,), and these: a contrast at two
+    different ones would be between two constants c(t)."""
+    t = objective.times(1, objective.device, generator)[0]
+    rows = repeat(torch.arange(len(states), device=t.device), len(t))
+    moments = t.repeat(len(states))
+    return objective.evaluate(states[rows, moments], moments, generator).view(len(states), len(t)), t

@@ -19,17 +19,22 @@ POSITIVES = ("weights", "smc")
 
 
 def contrastive_twist_loss(
-    positive_values: Tensor, positive_log_weights: Tensor, negative_values: Tensor, alpha: float
+    positive_values: Tensor,
+    positive_log_weights: Tensor,
+    negative_values: Tensor,
+    alpha: float,
+    negative_log_weights: Tensor | None = None,
 ) -> Tensor:
     """-E_p*[v_θ/α] + log E_ref[exp(v_θ/α)], (...), nats, float64; its minimiser is v_t up to a constant.
 
     positive_values (..., P), reward units, of samples that the log-weights (..., P), nats, normalised here, carry to
-    p*(x_t); negative_values (..., N) of independent samples of p_ref(x_t). The gradient is that of
-    -E_p*[v_θ/α] + E_π[v_θ/α] with π ∝ p_ref exp(v_θ/α) held fixed: softmax(v_θ/α) over the negatives is the gradient
-    of their log-mean-exp. The least loss is -KL(p*(x_t) || p_ref(x_t)).
+    p*(x_t); negative_values (..., N) of independent samples that theirs (..., N) carry to p_ref(x_t) (None: they are
+    of it). The gradient is that of -E_p*[v_θ/α] + E_π[v_θ/α] with π ∝ p_ref exp(v_θ/α) held fixed: softmax(v_θ/α) over
+    the negatives is the gradient of their log-mean-exp. The least loss is -KL(p*(x_t) || p_ref(x_t)).
     """
+    weights = torch.zeros_like(negative_values) if negative_log_weights is None else negative_log_weights
     positive = (positive_log_weights.double().softmax(dim=-1) * positive_values.double() / alpha).sum(dim=-1)
-    negative = (negative_values.double() / alpha).logsumexp(dim=-1) - math.log(negative_values.shape[-1])
+    negative = (negative_values.double() / alpha + weights.double().log_softmax(dim=-1)).logsumexp(dim=-1)
     return negative - positive
 
 
@@ -45,6 +50,9 @@ class ContrastiveTwist(ValueObjective):
     The constants cancel in the weights of every sampler with α > 0. `validation/r2` is blind to no constant, so read
     `validation/pearson`.
     num_times: at how many times, drawn uniformly from 0 ... T - 1, the whole batch is looked at (None: every time).
+    proposal: see `ValueObjective`. With "weights" the contrast is that of μ exp(v_t/α) with μ exp(v_θ/α), where μ is
+    the law of x_t in the batch, as good as p_ref's: positives weigh W_t exp(r/α), W_t = Π_{s >= t} p_ref/q, negatives
+    the same. With "smc" negatives weigh Π_{s < t} p_ref/q.
     Raises ValueError for α = 0, unknown positives, and a batch_size below 2; and as `ValueObjective`.
     Source: arXiv 2404.17546, section 4.1.
     """
@@ -70,17 +78,21 @@ class ContrastiveTwist(ValueObjective):
 
     def loss(self, trajectories: TensorDict, generator: torch.Generator) -> Tensor:
         states, size = trajectories["states"], len(trajectories)
-        log_weights = trajectories["rewards"].double() / self.target.alpha
         first, second = slice(0, size // 2), slice(size // 2, None)
         roles = [(first, second), (second, first)]
-        if self.positives == "smc":
+        # log-weights as positives, and as negatives: of either law over that of x_t in this batch, whoever drew it
+        to_target = self.log_ratios_to_go(trajectories) + trajectories["rewards"].double()[:, None] / self.target.alpha
+        to_reference = torch.zeros_like(to_target)
+        if self.positives == "smc":  # these are of p*(x_t) as it is, so negatives are weighed for what led to x_t
             paths, log_weights = smc_paths(self.reference, self.target, self.value, size, generator=generator)
-            states = concatenate([paths, states])
-            roles = [(slice(0, size), slice(size, None))]
-        values = values_together(self, states, generator).T
-        losses = [
-            contrastive_twist_loss(values[:, positive], log_weights[positive], values[:, negative], self.target.alpha)
-            for positive, negative in roles
-            if size > 1 and bool((log_weights[positive] > -math.inf).any())
-        ]
-        return torch.stack(losses).mean() if losses else 0.0 * values.sum()
+            states, roles = concatenate([paths, states]), [(slice(0, size), slice(size, None))]
+            past = torch.cat([to_reference[:, :1], self.log_ratios(trajectories).cumsum(dim=1)[:, :-1]], dim=1)
+            to_target = to_reference = torch.cat([log_weights[:, None].expand_as(past), past])
+        values, t = values_together(self, states, generator)
+        losses = []
+        for positive, negative in roles:
+            weights = to_target[positive][:, t].T, to_reference[negative][:, t].T
+            told = torch.stack([(each > -math.inf).any(dim=1) for each in weights]).all(dim=0)  # the times at which
+            laws = values[positive].T[told], weights[0][told], values[negative].T[told]
+            losses.append(contrastive_twist_loss(*laws, self.target.alpha, weights[1][told]))
+        return torch.cat(losses).mean() if any(len(each) for each in losses) else 0.0 * values.sum()

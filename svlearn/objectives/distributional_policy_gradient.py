@@ -27,7 +27,8 @@ class DistributionalPolicyGradient(PolicyObjective):
     Trajectories of q weigh w = exp(r/α - log q/p_ref - c), with c an estimate of log Z from the first batch, kept:
     E_q[w] = Z e^-c whatever q is, so the gradient is that of the KL times this one constant, unbiased at every batch
     size, which weights normalised inside the batch are not. r = -inf is legal. Stored trajectories are taken as those
-    of the reference, w = exp(r/α - c). The fixed point of a class that holds p*'s transitions is p*'s own.
+    of the reference, w = exp(r/α - c), or weighed by their "log_ratios" (B, T), log p_ref - log q of who drew them.
+    The fixed point of a class that holds p*'s transitions is p*'s own.
     """
 
     log_scale: Tensor
@@ -38,14 +39,20 @@ class DistributionalPolicyGradient(PolicyObjective):
 
     def loss(self, trajectories: TensorDict, generator: torch.Generator) -> Tensor:
         log_ratios = self.log_ratios(trajectories["states"])
+        return weighted_likelihood_loss(log_ratios, self.log_weights(trajectories, log_ratios.detach()))
+
+    def log_weights(self, trajectories: TensorDict, log_ratios: Tensor) -> Tensor:
+        """log w, (B,), nats, of trajectories with their log q - log p_ref (B, T)."""
         own = trajectories["own"].to(log_ratios.dtype)
-        log_weights = trajectories["rewards"].double() / self.target.alpha - own * log_ratios.detach().sum(dim=1)
+        log_weights = trajectories["rewards"].double() / self.target.alpha - own * log_ratios.sum(dim=1)
+        if "log_ratios" in trajectories:
+            log_weights = log_weights + trajectories["log_ratios"].double().sum(dim=1)
         if bool(self.log_scale.isnan()):
             estimate = log_weights.logsumexp(dim=0) - math.log(len(log_weights))
             if not bool(estimate.isfinite()):
                 raise ValueError("reward: every trajectory of the first batch is -inf; give a larger batch_size")
             self.log_scale.copy_(estimate)
-        return weighted_likelihood_loss(log_ratios, log_weights - self.log_scale)
+        return log_weights - self.log_scale
 
     def _trajectories(self, batch: Any, size: int, generator: torch.Generator) -> TensorDict:
         """As they come, with "own" (B,): whether the policy drew them, or, for stored ones, the reference."""

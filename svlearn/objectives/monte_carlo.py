@@ -37,6 +37,11 @@ class MonteCarloRegression(ValueObjective):
     trajectory (SVDD, remark 1): a stored trajectory then teaches more than T states. Exact where p_ref is the exact
     reversal of that process. Validation always holds the value against the trajectories themselves.
     num_times: at how many times of each trajectory, drawn uniformly from 0 ... T - 1 (None: at every time).
+    proposal: see `ValueObjective`. With W_t = Π_{s >= t} p_ref/q the soft loss is W_t exp((r - f)/α) + f/α: the weight
+    of what follows x_t belongs to the first term alone, the second does not look ahead. Its gradient is (1 - W_t exp((r
+    - f)/α))/α, which at q = p* and f = v_t is 0 on every trajectory; were both terms weighed it would be as noisy as
+    W_t. The mean loss is W_t (f - r)²: W_t for f² as well, else the noise would depend on the origin of the rewards.
+    With `noised` the law of x_t follows from that of x_T, so the weight of the whole path, W_0, is that of the loss.
     Raises ValueError for an unknown estimand, the soft one at α = 0, and the mean of rewards that are -inf; TypeError
     where `noised` is asked of a reference that has no forward process; and as `ValueObjective`.
     """
@@ -68,9 +73,12 @@ class MonteCarloRegression(ValueObjective):
         t = t.flatten()
         values = self.evaluate(self._states(trajectories["states"], rows, t, generator), t, generator)
         goal = rewards[rows].to(values.dtype)
+        log_weights = self.log_ratios_to_go(trajectories)[rows, 0 if self.noised else t]
         if self.estimand == "mean":
-            return squared_loss(values, goal).mean() / self.unit(rewards)
-        return linear_exponential_loss(values, goal, self.target.alpha).mean()
+            return (log_weights.exp().to(values.dtype) * squared_loss(values, goal)).mean() / self.unit(rewards)
+        if self.noised:
+            return (log_weights.exp() * linear_exponential_loss(values, goal, self.target.alpha)).mean()
+        return linear_exponential_loss(values, goal + self.target.alpha * log_weights, self.target.alpha).mean()
 
     def _states(self, states: State, rows: Tensor, t: Tensor, generator: torch.Generator) -> State:
         """x_t of the trajectories `rows`, as they went or noised from their x_T."""

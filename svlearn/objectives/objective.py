@@ -1,4 +1,4 @@
-"""What all objectives share: their own data, the optimiser, validation, checkpoints."""
+"""What all objectives share: their own data, the optimiser, the guard, validation, checkpoints."""
 
 from abc import abstractmethod
 from typing import Any
@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from svlearn.fingerprint import fingerprint
+from svlearn.objectives.guard import Guard
+from svlearn.objectives.onlookers import Onlookers
 from svlearn.process import Reference
 from svlearn.randomness import seeded
 from svlearn.rollouts.roll_out import roll_out
@@ -44,6 +46,9 @@ class Objective(pl.LightningModule):
     Adam at `learning_rate` with cosine decay to 1 % over the trainer's steps; gradient norm clipped at 10. The
     reference is not trained, and not stored in checkpoints: only its fingerprint is, and a checkpoint of another
     reference is refused with ValueError. `num_validation`: fresh trajectories on which an own-data validation runs.
+
+    A training step whose reward, value, loss or gradient is not finite raises NonFiniteError (a ValueError and a
+    FloatingPointError) with the step and the term, and leaves its batch in the trainer's `default_root_dir`.
     """
 
     def __init__(
@@ -70,6 +75,7 @@ class Objective(pl.LightningModule):
         self.num_validation, self.steps_per_epoch = num_validation, steps_per_epoch
         self.seed = 0
         self.strict_loading = False  # the reference's weights are not in the checkpoint
+        self._guard, self._onlookers = Guard(), Onlookers()
 
     @abstractmethod
     def loss(self, trajectories: TensorDict, generator: torch.Generator) -> Tensor:
@@ -79,10 +85,24 @@ class Objective(pl.LightningModule):
     def trained(self) -> nn.Module:
         """The module whose parameters this objective trains."""
 
+    def watch(self, name: str, term: Tensor) -> Tensor:
+        """Return `term`, a part of the loss that is named should the loss not be finite."""
+        self._guard.terms[name] = term.detach()
+        return term
+
+    def log(self, name: str, value: Any, *args: Any, **options: Any) -> None:
+        """As Lightning's, but of a training step only where its figures are seen, see `Onlookers`."""
+        if not self.training or self._trainer is None or self._onlookers.see(self.trainer):
+            super().log(name, value, *args, **options)
+
     def training_step(self, batch: Any, batch_index: int) -> Tensor:
         generator = seeded(self.device, self.seed, TRAINING, self.global_step)
-        trajectories = self._trajectories(batch, self.batch_size, generator)
-        loss = self.loss(trajectories, generator)
+        with self._guard.over(self):
+            trajectories = self._guard.trajectories = self._trajectories(batch, self.batch_size, generator)
+            if "rewards" in trajectories:
+                self.watch("reward", trajectories["rewards"])
+            loss = self.loss(trajectories, generator)
+            self._guard.check_loss(loss)
         self.log("train/loss", loss, prog_bar=True, batch_size=len(trajectories))
         return loss
 
@@ -110,8 +130,13 @@ class Objective(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def configure_gradient_clipping(self, optimizer, gradient_clip_val=None, gradient_clip_algorithm=None) -> None:
-        norm = GRADIENT_NORM if gradient_clip_val is None else gradient_clip_val
-        self.clip_gradients(optimizer, gradient_clip_val=norm, gradient_clip_algorithm="norm")
+        limit = GRADIENT_NORM if gradient_clip_val is None else gradient_clip_val
+        parameters = [each for group in optimizer.param_groups for each in group["params"] if each.grad is not None]
+        norm = nn.utils.get_total_norm([each.grad for each in parameters])
+        if getattr(self.trainer.precision_plugin, "scaler", None) is None:  # a scaler meets infinities, and passes on
+            self._guard.check_gradient(self, norm)
+        if limit > 0:  # 0 is Lightning's "do not clip"
+            nn.utils.clip_grads_with_norm_(parameters, limit, norm)
 
     def on_save_checkpoint(self, checkpoint: dict) -> None:
         state = checkpoint["state_dict"]

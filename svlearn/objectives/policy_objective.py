@@ -7,12 +7,16 @@ from tensordict import TensorDict
 from torch import Tensor, nn
 
 from svlearn.fingerprint import fingerprint
+from svlearn.inference import proposals
 from svlearn.objectives.objective import Objective
+from svlearn.objectives.probe import check_log_prob
 from svlearn.policies import Policy
 from svlearn.process import Reference, predict
 from svlearn.rollouts.roll_out import roll_out
-from svlearn.state import State, times
+from svlearn.state import State, repeat
 from svlearn.targets import Target
+
+STATES_AT_ONCE = 512  # of all times: enough to fill a network call, and no more than it can hold
 
 
 class PolicyObjective(Objective):
@@ -20,8 +24,11 @@ class PolicyObjective(Objective):
 
     Its own data are trajectories of the policy as it is at that step (on-policy). Validation logs the ELBO
     E_q[r(x_T)/α] - KL(q || p_ref), nats, of fresh trajectories of the policy: at most log Z.
-    Raises TypeError for what is not a policy, ValueError for a policy of another reference and for alpha = 0.
+    Raises TypeError for what is not a policy, and for one without log-probabilities (with the objectives that need
+    none); ValueError for a policy of another reference and for alpha = 0.
     """
+
+    needs_temperature = True  # that α > 0
 
     def __init__(self, reference: Reference, target: Target, policy: Policy, **options: Any):
         super().__init__(reference, target, **options)
@@ -31,22 +38,45 @@ class PolicyObjective(Objective):
             if fingerprint(policy.reference) != fingerprint(reference):
                 raise ValueError("policy: expected one of this reference, got one of another")
             policy.reference = reference  # an equal one, as from a YAML: hold it once
-        if target.alpha == 0:
+        if target.alpha == 0 and self.needs_temperature:
             raise ValueError(f"alpha: {type(self).__name__} needs alpha > 0, got 0; its target law would be a point")
         self.policy = policy
+        if self.needs_log_prob():
+            check_log_prob(reference, proposals.Policy(policy), f"{type(self).__name__} weighs log q - log p_ref")
 
     def trained(self) -> nn.Module:
         return nn.ParameterList(self.policy.trained())
 
+    def needs_log_prob(self) -> bool:
+        """Whether log q is asked for; a policy that trains nothing, q = p_ref, is never asked."""
+        return any(True for _ in self.policy.trained())
+
     def log_ratios(self, states: State) -> Tensor:
         """log q(x_{t+1}|x_t) - log p_ref(x_{t+1}|x_t) along trajectories (B, T + 1, ...), (B, T), nats, float64."""
-        ratios = []
-        for t in range(self.reference.num_steps):
-            x, x_next = states[:, t], states[:, t + 1]
-            prediction = predict(self.reference, x, t)
-            law = self.policy.steer(prediction, x, times(t, len(x), self.device))
-            ratios.append(law.log_ratio(prediction.transition, x_next))
-        return torch.stack(ratios, dim=1)
+        size, steps = len(states), self.reference.num_steps
+        rows = repeat(torch.arange(size, device=self.device), steps)
+        t = torch.arange(steps, device=self.device).repeat(size)
+        return self.log_ratios_at(states, rows, t).view(size, steps)
+
+    def log_ratios_at(self, states: State, rows: Tensor, t: Tensor, after: State | None = None) -> Tensor:
+        """The same for the moves x_t -> x_{t+1} of the trajectories `rows` (N,) at t (N,), (N,).
+
+        after (B, T, ...): where to each x_t moves, if not along its trajectory. The gradient is that in the policy's
+        parameters; the reference runs without.
+        """
+        after = states[:, 1:] if after is None else after
+        limit = max(len(states), STATES_AT_ONCE)
+        steer, ratios = proposals.Policy(self.policy).transition, []
+        for row, step in zip(rows.split(limit), t.split(limit), strict=True):
+            x = states[row, step]
+            with torch.no_grad():
+                prediction = predict(self.reference, x, step)
+            law = steer(x, step, prediction)
+            if law is prediction.transition:
+                ratios.append(torch.zeros(len(step), dtype=torch.float64, device=self.device))
+            else:
+                ratios.append(law.log_ratio(prediction.transition, after[row, step]).double())
+        return self.watch("log q - log p_ref", torch.cat(ratios))
 
     def on_save_checkpoint(self, checkpoint: dict) -> None:
         super().on_save_checkpoint(checkpoint)

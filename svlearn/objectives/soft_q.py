@@ -36,6 +36,8 @@ class SoftQIteration(ValueObjective):
     estimand then regresses on their mean, and the soft one, as SVDD does, on α log (1/k) Σ exp(v̄/α) by the squared
     loss: biased low at finite k, and at k = 1 this is the mean value. Backups below the target's floor are raised to
     it there. Costs one reference call per x_t, and k reward calls per x_{T-1}.
+    proposal: see `ValueObjective`. Only the one move that is looked at is weighed, w = p_ref/q of it, whatever T: the
+    soft loss is w exp((v̄_{t+1} - f)/α) + f/α, the mean one w (f - v̄_{t+1})². Fresh next states need no weight.
 
     Raises ValueError for an unknown estimand, the soft one at α = 0, the mean of rewards that are -inf, a decay
     outside [0, 1), num_next < 1; and as `ValueObjective`.
@@ -71,16 +73,20 @@ class SoftQIteration(ValueObjective):
         t = t.flatten()
         x = states[rows, t]
         values = self.evaluate(x, t, generator)
+        log_weights = torch.zeros_like(t, dtype=torch.float64)
         if self.num_next is None:
+            log_weights = self.log_ratios(trajectories)[rows, t]
             next_values = self.next_values(states[rows, t + 1], t + 1, generator, rewards[rows])[:, None]
         else:
             next_values = self._fresh(x, t, self.num_next, generator)
         if self.estimand == "mean":
             if bool((next_values == -math.inf).any()):
                 raise ValueError("estimand: the mean of a reward that is -inf does not exist; use 'soft'")
-            return squared_loss(values, next_values.mean(dim=1)).mean() / self.unit(rewards)
+            losses = squared_loss(values, next_values.mean(dim=1))
+            return (log_weights.exp() * losses).mean() / self.unit(rewards)
         if self.num_next is None:
-            return linear_exponential_loss(values, next_values.squeeze(1), self.target.alpha).mean()
+            goal = next_values.squeeze(1) + self.target.alpha * log_weights
+            return linear_exponential_loss(values, goal, self.target.alpha).mean()
         goal = backup(next_values, self.target.alpha).clamp(min=self.target.floor)
         return squared_loss(values, goal).mean() / self.unit(rewards.clamp(min=self.target.floor))
 

@@ -6,8 +6,12 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor, nn
 
+from svlearn.inference.proposals import Proposal
+from svlearn.inference.resampling import scheme
 from svlearn.objectives.objective import Objective
+from svlearn.objectives.probe import check_log_prob
 from svlearn.process import Reference, predict
+from svlearn.rollouts.roll_out import as_proposal, roll_out
 from svlearn.state import State
 from svlearn.targets import Target
 from svlearn.values.calibration import agreement
@@ -18,14 +22,28 @@ class ValueObjective(Objective):
     """Learn v_θ(x_t, t), t = 0 ... T - 1, reward units.
 
     num_times: at how many times of each trajectory, drawn uniformly from 0 ... T - 1 (None: at every time).
-    Further keywords are those of `Objective`. Raises TypeError for what is not a value, ValueError for one without
-    trainable parameters and for a num_times that is out of range.
+    proposal: q, a `Proposal` or a policy, draws the objective's own trajectories; None: the reference does.
+
+    Trajectories that a proposal drew, fresh or stored, carry "log_ratios" (B, T), log p_ref - log q of each move, and
+    are weighed by them so that the value is that of the reference all the same. A value is conditional on x_t, so
+    only what follows x_t is weighed: the law of x_t itself says how much each state counts, not what is learned there.
+    q must be able to make every move of p_ref (for a soft value: every one that can still end in a finite reward).
+
+    Further keywords are those of `Objective`. Raises TypeError for what is not a value, and a proposal that is none or
+    has no log-probability; ValueError for a value without trainable parameters and a num_times that is out of range.
     """
 
     reward_variance: Tensor
 
     def __init__(
-        self, reference: Reference, target: Target, value: Value, *, num_times: int | None = None, **options: Any
+        self,
+        reference: Reference,
+        target: Target,
+        value: Value,
+        *,
+        num_times: int | None = None,
+        proposal: Proposal | Reference | None = None,
+        **options: Any,
     ):
         super().__init__(reference, target, **options)
         if not isinstance(value, Value):
@@ -35,6 +53,11 @@ class ValueObjective(Objective):
         if num_times is not None and not 1 <= num_times <= reference.num_steps:
             raise ValueError(f"num_times: expected None or 1 to {reference.num_steps}, got {num_times}")
         self.value, self.num_times = value, num_times
+        self.proposal = None if proposal is None else as_proposal(proposal)
+        if self.proposal is not None:
+            check_log_prob(reference, self.proposal, "proposal")
+            held = [each for each in vars(self.proposal).values() if isinstance(each, nn.Module)]
+            self.proposal_modules = nn.ModuleList(held)  # so that they are on the objective's device
         self.register_buffer("reward_variance", torch.zeros((), dtype=torch.float64))
         self._validated: list[tuple[Tensor, Tensor]] = []
 
@@ -50,8 +73,25 @@ class ValueObjective(Objective):
 
     def evaluate(self, x: State, t: int | Tensor, generator: torch.Generator) -> Tensor:
         """v_θ(x_t, t), (N,), with the reference's prediction where the value reads it."""
-        prediction = predict(self.reference, x, t) if self.value.needs_prediction else None
-        return evaluate(self.value, x, t, prediction, generator=generator)
+        prediction = None
+        if self.value.needs_prediction:
+            with torch.no_grad():
+                prediction = predict(self.reference, x, t)
+        return self.watch("value", evaluate(self.value, x, t, prediction, generator=generator))
+
+    def log_ratios(self, trajectories: TensorDict) -> Tensor:
+        """log p_ref(x_{t+1}|x_t) - log q(x_{t+1}|x_t) of the moves of whoever drew them, (B, T), nats, float64."""
+        shape = (len(trajectories), self.reference.num_steps)
+        found = trajectories.get("log_ratios", None)
+        if found is None:
+            return torch.zeros(shape, dtype=torch.float64, device=trajectories["rewards"].device)
+        if found.shape != shape:
+            raise ValueError(f"trajectories['log_ratios']: expected shape {shape}, got {tuple(found.shape)}")
+        return self.watch("log p_ref - log q", found.double())
+
+    def log_ratios_to_go(self, trajectories: TensorDict) -> Tensor:
+        """Σ_{s >= t} of them, (B, T): log W_t, where E_q[W_t h(x_T) | x_t] = E_ref[h(x_T) | x_t] for any h."""
+        return self.log_ratios(trajectories).flip(1).cumsum(dim=1).flip(1)
 
     def unit(self, rewards: Tensor) -> Tensor:
         """The variance of the rewards of the first batch, 1 if they do not vary; what a squared loss is divided by.
@@ -65,9 +105,22 @@ class ValueObjective(Objective):
         return self.reward_variance
 
     def validate(self, trajectories: TensorDict, generator: torch.Generator) -> None:
+        if "log_ratios" in trajectories:  # resampled by the weights of their paths, they stand for the reference's
+            log_weights = self.log_ratios(trajectories).sum(dim=1)
+            trajectories = trajectories[scheme("systematic")(log_weights.softmax(dim=0)[None], generator)[0]]
         states, steps = trajectories["states"], range(self.reference.num_steps)
         values = torch.stack([self.evaluate(states[:, t], t, generator) for t in steps], dim=1)
         self._validated.append((values, trajectories["rewards"]))
+
+    def on_save_checkpoint(self, checkpoint: dict) -> None:
+        super().on_save_checkpoint(checkpoint)
+        state = checkpoint["state_dict"]  # a proposal is not trained here
+        checkpoint["state_dict"] = {name: x for name, x in state.items() if not name.startswith("proposal_modules.")}
+
+    def _trajectories(self, batch: Any, size: int, generator: torch.Generator) -> TensorDict:
+        if isinstance(batch, TensorDict):
+            return batch
+        return roll_out(self.reference, size, target=self.target, generator=generator, proposal=self.proposal)
 
     def on_validation_epoch_end(self) -> None:
         """Log Pearson's correlation and R² of the value with the reward (figure 5 of SVDD, arXiv 2408.08252): the

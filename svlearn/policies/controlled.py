@@ -32,7 +32,8 @@ class Controlled(Policy):
         if not isinstance(law, GaussianTransition):
             raise TypeError(
                 f"reference: Controlled moves the mean of a Gaussian transition, got {type(law).__name__}; "
-                "policies.Finetuned trains a process of any kind"
+                "policies.Finetuned trains a process of any kind, by PolicyGradient, DistributionalPolicyGradient or "
+                "PathConsistency"
             )
 
     def control(self, x: Tensor, t: Tensor) -> Tensor:

@@ -9,11 +9,12 @@ from torch import nn
 from tqdm.auto import tqdm
 
 from svlearn.fingerprint import fingerprint, fingerprint_of_states
+from svlearn.inference.proposals import Proposal
 from svlearn.metering import metered
 from svlearn.process import Reference
 from svlearn.randomness import device_of, seeded
 from svlearn.rollouts.manifest import Request
-from svlearn.rollouts.roll_out import check_has_noise, roll_back, roll_out
+from svlearn.rollouts.roll_out import as_proposal, check_has_noise, roll_back, roll_out
 from svlearn.rollouts.store import Rollouts, Writer
 from svlearn.state import State
 from svlearn.targets import Target
@@ -29,20 +30,24 @@ def collect(
     seed: int = 0,
     progress: bool = True,
     max_batch: int | None = None,
+    proposal: Proposal | Reference | None = None,
 ) -> Rollouts:
     """Roll out N trajectories of a reference or a policy and keep them at `path`; T calls a trajectory.
 
-    The store has states (N, T + 1, ...) and, with a target, rewards (N,), reward units; -inf is kept. Chunks of
+    The store has states (N, T + 1, ...) and, with a target, rewards (N,), reward units; -inf is kept. With a proposal,
+    which then draws in the place of `process`, it has log_ratios (N, T) as well (see `roll_out`). Chunks of
     `batch_size` trajectories are drawn from streams of (seed, chunk), so that interruptions change nothing: collect
     again with the same arguments and what is complete stays, what is missing is drawn. A reward that is not a module
-    is told from another only by its name. max_batch: at most so many states in one network call.
+    is told from another only by its name, a proposal by its class and the modules it holds. max_batch: at most so
+    many states in one network call.
     Raises ValueError where `path` holds rollouts of other arguments (it says which) or corrupt ones, and for a reward
     that is NaN or +inf; TypeError for a process that is not a `Reference`.
     """
-    request = _request("process", process, num_trajectories, target, batch_size, seed)
+    q = None if proposal is None else as_proposal(proposal)
+    request = _request("process", process, num_trajectories, target, batch_size, seed, proposal=q)
 
     def draw(rows: slice, generator: torch.Generator) -> TensorDict:
-        return roll_out(process, rows.stop - rows.start, target=target, generator=generator)
+        return roll_out(process, rows.stop - rows.start, target=target, generator=generator, proposal=q)
 
     return _fill(path, request, draw, device_of(process), progress, max_batch)
 
@@ -108,6 +113,7 @@ def _request(
     batch_size: int,
     seed: int,
     finished_states: State | None = None,
+    proposal: Proposal | None = None,
 ) -> Request:
     if not isinstance(process, Reference):
         raise TypeError(f"process: expected a Reference, got {type(process).__name__}")
@@ -129,6 +135,7 @@ def _request(
         process=fingerprint(process),
         reward=None if target is None else _name(target.reward),
         finished_states=None if finished_states is None else fingerprint_of_states(finished_states),
+        proposal=None if proposal is None else _name_of_proposal(proposal),
     )
 
 
@@ -136,3 +143,8 @@ def _name(reward: Callable) -> str:
     if isinstance(reward, nn.Module):
         return fingerprint(reward)
     return getattr(reward, "__qualname__", type(reward).__qualname__)
+
+
+def _name_of_proposal(proposal: Proposal) -> str:
+    held = [fingerprint(each) for each in vars(proposal).values() if isinstance(each, nn.Module)]
+    return " ".join([type(proposal).__qualname__, *held])

@@ -15,7 +15,8 @@ SPLIT, ORDER = 0, 1  # streams of randomness
 
 
 class RolloutData(pl.LightningDataModule):
-    """Batches of the rollouts at `path`: TensorDicts of "states" (B, T + 1, ...) and, if stored, "rewards" (B,).
+    """Batches of the rollouts at `path`: TensorDicts of "states" (B, T + 1, ...) and, if stored, "rewards" (B,)
+    and "log_ratios" (B, T).
 
     A permutation seeded by `seed` splits the trajectories: round(validation_fraction · N) of them validate, the rest
     train, in an order that is drawn anew in every epoch. Reading stays in this process, for a batch is one copy out

@@ -15,7 +15,8 @@ class Request:
 
     kind: "process" (rolled out) or "noising" (rolled back from finished states); process: its fingerprint; reward:
     the fingerprint of a module, the name of any other callable, None without a target; finished_states: their
-    fingerprint, where the kind is "noising". Chunk i holds rows i · batch_size and on.
+    fingerprint, where the kind is "noising"; proposal: what drew in the place of the process. Chunk i holds rows
+    i · batch_size and on.
     """
 
     kind: str
@@ -26,6 +27,7 @@ class Request:
     process: str
     reward: str | None = None
     finished_states: str | None = None
+    proposal: str | None = None
 
     @property
     def num_chunks(self) -> int:

@@ -1,12 +1,17 @@
 """Whole trajectories in memory: forward by a process, or backward from finished states by its noise."""
 
+from collections.abc import Sequence
+
 import torch
 from tensordict import TensorDict
+from torch import Tensor
 
+from svlearn.inference import proposals
+from svlearn.inference.proposals import Proposal
 from svlearn.process import Prediction, Reference, has, predict
 from svlearn.randomness import device_of, resolve_generator
 from svlearn.state import State, times
-from svlearn.targets import Target
+from svlearn.targets import NonFiniteError, Target
 
 
 @torch.no_grad()
@@ -18,13 +23,18 @@ def roll_out(
     generator: torch.Generator | None = None,
     condition: State | None = None,
     kind: str = "reference_calls",
+    proposal: Proposal | Reference | None = None,
 ) -> TensorDict:
     """Draw trajectories x_0 ~ p_0, x_{t+1} ~ p(· | x_t) of a reference or a policy; T calls a trajectory.
 
     Returns "states" (B, T + 1, ...), where ["states"][:, t] is x_t, and, with a target, "rewards" (B,), reward units.
     condition: B rows of what the samples are conditioned on. kind: what a call counts as (see `metering.KINDS`).
-    Raises ValueError for an empty batch, a condition of another length, and a reward that is NaN or +inf.
+    proposal: q, in the place of p, draws x_{t+1}; "log_ratios" (B, T), float64, nats, are then log p(x_{t+1}|x_t) -
+    log q(x_{t+1}|x_t): their exponential weighs what q has drawn as p would. A process is taken as a policy.
+    Raises ValueError for an empty batch, a condition of another length, and a reward that is NaN or +inf; TypeError
+    for what is no proposal.
     """
+    q = None if proposal is None else as_proposal(proposal)
     if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
         raise ValueError(f"batch_size: expected an integer of at least 1, got {batch_size!r}")
     if condition is not None and len(condition) != batch_size:
@@ -32,11 +42,17 @@ def roll_out(
     generator = resolve_generator(generator, device_of(process))
     given = {} if condition is None else {"condition": condition}
     states = [process.initial(batch_size, generator=generator, **given)]
+    log_ratios: list[Tensor] = []
     prediction: Prediction | None = None
     for t in range(process.num_steps):
         prediction = predict(process, states[-1], t, prediction, kind)
-        states.append(prediction.transition.sample(generator=generator))
-    return _trajectories(states, target)
+        law = prediction.transition if q is None else q.transition(states[-1], t, prediction)
+        states.append(law.sample(generator=generator))
+        if law is not prediction.transition:
+            log_ratios.append(prediction.transition.log_ratio(law, states[-1]).double())
+        elif q is not None:
+            log_ratios.append(torch.zeros(batch_size, dtype=torch.float64, device=generator.device))
+    return _trajectories(states, target, log_ratios)
 
 
 @torch.no_grad()
@@ -70,8 +86,23 @@ def check_has_noise(reference: Reference) -> None:
         raise TypeError(f"reference: expected one with a forward process, got {name} without noise()")
 
 
-def _trajectories(states: list[State], target: Target | None) -> TensorDict:
-    batch = {"states": torch.stack(states, dim=1)}
+def as_proposal(proposal: Proposal | Reference) -> Proposal:
+    """A proposal as it is, a process (such as a policy) as the proposal that moves by it; else TypeError."""
+    if isinstance(proposal, Reference):
+        return proposals.Policy(proposal)
+    if not isinstance(proposal, Proposal):
+        raise TypeError(f"proposal: expected a Proposal, or a process such as a policy, got {type(proposal).__name__}")
+    return proposal
+
+
+def _trajectories(states: list[State], target: Target | None, log_ratios: Sequence[Tensor] = ()) -> TensorDict:
+    batch = TensorDict({"states": torch.stack(states, dim=1)}, batch_size=[len(states[0])])
+    if log_ratios:
+        batch["log_ratios"] = torch.stack(list(log_ratios), dim=1)
     if target is not None:
-        batch["rewards"] = target(states[-1])
-    return TensorDict(batch, batch_size=[len(states[0])])
+        try:
+            batch["rewards"] = target(states[-1])
+        except NonFiniteError as error:
+            error.trajectories = batch  # for who wants to see on what
+            raise
+    return batch

@@ -1,7 +1,7 @@
 """Trajectories on disk: a memory-mapped TensorDict, and a manifest that says what was asked for and what is there.
 
     manifest.json    the request, which chunks are complete, and the size or digest of every file of data
-    data/            "states" (N, T + 1, ...) and "rewards" (N,), written and read by tensordict's memory maps
+    data/            "states" (N, T + 1, ...), "rewards" (N,), "log_ratios" (N, T): the memory maps of tensordict
 
 A chunk is recorded only once its rows are on the disk, by a rename, which is atomic: whatever moment a run is killed
 at, the manifest holds complete chunks alone, each of them once. One process writes a store at a time.
@@ -29,8 +29,8 @@ DATA = "data"
 class Rollouts(Dataset[TensorDict]):
     """N complete trajectories on disk. An index by rows copies them to memory, as a TensorDict of a batch.
 
-    data: "states" (N, T + 1, ...) and, where there was a target, "rewards" (N,), memory-mapped: meant to be read,
-    for what is written to them in place reaches the disk.
+    data: "states" (N, T + 1, ...), where there was a target "rewards" (N,), and where a proposal drew "log_ratios"
+    (N, T), memory-mapped: meant to be read, for what is written to them in place reaches the disk.
     """
 
     path: Path

@@ -65,7 +65,7 @@ def evaluate(
         if value.needs_generator:
             given["generator"] = generator
         part = value(x[rows], t[rows], **given)
-        check_scalars(part, len(x[rows]), type(value).__name__, int(t[start]), start, finite=True)
+        check_scalars(part, len(x[rows]), type(value).__name__, t[rows], start, finite=True)
         parts.append(part)
     return torch.cat(parts)
 
