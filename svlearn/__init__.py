@@ -15,6 +15,7 @@ _HOME = {
     "Prediction": "svlearn.process",
     "Reference": "svlearn.process",
     "Target": "svlearn.targets",
+    "NonFiniteError": "svlearn.targets",
     "Value": "svlearn.values",
     "Cost": "svlearn.metering",
     "Samples": "svlearn.inference.samples",
@@ -36,6 +37,7 @@ _MODULES = {
     "proposals": "svlearn.inference.proposals",
     "objectives": "svlearn.objectives",
     "rollouts": "svlearn.rollouts",
+    "schedules": "svlearn.schedules",
 }
 
 __all__ = [*_HOME, *_MODULES]

@@ -3,23 +3,31 @@
 from svlearn.objectives.adjoint_matching import AdjointMatching
 from svlearn.objectives.contrastive_energy import ContrastiveEnergy
 from svlearn.objectives.contrastive_twist import ContrastiveTwist
+from svlearn.objectives.derivative_free_adjoint import DerivativeFreeAdjointMatching
+from svlearn.objectives.distillation import Distillation
 from svlearn.objectives.distributional_policy_gradient import DistributionalPolicyGradient
 from svlearn.objectives.monte_carlo import MonteCarloRegression
 from svlearn.objectives.objective import Objective
 from svlearn.objectives.path_consistency import PathConsistency
 from svlearn.objectives.policy_gradient import PolicyGradient
+from svlearn.objectives.proximal_policy_gradient import ProximalPolicyGradient
 from svlearn.objectives.soft_q import SoftQIteration
 from svlearn.objectives.stochastic_control import StochasticControl
+from svlearn.objectives.target_score_matching import TargetScoreMatching
 
 __all__ = [
     "AdjointMatching",
     "ContrastiveEnergy",
     "ContrastiveTwist",
+    "DerivativeFreeAdjointMatching",
+    "Distillation",
     "DistributionalPolicyGradient",
     "MonteCarloRegression",
     "Objective",
     "PathConsistency",
     "PolicyGradient",
+    "ProximalPolicyGradient",
     "SoftQIteration",
     "StochasticControl",
+    "TargetScoreMatching",
 ]

@@ -1,12 +1,19 @@
 """ELBO policy gradient: REINFORCE with a leave-one-out baseline, for rewards without gradient."""
 
 import math
+from typing import Any
 
 import torch
 from tensordict import TensorDict
 from torch import Tensor
 
 from svlearn.objectives.policy_objective import PolicyObjective
+from svlearn.objectives.random_times import check_num_times, draw_times
+from svlearn.policies import Policy
+from svlearn.process import Reference
+from svlearn.rollouts.roll_out import roll_out
+from svlearn.state import State
+from svlearn.targets import Target
 
 
 def leave_one_out(returns: Tensor) -> Tensor:
@@ -15,16 +22,22 @@ def leave_one_out(returns: Tensor) -> Tensor:
     return (returns - returns.mean(dim=0)) * size / (size - 1)
 
 
-def reinforce_loss(log_ratios: Tensor, rewards: Tensor, alpha: float) -> Tensor:
-    """The surrogate whose gradient is -∇ ELBO in expectation, (), of B > 1 independent on-policy trajectories.
+def path_advantages(log_ratios: Tensor, rewards: Tensor, alpha: float) -> Tensor:
+    """A_t = G_t - b_t, (B, T), nats, float64, without gradient, of B > 1 independent on-policy trajectories.
 
-    log_ratios (B, T): log q(x_{t+1}|x_t) - log p_ref, with gradient; rewards (B,). The return of step t is what is
-    still to come, G_t = r/α - Σ_{s >= t} log q/p_ref; the surrogate is -mean Σ_t (G_t - b_t) log q(x_{t+1}|x_t) with
-    b_t the mean of the others' G_t. Past terms are left out, for they cannot depend on the step.
+    log_ratios (B, T): log q(x_{t+1}|x_t) - log p_ref; rewards (B,). The return of step t is what is still to come,
+    G_t = r/α - Σ_{s >= t} log q/p_ref: past terms cannot depend on the step. b_t is the mean of the others' G_t.
     """
-    still = log_ratios.detach().flip(1).cumsum(1).flip(1)
-    returns = (rewards.double() / alpha).unsqueeze(1) - still
-    return -(leave_one_out(returns) * log_ratios).sum(dim=1).mean()
+    still = log_ratios.detach().double().flip(1).cumsum(1).flip(1)
+    return leave_one_out((rewards.double() / alpha).unsqueeze(1) - still)
+
+
+def reinforce_loss(log_ratios: Tensor, rewards: Tensor, alpha: float) -> Tensor:
+    """The surrogate whose gradient is -∇ ELBO in expectation, (): -mean Σ_t A_t log q(x_{t+1}|x_t).
+
+    log_ratios (B, T), with gradient, and rewards (B,) as in `path_advantages`.
+    """
+    return -(path_advantages(log_ratios, rewards, alpha) * log_ratios).sum(dim=1).mean()
 
 
 class PolicyGradient(PolicyObjective):
@@ -32,17 +45,54 @@ class PolicyGradient(PolicyObjective):
 
     Unbiased for any reward, differentiable or not, and any policy with a log-probability; it learns on-policy, so
     stored trajectories are refused with ValueError, as are a batch of one and rewards of -inf.
+
+    num_times: at how many steps of each trajectory the gradient is taken, drawn uniformly and scaled by T/num_times,
+    which is unbiased too (None: at every step). The returns still see all steps, which then need no gradient.
     """
 
+    def __init__(
+        self, reference: Reference, target: Target, policy: Policy, *, num_times: int | None = None, **options: Any
+    ):
+        super().__init__(reference, target, policy, **options)
+        check_num_times(num_times, reference.num_steps)
+        self.num_times = num_times
+
     def loss(self, trajectories: TensorDict, generator: torch.Generator) -> Tensor:
-        rewards = trajectories["rewards"]
+        states, rewards = trajectories["states"], self.checked(trajectories["rewards"])
+        if self.num_times is None:
+            return reinforce_loss(self.log_ratios(states), rewards, self.target.alpha)
+        advantages = path_advantages(-trajectories["log_ratios"], rewards, self.target.alpha)
+        t, log_ratios = self.some_log_ratios(states, generator)
+        return -self.reference.num_steps * (advantages.gather(1, t) * log_ratios).mean()
+
+    def drawn(self, size: int, generator: torch.Generator) -> TensorDict:
+        """Fresh trajectories of the policy with the "log_ratios" (B, T) of `roll_out`, log p_ref - log q, nats."""
+        return roll_out(self.reference, size, target=self.target, generator=generator, proposal=self.policy)
+
+    def some_log_ratios(self, states: State, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """The times that are looked at, (B, n), and log q/p_ref there, (B, n), with gradient; all T by default."""
+        if self.num_times is None:
+            t = torch.arange(self.reference.num_steps, device=self.device).expand(len(states), -1)
+            return t, self.log_ratios(states)
+        t = draw_times(len(states), self.reference.num_steps, self.num_times, generator)
+        rows = torch.arange(len(states), device=self.device).repeat_interleave(self.num_times)
+        return t, self.log_ratios_at(states, rows, t.flatten()).view(t.shape)
+
+    def checked(self, rewards: Tensor) -> Tensor:
+        """Rewards (B,) that have an ELBO and a baseline, or ValueError."""
         if len(rewards) < 2:
             raise ValueError("batch_size: a leave-one-out baseline needs at least 2 trajectories, got 1")
         if bool((rewards == -math.inf).any()):
             raise ValueError("reward: the ELBO of a reward that is -inf is -inf; DistributionalPolicyGradient takes it")
-        return reinforce_loss(self.log_ratios(trajectories["states"]), rewards, self.target.alpha)
+        return rewards
 
     def training_step(self, batch: int | TensorDict, batch_index: int) -> Tensor:
         if isinstance(batch, TensorDict):
-            raise ValueError("data: PolicyGradient learns from its own policy's trajectories, got stored ones")
+            name = type(self).__name__
+            raise ValueError(f"data: {name} learns from its own policy's trajectories, got stored ones")
         return super().training_step(batch, batch_index)
+
+    def _trajectories(self, batch: Any, size: int, generator: torch.Generator) -> TensorDict:
+        if self.num_times is None or isinstance(batch, TensorDict):
+            return super()._trajectories(batch, size, generator)
+        return self.drawn(size, generator)

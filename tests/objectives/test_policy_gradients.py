@@ -9,9 +9,11 @@ from tensordict import TensorDict
 from torch import nn
 
 from svlearn.domains.analytic import FiniteMarkovChain
+from svlearn.metering import metered
 from svlearn.objectives.distributional_policy_gradient import DistributionalPolicyGradient
 from svlearn.objectives.fit import fit
 from svlearn.objectives.policy_gradient import PolicyGradient, leave_one_out, reinforce_loss
+from svlearn.objectives.random_times import draw_times
 from svlearn.policies import Policy
 from svlearn.randomness import seeded
 from svlearn.transitions import CategoricalTransition
@@ -90,6 +92,48 @@ def test_the_past_is_left_out_of_a_return():
     assert log_ratios.grad.tolist() == [[0.5, 0.0], [-0.5, 0.0]]
 
 
+def test_the_mean_over_all_choices_of_one_time_is_the_gradient_at_every_time(monkeypatch):
+    """Every pair of trajectories, and every pair of their two times, which are equally likely."""
+    oracle = chain()
+    policy = Table(oracle)
+    whole = PolicyGradient(oracle, oracle.target(ALPHA), policy)
+    some = PolicyGradient(oracle, oracle.target(ALPHA), policy, num_times=1)
+    paths, _ = every_trajectory(policy)
+    for i, j in itertools.product(range(8), repeat=2):
+        batch, found = batch_of(paths[[i, j]], oracle), torch.zeros_like(policy.logits)
+        batch["log_ratios"] = -some.log_ratios(batch["states"]).detach()
+        for chosen in itertools.product(range(2), repeat=2):
+            times = torch.tensor(chosen)[:, None]
+            monkeypatch.setattr("svlearn.objectives.policy_gradient.draw_times", lambda *_, times=times: times)
+            found += torch.autograd.grad(some.loss(batch, seeded("cpu", 0)), policy.logits)[0] / 4
+        (exact,) = torch.autograd.grad(whole.loss(batch, seeded("cpu", 0)), policy.logits)
+        torch.testing.assert_close(found, exact)
+
+
+def test_fresh_trajectories_for_some_times_come_with_the_log_ratios_of_all():
+    oracle = chain()
+    some = PolicyGradient(oracle, oracle.target(ALPHA), Table(oracle), num_times=1)
+    with metered() as meter:
+        drawn = some._trajectories(0, 50, seeded("cpu", 0))
+    assert meter.cost.reference_calls == meter.cost.policy_calls == 50 * 2
+    torch.testing.assert_close(drawn["log_ratios"], -some.log_ratios(drawn["states"]))
+    torch.testing.assert_close(drawn["rewards"], oracle.reward(drawn["states"][:, -1]))
+
+
+def test_drawn_times_differ_and_are_equally_likely():
+    drawn = draw_times(20_000, 5, 2, seeded("cpu", 0))
+    assert drawn.shape == (20_000, 2) and bool((drawn[:, 0] != drawn[:, 1]).all())
+    share = torch.bincount(drawn.flatten(), minlength=5) / 20_000
+    assert bool(((share - 0.4).abs() <= 4.5 * (0.4 * 0.6 / 20_000) ** 0.5).all())
+
+
+@pytest.mark.parametrize("num_times", [0, 3, 1.0, True])
+def test_a_number_of_times_out_of_range_is_refused(num_times):
+    oracle = chain()
+    with pytest.raises(ValueError, match="num_times: expected None or an integer from 1 to 2"):
+        PolicyGradient(oracle, oracle.target(ALPHA), Table(oracle), num_times=num_times)
+
+
 @pytest.mark.parametrize("rewards", [[0.4, -0.9], [0.4, -math.inf]])
 @pytest.mark.parametrize("stored", [False, True])
 def test_the_expected_distributional_gradient_is_that_of_the_mass_covering_kl(rewards, stored):
@@ -120,11 +164,14 @@ class Still(Table):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("family", [PolicyGradient, DistributionalPolicyGradient])
-def test_it_comes_within_a_hundredth_of_a_nat_of_the_floor(family):
+@pytest.mark.parametrize(
+    ("family", "options"),
+    [(PolicyGradient, {}), (PolicyGradient, {"num_times": 2}), (DistributionalPolicyGradient, {})],
+)
+def test_it_comes_within_a_hundredth_of_a_nat_of_the_floor(family, options):
     oracle = FiniteMarkovChain.random(num_states=5, num_steps=6, seed=0)
     policy = Still(oracle)
-    objective = family(oracle, oracle.target(ALPHA), policy, learning_rate=2e-2, batch_size=256)
+    objective = family(oracle, oracle.target(ALPHA), policy, learning_rate=2e-2, batch_size=256, **options)
     assert oracle.best_elbo(ALPHA) - elbo(policy) > 0.1
     fit(objective, max_steps=1500, enable_progress_bar=False)
     assert oracle.best_elbo(ALPHA) - elbo(policy) < 0.01
