@@ -8,6 +8,12 @@ DOCS_READY := $(VENV)/.docs-ready
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
 # One thread a worker: the workers are as many as the cores, and threads that wait for each other are slow.
 TEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+# What the demo trains: a file of values/ or of policies/.
+FAMILY ?= monte_carlo
+QM9 := configs/molecules/qm9
+VALUE := $(wildcard $(QM9)/values/$(FAMILY).yaml)
+POLICY := $(wildcard $(QM9)/policies/$(FAMILY).yaml)
+FAMILIES := $(basename $(notdir $(sort $(wildcard $(QM9)/values/*.yaml) $(wildcard $(QM9)/policies/*.yaml))))
 BENCHMARKS := $(sort $(wildcard benchmarks/*.py))
 
 .DEFAULT_GOAL := help
@@ -30,9 +36,13 @@ $(DOCS_READY): $(READY)
 	$(INSTALL) --no-build-isolation --editable '.[docs]'
 	@touch $@
 
-demo: $(READY) ## train a value, guide with it and write a report
-	$(BIN)/python scripts/train_value.py fit --config configs/molecules/qm9/value.yaml
-	$(BIN)/python scripts/evaluate.py --config configs/molecules/qm9/evaluate.yaml
+demo: $(READY) ## train a value, guide with it and write a report; FAMILY=soft_q: another value, or a policy
+	$(if $(VALUE)$(POLICY),,$(error FAMILY: expected one of $(FAMILIES), got $(FAMILY)))
+	$(BIN)/python scripts/$(if $(VALUE),train_value,finetune_policy).py fit \
+		--config $(QM9)/$(if $(VALUE),value,policy).yaml --config $(VALUE)$(POLICY)
+	$(BIN)/python scripts/evaluate.py --config $(QM9)/evaluate.yaml $(if $(VALUE),\
+		--value_path runs/qm9_value/$(FAMILY)/value.safetensors,\
+		--value_path null --rollouts null --policy_path runs/qm9_policy/$(FAMILY)/policy.safetensors)
 
 test: $(READY) ## run all tests
 	$(TEST)

@@ -57,7 +57,8 @@ def quote(readme: str, results: dict) -> str:
 def measure(seeds: list[int]) -> None:
     """Run the demo from its start and write the results."""
     shutil.rmtree(ROOT / "runs/qm9_value", ignore_errors=True)
-    train = run("scripts/train_value.py", "fit", "--config", f"{CONFIGS}/value.yaml")
+    configs = ("--config", f"{CONFIGS}/value.yaml", "--config", f"{CONFIGS}/values/monte_carlo.yaml")
+    train = run("scripts/train_value.py", "fit", *configs)
     options = ("--seed", json.dumps(seeds), "--results", str(RESULTS.relative_to(ROOT)))
     evaluate = run("scripts/evaluate.py", "--config", f"{CONFIGS}/evaluate.yaml", *options)
     results = json.loads(RESULTS.read_text())

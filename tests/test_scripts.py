@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from svlearn.checkpoints import read_record
 from svlearn.fingerprint import fingerprint
@@ -14,6 +15,9 @@ from svlearn.loading import load
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = "configs/molecules/qm9"
+VALUES, POLICIES = (
+    sorted(path.stem for path in (ROOT / CONFIGS / kind).glob("*.yaml")) for kind in ("values", "policies")
+)
 
 
 def run(*arguments):
@@ -33,13 +37,68 @@ def test_help_shows_a_command_to_start_with(script):
     assert f"python scripts/{script}.py" in run(f"scripts/{script}.py", "--help")
 
 
+def configs(family):
+    kind = "value" if family in VALUES else "policy"
+    folder = "values" if family in VALUES else "policies"
+    return ("--config", f"{CONFIGS}/{kind}.yaml", "--config", f"{CONFIGS}/{folder}/{family}.yaml")
+
+
+def test_every_family_has_a_file():
+    assert {"monte_carlo", "soft_q", "contrastive_twist", "contrastive_energy", "path_consistency"} <= {*VALUES}
+    assert {"policy_gradient", "proximal_policy_gradient", "distributional_policy_gradient"} <= {*POLICIES}
+    assert {"path_consistency_policy", "distillation"} <= {*POLICIES}
+    assert not {*VALUES} & {*POLICIES}
+
+
+@pytest.mark.parametrize("family", [*VALUES, *POLICIES])
+def test_a_family_keeps_its_runs_where_the_demo_looks(family):
+    written = yaml.safe_load((ROOT / configs(family)[-1]).read_text())
+    home = f"runs/qm9_{'value' if family in VALUES else 'policy'}/{family}"
+    assert written["trainer"]["default_root_dir"] == home
+    assert written["trainer"]["logger"]["init_args"]["save_dir"] == home
+
+
+@pytest.mark.parametrize("family", ["soft_q", "policy_gradient"])
+def test_the_demo_takes_any_family(family):
+    told = subprocess.run(["make", "-n", "demo", f"FAMILY={family}"], cwd=ROOT, capture_output=True, text=True)
+    assert told.returncode == 0, told.stderr
+    said = told.stdout.replace("\\\n", " ")
+    assert " ".join(configs(family)) in " ".join(said.split())
+    assert f"/{family}/{'value' if family in VALUES else 'policy'}.safetensors" in said
+
+
+def test_the_demo_names_the_families_that_it_knows():
+    told = subprocess.run(["make", "-n", "demo", "FAMILY=nope"], cwd=ROOT, capture_output=True, text=True)
+    assert told.returncode != 0
+    (line,) = [line for line in told.stderr.splitlines() if "nope" in line]
+    assert all(family in line for family in (*VALUES, *POLICIES))
+
+
 @pytest.mark.slow
-def test_a_value_is_trained_saved_and_compared(tmp_path):
-    common = ("--data.path", tmp_path / "rollouts", "--trainer.default_root_dir", tmp_path)
-    short = ("--num_trajectories", 60, "--trainer.max_steps", 4, "--trainer.logger", "false")
-    keep = ("--trainer.callbacks", "null")
-    run("scripts/train_value.py", "fit", "--config", f"{CONFIGS}/value.yaml", *common, *short, *keep)
-    assert (tmp_path / "value.safetensors").is_file()
+@pytest.mark.parametrize("family", VALUES)
+def test_a_value_of_every_family_is_trained_and_saved(tmp_path, family):
+    few = ("--num_trajectories", 40, "--data.init_args.path", tmp_path / "rollouts", "--trainer.max_steps", 2)
+    quiet = ("--trainer.default_root_dir", tmp_path, "--trainer.logger", "false", "--trainer.callbacks", "null")
+    run("scripts/train_value.py", "fit", *configs(family), *few, *quiet)
+    record = read_record(tmp_path / "value.safetensors")
+    assert record["reference"] == fingerprint(load("qm9"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", POLICIES)
+def test_a_policy_of_every_family_is_trained_and_saved(tmp_path, family):
+    few = ("--trainer.max_steps", 1, "--model.init_args.batch_size", 10, "--model.init_args.num_validation", 10)
+    quiet = ("--trainer.default_root_dir", tmp_path, "--trainer.logger", "false")
+    run("scripts/finetune_policy.py", "fit", *configs(family), *few, *quiet)
+    record = read_record(tmp_path / "policy.safetensors")
+    assert record["reference"] == fingerprint(load("qm9"))
+
+
+@pytest.mark.slow
+def test_a_value_is_trained_and_compared(tmp_path):
+    short = ("--num_trajectories", 60, "--trainer.max_steps", 4, "--data.init_args.path", tmp_path / "rollouts")
+    quiet = ("--trainer.default_root_dir", tmp_path, "--trainer.logger", "false", "--trainer.callbacks", "null")
+    run("scripts/train_value.py", "fit", *configs("monte_carlo"), *short, *quiet)
     table = run(
         "scripts/evaluate.py",
         *("--config", f"{CONFIGS}/evaluate.yaml", "--num_samples", 6, "--num_candidates", 2),
@@ -49,7 +108,7 @@ def test_a_value_is_trained_saved_and_compared(tmp_path):
     assert "SVDD-MC reaches" in table
     written = json.loads((tmp_path / "report/comparison.json").read_text())
     figures = written["figures"]
-    assert list(figures) == ["pretrained", "best-of-2", "SVDD-PM", "SVDD-MC", "SMC-PM (alpha 0.01)"]
+    assert list(figures) == ["pretrained", "best-of-2", "SVDD-PM", "SMC-PM (alpha 0.01)", "SVDD-MC"]
     assert figures["SVDD-MC"]["reference_calls_per_sample"] == 45
     assert figures["SVDD-PM"]["reference_calls_per_sample"] == 2 * 45
     assert set(written["calibrations"]) == {"SVDD-MC", "SVDD-PM"}
@@ -58,13 +117,23 @@ def test_a_value_is_trained_saved_and_compared(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_policy_is_fine_tuned_and_saved(tmp_path):
+def test_a_policy_is_fine_tuned_and_compared(tmp_path):
     small = ("--trainer.max_steps", 2, "--model.init_args.batch_size", 4, "--model.init_args.num_validation", 4)
     quiet = ("--trainer.logger", "false", "--trainer.default_root_dir", tmp_path)
-    run("scripts/finetune_policy.py", "fit", "--config", f"{CONFIGS}/policy_gradient.yaml", *small, *quiet)
-    record = read_record(tmp_path / "policy.safetensors")
-    assert record["objective"] == "PolicyGradient"
-    assert record["reference"] == fingerprint(load("qm9"))
+    run("scripts/finetune_policy.py", "fit", *configs("policy_gradient"), *small, *quiet)
+    table = run(
+        "scripts/evaluate.py",
+        *("--config", f"{CONFIGS}/evaluate.yaml", "--num_samples", 6, "--num_candidates", 2),
+        *("--rollouts", "null", "--value_path", "null", "--policy_path", tmp_path / "policy.safetensors"),
+        *("--output", tmp_path / "report"),
+    )
+    assert "policy, PolicyGradient reaches" in table
+    figures = json.loads((tmp_path / "report/comparison.json").read_text())["figures"]
+    assert "SVDD-MC" not in figures
+    assert figures["policy, PolicyGradient"]["reference_calls_per_sample"] == 45
+    proposed = figures["SVDD-PM by the policy"]
+    assert proposed["reference_calls_per_sample"] == 2 * 45
+    assert proposed["policy_calls_per_sample"] == 45
 
 
 def test_pretraining_runs_and_goes_on(tmp_path, assets):

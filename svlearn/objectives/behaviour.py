@@ -123,3 +123,22 @@ class Behaviour(nn.Module):
 
     def _groups(self, share: float, size: int) -> int:
         return round(share * size / self.shared_start) * self.shared_start
+
+
+def check_shared(start: State, shared: int) -> None:
+    """Raise ValueError unless x_0 (B, ...) of stored trajectories comes in groups of so many equal ones."""
+    if len(start) % shared or not _equal(start, repeat(start[::shared], shared)):
+        raise ValueError(f"shared_start: expected stored trajectories in rows of {shared} that share x_0, got others")
+
+
+def check_constant(start: State, whose: str) -> None:
+    """Raise ValueError where x_0 (B, ...) varies, so that one log Z does not serve all."""
+    if not _equal(start, repeat(start[:1], len(start))):
+        raise ValueError(
+            f"value: expected one, as x_0 {whose} varies and one log Z does not serve all; give "
+            "value= (v_0 is trained along), or variant='log_variance' with shared_start=2 or more"
+        )
+
+
+def _equal(one: State, other: State) -> bool:
+    return bool((one == other).all())

@@ -1,25 +1,27 @@
 """Path consistency: along a trajectory, value and policy must tell the same story."""
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import torch
 from tensordict import TensorDict
 from torch import Tensor, nn
 
-from svlearn.objectives.behaviour import Behaviour
+from svlearn.objectives.behaviour import Behaviour, check_constant, check_shared
 from svlearn.objectives.path_losses import VARIANTS, log_variance_loss, log_weights, pair_weights, path_loss
 from svlearn.objectives.policy_objective import PolicyObjective
+from svlearn.objectives.trust_region import TrustRegion, annealed
 from svlearn.policies import Policy
 from svlearn.process import Prediction, Reference, predict
 from svlearn.randomness import device_of, seeded
 from svlearn.rollouts.roll_out import roll_out
-from svlearn.state import State, repeat, times
+from svlearn.state import State, concatenate
 from svlearn.targets import Target, check_scalars
 from svlearn.transitions import Transition
 from svlearn.values.value import Value, evaluate
 
 ENDS = ("trajectory", "log_variance")  # these read v at 0 alone
+ROWS = 4096  # states in one call, or trajectories drawn at once, of a trust region
 
 
 class Unchanged(Policy):
@@ -48,6 +50,13 @@ class PathConsistency(PolicyObjective):
     exploration, replay, replay_size, shared_start: who draws the trajectories, see `Behaviour`; shared_start > 1 is
     for "log_variance". Stored trajectories of any law may be given to `fit`; those that share x_0 must be consecutive.
 
+    trust_region: a bound ε, nats, for "log_variance" (arXiv 2508.12511): every `inner_steps` steps, `replay_size`
+    trajectories of the policy q_i as it is are drawn and kept. The law nearest to the target within KL(q || q_i) <= ε
+    is ∝ q_i w^β, log w = r/α - log q_i/p_ref; β is estimated from them, and batches of them then train log q/q_i
+    towards β (log w - v_0/α), up to a constant. β = 1 once the target is inside. As off-policy, it needs a constant
+    x_0, or groups that share x_0 (the KL is then that given x_0; few to a group show too little of it), or a value
+    (the KL then counts x_0 too, so that given x_0 it is smaller). Logs `train/beta`, `train/kl` and `train/ess`.
+
     Where the class of q cannot hold p*, what is found depends on the trajectories. On those of the policy itself, and
     there alone, "trajectory" and "log_variance" have twice the gradient of -ELBO, so they find the best ELBO of the
     class; v_0 of "trajectory" is then α times the ELBO that can be reached from x_0. The other variants fit v and q
@@ -75,6 +84,8 @@ class PathConsistency(PolicyObjective):
         replay: float = 0.0,
         replay_size: int = 10_000,
         shared_start: int = 1,
+        trust_region: float | None = None,
+        inner_steps: int = 100,
         **options: Any,
     ):
         super().__init__(reference, target, Unchanged(reference) if policy is None else policy, **options)
@@ -88,6 +99,9 @@ class PathConsistency(PolicyObjective):
             raise ValueError(f"sub_lambda: expected a number above 0, got {sub_lambda}")
         self.value, self.variant, self.has_policy = value, variant, policy is not None
         self.behaviour = Behaviour(exploration, replay, replay_size, shared_start)
+        self.region: TrustRegion | None = None
+        if trust_region is not None:
+            self.region = TrustRegion(trust_region, replay_size, inner_steps, shared_start)
         self.log_normalizer: nn.Parameter | None = None
         self._check_parts()
         if variant == "trajectory" and value is None:
@@ -104,6 +118,8 @@ class PathConsistency(PolicyObjective):
 
     def loss(self, trajectories: TensorDict, generator: torch.Generator) -> Tensor:
         values, log_ratios = self.gather(trajectories, generator)
+        if self.region is not None and "log_ratio" in trajectories:
+            values = annealed(values, trajectories["log_ratio"], self.region.beta)
         weights = log_weights(values, log_ratios)
         if self.variant == "log_variance":
             shared = self.behaviour.shared_start
@@ -117,29 +133,40 @@ class PathConsistency(PolicyObjective):
     def gather(self, trajectories: TensorDict, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """v_t(x_t)/α, (B, T + 1), 0 at the times that the variant does not read; log q/p_ref, (B, T); nats, float64.
 
-        The reference is called once per state, and not at all where neither the policy nor the value reads it.
+        The reference is called once per state, and not at all where neither the policy nor the value reads it. Steps
+        share a call, as many as make up to ROWS states of it.
         """
         states, rewards = trajectories["states"], self._rewards(trajectories["rewards"])
-        nothing = torch.zeros_like(rewards)
-        values, log_ratios = [], []
-        for t in range(self.reference.num_steps):
-            x, prediction = states[:, t], None
-            valued = self.value if t == 0 or self.variant not in ENDS else None
-            if self.has_policy or (valued is not None and valued.needs_prediction):
-                with torch.no_grad():
-                    prediction = predict(self.reference, x, t)
-            scaled = nothing
-            if valued is not None:
-                scaled = evaluate(valued, x, t, prediction, generator=generator).double() / self.target.alpha
-            values.append(scaled)
-            log_ratios.append(nothing if prediction is None else self._log_ratio(prediction, states, t))
-        return torch.stack([*values, rewards / self.target.alpha], dim=1), torch.stack(log_ratios, dim=1)
+        together = max(1, ROWS // len(states))
+        steps = torch.arange(self.reference.num_steps, device=self.device).split(together)
+        parts = [self._gather_steps(states, some, generator) for some in steps]
+        values, log_ratios = (torch.cat(part) for part in zip(*parts, strict=True))
+        return torch.cat([values, rewards[None] / self.target.alpha]).T, log_ratios.T
 
-    def _log_ratio(self, prediction: Prediction, states: State, t: int) -> Tensor:
-        law = self.policy.steer(prediction, states[:, t], times(t, len(states), self.device))
-        ratio = law.log_ratio(prediction.transition, states[:, t + 1]).double()
-        check_scalars(ratio, len(ratio), "log q - log p_ref", t, finite=True)
-        return ratio
+    def _gather_steps(self, states: State, steps: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """What `gather` gives of consecutive steps (k,), (k, B) each."""
+        size, moments = len(states), steps.tolist()
+        nothing = torch.zeros(len(moments), size, dtype=torch.float64, device=self.device)
+        valued = [] if self.value is None else [t for t in moments if t == 0 or self.variant not in ENDS]
+        reading = self.has_policy or (self.value is not None and self.value.needs_prediction)
+        predicted = moments if self.has_policy else valued
+        prediction, log_ratios, values = None, nothing, list(nothing)
+        if predicted and reading:
+            x = concatenate([states[:, t] for t in predicted])
+            t = steps.new_tensor(predicted).repeat_interleave(size)
+            with torch.no_grad():
+                prediction = predict(self.reference, x, t)
+            if self.has_policy:
+                law, x_next = self.policy.steer(prediction, x, t), concatenate([states[:, t + 1] for t in moments])
+                log_ratios = law.log_ratio(prediction.transition, x_next).double().view(len(moments), size)
+                for step, ratios in zip(moments, log_ratios, strict=True):
+                    check_scalars(ratios, size, "log q - log p_ref", step, finite=True)
+        for step in valued:
+            place = step - predicted[0]
+            given = None if prediction is None else prediction[place * size : (place + 1) * size]
+            found = evaluate(cast(Value, self.value), states[:, step], step, given, generator=generator)
+            values[step - moments[0]] = found.double() / self.target.alpha
+        return torch.stack(values), log_ratios
 
     def _rewards(self, rewards: Tensor) -> Tensor:
         """Finite, float64."""
@@ -160,12 +187,38 @@ class PathConsistency(PolicyObjective):
 
     def _trajectories(self, batch: Any, size: int, generator: torch.Generator) -> TensorDict:
         if isinstance(batch, TensorDict):
-            self._check_stored(batch["states"][:, 0])
+            if self.region is not None:
+                raise ValueError("data: a trust region is about trajectories of the policy itself, got stored ones")
+            if not self.has_policy and "log_ratios" in batch:
+                raise ValueError(
+                    "data: without a policy the mean over the law of the trajectories is learned, so expected those of "
+                    "the reference, got a proposal's; MonteCarloRegression and SoftQIteration weigh them"
+                )
+            start, shared = batch["states"][:, 0], self.behaviour.shared_start
+            if shared > 1:
+                check_shared(start, shared)
+            elif self.value is None:
+                check_constant(start, "of the stored trajectories")
             return batch
+        if self.region is not None and self.training:
+            shared = self.behaviour.shared_start
+            piece = max(size, ROWS // shared * shared)
+            drawn = self.region.batch(lambda number: self._of_the_policy(number, generator), piece, size, generator)
+            self.log_dict({f"train/{name}": getattr(self.region, name) for name in ("beta", "kl", "ess")})
+            return drawn
         if not self.has_policy:
             return roll_out(self.reference, size, target=self.target, generator=generator)
         draw = self.behaviour.batch if self.training else self.behaviour.fresh
         return draw(self.policy, self.reference, self.target, size, generator)
+
+    @torch.no_grad()
+    def _of_the_policy(self, size: int, generator: torch.Generator) -> TensorDict:
+        """Trajectories of the policy with log q/p_ref and log w - v_0/α of each path, as `TrustRegion` needs them."""
+        drawn = self.behaviour.fresh(self.policy, self.reference, self.target, size, generator)
+        values, log_ratios = self.gather(drawn, generator)
+        weights = log_weights(values, log_ratios)
+        drawn["log_ratio"], drawn["log_weight"] = log_ratios.sum(dim=1), weights[:, -1] - weights[:, 0]
+        return drawn
 
     def _check_parts(self) -> None:
         shared, variant = self.behaviour.shared_start, self.variant
@@ -179,11 +232,18 @@ class PathConsistency(PolicyObjective):
             raise ValueError(f"value: variant {variant!r} reads v_t at every t, got None")
         if variant == "log_variance" and min(self.batch_size, self.num_validation) < 2:
             raise ValueError("batch_size, num_validation: expected at least 2 to take a variance, got 1")
+        alone = self.has_policy and self.behaviour.on_policy
+        if self.region is not None and not (variant == "log_variance" and alone):
+            raise ValueError(
+                "trust_region: expected variant 'log_variance', a policy, and no exploration or replay beside the "
+                f"region's own, got {variant!r}"
+            )
+        on_policy = self.behaviour.on_policy and self.region is None
         if shared > 1:
             self._check_shared_start(shared)
-        elif self.value is None and not (variant == "log_variance" and self.behaviour.on_policy):
+        elif self.value is None and not (variant == "log_variance" and on_policy):
             start = self.reference.initial(16, generator=seeded(device_of(self.reference), 0))
-            self._check_constant(start, "of this reference")
+            check_constant(start, "of this reference")
 
     def _check_shared_start(self, shared: int) -> None:
         if self.variant != "log_variance":
@@ -193,24 +253,3 @@ class PathConsistency(PolicyObjective):
         for name, size in (("batch_size", self.batch_size), ("num_validation", self.num_validation)):
             if size % shared:
                 raise ValueError(f"{name}: expected a multiple of shared_start = {shared}, got {size}")
-
-    def _check_stored(self, start: State) -> None:
-        """That x_0 (B, ...) of stored trajectories, whose law nobody knows, is as the variant needs it."""
-        shared = self.behaviour.shared_start
-        if shared > 1 and (len(start) % shared or not _equal(start, repeat(start[::shared], shared))):
-            raise ValueError(
-                f"shared_start: expected stored trajectories in rows of {shared} that share x_0, got others"
-            )
-        if shared == 1 and self.value is None:
-            self._check_constant(start, "of the stored trajectories")
-
-    def _check_constant(self, start: State, whose: str) -> None:
-        if not _equal(start, repeat(start[:1], len(start))):
-            raise ValueError(
-                f"value: expected one, as x_0 {whose} varies and one log Z does not serve all; give "
-                "value= (v_0 is trained along), or variant='log_variance' with shared_start=2 or more"
-            )
-
-
-def _equal(one: State, other: State) -> bool:
-    return bool((one == other).all())

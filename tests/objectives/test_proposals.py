@@ -15,6 +15,7 @@ from svlearn.objectives.contrastive_twist import ContrastiveTwist, contrastive_t
 from svlearn.objectives.distributional_policy_gradient import DistributionalPolicyGradient
 from svlearn.objectives.fit import fit
 from svlearn.objectives.monte_carlo import MonteCarloRegression
+from svlearn.objectives.path_consistency import PathConsistency
 from svlearn.objectives.soft_q import SoftQIteration
 from svlearn.policies import Controlled, Policy
 from svlearn.randomness import seeded
@@ -262,6 +263,13 @@ def test_a_policy_learns_from_stored_trajectories_of_a_proposal_as_from_the_refe
         each = torch.stack([objective.loss(stored[row : row + 1], seeded("cpu", 0)) for row in rows])
         gradients += torch.autograd.grad(probs[kept] @ each, objective.policy.logits)
     torch.testing.assert_close(*gradients)
+
+
+def test_path_consistency_of_a_value_alone_refuses_what_it_cannot_weigh():
+    chain, batch, *_ = setting()
+    objective = PathConsistency(chain, chain.target(ALPHA), Learned(Table(3, 2)), variant="detailed")
+    with pytest.raises(ValueError, match="data: without a policy.*MonteCarloRegression and SoftQIteration weigh them"):
+        objective._trajectories(batch, 8, seeded("cpu", 0))
 
 
 def test_log_ratios_of_another_shape_are_refused():

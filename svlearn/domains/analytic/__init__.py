@@ -13,7 +13,7 @@ from svlearn.domains.analytic.densities import (
     gmm40,
     many_well,
 )
-from svlearn.domains.analytic.gaussian_mixture import GaussianMixtureDiffusion, cosine_schedule
+from svlearn.domains.analytic.gaussian_mixture import GaussianMixtureDiffusion
 from svlearn.domains.analytic.gaussian_reference import GaussianReference
 from svlearn.domains.analytic.linear_control import elbo, path_kl
 from svlearn.domains.analytic.linear_gaussian import LinearGaussianChain, QuadraticValue
@@ -26,6 +26,7 @@ from svlearn.domains.analytic.quadratic import Quadratic, QuadraticReward
 from svlearn.domains.analytic.texts import TextReward, TextValue
 from svlearn.domains.analytic.token_transition import TokenTransition
 from svlearn.domains.analytic.token_tree import TokenTree
+from svlearn.schedules import cosine_schedule
 
 __all__ = [
     "ComponentReward",

@@ -1,0 +1,130 @@
+"""Every family of the leaderboard learns the exact answer of an oracle, with networks that can hold it."""
+
+import pytest
+import torch
+
+from families import families_of
+from judges import Truth, worst_r2
+from problems import problems
+from svlearn.domains.analytic import elbo
+from svlearn.domains.analytic.linear_gaussian import LinearGaussianChain
+from svlearn.objectives.fit import fit
+from svlearn.randomness import seeded
+from svlearn.rollouts import roll_out
+
+GAUSSIAN, PLAIN, MARKOV, TREE, _ = problems()
+
+pytestmark = pytest.mark.filterwarnings("ignore:reference. not memoryless")
+
+
+def pairs(oracles, policies, names=None):
+    """A case for each family of each problem."""
+    return [
+        pytest.param(problem, family, id=f"{problem.name}, {family.name}", marks=pytest.mark.slow)
+        for problem in oracles
+        for family in families_of(problem)
+        if family.has_policy is policies and (names is None or family.name in names)
+    ]
+
+
+def train(family, problem):
+    objective = family.build(problem)
+    return fit(objective, max_steps=problem.max_steps * family.epochs, seed=0, enable_progress_bar=False)
+
+
+def distance(value, other, truth):
+    """The mean of |v_0 - other v_0|, up to a constant where the family can tell no more."""
+    x = roll_out(truth.reference, 4000, generator=seeded("cpu", 98))["states"][:, 0]
+    t = torch.zeros(len(x), dtype=torch.long)
+    with torch.no_grad():
+        miss = value(x, t) - other(x, t)
+    return (miss - miss.mean() * truth.up_to_constant).abs().mean()
+
+
+@pytest.mark.parametrize(("problem", "family"), pairs([GAUSSIAN, MARKOV], policies=False))
+def test_a_value_is_exact_at_every_time(problem, family):
+    value, truth = train(family, problem).value, family.truth(problem)
+    assert worst_r2(value, truth) > 0.99
+    # and it is not the other estimand, which differs by more than what is left to learn
+    soft, mean = problem.oracle.soft_value(problem.alpha), problem.oracle.mean_value()
+    assert distance(value, truth.value, truth) < 0.5 * distance(soft, mean, truth)
+
+
+@pytest.mark.parametrize(("problem", "family"), pairs([GAUSSIAN, MARKOV, TREE], policies=True))
+def test_a_policy_is_within_a_hundredth_of_a_nat_of_the_best_of_its_class(problem, family):
+    start, found = problem.judge(problem.policy()), problem.judge(train(family, problem).policy)
+    assert found.gap < 0.01 < 0.05 < start.gap
+    assert found.forward < start.forward
+
+
+@pytest.mark.parametrize(("problem", "family"), pairs([PLAIN], policies=False, names=["Contrastive energy"]))
+def test_a_plain_network_comes_near_a_value_in_ten_dimensions(problem, family):
+    assert worst_r2(train(family, problem).value, family.truth(problem)) > 0.97
+
+
+@pytest.mark.parametrize(("problem", "family"), pairs([PLAIN], policies=True, names=["Path consistency, log-variance"]))
+def test_a_plain_network_comes_near_the_best_policy_in_ten_dimensions(problem, family):
+    assert problem.judge(train(family, problem).policy).gap < 0.05 < problem.judge(problem.policy()).gap
+
+
+# The judges themselves -----------------------------------------------------------------------------------------------
+
+
+def disturbed(problem):
+    """A policy with random weights."""
+    policy = problem.policy()
+    for part in policy.trained():
+        part.data += 0.2 * torch.randn(part.shape, generator=seeded("cpu", part.numel()), dtype=part.dtype)
+    return policy
+
+
+def sharp():
+    """The chain at a low temperature, where the bend of the value matters as much as the noise."""
+    problem = problems()[0]
+    problem.alpha = 0.1
+    return problem
+
+
+def test_the_gap_of_a_linear_policy_is_that_of_its_exact_elbo():
+    problem = sharp()
+    oracle, policy = problem.oracle, disturbed(problem)
+    variances = oracle.stds**2
+    matrices = oracle.matrices + variances[:, :, None] * policy.network.weights.detach()
+    offsets = oracle.offsets + variances * policy.network.biases.detach()
+    start = oracle.initial_mean, oracle.initial_covariance
+    chain = LinearGaussianChain(*start, matrices, offsets, oracle.stds, oracle.reward)
+    found, best = problem.judge(policy), oracle.best_elbo(problem.alpha)
+    assert found.gap == pytest.approx((best - elbo(chain, oracle, problem.alpha)).item(), rel=0.02)  # 4000 states
+    assert found.reverse - found.gap == pytest.approx((oracle.log_normalizer(problem.alpha) - best).item())
+
+
+@pytest.mark.parametrize("problem", [GAUSSIAN, sharp(), MARKOV, TREE], ids=["gaussian3", "sharp", "markov", "tree"])
+def test_both_divergences_are_the_means_of_log_weights(problem):
+    """KL(q || p*) = E_q[log q/p*] and KL(p* || q) = E_p*[log p*/q], on 20 000 trajectories of each law."""
+    policy = disturbed(problem)
+    oracle, objective = problem.oracle, families_of(problem)[-1].build(problem)
+    objective.policy = policy
+    own = roll_out(policy, 20_000, generator=seeded("cpu", 1))["states"]
+    optimal = oracle.optimal_trajectories(20_000, problem.alpha, generator=seeded("cpu", 2))
+    found = problem.judge(policy)
+    for states, sign, judged in ((own, -1, found.reverse), (optimal, 1, found.forward)):
+        with torch.no_grad():
+            ratios = objective.log_ratios(states).sum(dim=1)
+        gains = oracle.reward(states[:, -1]) / problem.alpha - ratios - oracle.log_normalizer(problem.alpha)
+        error = gains.std() / len(gains) ** 0.5
+        assert abs((sign * gains).mean() - judged) < 4 * error + 0.02 * judged
+        assert judged > 20 * error
+
+
+def test_r2_by_hand():
+    """Of a value that is the exact one times 1.1, plus 3: 1 - (0.1² + (3 + 0.1 mean)²/Var), and 1 - 0.1² up to c(t)."""
+    exact = MARKOV.oracle.soft_value(MARKOV.alpha)
+
+    class Off(type(exact)):
+        def forward(self, x, t, prediction=None):
+            return 1.1 * super().forward(x, t) + 3
+
+    off = Off(exact.table)
+    assert worst_r2(off, Truth(MARKOV.oracle, exact, up_to_constant=True)) == pytest.approx(0.99, abs=1e-5)
+    assert worst_r2(off, Truth(MARKOV.oracle, exact)) < -8
+    assert worst_r2(exact, Truth(MARKOV.oracle, exact)) == 1
