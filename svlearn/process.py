@@ -21,6 +21,7 @@ class Prediction:
     clean_law    the network's law of x_T given x_t
     features     what a cheap value head may read, (B, ...)
     cache        what the next call may reuse; immutable to its readers
+    gradient     of a value in x_t, where a proposal that needs it has made the call (B, ...)
     """
 
     transition: Transition
@@ -28,6 +29,7 @@ class Prediction:
     clean_law: Transition | None = None
     features: Tensor | None = None
     cache: Any | None = None
+    gradient: State | None = None
 
     def __getitem__(self, index: Any) -> "Prediction":
         """Every part for the chosen rows, so that it follows the particles."""

@@ -6,11 +6,25 @@ from svlearn import policies
 from svlearn.metering import count, current_max_batch
 from svlearn.process import Prediction, Reference, predict
 from svlearn.state import State, concatenate, device_of_state, times
+from svlearn.targets import Target
 from svlearn.transitions import Transition
 
 
 class Proposal(ABC):
-    """q(x_{t+1} | x_t), from the kept states and the reference's prediction for them."""
+    """q(x_{t+1} | x_t), from the kept states and the reference's prediction for them. A subclass writes `transition`.
+
+    looks: whether it has its own way to call the reference for the kept states, `look`.
+    """
+
+    looks: bool = False
+
+    def bind(self, reference: Reference, target: Target | None) -> "Proposal":
+        """The proposal as a sampler uses it; raises ValueError where it cannot serve this reference and target."""
+        return self
+
+    def look(self, reference: Reference, x: State, t: int, previous: Prediction | None) -> Prediction:
+        """The prediction for kept states (N, ...) at t."""
+        return predict(reference, x, t, previous)
 
     @abstractmethod
     def transition(self, x: State, t: int, prediction: Prediction) -> Transition:

@@ -12,11 +12,33 @@ from svlearn.state import State
 
 @dataclass(frozen=True)
 class History:
-    """What happened by time step: the effective sample size (B, T + 1), in particles, before any resampling of that
-    step, and which groups were resampled (B, T + 1)."""
+    """What happened by time step, from `start` (0, unless the run was resumed) to T.
+
+    ess (B, T + 1): the effective sample size, in particles, before any resampling of that step; resampled (B, T + 1):
+    which groups were. For each t, ancestors (B, K): the places, among the particles at t - 1, that those kept at t
+    come from (at the start their own); states: x_t (B, K, ...), where they were asked for.
+    """
 
     ess: Tensor
     resampled: Tensor
+    ancestors: tuple[Tensor, ...] = ()
+    states: tuple[State, ...] | None = None
+    start: int = 0
+
+    @property
+    def lineage(self) -> Tensor:
+        """The places (B, T + 1, K), at each time, of the ancestors of the finished particles."""
+        last = self.ancestors[-1]
+        places = [torch.arange(last.shape[1], device=last.device).expand_as(last)]
+        for ancestors in reversed(self.ancestors[1:]):
+            places.append(ancestors.gather(1, places[-1]))
+        return torch.stack(places[::-1], dim=1)
+
+    @property
+    def unique_ancestors(self) -> Tensor:
+        """How many distinct ancestors the finished particles have at each time, (B, T + 1)."""
+        ordered = self.lineage.sort(dim=2).values
+        return 1 + (ordered[:, :, 1:] != ordered[:, :, :-1]).sum(dim=2)
 
 
 @dataclass(frozen=True)
@@ -47,6 +69,19 @@ class Samples:
             raise ValueError("rewards: these samples have none, the sampler was given no target")
         rows, index = self._draw(generator)
         return self.states[rows, index], self.rewards[rows, index]
+
+    def paths(self) -> State:
+        """x_0 ... x_T of every finished particle, (B, K, T + 1, ...); survivors of one particle share its early states.
+
+        Weighted by `log_weights` they target what the samples do, as whole trajectories. Raises ValueError unless the
+        sampler was told keep_states=True.
+        """
+        kept = self.history.states
+        if kept is None:
+            raise ValueError("history.states: expected those of every step, got None; sample with keep_states=True")
+        lineage = self.history.lineage
+        rows = torch.arange(len(lineage), device=lineage.device)[:, None]
+        return torch.stack([x[rows, lineage[:, k]] for k, x in enumerate(kept)], dim=2)
 
     def _draw(self, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
         weights = self.log_weights.exp()
