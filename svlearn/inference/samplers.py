@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from svlearn.inference.proposals import Proposal
+from svlearn.inference.proposals import Guided, Proposal
 from svlearn.inference.resampling import scheme
 from svlearn.inference.sampler import Sampler
 from svlearn.inference.selection import Beam, BestAtEnd, Global, Keep, LocalGreedy, LocalSampling, Nested
@@ -101,6 +101,24 @@ def smc(
         num_candidates=candidates,
         estimates_normalizer=True,
     )
+
+
+def guidance(
+    reference: Reference,
+    target: Target,
+    value: Value,
+    scale: float | Sequence[float] = 1.0,
+    at: str | None = None,
+    *,
+    clip: float | None = None,
+) -> Sampler:
+    """Single samples moved by the gradient of a value: classifier guidance, DPS; α > 0. See `proposals.Guided`.
+
+    Nobody is weighed or selected, so its law is that of the guided steps, which is p* only where each is p*'s own.
+    The same proposal inside `svdd` and `smc` keeps p* exact.
+    """
+    proposal = Guided(_value(value), scale, at, clip=clip)
+    return Sampler(_reference(reference), _target(target), Zero(), BestAtEnd(), proposal=proposal)
 
 
 def beam_search(

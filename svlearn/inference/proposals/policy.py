@@ -1,0 +1,32 @@
+"""A policy as proposal."""
+
+from torch import Tensor
+
+from svlearn import policies
+from svlearn.inference.proposals.proposal import Proposal
+from svlearn.metering import count, current_max_batch
+from svlearn.process import Prediction, Reference, predict
+from svlearn.state import State, concatenate, device_of_state, times
+from svlearn.transitions import Transition
+
+
+class Policy(Proposal):
+    """q is a policy, a process with the reference's initial law; one policy call per kept state.
+
+    A `policies.Policy` that corrects the reference reuses its prediction; any other process is called anew.
+    """
+
+    def __init__(self, policy: Reference):
+        if not isinstance(policy, Reference):
+            raise TypeError(f"policy: expected a Reference, got {type(policy).__name__}")
+        self.policy = policy
+
+    def transition(self, x: State, t: int | Tensor, prediction: Prediction) -> Transition:
+        """The law of x_{t+1} for every kept state (N, ...), all at t, or each at its own (N,)."""
+        if not isinstance(self.policy, policies.Policy):
+            return predict(self.policy, x, t, kind="policy_calls").transition
+        size = len(x)
+        count("policy_calls", size)
+        moments, limit = times(t, size, device_of_state(x)), current_max_batch() or max(1, size)
+        cuts = [slice(start, start + limit) for start in range(0, size, limit)]
+        return concatenate([self.policy.steer(prediction[cut], x[cut], moments[cut]) for cut in cuts])
