@@ -45,7 +45,7 @@ def structural_features(state: TensorDict) -> tuple[Tensor, Tensor]:
     walks_4 = walks_2 @ walks_2
     same_piece = linked + torch.eye(num_atoms, device=atoms.device)
     for _ in range(max(1, (num_atoms - 1).bit_length())):  # squaring doubles the reach of a walk
-        same_piece = ((same_piece @ same_piece) > 0).float()
+        same_piece = ((same_piece @ same_piece) > 0).to(linked.dtype)
     between = same_piece @ undecided @ same_piece
     outward = (same_piece @ (undecided * (1 - same_piece))).sum(-1)
     piece_free = (same_piece @ free.unsqueeze(-1)).squeeze(-1)
