@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Real
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -48,9 +49,10 @@ class Target:
         """
         size = len(x)
         count("reward_calls", size)
-        limit = current_max_batch() or max(1, size)
-        parts = [self._evaluate(x[start : start + limit], t, start) for start in range(0, size, limit)]
-        return torch.cat(parts)
+        limit = current_max_batch()
+        if limit is None or size <= limit:
+            return self._evaluate(x, t, 0)
+        return torch.cat([self._evaluate(x[start : start + limit], t, start) for start in range(0, size, limit)])
 
     def floored(self, x: State, t: int | str) -> Tensor:
         """max(r(x), floor), finite: what a value at t < T may say of a predicted sample."""
@@ -63,17 +65,27 @@ class Target:
         return rewards.to(device_of_state(x), dtype)
 
 
-def check_scalars(values: Tensor, batch_size: int, name: str, t: int | str, start: int = 0, finite: bool = False):
-    """Raise unless `values` is a float tensor (B,) without NaN and +inf (and, where `finite`, without -inf)."""
+def check_scalars(values: Any, batch_size: int, name: str, t: int | str | Tensor, start: int = 0, finite: bool = False):
+    """Raise unless `values` is a float tensor (B,) without NaN and +inf (and, where `finite`, without -inf).
+
+    t tells the message at which step: a name, a number, or the times (B,).
+    """
     if not isinstance(values, Tensor):
         raise TypeError(f"{name}: expected a torch.Tensor of shape ({batch_size},), got {type(values).__name__}")
-    if values.shape != (batch_size,):
-        raise ValueError(f"{name}: expected shape ({batch_size},) at step {t}, got {tuple(values.shape)}")
+    shaped = values.shape == (batch_size,)
+    if shaped and bool(values.isfinite().all()):
+        return
+    step = (int(t[0]) if len(t) else "t") if isinstance(t, Tensor) else t
+    if not shaped:
+        raise ValueError(f"{name}: expected shape ({batch_size},) at step {step}, got {tuple(values.shape)}")
     bad = ~torch.isfinite(values) if finite else torch.isnan(values) | (values == math.inf)
     if bool(bad.any()):
         index = int(bad.nonzero()[0])
+        step = int(t[index]) if isinstance(t, Tensor) else t
         wanted = "a finite number" if finite else "a number or -inf"
-        raise ValueError(f"{name}: expected {wanted} at step {t}, got {values[index].item()} at index {start + index}")
+        raise ValueError(
+            f"{name}: expected {wanted} at step {step}, got {values[index].item()} at index {start + index}"
+        )
 
 
 def likelihood(log_likelihood: Callable[[State], Tensor]) -> Target:

@@ -58,12 +58,9 @@ class GaussianTransition(Transition):
 
     def __init__(self, mean: Tensor, std: Tensor | float):
         std = torch.as_tensor(std, dtype=mean.dtype, device=mean.device)
-        try:
-            torch.broadcast_shapes(std.shape, mean.shape)
-        except RuntimeError:
-            raise ValueError(
-                f"std: expected a shape broadcastable to {tuple(mean.shape)}, got {tuple(std.shape)}"
-            ) from None
+        paired = zip(reversed(std.shape), reversed(mean.shape), strict=False)
+        if std.dim() > mean.dim() or any(own not in (1, wanted) for own, wanted in paired):
+            raise ValueError(f"std: expected a shape broadcastable to {tuple(mean.shape)}, got {tuple(std.shape)}")
         if not bool((std >= 0).all()):
             raise ValueError("std: expected numbers of at least 0, got a negative one or NaN")
         std = std.reshape((1,) * (mean.dim() - std.dim()) + std.shape)
