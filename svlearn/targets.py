@@ -4,15 +4,21 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Real
-from typing import Any
 
 import torch
+from tensordict import TensorDict
 from torch import Tensor
 
 from svlearn.metering import count, current_max_batch
 from svlearn.state import State, device_of_state
 
 FLOOR_NATS = -100.0
+
+
+class NonFiniteError(ValueError, FloatingPointError):
+    """A number that must be finite is not; `trajectories` are those it belongs to, where they are known."""
+
+    trajectories: TensorDict | None = None
 
 
 @dataclass(frozen=True)
@@ -65,27 +71,29 @@ class Target:
         return rewards.to(device_of_state(x), dtype)
 
 
-def check_scalars(values: Any, batch_size: int, name: str, t: int | str | Tensor, start: int = 0, finite: bool = False):
+def check_scalars(
+    values: Tensor, batch_size: int, name: str, t: int | str | Tensor, start: int = 0, finite: bool = False
+) -> None:
     """Raise unless `values` is a float tensor (B,) without NaN and +inf (and, where `finite`, without -inf).
 
-    t tells the message at which step: a name, a number, or the times (B,).
+    t: the step, or that of each value (B,). The numbers raise NonFiniteError, which is a ValueError.
     """
     if not isinstance(values, Tensor):
         raise TypeError(f"{name}: expected a torch.Tensor of shape ({batch_size},), got {type(values).__name__}")
-    shaped = values.shape == (batch_size,)
-    if shaped and bool(values.isfinite().all()):
+    if values.shape != (batch_size,):
+        raise ValueError(f"{name}: expected shape ({batch_size},) at step {_step(t, 0)}, got {tuple(values.shape)}")
+    if bool(values.isfinite().all()):
         return
-    step = (int(t[0]) if len(t) else "t") if isinstance(t, Tensor) else t
-    if not shaped:
-        raise ValueError(f"{name}: expected shape ({batch_size},) at step {step}, got {tuple(values.shape)}")
     bad = ~torch.isfinite(values) if finite else torch.isnan(values) | (values == math.inf)
     if bool(bad.any()):
         index = int(bad.nonzero()[0])
-        step = int(t[index]) if isinstance(t, Tensor) else t
         wanted = "a finite number" if finite else "a number or -inf"
-        raise ValueError(
-            f"{name}: expected {wanted} at step {step}, got {values[index].item()} at index {start + index}"
-        )
+        came = f"{values[index].item()} at index {start + index}"
+        raise NonFiniteError(f"{name}: expected {wanted} at step {_step(t, index)}, got {came}")
+
+
+def _step(t: int | str | Tensor, index: int) -> int | str:
+    return int(t[index]) if isinstance(t, Tensor) else t
 
 
 def likelihood(log_likelihood: Callable[[State], Tensor]) -> Target:

@@ -1,37 +1,50 @@
-"""Paths of weighted particles: their law is p* of whole trajectories, and they are paths of the reference."""
+"""Paths of weighted particles: their law is p* of whole trajectories, and they are paths of the reference; and the
+move of a sampler from given states, whose law is enumerated."""
 
+import itertools
 import math
 
 import pytest
 import torch
+from tensordict import TensorDict
 
 from svlearn.domains.analytic import FiniteMarkovChain, LinearGaussianChain
-from svlearn.inference.paths import smc_paths
+from svlearn.inference.paths import sample_paths, smc_paths
+from svlearn.inference.sampler import Sampler
+from svlearn.inference.samplers import ancestral, best_of_n, smc, svdd
+from svlearn.inference.selection import LocalSampling
 from svlearn.metering import metered
+from svlearn.process import Prediction, Reference, predict
 from svlearn.randomness import seeded
 from svlearn.targets import Target
+from svlearn.transitions import GaussianTransition
 from svlearn.values import PosteriorMean, Zero
 
 CHAIN = FiniteMarkovChain.random(3, 3, seed=2, zeros=0.3).with_rewards(torch.tensor([1.5, -math.inf, -0.5]))
+PLACES = 3 ** torch.arange(4)  # a path of CHAIN as one number below 81
+
+
+def law_of_paths(chain):
+    """The probability of each of the 81 paths."""
+    digits = torch.arange(81)[:, None] // PLACES % 3
+    law = chain.initial_probs[digits[:, 0]]
+    for t in range(3):
+        law = law * chain.matrices[t, digits[:, t], digits[:, t + 1]]
+    return law
 
 
 @pytest.mark.parametrize("threshold", [0.0, 1.0])
 def test_weighted_paths_have_the_law_of_the_optimal_trajectories(threshold):
-    places = 3 ** torch.arange(4)
     found = []
     for seed in range(50):
         paths, log_weights = smc_paths(
             CHAIN, CHAIN.target(1.0), Zero(), 2000, ess_threshold=threshold, generator=seeded("cpu", seed)
         )
         assert paths.shape == (2000, 4, 1)
-        index = (paths[:, :, 0] * places).sum(dim=1)
+        index = (paths[:, :, 0] * PLACES).sum(dim=1)
         found.append(torch.zeros(81).double().index_add(0, index, log_weights.exp()))
     found = torch.stack(found)
-    optimal = CHAIN.optimal(1.0)
-    digits = torch.arange(81)[:, None] // places % 3
-    law = optimal.initial_probs[digits[:, 0]]
-    for t in range(3):
-        law = law * optimal.matrices[t, digits[:, t], digits[:, t + 1]]
+    law = law_of_paths(CHAIN.optimal(1.0))
     error = found.std(dim=0) / math.sqrt(50)
     assert bool((found[:, law == 0] == 0).all())
     assert bool(((found.mean(dim=0) - law).abs() <= 4 * error + 1e-4).all())  # the bias of a ratio is of order 1/K
@@ -70,3 +83,187 @@ def test_a_group_that_died_says_so():
     target = Target(lambda x: torch.full((len(x),), -math.inf), 1.0)
     _, log_weights = smc_paths(CHAIN, target, Zero(), 5, generator=seeded("cpu", 0))
     assert bool((log_weights == -math.inf).all())
+
+
+def kernel(values, num_candidates, alpha):
+    """P(x_{t+1} | x_t), (3, 3), of SVDD by summing over all M candidates; their law given x_t is `moves` (3, 3)."""
+
+    def of(moves):
+        law = torch.zeros(3, 3, dtype=torch.float64)
+        for drawn in itertools.product(range(3), repeat=num_candidates):
+            likely = moves[:, list(drawn)].prod(dim=1)
+            scores = values[list(drawn)]
+            if alpha == 0:
+                law[:, drawn[int(scores.argmax())]] += likely
+                continue
+            for place, share in zip(drawn, (scores / alpha).softmax(dim=0), strict=True):
+                law[:, place] += likely * share
+        return law
+
+    return of
+
+
+@pytest.mark.parametrize("alpha", [0.0, 1.0])
+def test_paths_of_svdd_have_its_law_step_by_step(alpha):
+    """Every step of a lineage, the start included, is the enumerated choice among 2 candidates."""
+    table = torch.tensor([[0.3, -0.2, 0.8], [1.0, 0.1, -0.4], [0.2, 0.9, 0.5]], dtype=torch.float64)
+    chain = CHAIN.with_rewards(torch.tensor([1.5, -3.0, -0.5]))
+
+    class Table(Zero):
+        def forward(self, x, t, prediction=None):
+            return table[t, x[:, 0]]
+
+    levels = [*table, chain.reward.table]
+    start = kernel(levels[0], 2, alpha)(chain.initial_probs.expand(3, 3))[0]
+    moves = [kernel(levels[t + 1], 2, alpha)(chain.matrices[t]) for t in range(3)]
+    law = law_of_paths(FiniteMarkovChain(start, torch.stack(moves), chain.reward.table))
+    paths = sample_paths(svdd(chain, chain.target(alpha), Table(), 2), 100_000, generator=seeded("cpu", 0))
+    index = (paths["states"][:, :, 0] * PLACES).sum(dim=1)
+    found = torch.bincount(index, minlength=81).double() / 100_000
+    assert bool(((found - law).abs() <= 4.5 * (law * (1 - law) / 100_000).sqrt()).all())
+    assert torch.equal(paths["rewards"], chain.reward(paths["states"][:, -1]))
+    assert bool((paths["log_weights"] == 0).all())
+    assert ("log_normalizer" in paths) == (alpha > 0)
+
+
+@pytest.mark.parametrize("kind", ["svdd", "smc"])
+def test_weighted_by_the_estimates_of_z_the_paths_are_unbiased_for_p_star(kind):
+    """With few candidates, a useless value and a reward of -inf: what the group's weights leave biased is corrected."""
+    target, size = CHAIN.target(1.0), 40_000
+    sampler = svdd(CHAIN, target, Zero(), 2) if kind == "svdd" else smc(CHAIN, target, Zero(), 2, ess_threshold=1.0)
+    paths = sample_paths(sampler, size, generator=seeded("cpu", 1))
+    weights = (paths["log_weights"] + paths["log_normalizer"]).exp()
+    index = (paths["states"][:, :, 0] * PLACES).sum(dim=1)
+    scores = torch.zeros(len(paths), 81, dtype=torch.float64).scatter(1, index[:, None], weights[:, None])
+    scores = scores.view(size, -1, 81).mean(dim=1)  # the particles of a group depend on each other
+    law = law_of_paths(CHAIN.optimal(1.0)) * CHAIN.log_normalizer(1.0).exp()
+    rare = law < 0.005  # together, else their standard errors are not to be trusted
+    scores, law = (torch.cat([x[..., ~rare], x[..., rare].sum(-1, keepdim=True)], dim=-1) for x in (scores, law))
+    error = scores.std(dim=0) / math.sqrt(size)
+    assert bool(((scores.mean(dim=0) - law).abs() <= 4.5 * error).all()) and error.max() < 0.01
+    biased = torch.zeros(81).double().index_add(0, index, paths["log_weights"].exp()) / len(paths)
+    biased = biased / biased.sum()
+    assert (biased - law_of_paths(CHAIN.optimal(1.0))).abs().max() > 0.02
+
+
+@pytest.mark.parametrize(
+    ("sampler", "kept"),
+    [
+        (lambda chain, target: ancestral(chain), 1),
+        (lambda chain, target: best_of_n(chain, target, 4), 1),
+        (lambda chain, target: svdd(chain, target, Zero(), [3, 1, 2, 4]), 1),
+        (lambda chain, target: smc(chain, target, Zero(), 6, ess_threshold=1.0), 6),
+    ],
+)
+def test_paths_end_where_the_samples_do_and_every_move_is_possible(sampler, kept):
+    sampler = sampler(CHAIN, CHAIN.target(1.0))
+    samples = sampler.sample(50, generator=seeded("cpu", 0), keep_states=True)
+    paths = samples.paths()
+    assert paths.shape == (50, kept, 4, 1) and torch.equal(paths[:, :, -1], samples.states)
+    for t in range(3):
+        assert bool((CHAIN.matrices[t, paths[:, :, t, 0], paths[:, :, t + 1, 0]] > 0).all())
+    assert len(samples.history.ancestors) == len(samples.history.states) == 4
+    again = sampler.sample(50, generator=seeded("cpu", 0))
+    assert torch.equal(again.states, samples.states) and again.history.states is None
+    assert all(map(torch.equal, again.history.ancestors, samples.history.ancestors))
+    with pytest.raises(ValueError, match="sample with keep_states=True"):
+        again.paths()
+    flat = sample_paths(sampler, 50, generator=seeded("cpu", 0))
+    assert torch.equal(flat["states"], paths.flatten(0, 1)) and len(flat) == 50 * kept
+    assert ("rewards" in flat) == (sampler.target is not None)
+
+
+def test_lineages_by_hand():
+    """Three particles that carry their number; the second of two resamplings keeps the first alone."""
+    chain = LinearGaussianChain.random(dim=1, num_steps=2, seed=0)
+    samples = smc(chain, chain.target(1.0), Zero(), 3).sample(1, generator=seeded("cpu", 0), keep_states=True)
+    numbers = tuple(torch.tensor([[[10.0 * t + k] for k in range(3)]]) for t in range(3))
+    ancestors = (torch.tensor([[0, 1, 2]]), torch.tensor([[2, 2, 0]]), torch.tensor([[1, 2, 2]]))
+    history = type(samples.history)(samples.history.ess, samples.history.resampled, ancestors, numbers)
+    traced = type(samples)(samples.states, None, samples.log_weights, None, samples.cost, history).paths()
+    assert traced[0, :, :, 0].tolist() == [[2, 11, 20], [0, 12, 21], [0, 12, 22]]
+
+
+def test_candidates_of_a_particle_have_it_as_their_ancestor():
+    """Two particles of three candidates each: a local selection keeps both lineages."""
+    options = dict(num_particles=2, num_candidates=[3] * 4)
+    samples = Sampler(CHAIN, CHAIN.target(1.0), Zero(), LocalSampling(), **options).sample(
+        40, generator=seeded("cpu", 0), keep_states=True
+    )
+    assert all(row.tolist() == [[0, 1]] * 40 for row in samples.history.ancestors)
+    assert torch.equal(samples.paths(), torch.stack(samples.history.states, dim=2))
+
+
+class Pairs(Reference):
+    """A random walk whose state is a TensorDict of two parts."""
+
+    num_steps = 2
+
+    def initial(self, batch_size, *, condition=None, generator=None):
+        x = torch.randn(batch_size, 2, generator=generator)
+        return TensorDict({"x": x, "fixed": x.sum(dim=1)}, batch_size=[batch_size])
+
+    def forward(self, x, t, previous=None):
+        return Prediction(PairStep(x))
+
+
+class PairStep(GaussianTransition):
+    def __init__(self, x):
+        super().__init__(x["x"], 1.0)
+        self.fixed = x["fixed"]
+
+    def sample(self, *, generator=None):
+        return TensorDict({"x": super().sample(generator=generator), "fixed": self.fixed}, batch_size=[len(self.fixed)])
+
+    def __getitem__(self, index):
+        return PairStep(TensorDict({"x": self.mean, "fixed": self.fixed}, batch_size=[len(self.fixed)])[index])
+
+
+def test_paths_of_states_of_several_parts():
+    target = Target(lambda x: x["x"].sum(dim=1), 1.0)
+    paths = sample_paths(smc(Pairs(), target, Zero(), 5, ess_threshold=1.0), 7, generator=seeded("cpu", 0))["states"]
+    assert paths.batch_size == (35, 3) and paths["x"].shape == (35, 3, 2)
+    assert bool((paths["fixed"] == paths["fixed"][:, :1]).all())  # no path changes its lineage on the way
+    torch.testing.assert_close(paths["fixed"][:, 0], paths["x"][:, 0].sum(dim=1))
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.5])
+@pytest.mark.parametrize("t", [1, 2])
+def test_a_move_from_given_states_is_the_enumerated_choice_and_its_weight_is_unbiased(t, alpha):
+    chain = CHAIN.with_rewards(torch.tensor([0.8, -0.6, -0.2]))
+    value = CHAIN.with_rewards(torch.tensor([1.0, 0.5, -1.0])).soft_value(1.0)  # some wrong one
+    size = 40_000
+    x = torch.arange(3).repeat_interleave(size)[:, None]
+    sampler = svdd(chain, chain.target(alpha), value, 2)
+    x_next, log_weights = sampler.move(x, t, predict(chain, x, t), generator=seeded("cpu", t))
+    levels = torch.stack([value.table[t], chain.reward.table if t == 2 else value.table[t + 1]])
+    chosen = torch.nn.functional.one_hot(x_next[:, 0], 3).double().view(3, size, 3)
+    law = kernel(levels[1], 2, alpha)(chain.matrices[t])
+    assert bool(((chosen.mean(dim=1) - law).abs() <= 4.5 * (law * (1 - law) / size).sqrt() + 1e-12).all())
+    if alpha == 0:
+        assert bool((log_weights == 0).all())
+        return
+    weighted = chosen * log_weights.exp().view(3, size, 1)
+    exact = chain.matrices[t] * ((levels[1][None] - levels[0][:, None]) / alpha).exp()
+    error = weighted.std(dim=1) / math.sqrt(size)
+    assert bool(((weighted.mean(dim=1) - exact).abs() <= 4.5 * error + 1e-12).all())
+
+
+def test_a_move_calls_the_reference_only_where_the_value_reads_it_and_needs_single_particles():
+    oracle = LinearGaussianChain.random(dim=2, num_steps=3, seed=0)
+    target, x = oracle.target(0.5), oracle.initial(5, generator=seeded("cpu", 0))
+    prediction = predict(oracle, x, 0)
+    for value, t, calls in ((Zero(), 0, 0), (PosteriorMean(target), 0, 20), (PosteriorMean(target), 2, 0)):
+        with metered() as meter:
+            x_next, log_weights = svdd(oracle, target, value, 4).move(x, t, prediction, generator=seeded("cpu", 0))
+        assert meter.cost.reference_calls == calls
+        assert x_next.shape == (5, 2) and log_weights.shape == (5,) and log_weights.dtype == torch.float64
+    with pytest.raises(ValueError, match="num_particles: expected 1 to move given states, got groups of 3"):
+        smc(oracle, target, Zero(), 3).move(x, 0, prediction)
+
+
+def test_a_move_where_nothing_is_possible_weighs_nothing():
+    target = Target(lambda x: torch.full((len(x),), -math.inf), 1.0)
+    x = CHAIN.initial(4, generator=seeded("cpu", 0))
+    _, log_weights = svdd(CHAIN, target, Zero(), 3).move(x, 2, predict(CHAIN, x, 2), generator=seeded("cpu", 0))
+    assert log_weights.tolist() == [-math.inf] * 4
