@@ -9,7 +9,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from svlearn.inference.parts import Parts
-from svlearn.inference.resampling import ess
+from svlearn.inference.resampling import central_moments, ess
 from svlearn.inference.samples import History
 from svlearn.inference.selection import Candidates
 from svlearn.metering import current_max_batch
@@ -22,16 +22,17 @@ from svlearn.values.value import Zero, evaluate
 class Proposed:
     """Candidates that nobody has weighed yet, flat over groups and particles (N = B · K · M).
 
-    x (N, ...); log_ratio (N,), log p_ref - log q less the log-twist of the particle that each comes from, float64;
-    previous: the prediction for that particle, None at the start and where it carries no cache.
+    x (N, ...); log_ratio (N,), log p_ref - log q, and log_twists (N,) of the particle that each comes from, nats,
+    float64; previous: the prediction for that particle, None at the start and where it carries no cache.
     """
 
     x: State
     log_ratio: Tensor
+    log_twists: Tensor
     previous: Prediction | None
 
     def __getitem__(self, index: Any) -> "Proposed":
-        return Proposed(self.x[index], self.log_ratio[index], take(self.previous, index))
+        return Proposed(self.x[index], self.log_ratio[index], self.log_twists[index], take(self.previous, index))
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,8 @@ class Particles:
 
     x (N, ...); values (N,), v_t(x_t), r at T; log_twists (N,), λ_t v_t/α, nats, float64; prediction, None at T;
     log_weights (B, K) and exponents λ_t (B,), float64; and what happened in this step: the ESS (B,) before the
-    selection, whether a group was resampled (B,), and the places (B, K) that the particles had a step before.
+    selection, whether a group was resampled (B,), the places (B, K) that the particles had a step before, and how
+    weights and candidates spread (B, 5), see `History`.
     """
 
     x: State
@@ -52,6 +54,7 @@ class Particles:
     ess: Tensor
     resampled: Tensor
     ancestors: Tensor
+    spreads: Tensor
 
     @classmethod
     def cat(cls, parts: list["Particles"]) -> "Particles":
@@ -107,21 +110,22 @@ class Run:
         for t in tqdm(range(start, self.last + 1), disable=not self.progress, desc="sampling", leave=False):
             particles = self._survive(proposed, log_weights, exponents, t, copies)
             log_weights, exponents = particles.log_weights, particles.exponents
-            seen.append((particles.ess, particles.resampled, particles.ancestors))
+            seen.append((particles.ess, particles.resampled, particles.spreads, particles.ancestors))
             if self.keep_states:
                 states.append(particles.x.unflatten(0, log_weights.shape))
             if particles.prediction is not None:  # at T there is none
                 copies = self.parts.num_candidates[t + 1]
                 proposed = self._propose(particles.x, particles.log_twists, particles.prediction, t + 1)
-        effective, resampled, ancestors = zip(*seen, strict=True)
-        by_time = torch.stack(effective, dim=1), torch.stack(resampled, dim=1)
-        return particles, History(*by_time, ancestors, tuple(states) if self.keep_states else None, start)
+        *by_time, ancestors = zip(*seen, strict=True)
+        effective, resampled, spreads = (torch.stack(each, dim=1) for each in by_time)
+        kept = tuple(states) if self.keep_states else None
+        return particles, History(effective, resampled, ancestors, kept, start, spreads)
 
     def _unweighed(self, x: State) -> tuple[Proposed, Tensor, Tensor]:
         """States as candidates, and the log-weights (B, K) and exponents (B,) before anything was weighed: all 0."""
         nothing = torch.zeros(len(x), dtype=torch.float64, device=device_of_state(x))
         log_weights = nothing.new_zeros(self.batch_size, self.parts.num_particles)
-        return Proposed(x, nothing, None), log_weights, nothing.new_zeros(self.batch_size)
+        return Proposed(x, nothing, nothing, None), log_weights, nothing.new_zeros(self.batch_size)
 
     def _retain(self, x: State, t: int) -> State:
         """Put the given trajectory in the place of the first candidate of every group."""
@@ -140,7 +144,8 @@ class Run:
             law, previous, log_twists = law[parents], take(previous, parents), log_twists[parents]
             own = law if same else own[parents]
         drawn = self._retain(law.sample(generator=self.generator), t)
-        return Proposed(drawn, -log_twists if same else own.log_ratio(law, drawn) - log_twists, previous)
+        log_ratio = torch.zeros_like(log_twists) if same else own.log_ratio(law, drawn)
+        return Proposed(drawn, log_ratio, log_twists, previous)
 
     def _survive(self, proposed: Proposed, log_weights: Tensor, exponents: Tensor, t: int, copies: int) -> Particles:
         """The survivors of the candidates for x_t.
@@ -168,7 +173,7 @@ class Run:
             prediction = prediction[index]
         if t < self.last and (prediction is None or (proposal.looks and copies > 1)):
             prediction = proposal.look(self.parts.reference, x, t, take(proposed.previous, index))
-        mean_increments = candidates.log_increments.logsumexp(dim=2) - math.log(copies)
+        weighed = log_weights + candidates.log_increments.logsumexp(dim=2) - math.log(copies)
         return Particles(
             x,
             candidates.values.flatten()[index],
@@ -176,9 +181,10 @@ class Run:
             prediction,
             survivors.log_weights,
             candidates.exponents,
-            ess(log_weights + mean_increments),
+            ess(weighed),
             survivors.resampled,
             survivors.index // copies,
+            _spreads(weighed, candidates.log_increments, proposed.log_ratio),
         )
 
     def _judge(
@@ -201,7 +207,8 @@ class Run:
     def _weigh(self, proposed: Proposed, values: Tensor, log_weights: Tensor, exponents: Tensor, t: int) -> Candidates:
         """Groups of candidates with what each multiplies the weight of its particle by; exponents λ_{t-1} (B,)."""
         target, final = self.parts.target, t == self.last
-        values, base = (each.view(*log_weights.shape, -1) for each in (values, proposed.log_ratio))
+        base = proposed.log_ratio - proposed.log_twists
+        values, base = (each.view(*log_weights.shape, -1) for each in (values, base))
         if target is None or target.alpha == 0:
             twists = torch.zeros_like(base)
             increments = twists
@@ -212,10 +219,22 @@ class Run:
                 exponents = torch.ones_like(exponents) if final else self.parts.tempering(*given)
                 twists = exponents[:, None, None] * twists
             increments = base + twists
-        return Candidates(values, increments, log_weights, twists, exponents, t, final, self.retained is not None)
+        retained = self.retained is not None
+        return Candidates(values, increments, log_weights, twists, exponents, t, final, retained, proposed.x)
 
 
 def _flat(places: Tensor, candidates: Candidates) -> Tensor:
     """Places (B, K') among the K · M candidates of each group as rows of all candidates, (B · K',)."""
     batch_size, size, copies = candidates.shape
     return (places + torch.arange(batch_size, device=places.device)[:, None] * (size * copies)).flatten()
+
+
+def _spreads(log_weights: Tensor, log_increments: Tensor, log_ratio: Tensor) -> Tensor:
+    """What `History.spreads` keeps of a step, (B, 5), from (B, K), (B, K, M) and (B · K · M,)."""
+    increments = log_increments.flatten(1)
+    rows = [increments, log_ratio.view_as(increments)]
+    together = log_weights.shape == increments.shape  # one candidate a particle: fewer, larger operations
+    moments = central_moments(torch.stack([*rows, log_weights] if together else rows))
+    among = moments[2] if together else central_moments(log_weights)
+    share = ess(increments)[:, None] / increments.shape[1]
+    return torch.cat([among[:, :1], moments[0], share, moments[1, :, :1]], dim=1)

@@ -62,6 +62,16 @@ def ess(log_weights: Tensor) -> Tensor:
     return torch.where(alive, (2 * log_sum - (2 * log_weights).logsumexp(dim=1)).exp(), 0.0)
 
 
+def central_moments(numbers: Tensor) -> Tensor:
+    """The variance and the third central moment, (..., 2), of the finite numbers of each row (..., n); 0 of none."""
+    finite = numbers > -torch.inf
+    size = finite.sum(dim=-1, keepdim=True).clamp(min=1)
+    numbers = torch.where(finite, numbers, 0.0)
+    deviations = (numbers - numbers.sum(dim=-1, keepdim=True) / size) * finite
+    squares = deviations * deviations
+    return torch.stack([squares, squares * deviations], dim=-2).sum(dim=-1) / size
+
+
 def _places(weights: Tensor) -> Tensor:
     return torch.arange(weights.shape[1], device=weights.device, dtype=weights.dtype).expand_as(weights)
 

@@ -17,6 +17,9 @@ class History:
     ess (B, T + 1): the effective sample size, in particles, before any resampling of that step; resampled (B, T + 1):
     which groups were. For each t, ancestors (B, K): the places, among the particles at t - 1, that those kept at t
     come from (at the start their own); states: x_t (B, K, ...), where they were asked for.
+    spreads (B, T + 1, 5), nats to their power: the variance of the log-weights in a group before any resampling; of
+    what the step's candidates multiply the weight of their particle by the variance and the third central moment, in
+    logarithms, and the effective share; the variance of log p_ref - log q among them. Weights of 0 are left out.
     """
 
     ess: Tensor
@@ -24,6 +27,7 @@ class History:
     ancestors: tuple[Tensor, ...] = ()
     states: tuple[State, ...] | None = None
     start: int = 0
+    spreads: Tensor | None = None
 
     @property
     def lineage(self) -> Tensor:
