@@ -24,6 +24,8 @@ _HOME = {
     "best_of_n": "svlearn.inference.samplers",
     "svdd": "svlearn.inference.samplers",
     "smc": "svlearn.inference.samplers",
+    "guidance": "svlearn.inference.samplers",
+    "beam_search": "svlearn.inference.samplers",
     "fit": "svlearn.objectives.fit",
     "collect": "svlearn.rollouts.collect",
     "load": "svlearn.loading",

@@ -21,6 +21,7 @@ class Prediction:
     clean_law    the network's law of x_T given x_t
     features     what a cheap value head may read, (B, ...)
     cache        what the next call may reuse; immutable to its readers
+    gradient     of a value in x_t, where a proposal that needs it has made the call (B, ...)
     """
 
     transition: Transition
@@ -28,6 +29,7 @@ class Prediction:
     clean_law: Transition | None = None
     features: Tensor | None = None
     cache: Any | None = None
+    gradient: State | None = None
 
     def __getitem__(self, index: Any) -> "Prediction":
         """Every part for the chosen rows, so that it follows the particles."""
@@ -92,13 +94,15 @@ def predict(
     t = times(t, size, device_of_state(x))
     cache = previous if previous is not None and previous.cache is not None else None
     count(kind, size)
-    limit = current_max_batch() or max(1, size)
-    parts = []
-    for start in range(0, size, limit):
-        rows = slice(start, start + limit)
-        piece = {} if cache is None else {"previous": cache[rows]}
-        part = reference(x[rows], t[rows], **piece)
-        if not isinstance(part, Prediction):
-            raise TypeError(f"{type(reference).__name__}.forward: expected a Prediction, got {type(part).__name__}")
-        parts.append(part)
-    return concatenate(parts)
+    limit = current_max_batch()
+    if limit is None or size <= limit:
+        return _call(reference, x, t, cache)
+    cuts = [slice(start, start + limit) for start in range(0, size, limit)]
+    return concatenate([_call(reference, x[cut], t[cut], take(cache, cut)) for cut in cuts])
+
+
+def _call(reference: Reference, x: State, t: Tensor, cache: Prediction | None) -> Prediction:
+    prediction = reference(x, t) if cache is None else reference(x, t, previous=cache)
+    if not isinstance(prediction, Prediction):
+        raise TypeError(f"{type(reference).__name__}.forward: expected a Prediction, got {type(prediction).__name__}")
+    return prediction

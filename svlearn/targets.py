@@ -55,9 +55,10 @@ class Target:
         """
         size = len(x)
         count("reward_calls", size)
-        limit = current_max_batch() or max(1, size)
-        parts = [self._evaluate(x[start : start + limit], t, start) for start in range(0, size, limit)]
-        return torch.cat(parts)
+        limit = current_max_batch()
+        if limit is None or size <= limit:
+            return self._evaluate(x, t, 0)
+        return torch.cat([self._evaluate(x[start : start + limit], t, start) for start in range(0, size, limit)])
 
     def floored(self, x: State, t: int | str) -> Tensor:
         """max(r(x), floor), finite: what a value at t < T may say of a predicted sample."""
@@ -81,6 +82,8 @@ def check_scalars(
         raise TypeError(f"{name}: expected a torch.Tensor of shape ({batch_size},), got {type(values).__name__}")
     if values.shape != (batch_size,):
         raise ValueError(f"{name}: expected shape ({batch_size},) at step {_step(t, 0)}, got {tuple(values.shape)}")
+    if bool(values.isfinite().all()):
+        return
     bad = ~torch.isfinite(values) if finite else torch.isnan(values) | (values == math.inf)
     if bool(bad.any()):
         index = int(bad.nonzero()[0])

@@ -4,10 +4,11 @@ import itertools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
-from torch import Tensor
+from tensordict import TensorDict
+from torch import Tensor, nn
 
 from svlearn.state import State, concatenate
 
@@ -40,8 +41,12 @@ class Transition(ABC):
         raise ValueError(f"outcomes: {type(self).__name__} cannot list its next states (the limit is {limit})")
 
     def tilt(self, gradient: State) -> "Transition":
-        """∝ self · exp(<gradient, x_next>), to first order; gradient has the shape that `sample` differentiates."""
+        """∝ self · exp(<gradient, x_next>), to first order; gradient has the shape of `expansion_point`."""
         raise TypeError(f"tilt: {type(self).__name__} cannot be tilted by a gradient")
+
+    def expansion_point(self, x: State) -> State:
+        """Where a function of x_{t+1} is linearised to tilt this law of it, given x_t: in floats, (B, ...)."""
+        raise TypeError(f"expansion_point: {type(self).__name__} cannot be tilted by a gradient")
 
 
 class GaussianTransition(Transition):
@@ -53,12 +58,9 @@ class GaussianTransition(Transition):
 
     def __init__(self, mean: Tensor, std: Tensor | float):
         std = torch.as_tensor(std, dtype=mean.dtype, device=mean.device)
-        try:
-            torch.broadcast_shapes(std.shape, mean.shape)
-        except RuntimeError:
-            raise ValueError(
-                f"std: expected a shape broadcastable to {tuple(mean.shape)}, got {tuple(std.shape)}"
-            ) from None
+        paired = zip(reversed(std.shape), reversed(mean.shape), strict=False)
+        if std.dim() > mean.dim() or any(own not in (1, wanted) for own, wanted in paired):
+            raise ValueError(f"std: expected a shape broadcastable to {tuple(mean.shape)}, got {tuple(std.shape)}")
         if not bool((std >= 0).all()):
             raise ValueError("std: expected numbers of at least 0, got a negative one or NaN")
         std = std.reshape((1,) * (mean.dim() - std.dim()) + std.shape)
@@ -100,6 +102,10 @@ class GaussianTransition(Transition):
     def tilt(self, gradient: Tensor) -> "GaussianTransition":
         """Exact for a linear tilt: N(mean + std² · gradient, std²)."""
         return self._of(self.mean + self.std**2 * gradient, self.std)
+
+    def expansion_point(self, x: State) -> Tensor:
+        """The mean."""
+        return self.mean
 
     def __getitem__(self, index: Any) -> "GaussianTransition":
         return self._of(self.mean[index], self.std[index])
@@ -151,6 +157,10 @@ class CategoricalTransition(Transition):
         """logits + gradient, the gradient (B, L, V) taken in the one-hot of x_next (arXiv 2406.01572)."""
         return CategoricalTransition(self.log_probs + gradient)
 
+    def expansion_point(self, x: State) -> Tensor:
+        """The one-hot of x_t, (B, L, V): a step changes few places."""
+        return nn.functional.one_hot(x, self.log_probs.shape[-1]).to(self.log_probs.dtype)
+
     def __getitem__(self, index: Any) -> "CategoricalTransition":
         return self._of(self.log_probs[index])
 
@@ -170,3 +180,42 @@ class CategoricalTransition(Transition):
 
 def _total(terms: Tensor) -> Tensor:
     return terms.flatten(1).sum(dim=1, dtype=torch.float64)
+
+
+class ListedTransition(Transition):
+    """A law over few next states that are listed: states (B, N, ...) with logits (B, N), unnormalised, nats.
+
+    A state that is listed twice has the sum of its probabilities.
+    """
+
+    def __init__(self, states: State, logits: Tensor):
+        if logits.dim() != 2 or tuple(states.shape[:2]) != tuple(logits.shape):
+            shapes = f"{tuple(states.shape[:2])} and {tuple(logits.shape)}"
+            raise ValueError(f"logits: expected (B, N) with states (B, N, ...), got {shapes}")
+        self.states, self.log_probs = states, logits.double().log_softmax(dim=1)
+
+    def sample(self, *, generator: torch.Generator | None = None) -> State:
+        chosen = torch.multinomial(self.log_probs.exp(), 1, generator=generator)[:, 0]
+        return self.states[torch.arange(len(chosen), device=chosen.device), chosen]
+
+    def log_prob(self, x_next: State) -> Tensor:
+        equal = self._equal(self.states, x_next)
+        return torch.where(equal, self.log_probs, -math.inf).logsumexp(dim=1)
+
+    def outcomes(self, limit: int) -> tuple[State, Tensor]:
+        number = self.log_probs.shape[1]
+        if number > limit:
+            raise ValueError(f"outcomes: {number} next states, the limit is {limit}")
+        return self.states, self.log_probs
+
+    def __getitem__(self, index: Any) -> "ListedTransition":
+        return ListedTransition(self.states[index], self.log_probs[index])
+
+    @staticmethod
+    def _equal(states: State, x: State) -> Tensor:
+        """Which of the states (B, N, ...) are x (B, ...), (B, N)."""
+        if isinstance(states, Tensor):
+            return (states == x.unsqueeze(1)).flatten(2).all(dim=2)
+        leaves = states.flatten_keys().items()
+        named = cast(TensorDict, x).flatten_keys()
+        return torch.stack([ListedTransition._equal(leaf, named[name]) for name, leaf in leaves]).all(dim=0)

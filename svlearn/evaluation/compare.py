@@ -2,17 +2,15 @@
 
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from svlearn.evaluation.report import html, tables
-from svlearn.evaluation.report.files import write
+from svlearn.evaluation.comparison import Comparison
+from svlearn.evaluation.curves import curves
+from svlearn.evaluation.diagnosis import diagnose
+from svlearn.evaluation.findings import Gallery
 from svlearn.evaluation.report.provenance import provenance
-from svlearn.evaluation.report.verdict import verdict
 from svlearn.evaluation.summary import (
     OWN_FIGURES,
     Floats,
@@ -31,71 +29,6 @@ from svlearn.values import Learned, PosteriorMean
 GALLERY_SIZE = 8
 
 
-@dataclass(frozen=True)
-class Gallery:
-    """A few decoded samples with their rewards, the best and some drawn at random, and how to draw them."""
-
-    best: list[tuple[Any, float]]
-    random: list[tuple[Any, float]]
-    draw: Callable[[list, list[str]], str | None] = field(repr=False)
-
-
-@dataclass(frozen=True, eq=False)
-class Comparison:
-    """What `compare` found, by the samplers' names and in their order.
-
-    rewards (S · N,): of the drawn samples, seed by seed, reward units; figures: the columns of `table`;
-    ess (T + 1,): mean ESS over particles of the samplers with groups; pairs: (learned, baseline) names of which the
-    report gives the verdict; notes: what a reader must know before comparing.
-    """
-
-    rewards: dict[str, Floats]
-    figures: dict[str, dict[str, float]]
-    pairs: tuple[tuple[str, str], ...] = ()
-    ess: dict[str, Floats] = field(default_factory=dict)
-    calibrations: dict[str, pd.DataFrame] = field(default_factory=dict)
-    galleries: dict[str, Gallery] = field(default_factory=dict, repr=False)
-    notes: tuple[str, ...] = ()
-    provenance: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def table(self) -> pd.DataFrame:
-        """One row per sampler. Rewards in reward units, `_nats`, `_mib`, `seconds_`; NaN where a figure has no
-        meaning for a sampler."""
-        return pd.DataFrame.from_dict(self.figures, orient="index").rename_axis("sampler")
-
-    def verdict(self, learned: str, baseline: str) -> str:
-        """One plain sentence: mean rewards, their difference against noise, and the ratio of costs.
-
-        Raises ValueError for a name that was not compared.
-        """
-        return verdict(self.figures, learned, baseline)
-
-    def verdicts(self) -> list[str]:
-        """The sentences of `pairs`; without pairs, those of the best mean reward against each other sampler."""
-        pairs = self.pairs
-        if not pairs:
-            best = max(self.figures, key=lambda name: self.figures[name]["mean_reward"])
-            pairs = tuple((best, other) for other in self.figures if other != best)
-        return [self.verdict(*pair) for pair in pairs]
-
-    def to_html(self, path: str | Path, *, title: str = "Comparison of samplers") -> Path:
-        """Write the report, one self-contained file."""
-        return write(path, html.render(self, title))
-
-    def to_json(self, path: str | Path) -> Path:
-        """Write all figures and rewards, the provenance too. NaN is null, -inf the string "-inf" (strict JSON)."""
-        return write(path, tables.to_json(self))
-
-    def to_csv(self, path: str | Path) -> Path:
-        """Write `table`."""
-        return write(path, self.table.to_csv())
-
-    def to_markdown(self) -> str:
-        """A compact table for terminals and READMEs."""
-        return tables.to_markdown(self.table)
-
-
 def compare(
     samplers: dict[str, Sampler],
     num_samples: int,
@@ -109,7 +42,8 @@ def compare(
 
     A group of particles (smc, beam_search) counts as one sample, drawn by its weights; calls and seconds are per such
     sample. A reward that caches has it emptied before each run (its method `forget()`), so that seconds are fair.
-    calibrations: tables of `calibrate` by name, for the report. max_batch, progress: as for `Sampler.sample`.
+    calibrations: tables of `calibrate` by name, for the report; one that has a sampler's name also tells `diagnose` of
+    that sampler's value. max_batch, progress: as for `Sampler.sample`.
 
     Raises ValueError for no samplers, num_samples < 1, no or repeated seeds, a sampler without a target, a figure of
     `describe` that has the name of another; TypeError for what is not a `Sampler`. Samplers may differ in reward (a
@@ -118,11 +52,11 @@ def compare(
     seeds = _check(samplers, num_samples, seed)
     calibrations = {} if calibrations is None else calibrations
     for name, frame in calibrations.items():
-        missing = {"t", "pearson", "r2"} - set(frame.columns)
+        missing = [column for column in ("t", "pearson", "r2", "spread") if column not in frame.columns]
         if missing:
-            raise ValueError(f"calibrations[{name!r}]: expected columns t, pearson, r2, got no {', '.join(missing)}")
+            raise ValueError(f"calibrations[{name!r}]: expected a table of calibrate, got no {', '.join(missing)}")
     notes = _notes(samplers)
-    rewards, figures, ess, galleries = {}, {}, {}, {}
+    rewards, figures, by_time, diagnoses, galleries = {}, {}, {}, {}, {}
     for name, sampler in samplers.items():
         runs, drawn, objects = [], [], []
         for each in seeds:
@@ -135,22 +69,24 @@ def compare(
             if has(sampler.reference, "decode"):
                 objects.extend(sampler.reference.decode(states))
         rng = np.random.default_rng([abs(each) for each in seeds])
-        table, groups = np.stack(drawn), gather_groups(runs)
+        table, by_time[name] = np.stack(drawn), curves(runs)
         rewards[name] = table.ravel()
         figures[name] = {
             **reward_figures(table, rng),
-            **group_figures(groups),
+            **group_figures(gather_groups(runs)),
             **_described(sampler.reference, objects),
             **cost_figures(sum((run.cost for run in runs), Cost()), table.size),
             "num_samples": table.size,
             "num_seeds": len(seeds),
         }
-        if groups.ess is not None:
-            ess[name] = groups.ess.mean(axis=0)
+        said = diagnose(runs, calibration=calibrations.get(name))
+        if said:
+            diagnoses[name] = said
         if objects and has(sampler.reference, "draw"):
             galleries[name] = _gallery(objects, rewards[name], sampler.reference.draw, rng)
     origin = {**provenance(), "seeds": list(seeds), "num_samples": num_samples, "max_batch": max_batch}
-    return Comparison(rewards, figures, _pairs(samplers), ess, calibrations, galleries, notes, origin)
+    pairs = _pairs(samplers)
+    return Comparison(rewards, figures, pairs, by_time, diagnoses, calibrations, galleries, notes, origin)
 
 
 def _check(samplers: dict[str, Sampler], num_samples: int, seed: int | Sequence[int]) -> tuple[int, ...]:

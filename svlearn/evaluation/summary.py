@@ -44,12 +44,11 @@ OWN_FIGURES = frozenset(
 class Groups:
     """What is kept of the weighted particles of one sampler, over all seeds (G groups).
 
-    weighted_means (G,): Σ_k w_k r_k, reward units, NaN for a group that died; ess (G, T + 1): effective sample size
-    as a fraction of the particles; both None where a group is one particle. log_normalizers (G,), nats, or None.
+    weighted_means (G,): Σ_k w_k r_k, reward units, NaN for a group that died, None where a group is one particle;
+    log_normalizers (G,), nats, or None.
     """
 
     weighted_means: Floats | None
-    ess: Floats | None
     log_normalizers: Floats | None
 
 
@@ -90,10 +89,8 @@ def group_figures(groups: Groups) -> dict[str, float]:
         figures["weighted_mean_reward_standard_error"] = standard_error(alive)
         figures["dead_group_fraction"] = float(np.isnan(groups.weighted_means).mean())
     if groups.log_normalizers is not None:
-        largest = groups.log_normalizers.max()
-        scaled = np.exp(groups.log_normalizers - largest)
-        figures["log_normalizer_nats"] = float(largest + np.log(scaled.mean()))
-        figures["log_normalizer_standard_error_nats"] = standard_error(scaled) / float(scaled.mean())
+        found = log_mean_exp(groups.log_normalizers)
+        figures["log_normalizer_nats"], figures["log_normalizer_standard_error_nats"] = found
     return figures
 
 
@@ -111,9 +108,8 @@ def gather_groups(runs: Sequence[Samples]) -> Groups:
     normalizers = [_numpy(run.log_normalizer) for run in runs if run.log_normalizer is not None]
     estimates = np.concatenate(normalizers) if normalizers else None
     if size == 1:
-        return Groups(None, None, estimates)
-    means = np.concatenate([_weighted_means(run) for run in runs])
-    return Groups(means, np.concatenate([_numpy(run.history.ess) for run in runs]) / size, estimates)
+        return Groups(None, estimates)
+    return Groups(np.concatenate([_weighted_means(run) for run in runs]), estimates)
 
 
 def mean(values: Floats) -> float:
@@ -126,6 +122,13 @@ def standard_error(values: Floats) -> float:
     if len(values) < 2 or not bool(np.isfinite(values).all()):
         return np.nan
     return float(values.std(ddof=1) / np.sqrt(len(values)))
+
+
+def log_mean_exp(log_normalizers: Floats) -> tuple[float, float]:
+    """log (1/G) Σ exp of G estimates, nats, and the standard error of Z over Z (delta method)."""
+    largest = log_normalizers.max()
+    scaled = np.exp(log_normalizers - largest)
+    return float(largest + np.log(scaled.mean())), standard_error(scaled) / float(scaled.mean())
 
 
 def quantile(values: Floats, level: float, axis: int = -1) -> Floats:

@@ -1,6 +1,7 @@
 """Resampling: from weights to ancestors, each particle kept K w_k times on average.
 
-Every scheme takes normalised weights (B, K), float64, and gives ancestors (B, K), long: E[#copies of k] = K w_k.
+Every scheme takes normalised weights (B, K), float64, and as many uniform numbers in [0, 1), drawn by the caller, and
+gives ancestors (B, K), long: E[#copies of k] = K w_k.
 See Douc, Cappé and Moulines (2005), "Comparison of resampling schemes for particle filtering".
 """
 
@@ -9,37 +10,34 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-Scheme = Callable[[Tensor, torch.Generator | None], Tensor]
+Scheme = Callable[[Tensor, Tensor], Tensor]
 
 
-def multinomial(weights: Tensor, generator: torch.Generator | None = None) -> Tensor:
+def multinomial(weights: Tensor, uniforms: Tensor) -> Tensor:
     """K independent draws."""
-    return torch.multinomial(weights, weights.shape[1], replacement=True, generator=generator)
+    return _invert(weights, uniforms)
 
 
-def stratified(weights: Tensor, generator: torch.Generator | None = None) -> Tensor:
+def stratified(weights: Tensor, uniforms: Tensor) -> Tensor:
     """One uniform in each of K equal strata of [0, 1)."""
-    return _invert(weights, torch.rand(weights.shape, generator=generator, dtype=weights.dtype, device=weights.device))
+    return _invert(weights, (_places(weights) + uniforms) / weights.shape[1])
 
 
-def systematic(weights: Tensor, generator: torch.Generator | None = None) -> Tensor:
+def systematic(weights: Tensor, uniforms: Tensor) -> Tensor:
     """One uniform, shared by all K strata: the fewest draws, usually the least variance."""
-    shape = (len(weights), 1)
-    return _invert(weights, torch.rand(shape, generator=generator, dtype=weights.dtype, device=weights.device))
+    return stratified(weights, uniforms[:, :1])
 
 
-def residual(weights: Tensor, generator: torch.Generator | None = None) -> Tensor:
+def residual(weights: Tensor, uniforms: Tensor) -> Tensor:
     """⌊K w_k⌋ copies for certain, the rest by independent draws from what is left."""
     size = weights.shape[1]
     copies = (size * weights).floor()
     left = size * weights - copies
     missing = size - copies.sum(dim=1, keepdim=True)
     left = torch.where(missing > 0, left, torch.ones_like(left))  # a row with nothing missing draws in vain
-    drawn = torch.multinomial(left, size, replacement=True, generator=generator)
-    counted = (torch.arange(size, device=weights.device) < missing).to(weights.dtype)
-    copies = copies.scatter_add(1, drawn, counted)
-    places = torch.arange(size, device=weights.device, dtype=weights.dtype).expand_as(weights).contiguous()
-    return torch.searchsorted(copies.cumsum(dim=1), places, right=True).clamp(max=size - 1)
+    counted = (_places(weights) < missing).to(weights.dtype)
+    copies = copies.scatter_add(1, _invert(left, uniforms), counted)
+    return torch.searchsorted(copies.cumsum(dim=1), _places(weights).contiguous(), right=True).clamp(max=size - 1)
 
 
 SCHEMES: dict[str, Scheme] = {
@@ -64,9 +62,22 @@ def ess(log_weights: Tensor) -> Tensor:
     return torch.where(alive, (2 * log_sum - (2 * log_weights).logsumexp(dim=1)).exp(), 0.0)
 
 
-def _invert(weights: Tensor, uniforms: Tensor) -> Tensor:
-    size = weights.shape[1]
-    points = (torch.arange(size, device=weights.device, dtype=weights.dtype) + uniforms) / size
+def central_moments(numbers: Tensor) -> Tensor:
+    """The variance and the third central moment, (..., 2), of the finite numbers of each row (..., n); 0 of none."""
+    finite = numbers > -torch.inf
+    size = finite.sum(dim=-1, keepdim=True).clamp(min=1)
+    numbers = torch.where(finite, numbers, 0.0)
+    deviations = (numbers - numbers.sum(dim=-1, keepdim=True) / size) * finite
+    squares = deviations * deviations
+    return torch.stack([squares, squares * deviations], dim=-2).sum(dim=-1) / size
+
+
+def _places(weights: Tensor) -> Tensor:
+    return torch.arange(weights.shape[1], device=weights.device, dtype=weights.dtype).expand_as(weights)
+
+
+def _invert(weights: Tensor, points: Tensor) -> Tensor:
+    """The particle under each point of [0, 1), (B, K), where the weights lie end to end; they need no sum of 1."""
     cumulative = weights.cumsum(dim=1)
     cumulative = cumulative / cumulative[:, -1:]
-    return torch.searchsorted(cumulative, points.contiguous(), right=True).clamp(max=size - 1)
+    return torch.searchsorted(cumulative, points.contiguous(), right=True).clamp(max=weights.shape[1] - 1)

@@ -1,9 +1,12 @@
 """The named samplers: one loop, with its parts filled in. All return `Samples`."""
 
-from svlearn.inference.proposals import Proposal
+from collections.abc import Sequence
+
+from svlearn.inference.proposals import Guided, Proposal
 from svlearn.inference.resampling import scheme
 from svlearn.inference.sampler import Sampler
-from svlearn.inference.selection import BestAtEnd, Global, Keep, LocalGreedy, LocalSampling
+from svlearn.inference.selection import Beam, BestAtEnd, Global, Keep, LocalGreedy, LocalSampling, Nested
+from svlearn.inference.tempering import Schedule, Tempering
 from svlearn.process import Reference
 from svlearn.targets import Target
 from svlearn.values.value import Value, Zero
@@ -28,28 +31,27 @@ def svdd(
     value: Value,
     num_candidates: int | list[int] = 10,
     proposal: Proposal | None = None,
+    *,
+    tempering: Tempering | Sequence[float] | None = None,
 ) -> Sampler:
     """Soft value-based decoding (SVDD, arXiv 2408.08252, algorithm 1).
 
     Each of B lineages draws M candidates at every step, the start x_0 included, and keeps one with probability
     ∝ exp(v_{t+1}(x_{t+1})/α + log p_ref - log q); for α = 0 the one of the largest v, the first on ties. At T the
-    candidates are scored by r. num_candidates: M, or one number per step 0 ... T.
+    candidates are scored by r. num_candidates: M, or one number per step 0 ... T. tempering: as for `smc`.
 
     Its law tends to p* as M grows, for the exact v. For α > 0 `log_normalizer` holds Σ_t log (1/M) Σ_m of the weight
     increments, unbiased in Z for any v. Reference calls a lineage: T where v reads (x, t) alone, M T where v reads
     the prediction.
     """
-    steps = _reference(reference).num_steps + 1
-    candidates = num_candidates if isinstance(num_candidates, (list, tuple)) else [num_candidates] * steps
-    if len(candidates) != steps:
-        raise ValueError(f"num_candidates: expected {steps} numbers, one per step 0 ... T, got {len(candidates)}")
     return Sampler(
-        reference,
+        _reference(reference),
         _target(target),
         _value(value),
         LocalSampling() if target.alpha > 0 else LocalGreedy(),
         proposal=_proposal(proposal),
-        num_candidates=[_at_least_one(m, "num_candidates") for m in candidates],
+        tempering=_tempering(tempering),
+        num_candidates=_candidates(num_candidates, reference),
         estimates_normalizer=target.alpha > 0,
     )
 
@@ -62,27 +64,97 @@ def smc(
     ess_threshold: float = 0.5,
     resampling: str = "systematic",
     proposal: Proposal | None = None,
+    *,
+    tempering: Tempering | Sequence[float] | None = None,
+    window: tuple[int, int] | None = None,
+    by_value: bool = False,
+    share: float = 1.0,
+    num_candidates: int | list[int] = 1,
 ) -> Sampler:
-    """Twisted Sequential Monte Carlo (arXiv 2404.17546; for diffusion 2306.17775): B groups of K particles.
+    """Twisted Sequential Monte Carlo (arXiv 2404.17546; for diffusion, with `proposals.Guided`, TDS 2306.17775).
 
     A group is resampled ("multinomial", "stratified", "systematic" or "residual") when its ESS falls to
     ess_threshold · K or below: 0 never, 1 always. The weighted particles target p*, and E[exp(log_normalizer)] = Z,
     for any finite v and any q that covers p_ref exp(v/α). A group that died gives -inf; all of them, a ValueError.
-    Raises ValueError for α = 0.
+
+    tempering: λ_t, a `Tempering` or T + 1 numbers that end in 1 (DAS). window: resample only at start <= t < stop.
+    by_value: sort the particles by their value before, which lowers the variance of schemes with strata. share:
+    resample only this share of a group, its heaviest and lightest particles. num_candidates: M > 1 lets each particle
+    first choose among M candidates of its own, as svdd does (nested importance sampling); an int, or one per step.
+    Raises ValueError for α = 0 and for numbers out of range.
     """
     if _target(target).alpha == 0:
         raise ValueError("alpha: smc needs alpha > 0, got 0; use svdd, beam_search or best_of_n")
-    if not 0 <= ess_threshold <= 1:
-        raise ValueError(f"ess_threshold: expected a number in [0, 1], got {ess_threshold}")
+    for name, number in (("ess_threshold", ess_threshold), ("share", share)):
+        if not 0 <= number <= 1:
+            raise ValueError(f"{name}: expected a number in [0, 1], got {number}")
+    candidates = _candidates(num_candidates, _reference(reference))
+    between = Global(scheme(resampling), ess_threshold, window=window, by_value=by_value, share=share)
     return Sampler(
-        _reference(reference),
+        reference,
         target,
         _value(value),
-        Global(scheme(resampling), ess_threshold),
+        between if max(candidates) == 1 else Nested(LocalSampling(), between),
         proposal=_proposal(proposal),
+        tempering=_tempering(tempering),
         num_particles=_at_least_one(num_particles, "num_particles"),
+        num_candidates=candidates,
         estimates_normalizer=True,
     )
+
+
+def guidance(
+    reference: Reference,
+    target: Target,
+    value: Value,
+    scale: float | Sequence[float] = 1.0,
+    at: str | None = None,
+    *,
+    clip: float | None = None,
+) -> Sampler:
+    """Single samples moved by the gradient of a value: classifier guidance, DPS; α > 0. See `proposals.Guided`.
+
+    Nobody is weighed or selected, so its law is that of the guided steps, which is p* only where each is p*'s own.
+    The same proposal inside `svdd` and `smc` keeps p* exact.
+    """
+    proposal = Guided(_value(value), scale, at, clip=clip)
+    return Sampler(_reference(reference), _target(target), Zero(), BestAtEnd(), proposal=proposal)
+
+
+def beam_search(
+    reference: Reference,
+    target: Target,
+    value: Value,
+    beam_width: int,
+    num_candidates: int | list[int],
+    proposal: Proposal | None = None,
+) -> Sampler:
+    """Keep the K = beam_width best by value of the K · M candidates of a group at every step, and by reward at T.
+
+    It targets no p*: it looks for the largest reward, whatever α is. The particles of a group come best first, and
+    `Samples.draw` gives the best. M = num_candidates, an int, or one per step 0 ... T.
+    """
+    return Sampler(
+        _reference(reference),
+        _target(target),
+        _value(value),
+        Beam(),
+        proposal=_proposal(proposal),
+        num_particles=_at_least_one(beam_width, "beam_width"),
+        num_candidates=_candidates(num_candidates, reference),
+    )
+
+
+def _candidates(number: int | Sequence[int], reference: Reference) -> list[int]:
+    steps = reference.num_steps + 1
+    candidates = [number] * steps if isinstance(number, int) else list(number)
+    if len(candidates) != steps:
+        raise ValueError(f"num_candidates: expected {steps} numbers, one per step 0 ... T, got {len(candidates)}")
+    return [_at_least_one(m, "num_candidates") for m in candidates]
+
+
+def _tempering(tempering: Tempering | Sequence[float] | None) -> Tempering | None:
+    return tempering if tempering is None or isinstance(tempering, Tempering) else Schedule(tempering)
 
 
 def _at_least_one(number: int, name: str) -> int:

@@ -12,17 +12,37 @@ from svlearn.state import State
 
 @dataclass(frozen=True)
 class History:
-    """What happened by time step.
+    """What happened by time step, from `start` (0, unless the run was resumed) to T.
 
     ess (B, T + 1): the effective sample size, in particles, before any resampling of that step; resampled (B, T + 1):
     which groups were. For each t, ancestors (B, K): the places, among the particles at t - 1, that those kept at t
-    come from (at 0 their own); states: x_t (B, K, ...), where they were asked for.
+    come from (at the start their own); states: x_t (B, K, ...), where they were asked for.
+    spreads (B, T + 1, 5), nats to their power: the variance of the log-weights in a group before any resampling; of
+    what the step's candidates multiply the weight of their particle by the variance and the third central moment, in
+    logarithms, and the effective share; the variance of log p_ref - log q among them. Weights of 0 are left out.
     """
 
     ess: Tensor
     resampled: Tensor
     ancestors: tuple[Tensor, ...] = ()
     states: tuple[State, ...] | None = None
+    start: int = 0
+    spreads: Tensor | None = None
+
+    @property
+    def lineage(self) -> Tensor:
+        """The places (B, T + 1, K), at each time, of the ancestors of the finished particles."""
+        last = self.ancestors[-1]
+        places = [torch.arange(last.shape[1], device=last.device).expand_as(last)]
+        for ancestors in reversed(self.ancestors[1:]):
+            places.append(ancestors.gather(1, places[-1]))
+        return torch.stack(places[::-1], dim=1)
+
+    @property
+    def unique_ancestors(self) -> Tensor:
+        """How many distinct ancestors the finished particles have at each time, (B, T + 1)."""
+        ordered = self.lineage.sort(dim=2).values
+        return 1 + (ordered[:, :, 1:] != ordered[:, :, :-1]).sum(dim=2)
 
 
 @dataclass(frozen=True)
@@ -63,13 +83,9 @@ class Samples:
         kept = self.history.states
         if kept is None:
             raise ValueError("history.states: expected those of every step, got None; sample with keep_states=True")
-        places = torch.arange(self.log_weights.shape[1], device=self.log_weights.device).expand_as(self.log_weights)
-        rows = torch.arange(len(places), device=places.device)[:, None]
-        path = []
-        for x, ancestors in zip(reversed(kept), reversed(self.history.ancestors), strict=True):
-            path.append(x[rows, places])
-            places = ancestors.gather(1, places)
-        return torch.stack(path[::-1], dim=2)
+        lineage = self.history.lineage
+        rows = torch.arange(len(lineage), device=lineage.device)[:, None]
+        return torch.stack([x[rows, lineage[:, k]] for k, x in enumerate(kept)], dim=2)
 
     def _draw(self, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
         weights = self.log_weights.exp()

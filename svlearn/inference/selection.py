@@ -2,27 +2,39 @@
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from svlearn.inference.resampling import Scheme, ess
+from svlearn.inference.resampling import Scheme, ess, multinomial
 
 
 @dataclass(frozen=True)
 class Candidates:
     """B groups of K particles with M candidates each, weighed.
 
-    values (B, K, M): v_{t+1}, or r at T, in reward units; log_increments (B, K, M), nats, float64: what a candidate
+    values (B, K, M): v_t, or r at T, in reward units; log_increments (B, K, M), nats, float64: what a candidate
     multiplies the weight of its particle by, 0 where nothing is weighed (no target, or alpha = 0); log_weights
-    (B, K): the particles' before.
+    (B, K): the particles' before; log_twists (B, K, M), λ_t v_t/α, nats, and exponents λ_t (B,), float64; t: their
+    time; final: whether that is T.
+    retained: the first candidate of the first particle of every group is a given one, and must survive in its place.
     """
 
     values: Tensor
     log_increments: Tensor
     log_weights: Tensor
+    log_twists: Tensor
+    exponents: Tensor
+    t: int
     final: bool
+    retained: bool = False
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(B, K, M)."""
+        batch_size, size, copies = self.values.shape
+        return batch_size, size, copies
 
 
 @dataclass(frozen=True)
@@ -35,19 +47,33 @@ class Survivors:
 
 
 class Selection(ABC):
-    """Chooses the survivors of one step."""
+    """Chooses the survivors of one step. A subclass writes `__call__`, and `noise` where it draws."""
+
+    def noise(self, shape: tuple[int, int, int], generator: torch.Generator) -> Tensor:
+        """The uniform numbers (B, ...), float64, that the step's selection needs, for groups (B, K, M).
+
+        They are drawn for all groups before these are cut to `max_batch`, so that the cut does not change them.
+        """
+        return torch.empty(shape[0], 0, dtype=torch.float64, device=generator.device)
 
     @abstractmethod
-    def __call__(self, candidates: Candidates, generator: torch.Generator) -> Survivors:
+    def __call__(self, candidates: Candidates, noise: Tensor) -> Survivors:
         """Keep some of the candidates and say what they weigh."""
+
+    def conditional(self) -> "Selection":
+        """The selection to use where a given trajectory is retained; ValueError where there is none."""
+        raise ValueError(f"selection: {type(self).__name__} cannot retain a given trajectory; smc and svdd can")
 
 
 class Keep(Selection):
     """Nobody is selected; with one candidate a particle this is importance sampling."""
 
-    def __call__(self, candidates: Candidates, generator: torch.Generator) -> Survivors:
+    def __call__(self, candidates: Candidates, noise: Tensor) -> Survivors:
         log_weights = candidates.log_weights + candidates.log_increments.squeeze(2)
         return Survivors(_places(log_weights), log_weights, _none(log_weights))
+
+    def conditional(self) -> "Keep":
+        return self
 
 
 class LocalSampling(Selection):
@@ -56,51 +82,134 @@ class LocalSampling(Selection):
     Its weight is multiplied by the mean of the M increments, so that the weight stays unbiased for Z.
     """
 
-    def __call__(self, candidates: Candidates, generator: torch.Generator) -> Survivors:
+    def noise(self, shape: tuple[int, int, int], generator: torch.Generator) -> Tensor:
+        return torch.rand(shape, generator=generator, dtype=torch.float64, device=generator.device)
+
+    def __call__(self, candidates: Candidates, noise: Tensor) -> Survivors:
         increments = candidates.log_increments
-        noise = torch.rand(increments.shape, generator=generator, dtype=torch.float64, device=increments.device)
         chosen = (increments - (-noise.log()).log()).argmax(dim=2)  # Gumbel's way to draw from a softmax
+        if candidates.retained:
+            chosen[:, 0] = 0
         log_weights = candidates.log_weights + increments.logsumexp(dim=2) - math.log(increments.shape[2])
         return Survivors(_own(chosen, increments.shape[2]), log_weights, _none(log_weights))
+
+    def conditional(self) -> "LocalSampling":
+        return self
 
 
 class LocalGreedy(Selection):
     """SVDD at α = 0: each particle keeps its candidate of the largest value, the first on ties."""
 
-    def __call__(self, candidates: Candidates, generator: torch.Generator) -> Survivors:
+    def __call__(self, candidates: Candidates, noise: Tensor) -> Survivors:
         chosen = candidates.values.argmax(dim=2)
         return Survivors(_own(chosen, candidates.values.shape[2]), candidates.log_weights, _none(chosen))
 
 
 class Global(Selection):
-    """SMC: a group whose ESS falls to `threshold` · K is resampled, and its particles then weigh the same.
+    """SMC: a group whose ESS falls to `threshold` · K is resampled, and what was drawn then weighs the same.
 
     threshold 0 never resamples, 1 always does. At T the weighted particles are kept as they are.
+    window: only at start <= t < stop. by_value: the particles are sorted by their value before, so that neighbours
+    are alike and a scheme with strata draws few of each kind too many. share: only this share of a group, half of it
+    the heaviest and half the lightest particles, is drawn anew and then shares its own weight; the rest keep theirs.
     """
 
-    def __init__(self, resample: Scheme, threshold: float):
+    def __init__(
+        self,
+        resample: Scheme,
+        threshold: float,
+        *,
+        window: tuple[int, int] | None = None,
+        by_value: bool = False,
+        share: float = 1.0,
+    ):
         self.resample, self.threshold = resample, threshold
+        self.window, self.by_value, self.share = window, by_value, share
 
-    def __call__(self, candidates: Candidates, generator: torch.Generator) -> Survivors:
+    def noise(self, shape: tuple[int, int, int], generator: torch.Generator) -> Tensor:
+        return torch.rand(shape[:2], generator=generator, dtype=torch.float64, device=generator.device)
+
+    def __call__(self, candidates: Candidates, noise: Tensor) -> Survivors:
         log_weights = candidates.log_weights + candidates.log_increments.squeeze(2)
-        index = _places(log_weights)
-        size = log_weights.shape[1]
-        log_sum = log_weights.logsumexp(dim=1, keepdim=True)
+        index, size = _places(log_weights), log_weights.shape[1]
         most = self.threshold * size if self.threshold < 1 else math.inf  # no rounding may spare a group at 1
-        due = (ess(log_weights) <= most) & (log_sum[:, 0] > -math.inf)
-        if candidates.final or size == 1 or not bool(due.any()):
+        due = (ess(log_weights) <= most) & (log_weights > -math.inf).any(dim=1)
+        start, stop = (0, math.inf) if self.window is None else self.window
+        if candidates.final or size == 1 or not start <= candidates.t < stop or not bool(due.any()):
             return Survivors(index, log_weights, _none(log_weights))
-        weights = torch.where(due[:, None], (log_weights - log_sum).exp(), 1.0 / size)
-        ancestors = self.resample(weights, generator)
-        index = torch.where(due[:, None], ancestors, index)
-        log_weights = torch.where(due[:, None], log_sum - math.log(size), log_weights)
+        drawn = self._drawn(log_weights, candidates.values.squeeze(2))
+        part = log_weights.gather(1, drawn)
+        total = part.logsumexp(dim=1, keepdim=True)
+        weights = torch.where(total > -math.inf, (part - total).exp(), 1.0)  # no NaN of the dead, who are not due
+        ancestors = drawn.gather(
+            1, self.resample(weights / weights.sum(dim=1, keepdim=True), noise[:, : part.shape[1]])
+        )
+        if candidates.retained:
+            ancestors[:, 0] = 0
+        shared = (total - math.log(part.shape[1])).expand_as(part)
+        index = torch.where(due[:, None], index.scatter(1, drawn, ancestors), index)
+        log_weights = torch.where(due[:, None], log_weights.scatter(1, drawn, shared), log_weights)
         return Survivors(index, log_weights, due)
+
+    def conditional(self) -> "Global":
+        """Independent draws: the others' ancestors then do not depend on the place of the one retained."""
+        return Global(multinomial, self.threshold, window=self.window)
+
+    def _drawn(self, log_weights: Tensor, values: Tensor) -> Tensor:
+        """The places (B, n) that are drawn anew, in the order in which the scheme sees them."""
+        size = log_weights.shape[1]
+        number = max(2, round(self.share * size))
+        drawn = _places(log_weights)
+        if number < size:
+            heaviest = log_weights.argsort(dim=1, descending=True, stable=True)
+            drawn = torch.cat([heaviest[:, : (number + 1) // 2], heaviest[:, size - number // 2 :]], dim=1)
+        if self.by_value:
+            drawn = drawn.gather(1, values.gather(1, drawn).argsort(dim=1, stable=True))
+        return drawn
+
+
+class Nested(Selection):
+    """Each particle keeps one of its own M candidates; then the group is resampled as in SMC.
+
+    The weight of a particle is the mean of its M increments, so the group stays unbiased for Z: importance sampling
+    whose proposal is itself one of importance sampling (nested SMC, arXiv 1502.02536).
+    """
+
+    def __init__(self, local: LocalSampling, between: Global):
+        self.local, self.between = local, between
+
+    def noise(self, shape: tuple[int, int, int], generator: torch.Generator) -> Tensor:
+        own = self.local.noise(shape, generator)
+        return torch.cat([own, self.between.noise(shape, generator)[:, :, None]], dim=2)
+
+    def __call__(self, candidates: Candidates, noise: Tensor) -> Survivors:
+        own = self.local(candidates, noise[:, :, :-1])
+        values = candidates.values.flatten(1).gather(1, own.index)[:, :, None]
+        before = torch.zeros_like(values, dtype=torch.float64)
+        kept = replace(candidates, values=values, log_increments=before, log_weights=own.log_weights)
+        among = self.between(kept, noise[:, :, -1])
+        return Survivors(own.index.gather(1, among.index), among.log_weights, among.resampled)
+
+    def conditional(self) -> "Nested":
+        return Nested(self.local, self.between.conditional())
+
+
+class Beam(Selection):
+    """The K candidates of the largest value in a group, the best first, the first drawn on ties."""
+
+    def __call__(self, candidates: Candidates, noise: Tensor) -> Survivors:
+        ordered = candidates.values.flatten(1).argsort(dim=1, descending=True, stable=True)
+        log_weights = candidates.log_weights
+        if candidates.final:  # whoever draws one of the group draws the best
+            log_weights = torch.full_like(log_weights, -math.inf)
+            log_weights[:, 0] = 0.0
+        return Survivors(ordered[:, : candidates.shape[1]], log_weights, _none(log_weights))
 
 
 class BestAtEnd(Selection):
     """Best-of-N: all particles run on; at T the one of the largest reward is kept, the first on ties."""
 
-    def __call__(self, candidates: Candidates, generator: torch.Generator) -> Survivors:
+    def __call__(self, candidates: Candidates, noise: Tensor) -> Survivors:
         if not candidates.final:
             return Survivors(_places(candidates.log_weights), candidates.log_weights, _none(candidates.values))
         best = candidates.values.squeeze(2).argmax(dim=1, keepdim=True)

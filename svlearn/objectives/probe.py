@@ -3,7 +3,7 @@
 import torch
 
 from svlearn.inference.proposals import Proposal
-from svlearn.process import Reference, predict
+from svlearn.process import Reference
 from svlearn.randomness import device_of, seeded
 
 
@@ -13,7 +13,7 @@ def check_log_prob(reference: Reference, proposal: Proposal, need: str) -> None:
     had. need: who asks for it, and what for."""
     generator = seeded(device_of(reference), 0)
     x = reference.initial(2, generator=generator)
-    prediction = predict(reference, x, 0)
+    prediction = proposal.look(reference, x, 0, None)
     law = proposal.transition(x, 0, prediction)
     if law is prediction.transition:  # q = p_ref: 0, whatever it is
         return

@@ -53,7 +53,7 @@ class ValueObjective(Objective):
         if num_times is not None and not 1 <= num_times <= reference.num_steps:
             raise ValueError(f"num_times: expected None or 1 to {reference.num_steps}, got {num_times}")
         self.value, self.num_times = value, num_times
-        self.proposal = None if proposal is None else as_proposal(proposal)
+        self.proposal = None if proposal is None else as_proposal(proposal).bind(reference, target)
         if self.proposal is not None:
             check_log_prob(reference, self.proposal, "proposal")
             held = [each for each in vars(self.proposal).values() if isinstance(each, nn.Module)]

@@ -34,7 +34,7 @@ def roll_out(
     Raises ValueError for an empty batch, a condition of another length, and a reward that is NaN or +inf; TypeError
     for what is no proposal.
     """
-    q = None if proposal is None else as_proposal(proposal)
+    q = None if proposal is None else as_proposal(proposal).bind(process, target)
     if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
         raise ValueError(f"batch_size: expected an integer of at least 1, got {batch_size!r}")
     if condition is not None and len(condition) != batch_size:
@@ -45,7 +45,10 @@ def roll_out(
     log_ratios: list[Tensor] = []
     prediction: Prediction | None = None
     for t in range(process.num_steps):
-        prediction = predict(process, states[-1], t, prediction, kind)
+        if q is None:
+            prediction = predict(process, states[-1], t, prediction, kind)
+        else:
+            prediction = q.look(process, states[-1], t, prediction)
         law = prediction.transition if q is None else q.transition(states[-1], t, prediction)
         states.append(law.sample(generator=generator))
         if law is not prediction.transition:

@@ -1,8 +1,9 @@
 """Soft values: what a state x_t promises, in reward units."""
 
+from svlearn.values.averaged import Averaged
 from svlearn.values.learned import Learned
 from svlearn.values.monte_carlo import MonteCarlo
 from svlearn.values.posterior_mean import PosteriorMean
 from svlearn.values.value import Value, Zero, evaluate
 
-__all__ = ["Learned", "MonteCarlo", "PosteriorMean", "Value", "Zero", "evaluate"]
+__all__ = ["Averaged", "Learned", "MonteCarlo", "PosteriorMean", "Value", "Zero", "evaluate"]

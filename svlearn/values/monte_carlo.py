@@ -1,14 +1,13 @@
 """The value by simulation: finish a state several times with the reference, and average."""
 
-import math
-
 import torch
 from torch import Tensor
 
 from svlearn.process import Prediction, Reference, predict
 from svlearn.state import State, repeat
 from svlearn.targets import Target
-from svlearn.values.value import Value, check_estimand
+from svlearn.values.estimate import estimand_of, estimate
+from svlearn.values.value import Value
 
 
 class MonteCarlo(Value):
@@ -16,20 +15,32 @@ class MonteCarlo(Value):
 
     estimand "soft": α log (1/n) Σ exp(r_i/α), which underestimates v_t at finite n (Jensen) while its exponential is
     unbiased; "mean": (1/n) Σ r_i, unbiased for v'_t. A soft estimate below the target's floor is raised to it.
-    It is random: a sampler draws it once per particle. Raises ValueError for n < 1, an unknown estimand, the soft
-    one at α = 0, and the mean of a reward that is -inf.
+    n is num_rollouts, or what a budget of reference calls a state affords at t: max(1, budget // (T - t)), so that
+    late states, whose rollouts are short, get more of them.
+    It is random: a sampler draws it once per particle. Raises ValueError unless exactly one of num_rollouts and
+    budget is given and at least 1, for an unknown estimand, the soft one at α = 0, and the mean of a reward that is
+    -inf.
     """
 
     needs_generator = True
 
-    def __init__(self, reference: Reference, target: Target, num_rollouts: int, estimand: str = "soft"):
+    def __init__(
+        self,
+        reference: Reference,
+        target: Target,
+        num_rollouts: int | None = None,
+        estimand: str = "soft",
+        *,
+        budget: int | None = None,
+    ):
         super().__init__()
-        if num_rollouts < 1:
-            raise ValueError(f"num_rollouts: expected an integer of at least 1, got {num_rollouts}")
-        if check_estimand(estimand) == "soft" and target.alpha == 0:
-            raise ValueError("estimand: the soft value needs alpha > 0, got alpha = 0; use 'mean'")
+        if (num_rollouts is None) == (budget is None):
+            raise ValueError(f"num_rollouts: expected this or budget, got {num_rollouts} and a budget of {budget}")
+        for name, number in (("num_rollouts", num_rollouts), ("budget", budget)):
+            if number is not None and number < 1:
+                raise ValueError(f"{name}: expected an integer of at least 1, got {number}")
         self.reference, self.target = reference, target
-        self.num_rollouts, self.estimand = num_rollouts, estimand
+        self.num_rollouts, self.budget, self.estimand = num_rollouts, budget, estimand_of(estimand, target)
 
     def forward(
         self,
@@ -39,15 +50,17 @@ class MonteCarlo(Value):
         *,
         generator: torch.Generator | None = None,
     ) -> Tensor:
-        finished = finish(self.reference, repeat(x, self.num_rollouts), repeat(t, self.num_rollouts), generator)
-        rewards = self.target(finished).view(len(x), self.num_rollouts)
-        if self.estimand == "mean":
-            if bool((rewards == -math.inf).any()):
-                raise ValueError("estimand: the mean of a reward that is -inf does not exist; use 'soft'")
-            return rewards.mean(dim=1)
-        scaled = rewards.double() / self.target.alpha
-        soft = self.target.alpha * (scaled.logsumexp(dim=1) - math.log(self.num_rollouts))
-        return soft.clamp(min=self.target.floor)
+        if self.num_rollouts is not None:
+            return self._average(x, t, self.num_rollouts, generator)
+        values = torch.zeros(len(x), dtype=torch.float64, device=t.device)
+        for moment in t.unique().tolist():
+            rows, steps = (t == moment).nonzero().flatten(), max(1, self.reference.num_steps - moment)
+            values[rows] = self._average(x[rows], t[rows], max(1, self.budget // steps), generator).double()
+        return values
+
+    def _average(self, x: State, t: Tensor, number: int, generator: torch.Generator | None) -> Tensor:
+        finished = finish(self.reference, repeat(x, number), repeat(t, number), generator)
+        return estimate(self.target(finished).view(len(x), number), self.target, self.estimand)
 
 
 @torch.no_grad()

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from svlearn.metering import count, current_max_batch
 from svlearn.process import Prediction
-from svlearn.state import State, device_of_state, times
+from svlearn.state import State, concatenate, device_of_state, take, times
 from svlearn.targets import check_scalars
 
 ESTIMANDS = ("mean", "soft")
@@ -54,20 +54,20 @@ def evaluate(
         count("value_calls", size)
     if value.needs_prediction and prediction is None:
         raise ValueError(f"prediction: {type(value).__name__} reads the reference's prediction, got None")
-    whole = value.needs_generator
-    limit = max(1, size) if whole else current_max_batch() or max(1, size)
+    limit = None if value.needs_generator else current_max_batch()
+    cuts = [slice(start, start + limit) for start in range(0, size, limit)] if limit and size > limit else [slice(None)]
     parts = []
-    for start in range(0, size, limit):
-        rows = slice(start, start + limit)
+    for cut in cuts:
+        some, moments, told = (x, t, prediction) if len(cuts) == 1 else (x[cut], t[cut], take(prediction, cut))
         given: dict[str, Any] = {}
-        if value.needs_prediction and prediction is not None:
-            given["prediction"] = prediction[rows]
+        if value.needs_prediction:
+            given["prediction"] = told
         if value.needs_generator:
             given["generator"] = generator
-        part = value(x[rows], t[rows], **given)
-        check_scalars(part, len(x[rows]), type(value).__name__, t[rows], start, finite=True)
+        part = value(some, moments, **given)
+        check_scalars(part, len(moments), type(value).__name__, moments, cut.start or 0, finite=True)
         parts.append(part)
-    return torch.cat(parts)
+    return concatenate(parts)
 
 
 def check_estimand(estimand: str) -> str:

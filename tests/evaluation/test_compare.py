@@ -7,14 +7,19 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from torch import nn
 
 from svlearn.evaluation.compare import compare
+from svlearn.evaluation.curves import curves
+from svlearn.evaluation.diagnosis import diagnose
 from svlearn.evaluation.summary import OWN_FIGURES
 from svlearn.inference.samplers import ancestral, best_of_n, smc, svdd
 from svlearn.process import Reference
 from svlearn.randomness import seeded
+from svlearn.rollouts import roll_out
 from svlearn.targets import Target
-from svlearn.values import PosteriorMean
+from svlearn.values import Learned, PosteriorMean
+from svlearn.values.calibration import calibrate
 
 T = 4
 COSTS = ["reference", "value", "reward", "policy", "gradient"]
@@ -54,7 +59,10 @@ def test_the_table_has_all_figures_and_the_references_own(samplers):
     has_groups = table["weighted_mean_reward"].notna()
     assert has_groups.tolist() == [False] * 4 + [True]
     assert table["log_normalizer_nats"].notna().tolist() == [False, False, True, True, True]
-    assert list(comparison.ess) == ["SMC"] and comparison.ess["SMC"].shape == (T + 1,)
+    assert list(comparison.curves) == list(samplers) and comparison.curves["SMC"]["t"].tolist() == list(range(T + 1))
+    assert [bool(frame["ess"].notna().all()) for frame in comparison.curves.values()] == [False] * 4 + [True]
+    weighs = [bool(frame["increment_spread"].notna().all()) for frame in comparison.curves.values()]
+    assert weighs == [False, False, True, True, True]
     assert comparison.pairs == (("SVDD-MC", "SVDD-PM"), ("SMC", "SVDD-PM"))
 
 
@@ -70,7 +78,23 @@ def test_a_group_counts_as_one_sample_beside_its_weighted_mean(walk, target, val
     assert figures["weighted_mean_reward"] == pytest.approx(float(weighted), rel=1e-12)
     expected = float(samples.log_normalizer.exp().mean().log())
     assert figures["log_normalizer_nats"] == pytest.approx(expected, rel=1e-12)
-    assert comparison.ess["smc"] == pytest.approx((samples.history.ess / 6).mean(dim=0).numpy(), rel=1e-12)
+    pd.testing.assert_frame_equal(comparison.curves["smc"], curves([samples]))
+    assert comparison.diagnoses.get("smc", []) == diagnose(samples)
+
+
+def test_a_diagnosis_reads_the_calibration_of_its_sampler(walk, target, value):
+    class Wild(nn.Module):
+        def forward(self, x, t):
+            return 3 * torch.sin(9 * x.squeeze(1))
+
+    wild = Learned(Wild())
+    trajectories = roll_out(walk, 500, target=target, generator=seeded("cpu", 0))
+    tables = {name: calibrate(each, walk, trajectories) for name, each in (("good", value), ("bad", wild))}
+    samplers = {"good": smc(walk, target, value, 8), "bad": smc(walk, target, wild, 8)}
+    told = compare(samplers, 60, calibrations=tables).diagnoses
+    assert "good" not in told and any("Value miscalibrated after t = 0" in sentence for sentence in told["bad"])
+    untold = compare(samplers, 60).diagnoses
+    assert not any("miscalibrated" in sentence for sentence in untold.get("bad", []))
 
 
 def test_figures_are_right_on_a_known_law(walk, target):
@@ -170,7 +194,7 @@ def test_what_is_refused(walk, target, samplers):
     for seeds in ([], [1, 1]):
         with pytest.raises(ValueError, match="seed: expected one integer, or several that differ"):
             compare(samplers, 3, seed=seeds)
-    with pytest.raises(ValueError, match=r"calibrations\['v'\]: expected columns t, pearson, r2"):
+    with pytest.raises(ValueError, match=r"calibrations\['v'\]: expected a table of calibrate, got no r2, spread"):
         compare(samplers, 3, calibrations={"v": pd.DataFrame({"t": [0], "pearson": [1.0]})})
     walk.describe = lambda objects: {"mean_reward": 1.0}
     with pytest.raises(ValueError, match="describe: expected names of its own, got 'mean_reward'"):

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from svlearn.evaluation.compare import Comparison, compare
+from svlearn.evaluation.compare import compare
+from svlearn.evaluation.comparison import Comparison
 from svlearn.evaluation.report.files import write
 from svlearn.evaluation.report.html import embed
 from svlearn.evaluation.report.numbers import between, plain, ratio, with_error
@@ -65,6 +66,7 @@ def comparison(walk, target, value):
         "SMC": smc(walk, target, value, num_particles=4),
     }
     frame = pd.DataFrame({"t": range(4), "pearson": [math.nan, 0.5, 0.7, 0.9], "r2": [-1.0, 0.2, 0.5, 0.8]})
+    frame["spread"] = [0.0, 2.5, 0.7, 0.9]
     return compare(samplers, 12, calibrations={EVIL: frame})
 
 
@@ -161,7 +163,10 @@ def test_json_round_trip(comparison, tmp_path):
             read = content["figures"][name][key]
             assert math.isnan(figure) if read is None else float(read) == figure
     assert content["calibrations"][EVIL]["pearson"] == [None, 0.5, 0.7, 0.9]
-    assert len(content["ess_fraction"]["SMC"]) == 5
+    assert len(content["curves"]["SMC"]["ess"]) == 5 and content["curves"]["pretrained"]["ess"] == [None] * 5
+    assert (
+        content["diagnoses"] == comparison.diagnoses and "Value miscalibrated at t = 1" in content["diagnoses"][EVIL][0]
+    )
     assert content["verdicts"] == comparison.verdicts()
     origin = content["provenance"]
     assert origin["seeds"] == [0] and origin["num_samples"] == 12
@@ -200,11 +205,14 @@ def test_the_page_shows_all_parts_and_escapes_names(comparison, tmp_path):
     assert title in text and EVIL in text
     for sentence in comparison.verdicts():
         assert sentence in text
-    for heading in ("Rewards", "Reward against cost", "Value against reward", "Effective sample size", "Provenance"):
+    for sentence in comparison.diagnoses[EVIL]:
+        assert sentence in text
+    headings = ("Rewards", "Reward against cost", "Value against reward", "Effective sample size and lineage")
+    for heading in (*headings, "Spread of the log-weights", "Diagnosis", "Provenance"):
         assert heading in text
     assert "prefers-color-scheme: dark" in source
     labels = [attributes["aria-label"] for tag, attributes in page.tags if tag == "svg"]
-    assert len(labels) == 6  # histograms, two costs, pearson, R², ESS
+    assert len(labels) == 9  # histograms, two costs, pearson, R², ESS, ancestors, two spreads
     pictures = [attributes["src"] for tag, attributes in page.tags if tag == "img"]
     assert len(pictures) == 2 * 4  # best and random of four samplers
     drawn = base64.b64decode(pictures[0].split(",")[1]).decode()
@@ -214,7 +222,7 @@ def test_the_page_shows_all_parts_and_escapes_names(comparison, tmp_path):
 def test_inline_figures_are_well_formed_and_share_no_id(comparison, tmp_path):
     source = comparison.to_html(tmp_path / "report.html").read_text()
     figures = re.findall(r"<figure>(<svg.*?</svg>)\s*</figure>", source, flags=re.DOTALL)
-    assert len(figures) == 6
+    assert len(figures) == 9
     identifiers = []
     for figure in figures:
         root = ElementTree.fromstring(figure)

@@ -12,7 +12,9 @@ WEIGHTS = torch.tensor([[0.5, 0.0, 0.13, 0.07, 0.3], [0.2] * 5, [0.0, 0.0, 1.0, 
 
 def counts(name, repeats):
     weights = WEIGHTS.repeat_interleave(repeats, dim=0)
-    ancestors = SCHEMES[name](weights, torch.Generator().manual_seed(0))
+    ancestors = SCHEMES[name](
+        weights, torch.rand(weights.shape, generator=torch.Generator().manual_seed(0), dtype=weights.dtype)
+    )
     copies = torch.zeros(ancestors.shape, dtype=torch.float64).scatter_add(1, ancestors, torch.ones_like(weights))
     return copies.view(len(WEIGHTS), repeats, -1)
 

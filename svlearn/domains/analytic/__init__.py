@@ -4,6 +4,7 @@ The linear-Gaussian chain, the finite Markov chain, the diffusion of a Gaussian 
 the sampler benchmarks (40 modes, funnel, many-well, double well) with Gaussian references to start from.
 """
 
+from svlearn.domains.analytic.correlated_gaussian import CorrelatedGaussian
 from svlearn.domains.analytic.densities import (
     Density,
     Funnel,
@@ -25,12 +26,14 @@ from svlearn.domains.analytic.oracle import Oracle
 from svlearn.domains.analytic.quadratic import Quadratic, QuadraticReward
 from svlearn.domains.analytic.texts import TextReward, TextValue
 from svlearn.domains.analytic.token_transition import TokenTransition
-from svlearn.domains.analytic.token_tree import TokenTree
+from svlearn.domains.analytic.token_tree import FinishedTexts, TokenTree
 from svlearn.schedules import cosine_schedule
 
 __all__ = [
     "ComponentReward",
+    "CorrelatedGaussian",
     "Density",
+    "FinishedTexts",
     "FiniteMarkovChain",
     "Funnel",
     "GaussianMixture",

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from svlearn.domains.analytic.correlated_gaussian import CorrelatedGaussian
 from svlearn.domains.analytic.oracle import Oracle, double, positive
 from svlearn.domains.analytic.quadratic import Quadratic, QuadraticReward, Tilt, factor
 from svlearn.process import Prediction
@@ -32,6 +33,8 @@ class LinearGaussianChain(Oracle):
     clean_matrices: Tensor
     clean_offsets: Tensor
     clean_covariances: Tensor
+    clean_axes: Tensor
+    clean_stds: Tensor
 
     def __init__(
         self,
@@ -69,6 +72,9 @@ class LinearGaussianChain(Oracle):
         self.register_buffer("clean_matrices", matrices)
         self.register_buffer("clean_offsets", offsets)
         self.register_buffer("clean_covariances", covariances)
+        variances, axes = torch.linalg.eigh(covariances)
+        self.register_buffer("clean_axes", axes, persistent=False)
+        self.register_buffer("clean_stds", variances.clamp(min=0).sqrt(), persistent=False)
 
     @classmethod
     def random(cls, dim: int, num_steps: int, seed: int) -> "LinearGaussianChain":
@@ -102,9 +108,10 @@ class LinearGaussianChain(Oracle):
         return self.initial_mean + _normal(self.initial_mean, batch_size, generator) @ self.initial_factor.T
 
     def forward(self, x: Tensor, t: Tensor, previous: Prediction | None = None) -> Prediction:
-        """The transition, and clean = E[x_T | x_t], exactly."""
+        """The transition, clean = E[x_T | x_t] and clean_law = p_ref(x_T | x_t), exactly."""
         law = GaussianTransition(_affine(self.matrices[t], self.offsets[t], x), self.stds[t])
-        return Prediction(law, clean=_affine(self.clean_matrices[t], self.clean_offsets[t], x))
+        clean = _affine(self.clean_matrices[t], self.clean_offsets[t], x)
+        return Prediction(law, clean=clean, clean_law=CorrelatedGaussian(clean, self.clean_axes[t], self.clean_stds[t]))
 
     def marginals(self) -> tuple[Tensor, Tensor]:
         """Means (T + 1, d) and covariances (T + 1, d, d) of x_0 ... x_T under p_ref."""

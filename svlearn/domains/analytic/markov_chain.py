@@ -11,9 +11,13 @@ from svlearn.values.value import Value
 
 
 class TableReward(nn.Module):
-    """r(x) = table[x], (B,), of states (B, 1) of token ids; table (S,) float64, -inf is legal, NaN and +inf raise."""
+    """r(x) = table[x], (B,), of states (B, 1) of token ids; table (S,) float64, -inf is legal, NaN and +inf raise.
+
+    Of one-hots (B, 1, S), floats, the same, linear in between: so it has a gradient.
+    """
 
     table: Tensor
+    reads_one_hot = True
 
     def __init__(self, table: Tensor):
         super().__init__()
@@ -25,7 +29,7 @@ class TableReward(nn.Module):
         self.register_buffer("table", table.clone())
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.table[x[:, 0]]
+        return _read(self.table.expand(len(x), -1), x)
 
 
 class FiniteMarkovChain(Oracle):
@@ -174,7 +178,7 @@ class FiniteMarkovChain(Oracle):
 
 
 class TableValue(Value):
-    """v_t(x) = table[t, x], (B,), reward units, of tokens (B, 1); table (T + 1, S) or (T, S)."""
+    """v_t(x) = table[t, x], (B,), reward units, of tokens (B, 1) or their one-hots; table (T + 1, S) or (T, S)."""
 
     table: Tensor
 
@@ -185,7 +189,14 @@ class TableValue(Value):
         self.register_buffer("table", table)
 
     def forward(self, x: Tensor, t: Tensor, prediction: Prediction | None = None) -> Tensor:
-        return self.table[t, x[:, 0]]
+        return _read(self.table[t], x)
+
+
+def _read(rows: Tensor, x: Tensor) -> Tensor:
+    """The entry of each row (B, S) at a token (B, 1), or, of a one-hot (B, 1, S), its mean."""
+    if x.is_floating_point():
+        return (x[:, 0] * rows).sum(dim=1)
+    return rows.gather(1, x)[:, 0]
 
 
 def _laws(matrices: Tensor) -> CategoricalTransition:

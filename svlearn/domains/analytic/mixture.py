@@ -158,6 +158,10 @@ class MixtureTransition(Transition):
         gain = (gradient[:, None] * (self.means + 0.5 * moved)).sum(dim=2)
         return MixtureTransition(self.log_weights + gain, self.means + moved, self.stds)
 
+    def expansion_point(self, x: Tensor) -> Tensor:
+        """The mean."""
+        return self.mean
+
     def __getitem__(self, index: Any) -> "MixtureTransition":
         return MixtureTransition(self.log_weights[index], self.means[index], self.stds[index])
 

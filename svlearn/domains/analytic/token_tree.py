@@ -1,7 +1,8 @@
 """A small language model as a tree of all its texts: everything is a sum, by dynamic programming from the leaves."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,7 +12,9 @@ from svlearn.domains.analytic.texts import TextReward, TextValue, num_texts, pre
 from svlearn.domains.analytic.token_transition import TokenTransition
 from svlearn.process import Prediction
 from svlearn.randomness import seeded
+from svlearn.state import concatenate, times
 from svlearn.targets import FLOOR_NATS
+from svlearn.transitions import Transition
 
 MAX_NODES = 2_000_000
 
@@ -79,10 +82,11 @@ class TokenTree(Oracle):
         return self._states[:1].expand(batch_size, -1).clone()
 
     def forward(self, x: Tensor, t: Tensor, previous: Prediction | None = None) -> Prediction:
-        """The step; clean is the most probable finished text (B, L + 1)."""
+        """The step; clean is the most probable finished text (B, L + 1), clean_law the law of all of them."""
         nodes, finished = text_index(x, self.num_tokens), self.finished(x)
         rows = self.probs[torch.where(finished, 0, nodes)]
-        return Prediction(TokenTransition(x, rows.log(), finished), clean=self._states[self._likeliest[nodes]])
+        step, clean = TokenTransition(x, rows.log(), finished), self._states[self._likeliest[nodes]]
+        return Prediction(step, clean=clean, clean_law=FinishedTexts(self, x))
 
     def noise(self, x: Tensor, t_from: Tensor, t_to: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """Forget all but the first t_to tokens: the exact reversal, without any randomness."""
@@ -200,3 +204,35 @@ class TokenTree(Oracle):
             below = ends[nodes * self.num_tokens + 1 + chosen[nodes]]
             ends[nodes] = torch.where(self._finished[nodes], nodes, below)
         return ends
+
+
+class FinishedTexts(Transition):
+    """p_ref(x_T | x), the law of the finished texts that begin with those given, x (B, L + 1), token by token."""
+
+    def __init__(self, tree: TokenTree, x: Tensor):
+        self.tree, self.x = tree, x
+
+    def sample(self, *, generator: torch.Generator | None = None) -> Tensor:
+        x = self.x
+        for t in range(self.tree.num_steps):
+            x = self._step(x, t).sample(generator=generator)
+        return x
+
+    def log_prob(self, x_next: Tensor) -> Tensor:
+        """-inf where x_next does not begin with x, or is not finished."""
+        x, total = self.x, torch.zeros(len(self.x), dtype=torch.float64, device=self.x.device)
+        for t in range(self.tree.num_steps):
+            longer = self.tree.noise(x_next, x_next[:, -1], x[:, -1] + 1)
+            total = total + self._step(x, t).log_prob(longer)
+            x = longer
+        return torch.where(self.tree.finished(x_next), total, -math.inf)
+
+    def __getitem__(self, index: Any) -> "FinishedTexts":
+        return FinishedTexts(self.tree, self.x[index])
+
+    @classmethod
+    def cat(cls, parts: Sequence["FinishedTexts"]) -> "FinishedTexts":
+        return cls(parts[0].tree, concatenate([part.x for part in parts]))
+
+    def _step(self, x: Tensor, t: int) -> TokenTransition:
+        return self.tree(x, times(t, len(x), x.device)).transition

@@ -21,14 +21,22 @@ def structural_features(state: TensorDict) -> tuple[Tensor, Tensor]:
     the free valence and the undecided bonds to the outside of the atom's connected piece; and (B, P, 5): whether
     the two atoms are in one piece, the walks of length 2, 3 and 4 between them (a bond would close a ring of 3, 4
     or 5), and the undecided bonds between their two pieces. All are scaled to be of order one.
+
+    Of one-hots in the place of tokens, floats, the same, with a gradient; what is one piece has none.
     """
     atoms, bonds, mask = state["atoms"], state["bonds"], state["mask"]
     num_atoms = atoms.shape[1]
-    undecided = to_dense(((bonds == MASKED_BOND) & pair_mask(mask)).float(), num_atoms)
-    order = to_dense(torch.where(bonds == MASKED_BOND, 0, bonds).float(), num_atoms)
-    linked = (order > 0).float()
-
-    valence = torch.tensor([*VALENCES, 4], device=atoms.device)[atoms] * mask
+    valences = torch.tensor([*VALENCES, 4], device=atoms.device)
+    if atoms.is_floating_point():
+        undecided = to_dense(bonds[..., MASKED_BOND] * pair_mask(mask), num_atoms)
+        order = to_dense(bonds[..., :MASKED_BOND] @ torch.arange(MASKED_BOND).to(bonds), num_atoms)
+        linked = to_dense(bonds[..., 1:MASKED_BOND].sum(dim=-1), num_atoms)
+        valence = atoms @ valences.to(atoms) * mask
+    else:
+        undecided = to_dense(((bonds == MASKED_BOND) & pair_mask(mask)).float(), num_atoms)
+        order = to_dense(torch.where(bonds == MASKED_BOND, 0, bonds).float(), num_atoms)
+        linked = (order > 0).float()
+        valence = valences[atoms] * mask
     used = order.sum(-1)
     free = valence - used
 
@@ -37,7 +45,7 @@ def structural_features(state: TensorDict) -> tuple[Tensor, Tensor]:
     walks_4 = walks_2 @ walks_2
     same_piece = linked + torch.eye(num_atoms, device=atoms.device)
     for _ in range(max(1, (num_atoms - 1).bit_length())):  # squaring doubles the reach of a walk
-        same_piece = ((same_piece @ same_piece) > 0).float()
+        same_piece = ((same_piece @ same_piece) > 0).to(linked.dtype)
     between = same_piece @ undecided @ same_piece
     outward = (same_piece @ (undecided * (1 - same_piece))).sum(-1)
     piece_free = (same_piece @ free.unsqueeze(-1)).squeeze(-1)

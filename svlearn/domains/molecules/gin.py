@@ -16,6 +16,7 @@ class GraphIsomorphismNetwork(nn.Module):
 
     h_i <- h_i + MLP(Σ_r W_r ((1 + ε_r) h_i + Σ_{j: bond ij is r} h_j)), r over single, double, triple and undecided
     bonds; the read-out is an MLP of the sum and the maximum over atoms and of t. Invariant to the atoms' numbering.
+    It reads tokens, or their one-hots (`RevealTransition.expansion_point`), in which it can be differentiated.
     """
 
     def __init__(self, num_steps: int, width: int = 64, depth: int = 4):
@@ -29,12 +30,13 @@ class GraphIsomorphismNetwork(nn.Module):
         self.head = nn.Linear(2 * width, 1)
 
     def forward(self, x: TensorDict, t: Tensor) -> Tensor:
-        mask = x["mask"]
-        bonds = torch.where(pair_mask(mask), x["bonds"], 0)
+        mask, soft = x["mask"], x["atoms"].is_floating_point()
+        bonds = x["bonds"] if soft else torch.where(pair_mask(mask), x["bonds"], 0)
         dense = to_dense(bonds, mask.shape[1])
-        adjacency = [(dense == relation).float() for relation in RELATIONS]
+        adjacency = [dense[..., relation] if soft else (dense == relation).float() for relation in RELATIONS]
         time = self.time_embedding(t)
-        nodes = self.atom_embedding(x["atoms"]) + self.atom_features(structural_features(x)[0]) + time.unsqueeze(1)
+        atoms = x["atoms"] @ self.atom_embedding.weight if soft else self.atom_embedding(x["atoms"])
+        nodes = atoms + self.atom_features(structural_features(x)[0]) + time.unsqueeze(1)
         for layer in self.layers:
             nodes = layer(nodes, adjacency) * mask.unsqueeze(-1)
         lowest = nodes.masked_fill(~mask.unsqueeze(-1), torch.finfo(nodes.dtype).min)

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from tensordict import TensorDict
-from torch import Tensor
+from torch import Tensor, nn
 
 from svlearn.domains.molecules.graph import MASKED_ATOM, MASKED_BOND, pair_mask
 from svlearn.domains.molecules.masking import choose
@@ -59,6 +59,51 @@ class RevealTransition(Transition):
             ratio = torch.where(other_possible, gaps + orders, math.inf)
             total = total + torch.where(possible, ratio, -math.inf)
         return total
+
+    def tilt(self, gradient: TensorDict) -> "RevealTransition":
+        """The law of each place tilted by the gradient in its one-hot, "atoms" (B, n, 5) and "bonds" (B, P, 5); which
+        places are decided stays uniform."""
+        atoms, bonds = (
+            (law + gradient[name][..., : law.shape[-1]]).log_softmax(dim=-1)
+            for name, law in (("atoms", self.atom_log_probs), ("bonds", self.bond_log_probs))
+        )
+        return RevealTransition(self.x, atoms, bonds, self.num_atoms, self.num_bonds)
+
+    def expansion_point(self, x: TensorDict) -> TensorDict:
+        """The one-hots of x_t, "atoms" (B, n, 5) and "bonds" (B, P, 5), float; "mask" as it is."""
+        dtype = self.atom_log_probs.dtype
+        hot = {name: nn.functional.one_hot(x[name], 1 + MASKED_ATOM).to(dtype) for name in ("atoms", "bonds")}
+        return TensorDict({**hot, "mask": x["mask"]}, batch_size=x.batch_size)
+
+    def outcomes(self, limit: int) -> tuple[TensorDict, Tensor]:
+        """Every token at every place where a step may decide one; rows with fewer are filled up with x_t at -inf.
+
+        Raises ValueError where a step decides more than one place: too many to list.
+        """
+        if bool((self.num_atoms + self.num_bonds > 1).any()):
+            most = int((self.num_atoms + self.num_bonds).max())
+            raise ValueError(f"outcomes: a step that decides {most} places has too many (the limit is {limit})")
+        atoms, bonds = self._parts()
+        open_ = torch.cat([part[1] & (part[3] > 0)[:, None] for part in (atoms, bonds)], dim=1)
+        laws = torch.cat([self.atom_log_probs, self.bond_log_probs], dim=1)
+        tokens = torch.cat([self.x["atoms"], self.x["bonds"]], dim=1)
+        size, kinds = open_.sum(dim=1), laws.shape[2]
+        number = int(size.max().clamp(min=1)) * kinds
+        if number > limit:
+            raise ValueError(f"outcomes: {number} next states, the limit is {limit}")
+        places = open_.int().argsort(dim=1, descending=True, stable=True)[:, : number // kinds]
+        possible = open_.gather(1, places)
+        chosen = laws.gather(1, places[..., None].expand(-1, -1, kinds)).double() - size[:, None, None].log()
+        log_probs = torch.where(possible[..., None], chosen, -math.inf).flatten(1)
+        log_probs[size == 0, 0] = 0.0  # nothing to decide: it stays
+        at = places.repeat_interleave(kinds, dim=1)
+        written = torch.arange(kinds, device=at.device).repeat(places.shape[1]).expand_as(at)
+        written = torch.where(open_.gather(1, at), written, tokens.gather(1, at))
+        states = tokens[:, None].repeat(1, number, 1).scatter(2, at[..., None], written[..., None])
+        num_atoms = self.x["atoms"].shape[1]
+        listed = self.x[:, None].expand(-1, number).clone()
+        listed["atoms"], listed["bonds"] = states[..., :num_atoms], states[..., num_atoms:]
+        return listed, log_probs
 
     def __getitem__(self, index: Any) -> "RevealTransition":
         return RevealTransition(*(part[index] for part in self._fields()))

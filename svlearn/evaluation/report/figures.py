@@ -101,7 +101,7 @@ def reward_against_cost(figures: Mapping[str, Mapping[str, float]], cost: str, l
 def curves(
     series: Mapping[str, tuple[Iterable[float], Iterable[float]]],
     label: str,
-    limits: tuple[float, float],
+    limits: tuple[float | None, float | None],
     places: Mapping[str, int] | None = None,
 ) -> str:
     """Lines over the time step t, (t, y) by name; places: which colour a name has in the other figures."""

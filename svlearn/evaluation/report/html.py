@@ -5,22 +5,19 @@ import itertools
 import json
 import re
 from importlib.resources import files
-from typing import TYPE_CHECKING
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from svlearn.evaluation.report import figures
+from svlearn.evaluation.findings import Findings, Gallery
+from svlearn.evaluation.report import by_time, figures
 from svlearn.evaluation.report.numbers import plain
 from svlearn.evaluation.report.tables import readable
-
-if TYPE_CHECKING:
-    from svlearn.evaluation.compare import Comparison, Gallery
 
 TEMPLATE = "report.html.j2"
 
 
-def render(comparison: "Comparison", title: str) -> str:
+def render(comparison: Findings, title: str) -> str:
     """The page. All text of users is escaped; pictures of samples are embedded.
 
     Raises ValueError where a reference draws something that is neither one SVG nor an image with its data in it.
@@ -32,6 +29,7 @@ def render(comparison: "Comparison", title: str) -> str:
         title=title,
         verdicts=comparison.verdicts(),
         notes=comparison.notes,
+        diagnoses=list(comparison.diagnoses.items()),
         columns=list(table.columns),
         rows=list(zip(table.index, itertools.cycle(figures.COLORS), table.to_numpy().tolist())),
         charts=_charts(comparison),
@@ -55,7 +53,7 @@ def embed(markup: str) -> Markup:
     raise ValueError(f"draw: expected one <svg> or an <img> whose src is data:image/..., got {text[:60]!r}")
 
 
-def _charts(comparison: "Comparison") -> list[tuple[str, str, list[Markup]]]:
+def _charts(comparison: Findings) -> list[tuple[str, str, list[Markup]]]:
     """Heading, explanation and figures of each section."""
     rows, places = comparison.figures, {name: place for place, name in enumerate(comparison.figures)}
     costs = [
@@ -75,15 +73,11 @@ def _charts(comparison: "Comparison") -> list[tuple[str, str, list[Markup]]]:
             drawn.append(figures.curves(lines, label, (-0.05, 1.05), known))
         what = "How well v_t(x_t) foresees r(x_T) along trajectories of the reference. An R² below 0 is out of sight."
         sections.append(("Value against reward, by time", what, drawn))
-    if comparison.ess:
-        spread = {name: (range(len(ess)), ess) for name, ess in comparison.ess.items()}
-        drawn = [figures.curves(spread, "effective sample size / particles", (0.0, 1.05), places)]
-        what = "Mean over groups, before any resampling of that step."
-        sections.append(("Effective sample size, by time", what, drawn))
+    sections.extend(by_time.sections(comparison.curves, places))
     return [(heading, text, [Markup(each) for each in charts]) for heading, text, charts in sections]
 
 
-def _pictures(gallery: "Gallery") -> list[tuple[str, Markup]]:
+def _pictures(gallery: Gallery) -> list[tuple[str, Markup]]:
     drawn = []
     for heading, picked in (("Best", gallery.best), ("Random", gallery.random)):
         objects, rewards = [each for each, _ in picked], [plain(reward, 3) for _, reward in picked]

@@ -2,16 +2,14 @@
 
 import json
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from svlearn.evaluation.findings import Findings
 from svlearn.evaluation.report.numbers import between, plain, with_error
 from svlearn.evaluation.summary import OWN_FIGURES
-
-if TYPE_CHECKING:
-    from svlearn.evaluation.compare import Comparison
 
 _COSTS = {
     "reference_calls_per_sample": "Reference calls / sample",
@@ -77,14 +75,15 @@ def to_markdown(table: pd.DataFrame) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in padded) + "\n"
 
 
-def to_json(comparison: "Comparison") -> str:
+def to_json(comparison: Findings) -> str:
     """Everything but the pictures, as strict JSON: NaN is null, an infinity is a string that float() reads."""
     content = {
         "figures": comparison.figures,
         "verdicts": comparison.verdicts(),
         "notes": list(comparison.notes),
         "rewards": comparison.rewards,
-        "ess_fraction": comparison.ess,
+        "curves": {name: frame.to_dict("list") for name, frame in comparison.curves.items()},
+        "diagnoses": comparison.diagnoses,
         "calibrations": {name: frame.to_dict("list") for name, frame in comparison.calibrations.items()},
         "provenance": comparison.provenance,
     }

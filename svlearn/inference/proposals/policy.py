@@ -1,29 +1,13 @@
-"""Proposals: what draws x_{t+1}. Weights correct for any that covers p_ref exp(v_{t+1}/α)."""
-
-from abc import ABC, abstractmethod
+"""A policy as proposal."""
 
 from torch import Tensor
 
 from svlearn import policies
+from svlearn.inference.proposals.proposal import Proposal
 from svlearn.metering import count, current_max_batch
 from svlearn.process import Prediction, Reference, predict
 from svlearn.state import State, concatenate, device_of_state, times
 from svlearn.transitions import Transition
-
-
-class Proposal(ABC):
-    """q(x_{t+1} | x_t), from the kept states and the reference's prediction for them."""
-
-    @abstractmethod
-    def transition(self, x: State, t: int, prediction: Prediction) -> Transition:
-        """The law of x_{t+1} for every kept state (N, ...)."""
-
-
-class FromReference(Proposal):
-    """q = p_ref: no correction is due."""
-
-    def transition(self, x: State, t: int, prediction: Prediction) -> Transition:
-        return prediction.transition
 
 
 class Policy(Proposal):

@@ -1,0 +1,108 @@
+"""Bounds on log Z from both sides, and with them how far a sampler's law is from its target, in nats."""
+
+import math
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from svlearn.evaluation.summary import log_mean_exp, mean, standard_error
+from svlearn.inference.sampler import Sampler
+from svlearn.metering import Cost
+from svlearn.randomness import device_of, resolve_generator
+from svlearn.state import State
+
+
+@dataclass(frozen=True)
+class NormalizerBounds:
+    """lower <= log Z <= upper in expectation, in nats, with their standard errors.
+
+    Let Q be the law of all that a run draws, its last choice of one particle included, and P* the law of a run with a
+    path of p* at a uniform place among the others (conditional SMC). Then Z_hat = Z dP*/dQ, and so
+
+        lower = E_Q[log Z_hat] = log Z - KL(Q || P*),  upper = E_P*[log Z_hat] = log Z + KL(P* || Q).
+
+    The drawn path has the law q under Q and p* under P*, and no map raises a KL: KL(q || p*) <= log Z - lower and
+    KL(p* || q) <= upper - log Z, of paths and of x_T alike. Each is at most the gap, and the gap is at least their
+    sum, whatever log Z is. (Bidirectional SMC: arXiv 2404.17546, section 5.)
+
+    log_normalizer: log of the mean Z_hat over the G groups of the first kind, a better estimate of log Z than either
+    bound (below it in expectation by about its variance/2). A group that died has log Z_hat = -inf, and so has lower:
+    q then leaves room where p* has none. cost: of both kinds of runs.
+    """
+
+    lower: float
+    lower_standard_error: float
+    upper: float
+    upper_standard_error: float
+    log_normalizer: float
+    log_normalizer_standard_error: float
+    cost: Cost
+
+    @property
+    def gap(self) -> float:
+        """upper - lower >= KL(q || p*) + KL(p* || q), nats."""
+        return self.upper - self.lower
+
+    @property
+    def gap_standard_error(self) -> float:
+        return math.hypot(self.lower_standard_error, self.upper_standard_error)
+
+    def kl_to_target(self, log_normalizer: float | None = None) -> float:
+        """What KL(q || p*) is at most: log Z - lower, nats; log Z is the estimate where it is not given."""
+        return (self.log_normalizer if log_normalizer is None else float(log_normalizer)) - self.lower
+
+    def kl_from_target(self, log_normalizer: float | None = None) -> float:
+        """What KL(p* || q) is at most: upper - log Z, nats; log Z is the estimate where it is not given."""
+        return self.upper - (self.log_normalizer if log_normalizer is None else float(log_normalizer))
+
+
+def normalizer_bounds(
+    sampler: Sampler,
+    num_groups: int,
+    *,
+    trajectories: State | None = None,
+    generator: torch.Generator | None = None,
+    max_batch: int | None = None,
+) -> NormalizerBounds:
+    """The bounds of a sampler that estimates log Z: `smc`, and `svdd` at α > 0. See `NormalizerBounds`.
+
+    lower is the mean of log Z_hat over num_groups groups of `sampler.sample`, upper that over one group of
+    `sampler.sample_conditionally` for each of the given trajectories x_0 ... x_T (B, T + 1, ...). These must be
+    independent draws of p*, as `optimal_trajectories` of the oracles gives them.
+
+    trajectories None: they are drawn from all paths of the groups of the first kind, by their weights and their
+    groups' Z_hat. That law tends to p* as groups and particles grow, but it is not p*: upper is then only an estimate
+    of the bound. A mode of p* that no group found is missing in both, and the gap does not tell; the trajectories
+    share groups, so that the standard error is too small as well.
+
+    `smc` resamples independently where it retains a path, so that the bound on KL(p* || q) is of the sampler with
+    resampling="multinomial", of all particles; log Z <= upper holds for each.
+    Raises ValueError for a sampler without an estimate, trajectories of another length, and as `sampler.sample` does.
+    """
+    if not sampler.estimates_normalizer:
+        raise ValueError("sampler: expected one that estimates log Z (smc, svdd at alpha > 0), got one that does not")
+    steps = sampler.reference.num_steps
+    if trajectories is not None and (len(trajectories.shape) < 2 or trajectories.shape[1] != steps + 1):
+        raise ValueError(f"trajectories: expected shape (B, {steps + 1}, ...), got {tuple(trajectories.shape)}")
+    generator = resolve_generator(generator, device_of(sampler.reference))
+    samples = sampler.sample(num_groups, generator=generator, max_batch=max_batch, keep_states=trajectories is None)
+    below = cast(Tensor, samples.log_normalizer).double()
+    if trajectories is None:
+        joint = (samples.log_weights + below[:, None]).flatten()
+        drawn = torch.multinomial(joint.softmax(dim=0), num_groups, replacement=True, generator=generator)
+        trajectories = samples.paths().flatten(0, 1)[drawn]
+    conditional = sampler.sample_conditionally(trajectories, generator=generator, max_batch=max_batch)
+    above = cast(Tensor, conditional.log_normalizer).double()
+    lower, upper = below.cpu().numpy(), above.cpu().numpy()
+    estimate, error = log_mean_exp(lower)
+    return NormalizerBounds(
+        lower=mean(lower),
+        lower_standard_error=standard_error(lower),
+        upper=mean(upper),
+        upper_standard_error=standard_error(upper),
+        log_normalizer=estimate,
+        log_normalizer_standard_error=error,
+        cost=samples.cost + conditional.cost,
+    )

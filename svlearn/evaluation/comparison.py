@@ -1,0 +1,27 @@
+"""A comparison of samplers, as it is read, written and drawn."""
+
+from pathlib import Path
+
+from svlearn.evaluation.findings import Findings
+from svlearn.evaluation.report import html, tables
+from svlearn.evaluation.report.files import write
+
+
+class Comparison(Findings):
+    """What `compare` found, and the files that tell of it."""
+
+    def to_html(self, path: str | Path, *, title: str = "Comparison of samplers") -> Path:
+        """Write the report, one self-contained file."""
+        return write(path, html.render(self, title))
+
+    def to_json(self, path: str | Path) -> Path:
+        """Write all figures and rewards, the provenance too. NaN is null, -inf the string "-inf" (strict JSON)."""
+        return write(path, tables.to_json(self))
+
+    def to_csv(self, path: str | Path) -> Path:
+        """Write `table`."""
+        return write(path, self.table.to_csv())
+
+    def to_markdown(self) -> str:
+        """A compact table for terminals and READMEs."""
+        return tables.to_markdown(self.table)

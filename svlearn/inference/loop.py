@@ -1,0 +1,240 @@
+"""The one sampling loop: a proposal draws, a value weighs, a selection decides who survives."""
+
+import math
+from dataclasses import dataclass, fields
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from svlearn.inference.parts import Parts
+from svlearn.inference.resampling import central_moments, ess
+from svlearn.inference.samples import History
+from svlearn.inference.selection import Candidates
+from svlearn.metering import current_max_batch
+from svlearn.process import Prediction, predict
+from svlearn.state import State, concatenate, device_of_state, repeat, take
+from svlearn.values.value import Zero, evaluate
+
+
+@dataclass(frozen=True)
+class Proposed:
+    """Candidates that nobody has weighed yet, flat over groups and particles (N = B · K · M).
+
+    x (N, ...); log_ratio (N,), log p_ref - log q, and log_twists (N,) of the particle that each comes from, nats,
+    float64; previous: the prediction for that particle, None at the start and where it carries no cache.
+    """
+
+    x: State
+    log_ratio: Tensor
+    log_twists: Tensor
+    previous: Prediction | None
+
+    def __getitem__(self, index: Any) -> "Proposed":
+        return Proposed(self.x[index], self.log_ratio[index], self.log_twists[index], take(self.previous, index))
+
+
+@dataclass(frozen=True)
+class Particles:
+    """The kept states of a step, flat over groups (N = B · K).
+
+    x (N, ...); values (N,), v_t(x_t), r at T; log_twists (N,), λ_t v_t/α, nats, float64; prediction, None at T;
+    log_weights (B, K) and exponents λ_t (B,), float64; and what happened in this step: the ESS (B,) before the
+    selection, whether a group was resampled (B,), the places (B, K) that the particles had a step before, and how
+    weights and candidates spread (B, 5), see `History`.
+    """
+
+    x: State
+    values: Tensor
+    log_twists: Tensor
+    prediction: Prediction | None
+    log_weights: Tensor
+    exponents: Tensor
+    ess: Tensor
+    resampled: Tensor
+    ancestors: Tensor
+    spreads: Tensor
+
+    @classmethod
+    def cat(cls, parts: list["Particles"]) -> "Particles":
+        return cls(*(concatenate([getattr(part, each.name) for part in parts]) for each in fields(cls)))
+
+
+class Run:
+    """One pass of the loop over B groups.
+
+    retained: a trajectory (B, T + 1, ...) that the first particle of each group follows. keep_states: hold the
+    particles of every step.
+    """
+
+    def __init__(
+        self,
+        parts: Parts,
+        batch_size: int,
+        generator: torch.Generator,
+        *,
+        retained: State | None = None,
+        keep_states: bool = False,
+        progress: bool = False,
+    ):
+        self.parts, self.batch_size, self.generator, self.retained = parts, batch_size, generator, retained
+        self.keep_states, self.progress = keep_states, progress
+        self.last = parts.reference.num_steps
+        self.selection = parts.selection if retained is None else parts.selection.conditional()
+
+    def from_start(self, condition: Any = None) -> tuple[Particles, History]:
+        """Draw x_0, all its candidates, and go on to T."""
+        copies = self.parts.num_particles * self.parts.num_candidates[0]
+        given = {} if condition is None else {"condition": repeat(condition, copies)}
+        x = self.parts.reference.initial(self.batch_size * copies, generator=self.generator, **given)
+        return self._loop(x, 0, self.parts.num_candidates[0])
+
+    def from_states(self, x: State, t: int) -> tuple[Particles, History]:
+        """Start all particles of each group at its x_t (B, ...), and go on to T."""
+        return self._loop(repeat(x, self.parts.num_particles), t, 1)
+
+    def step(self, x: State, t: int, prediction: Prediction) -> tuple[State, Tensor]:
+        """x_{t+1} of single particles x_t (B, ...), and what the step adds to their log-weights (B,)."""
+        start, log_weights, exponents = self._unweighed(x)
+        values = self._values(x, t, prediction)
+        here = self._weigh(start, values, log_weights, exponents, t)
+        proposed = self._propose(x, here.log_twists.flatten(), prediction, t + 1)
+        candidates, _ = self._judge(proposed, log_weights, here.exponents, t + 1)
+        survivors = self.selection(candidates, self.selection.noise(candidates.shape, self.generator))
+        return proposed.x[_flat(survivors.index, candidates)], survivors.log_weights.squeeze(1)
+
+    def _loop(self, x: State, start: int, copies: int) -> tuple[Particles, History]:
+        proposed, log_weights, exponents = self._unweighed(self._retain(x, start))
+        seen, states = [], []
+        for t in tqdm(range(start, self.last + 1), disable=not self.progress, desc="sampling", leave=False):
+            particles = self._survive(proposed, log_weights, exponents, t, copies)
+            log_weights, exponents = particles.log_weights, particles.exponents
+            seen.append((particles.ess, particles.resampled, particles.spreads, particles.ancestors))
+            if self.keep_states:
+                states.append(particles.x.unflatten(0, log_weights.shape))
+            if particles.prediction is not None:  # at T there is none
+                copies = self.parts.num_candidates[t + 1]
+                proposed = self._propose(particles.x, particles.log_twists, particles.prediction, t + 1)
+        *by_time, ancestors = zip(*seen, strict=True)
+        effective, resampled, spreads = (torch.stack(each, dim=1) for each in by_time)
+        kept = tuple(states) if self.keep_states else None
+        return particles, History(effective, resampled, ancestors, kept, start, spreads)
+
+    def _unweighed(self, x: State) -> tuple[Proposed, Tensor, Tensor]:
+        """States as candidates, and the log-weights (B, K) and exponents (B,) before anything was weighed: all 0."""
+        nothing = torch.zeros(len(x), dtype=torch.float64, device=device_of_state(x))
+        log_weights = nothing.new_zeros(self.batch_size, self.parts.num_particles)
+        return Proposed(x, nothing, nothing, None), log_weights, nothing.new_zeros(self.batch_size)
+
+    def _retain(self, x: State, t: int) -> State:
+        """Put the given trajectory in the place of the first candidate of every group."""
+        if self.retained is not None:
+            x[:: len(x) // self.batch_size] = self.retained[:, t]
+        return x
+
+    def _propose(self, x: State, log_twists: Tensor, prediction: Prediction, t: int) -> Proposed:
+        """Draw the candidates for x_t from the particles at t - 1, with their log-twists (N,) and predictions."""
+        own, copies = prediction.transition, self.parts.num_candidates[t]
+        law = self.parts.proposal.transition(x, t - 1, prediction)
+        same = law is own
+        previous = None if prediction.cache is None else prediction
+        if copies > 1:
+            parents = torch.arange(len(log_twists), device=log_twists.device).repeat_interleave(copies)
+            law, previous, log_twists = law[parents], take(previous, parents), log_twists[parents]
+            own = law if same else own[parents]
+        drawn = self._retain(law.sample(generator=self.generator), t)
+        log_ratio = torch.zeros_like(log_twists) if same else own.log_ratio(law, drawn)
+        return Proposed(drawn, log_ratio, log_twists, previous)
+
+    def _survive(self, proposed: Proposed, log_weights: Tensor, exponents: Tensor, t: int, copies: int) -> Particles:
+        """The survivors of the candidates for x_t.
+
+        Where the losers' predictions would fill the memory, as many groups are served at a time as fit `max_batch`.
+        """
+        value, (groups, size), limit = self.parts.value, log_weights.shape, current_max_batch()
+        noise = self.selection.noise((groups, size, copies), self.generator)
+        together = copies == 1 or not value.needs_prediction or value.needs_generator or t == self.last
+        at_once = groups if limit is None or together else max(1, limit // (size * copies))
+        parts = []
+        for start in range(0, groups, at_once):
+            cut = slice(start, start + at_once)
+            some = proposed if at_once >= groups else proposed[start * size * copies : cut.stop * size * copies]
+            parts.append(self._select(some, noise[cut], log_weights[cut], exponents[cut], t))
+        return concatenate(parts)
+
+    def _select(self, proposed: Proposed, noise: Tensor, log_weights: Tensor, exponents: Tensor, t: int) -> Particles:
+        """Weigh the candidates, keep the survivors, and see that each has its prediction."""
+        candidates, prediction = self._judge(proposed, log_weights, exponents, t)
+        survivors = self.selection(candidates, noise)
+        copies, index = candidates.shape[2], _flat(survivors.index, candidates)
+        proposal, x = self.parts.proposal, proposed.x[index]
+        if prediction is not None:
+            prediction = prediction[index]
+        if t < self.last and (prediction is None or (proposal.looks and copies > 1)):
+            prediction = proposal.look(self.parts.reference, x, t, take(proposed.previous, index))
+        weighed = log_weights + candidates.log_increments.logsumexp(dim=2) - math.log(copies)
+        return Particles(
+            x,
+            candidates.values.flatten()[index],
+            candidates.log_twists.flatten()[index],
+            prediction,
+            survivors.log_weights,
+            candidates.exponents,
+            ess(weighed),
+            survivors.resampled,
+            survivors.index // copies,
+            _spreads(weighed, candidates.log_increments, proposed.log_ratio),
+        )
+
+    def _judge(
+        self, proposed: Proposed, log_weights: Tensor, exponents: Tensor, t: int
+    ) -> tuple[Candidates, Prediction | None]:
+        """Weigh the candidates for x_t; also returns the reference's prediction of them, where the value reads it."""
+        prediction, once = None, len(proposed.log_ratio) == log_weights.numel()
+        if self.parts.value.needs_prediction and t < self.last:
+            call = self.parts.proposal.look if once else predict  # a loser needs nothing but its value
+            prediction = call(self.parts.reference, proposed.x, t, proposed.previous)
+        values = self._values(proposed.x, t, prediction)
+        return self._weigh(proposed, values, log_weights, exponents, t), prediction
+
+    def _values(self, x: State, t: int, prediction: Prediction | None) -> Tensor:
+        """v_t(x), or r(x) at T (0 where there is no target), (N,)."""
+        if t < self.last:
+            return evaluate(self.parts.value, x, t, prediction, generator=self.generator)
+        return evaluate(Zero(), x, t) if self.parts.target is None else self.parts.target(x)
+
+    def _weigh(self, proposed: Proposed, values: Tensor, log_weights: Tensor, exponents: Tensor, t: int) -> Candidates:
+        """Groups of candidates with what each multiplies the weight of its particle by; exponents λ_{t-1} (B,)."""
+        target, final = self.parts.target, t == self.last
+        base = proposed.log_ratio - proposed.log_twists
+        values, base = (each.view(*log_weights.shape, -1) for each in (values, base))
+        if target is None or target.alpha == 0:
+            twists = torch.zeros_like(base)
+            increments = twists
+        else:
+            twists = values.double() / target.alpha
+            if self.parts.tempering is not None:
+                given = (t, exponents, log_weights, base, twists)
+                exponents = torch.ones_like(exponents) if final else self.parts.tempering(*given)
+                twists = exponents[:, None, None] * twists
+            increments = base + twists
+        retained = self.retained is not None
+        return Candidates(values, increments, log_weights, twists, exponents, t, final, retained, proposed.x)
+
+
+def _flat(places: Tensor, candidates: Candidates) -> Tensor:
+    """Places (B, K') among the K · M candidates of each group as rows of all candidates, (B · K',)."""
+    batch_size, size, copies = candidates.shape
+    return (places + torch.arange(batch_size, device=places.device)[:, None] * (size * copies)).flatten()
+
+
+def _spreads(log_weights: Tensor, log_increments: Tensor, log_ratio: Tensor) -> Tensor:
+    """What `History.spreads` keeps of a step, (B, 5), from (B, K), (B, K, M) and (B · K · M,)."""
+    increments = log_increments.flatten(1)
+    rows = [increments, log_ratio.view_as(increments)]
+    together = log_weights.shape == increments.shape  # one candidate a particle: fewer, larger operations
+    moments = central_moments(torch.stack([*rows, log_weights] if together else rows))
+    among = moments[2] if together else central_moments(log_weights)
+    share = ess(increments)[:, None] / increments.shape[1]
+    return torch.cat([among[:, :1], moments[0], share, moments[1, :, :1]], dim=1)

@@ -1,0 +1,45 @@
+"""The parts that the sampling loop runs with."""
+
+from svlearn.inference.proposals import FromReference, Proposal
+from svlearn.inference.selection import Selection
+from svlearn.inference.tempering import Tempering
+from svlearn.process import Reference
+from svlearn.targets import Target
+from svlearn.values.value import Value
+
+
+class Parts:
+    """What is plugged into the loop.
+
+    proposal       who draws x_{t+1}: q(· | x_t)
+    value, target  how good a candidate is: v_{t+1}(x_{t+1}), and r(x_T) itself at T
+    tempering      λ_t, how much of the value counts at t; None: all of it
+    selection      who survives
+    num_particles  K particles to a group; num_candidates M candidates to a particle, one number per step 0 ... T
+
+    log w_0 = λ_0 v_0(x_0)/α; log w_{t+1} = log w_t + (λ_{t+1} v_{t+1}(x_{t+1}) - λ_t v_t(x_t))/α + log p_ref - log q,
+    in float64. The reference is called once per kept state, and once per candidate where the value reads its
+    prediction; the survivor's prediction is then reused.
+    """
+
+    def __init__(
+        self,
+        reference: Reference,
+        target: Target | None,
+        value: Value,
+        selection: Selection,
+        *,
+        proposal: Proposal | None = None,
+        tempering: Tempering | None = None,
+        num_particles: int = 1,
+        num_candidates: list[int] | None = None,
+        estimates_normalizer: bool = False,
+    ):
+        self.reference, self.target, self.value, self.selection = reference, target, value, selection
+        self.proposal = (FromReference() if proposal is None else proposal).bind(reference, target)
+        self.tempering = tempering
+        if tempering is not None:
+            tempering.check(reference.num_steps)
+        self.num_particles = num_particles
+        self.num_candidates = [1] * (reference.num_steps + 1) if num_candidates is None else num_candidates
+        self.estimates_normalizer = estimates_normalizer

@@ -1,0 +1,56 @@
+"""The proposal that leaves nothing to weigh: the optimal transition, where a step has few outcomes."""
+
+import copy
+
+import torch
+from torch import Tensor
+
+from svlearn.inference.proposals.proposal import Proposal
+from svlearn.process import Prediction, Reference, predict
+from svlearn.state import State, repeat
+from svlearn.targets import Target
+from svlearn.transitions import ListedTransition, Transition
+from svlearn.values.value import Value, evaluate
+
+
+class Exact(Proposal):
+    """q(x_{t+1} | x_t) ∝ p_ref(x_{t+1} | x_t) exp(v_{t+1}(x_{t+1})/α), summed over all outcomes of a step; v_T = r.
+
+    With the exact soft value these are p*'s own transitions: no weight varies but that of x_0. Costs a value call (and
+    a reference call where the value reads the prediction) for each outcome of each kept state.
+    limit: the most outcomes of a step. Raises ValueError where there are more (it says how many), for α = 0, and
+    TypeError for a value that is random.
+    """
+
+    def __init__(self, value: Value, limit: int = 1024):
+        if not isinstance(value, Value):
+            raise TypeError(f"value: expected a Value, got {type(value).__name__}")
+        if value.needs_generator:
+            raise TypeError(f"value: expected one that is not random, got {type(value).__name__}")
+        self.value, self.limit = value, limit
+
+    def bind(self, reference: Reference, target: Target | None) -> "Exact":
+        if target is None or target.alpha == 0:
+            raise ValueError("alpha: proposals.Exact needs a target with alpha > 0")
+        bound = copy.copy(self)
+        bound.reference, bound.target = reference, target
+        return bound
+
+    reference: Reference
+    target: Target
+
+    def transition(self, x: State, t: int, prediction: Prediction) -> Transition:
+        states, log_probs = prediction.transition.outcomes(self.limit)
+        size, number = log_probs.shape
+        twists = self._values(states.reshape(size * number, *states.shape[2:]), t + 1, prediction, number)
+        logits = log_probs + (twists.double() / self.target.alpha).view(size, number)
+        alive = (logits > -torch.inf).any(dim=1, keepdim=True)
+        return ListedTransition(states, torch.where(alive, logits, log_probs))
+
+    def _values(self, x: State, t: int, previous: Prediction, number: int) -> Tensor:
+        if t == self.reference.num_steps:
+            return self.target(x)
+        told = None
+        if self.value.needs_prediction:
+            told = predict(self.reference, x, t, None if previous.cache is None else repeat(previous, number))
+        return evaluate(self.value, x, t, told)

@@ -1,0 +1,171 @@
+"""Gradient guidance: a proposal that moves where a value rises."""
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, cast
+
+import torch
+from tensordict import TensorDict
+from torch import Tensor
+
+from svlearn.inference.proposals.proposal import Proposal
+from svlearn.metering import count, current_max_batch
+from svlearn.process import Prediction, Reference, predict
+from svlearn.state import State, concatenate
+from svlearn.targets import Target
+from svlearn.transitions import Transition
+from svlearn.values.value import Value, evaluate
+
+POINTS = ("mean", "state")
+
+
+class Guided(Proposal):
+    """q(x_{t+1} | x_t) ∝ p_ref(x_{t+1} | x_t) exp(<s_t g, x_{t+1}>), to first order of what it should be.
+
+    at "mean": g = ∇v_{t+1}/α at the expansion point of the transition: the mean of a Gaussian step, the one-hot of x_t
+    for tokens (arXiv 2406.01572), which the value must then read. At the last step v_T = r; where r gives no gradient,
+    and for tokens unless the reward says `reads_one_hot = True`, that step is p_ref's own.
+    at "state": g = ∇_{x_t} v_t(x_t)/α through the reference (DPS, arXiv 2209.14687), for states of floats; one gradient
+    call of the reference for each kept state, in the same call that the sampler makes anyway where M = 1.
+    None: "state" for a value that reads the prediction, else "mean".
+
+    scale: s, or s_0 ... s_{T-1}. clip: the largest norm of s g of a state, nats per unit of x.
+    Raises ValueError for α = 0, a schedule of the wrong length, and a value that has no gradient; TypeError for one
+    that is random, and for a transition that cannot be tilted.
+    """
+
+    reference: Reference
+    target: Target
+    scales: list[float]
+
+    def __init__(
+        self,
+        value: Value,
+        scale: float | Sequence[float] = 1.0,
+        at: str | None = None,
+        *,
+        clip: float | None = None,
+    ):
+        if not isinstance(value, Value):
+            raise TypeError(f"value: expected a Value, got {type(value).__name__}")
+        if value.needs_generator:
+            raise TypeError(f"value: expected one that is not random, got {type(value).__name__}")
+        if at is None:
+            at = "state" if value.needs_prediction else "mean"
+        if at not in POINTS:
+            raise ValueError(f"at: expected one of {', '.join(POINTS)}, got {at!r}")
+        if clip is not None and not clip > 0:
+            raise ValueError(f"clip: expected None or a number above 0, got {clip}")
+        self.value, self.scale, self.at, self.clip = value, scale, at, clip
+        self.looks = at == "state"
+
+    def bind(self, reference: Reference, target: Target | None) -> "Guided":
+        if target is None or target.alpha == 0:
+            raise ValueError("alpha: guidance needs a target with alpha > 0; for a stronger pull, raise `scale`")
+        steps = reference.num_steps
+        scales = [self.scale] * steps if isinstance(self.scale, (int, float)) else list(self.scale)
+        if len(scales) != steps:
+            raise ValueError(
+                f"scale: expected a number or {steps} of them, one per step 0 ... T - 1, got {len(scales)}"
+            )
+        bound = copy.copy(self)
+        bound.reference, bound.target, bound.scales = reference, target, scales
+        return bound
+
+    def look(self, reference: Reference, x: State, t: int, previous: Prediction | None) -> Prediction:
+        """The prediction, with ∇_{x_t} v_t(x_t) where that is asked for."""
+        if not self.looks:
+            return predict(reference, x, t, previous)
+
+        def predicted(point: State, rows: slice) -> tuple[Tensor, Prediction]:
+            prediction = predict(reference, point, t, None if previous is None else previous[rows])
+            return evaluate(self.value, point, t, prediction), prediction
+
+        gradients, predictions = self._gradients(x, predicted)
+        return replace(concatenate(predictions), gradient=gradients)
+
+    def transition(self, x: State, t: int, prediction: Prediction) -> Transition:
+        gradient = prediction.gradient if self.looks else self._at_mean(x, t, prediction)
+        if gradient is None:
+            return prediction.transition
+        return prediction.transition.tilt(self._scaled(gradient, self.scales[t] / self.target.alpha))
+
+    def _at_mean(self, x: State, t: int, prediction: Prediction) -> State | None:
+        """∇v_{t+1} at the expansion point; None at the last step where r gives no gradient."""
+        point = prediction.transition.expansion_point(x)
+        if t + 1 == self.reference.num_steps:
+            return self._of_reward(point, like=x)
+
+        def valued(point: State, rows: slice) -> tuple[Tensor, None]:
+            told = predict(self.reference, point, t + 1) if self.value.needs_prediction else None
+            return evaluate(self.value, point, t + 1, told), None
+
+        return self._gradients(point, valued)[0]
+
+    def _of_reward(self, point: State, like: State) -> State | None:
+        relaxed = len(_floats(like)) < len(_floats(point))
+        if relaxed and not getattr(self.target.reward, "reads_one_hot", False):
+            return None
+        try:
+            return self._gradients(point, lambda point, rows: (self.target(point), None))[0]
+        except (RuntimeError, NoGradient):  # as of point.numpy(), which a tensor with a gradient refuses
+            return None
+
+    def _gradients(self, x: State, function: Callable) -> tuple[State, list]:
+        """∇ function of states (N, ...), in the floats among their leaves, in pieces of `max_batch`; and what else the
+        function returned for each piece."""
+        gradients, others = [], []
+        limit = current_max_batch() or max(1, len(x))
+        for start in range(0, len(x), limit):
+            rows = slice(start, start + limit)
+            with torch.inference_mode(False), torch.enable_grad():
+                point = x[rows].clone()
+                leaves = {name: leaf.detach().requires_grad_() for name, leaf in _floats(point).items()}
+                if isinstance(point, Tensor):
+                    point = leaves.get("", point)
+                else:
+                    point.update(leaves)
+                values, other = function(point, rows)
+                gradients.append(self._gradient(values, leaves, point))
+            others.append(other)
+        return concatenate(gradients), others
+
+    def _gradient(self, values: Tensor, leaves: dict[str, Tensor], point: State) -> State:
+        count("gradient_calls", len(values))
+        if not leaves or not values.requires_grad:
+            name = type(self.value).__name__
+            raise NoGradient(
+                f"value: expected one with a gradient in the state's floats, {name} has none here; guide with a value "
+                "that has (a network of (x, t), or a differentiable reward), or choose by svdd or smc without guidance"
+            )
+        found = torch.autograd.grad(values.sum(), list(leaves.values()), materialize_grads=True)
+        bad = ~torch.stack([each.flatten(1).isfinite().all(dim=1) for each in found]).all(dim=0)
+        if bool(bad.any()):
+            raise ValueError(f"value: expected a finite gradient, got another at index {int(bad.nonzero()[0])}")
+        if isinstance(point, Tensor):
+            return found[0]
+        return TensorDict(dict(zip(leaves, found, strict=True)), batch_size=[len(values)])
+
+    def _scaled(self, gradient: State, factor: float) -> State:
+        gradient = gradient * factor
+        if self.clip is None:
+            return gradient
+        squares = [leaf.flatten(1).square().sum(dim=1) for leaf in _floats(gradient).values()]
+        norm = torch.stack(squares).sum(dim=0).sqrt()
+        shrink = (self.clip / norm).clamp(max=1.0)
+
+        def shrunk(leaf: Tensor) -> Tensor:
+            return leaf * shrink.view(-1, *[1] * (leaf.dim() - 1)).to(leaf.dtype)
+
+        return shrunk(gradient) if isinstance(gradient, Tensor) else cast(TensorDict, gradient.apply(shrunk))
+
+
+class NoGradient(ValueError):
+    """A gradient was asked of something that has none."""
+
+
+def _floats(x: State) -> dict[str, Tensor]:
+    """The leaves of a state that can be differentiated; a tensor is its own, named ""."""
+    leaves: dict[Any, Any] = {"": x} if isinstance(x, Tensor) else dict(x.items(True, True))
+    return {name: leaf for name, leaf in leaves.items() if leaf.is_floating_point()}

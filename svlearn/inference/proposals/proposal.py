@@ -1,0 +1,36 @@
+"""What every proposal is, and the reference itself as one."""
+
+from abc import ABC, abstractmethod
+
+from svlearn.process import Prediction, Reference, predict
+from svlearn.state import State
+from svlearn.targets import Target
+from svlearn.transitions import Transition
+
+
+class Proposal(ABC):
+    """q(x_{t+1} | x_t), from the kept states and the reference's prediction for them. A subclass writes `transition`.
+
+    looks: whether it has its own way to call the reference for the kept states, `look`.
+    """
+
+    looks: bool = False
+
+    def bind(self, reference: Reference, target: Target | None) -> "Proposal":
+        """The proposal as a sampler uses it; raises ValueError where it cannot serve this reference and target."""
+        return self
+
+    def look(self, reference: Reference, x: State, t: int, previous: Prediction | None) -> Prediction:
+        """The prediction for kept states (N, ...) at t."""
+        return predict(reference, x, t, previous)
+
+    @abstractmethod
+    def transition(self, x: State, t: int, prediction: Prediction) -> Transition:
+        """The law of x_{t+1} for every kept state (N, ...), given what `look` predicted for it."""
+
+
+class FromReference(Proposal):
+    """q = p_ref: no correction is due."""
+
+    def transition(self, x: State, t: int, prediction: Prediction) -> Transition:
+        return prediction.transition

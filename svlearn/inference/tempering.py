@@ -1,0 +1,80 @@
+"""Tempering: how much of the value counts at which time, so that early guesses do not decide too much."""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from svlearn.inference.resampling import ess
+
+BISECTIONS = 30
+
+
+class Tempering(ABC):
+    """λ_t in [0, 1]: at time t a particle is weighed by exp(λ_t v_t/α), and λ_T = 1.
+
+    A schedule only moves weight between the steps: log-weights telescope, so that E[Z_hat] = Z and the target p* stay
+    exact for any λ_t, one that looks at the particles included. That of DAS (arXiv 2501.05803) is `Schedule.das`.
+    """
+
+    @abstractmethod
+    def __call__(self, t: int, exponents: Tensor, log_weights: Tensor, base: Tensor, twists: Tensor) -> Tensor:
+        """λ_t, (B,), float64, given λ_{t-1} (B,) and groups (B, K, M) of candidates that would multiply the weight
+        of their particle, log_weights (B, K), by exp(base + λ_t twists), all in nats."""
+
+    def check(self, num_steps: int) -> None:  # noqa: B027 - most fit any process
+        """Raise ValueError where it does not fit a process of T = num_steps."""
+
+
+class Schedule(Tempering):
+    """λ_0 ... λ_T as given, T + 1 numbers in [0, 1], the last of which is 1."""
+
+    def __init__(self, exponents: Sequence[float]):
+        self.exponents = [float(each) for each in exponents]
+        if not all(0 <= each <= 1 for each in self.exponents):
+            raise ValueError(f"tempering: expected numbers in [0, 1], got {self.exponents}")
+        if not self.exponents or self.exponents[-1] != 1:
+            raise ValueError(f"tempering: expected a schedule that ends in 1, got {self.exponents[-1:]}")
+
+    @classmethod
+    def das(cls, num_steps: int, gamma: float = 0.008) -> "Schedule":
+        """λ_t = min(1, (1 + γ)^t - 1), λ_T = 1 (DAS, arXiv 2501.05803)."""
+        return cls([*(min(1.0, (1 + gamma) ** t - 1) for t in range(num_steps)), 1.0])
+
+    def __call__(self, t: int, exponents: Tensor, log_weights: Tensor, base: Tensor, twists: Tensor) -> Tensor:
+        return torch.full_like(exponents, self.exponents[t])
+
+    def check(self, num_steps: int) -> None:
+        if len(self.exponents) != num_steps + 1:
+            raise ValueError(
+                f"tempering: expected {num_steps + 1} numbers, one per step 0 ... T, got {len(self.exponents)}"
+            )
+
+
+class Adaptive(Tempering):
+    """The largest λ_t in [λ_{t-1}, 1] that leaves each group an ESS of at least `share` of its particles.
+
+    λ_{t-1} where no such λ_t exists. Groups choose for themselves.
+    """
+
+    def __init__(self, share: float = 0.8):
+        if not 0 < share < 1:
+            raise ValueError(f"tempering: expected a share of the particles in (0, 1), got {share}")
+        self.share = share
+
+    def __call__(self, t: int, exponents: Tensor, log_weights: Tensor, base: Tensor, twists: Tensor) -> Tensor:
+        wanted = self.share * log_weights.shape[1]
+
+        def enough(tried: Tensor) -> Tensor:
+            increments = (base + tried[:, None, None] * twists).logsumexp(dim=2) - math.log(base.shape[2])
+            return ess(log_weights + increments) >= wanted
+
+        low, high = exponents, torch.ones_like(exponents)
+        whole = enough(high)
+        for _ in range(BISECTIONS):
+            middle = (low + high) / 2
+            fits = enough(middle)
+            low, high = torch.where(fits, middle, low), torch.where(fits, high, middle)
+        return torch.where(whole, 1.0, low)

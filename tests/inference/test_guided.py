@@ -1,0 +1,243 @@
+"""Guided and exact proposals: what they tilt by, what they cost, and what they refuse."""
+
+import math
+
+import pytest
+import torch
+from inference_toys import MARKOV, make_value
+from tensordict import TensorDict
+from torch import nn
+
+from svlearn.domains.analytic import LinearGaussianChain
+from svlearn.inference.proposals import Exact, Guided
+from svlearn.inference.samplers import guidance, smc, svdd
+from svlearn.process import Prediction, Reference
+from svlearn.targets import Target
+from svlearn.transitions import GaussianTransition
+from svlearn.values import Learned, MonteCarlo, PosteriorMean, Zero
+
+ALPHA = 0.3
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+class Curved(nn.Module):
+    """A value without symmetry, of floats (B, 2)."""
+
+    def forward(self, x, t):
+        return (x[:, 0] * 1.3 + t).sin() - 0.4 * x[:, 1] ** 3
+
+
+class Bent(Reference):
+    """A Gaussian step whose mean is not linear, and a clean sample that is its own function of x."""
+
+    num_steps = 3
+
+    def initial(self, batch_size, *, condition=None, generator=None):
+        return torch.randn(batch_size, 2, generator=generator, dtype=torch.float64)
+
+    def forward(self, x, t, previous=None):
+        return Prediction(GaussianTransition(x + 0.1 * x.sin(), 0.3), clean=x**2 + t[:, None])
+
+
+def bowl(x):
+    return -((x - 0.7) ** 2).sum(dim=1)
+
+
+def transition(proposal, x, t, target=Target(bowl, ALPHA)):  # noqa: B008 - frozen
+    process = Bent()
+    bound = proposal.bind(process, target)
+    return bound.transition(x, t, bound.look(process, x, t, None))
+
+
+def test_at_the_mean_the_shift_is_the_variance_times_the_gradient_there():
+    x = Bent().initial(5, generator=generator())
+    mean = (x + 0.1 * x.sin()).requires_grad_()
+    gradient = torch.autograd.grad(Curved()(mean, torch.full((5,), 2)).sum(), mean)[0]
+    law = transition(Guided(Learned(Curved()), scale=[9.0, 0.8, 9.0]), x, 1)
+    torch.testing.assert_close(law.mean, mean.detach() + 0.09 * 0.8 * gradient / ALPHA)
+
+
+def test_at_the_last_step_it_is_the_gradient_of_the_reward():
+    x = Bent().initial(5, generator=generator())
+    mean = x + 0.1 * x.sin()
+    law = transition(Guided(Learned(Curved()), scale=0.8), x, 2)
+    torch.testing.assert_close(law.mean, mean - 0.09 * 0.8 * 2 * (mean - 0.7) / ALPHA)
+
+
+def test_a_reward_without_gradient_leaves_the_last_step_alone():
+    x = Bent().initial(5, generator=generator())
+    for reward in (lambda x: torch.from_numpy(x.numpy()).sum(dim=1), lambda x: (x[:, 0] > 0).double()):
+        law = transition(Guided(Learned(Curved())), x, 2, Target(reward, ALPHA))
+        torch.testing.assert_close(law.mean, x + 0.1 * x.sin())
+
+
+def test_at_the_state_the_gradient_passes_through_the_reference():
+    x = Bent().initial(5, generator=generator())
+    law = transition(Guided(PosteriorMean(Target(bowl, ALPHA)), scale=0.5), x, 1)
+    gradient = -2 * (x**2 + 1 - 0.7) * 2 * x  # of r(x̂_T(x)), x̂_T = x² + t
+    torch.testing.assert_close(law.mean, x + 0.1 * x.sin() + 0.09 * 0.5 * gradient / ALPHA)
+
+
+def test_a_clip_bounds_the_norm_of_the_tilt():
+    x = Bent().initial(200, generator=generator())
+    free, clipped = (transition(Guided(Learned(Curved()), clip=clip), x, 0).mean for clip in (None, 1.5))
+    tilts, bounded = ((mean - x - 0.1 * x.sin()) / 0.09 for mean in (free, clipped))
+    norm = tilts.norm(dim=1, keepdim=True)
+    assert (norm > 1.5).any() and (norm < 1.5).any()
+    torch.testing.assert_close(bounded, tilts * (1.5 / norm).clamp(max=1))
+
+
+def test_guidance_costs_one_call_and_one_gradient_a_step():
+    target = Target(bowl, ALPHA)
+    through = guidance(Bent(), target, PosteriorMean(target)).sample(4, generator=generator()).cost
+    assert (through.reference_calls, through.gradient_calls) == (12, 12)
+    ahead = guidance(Bent(), target, Learned(Curved())).sample(4, generator=generator()).cost
+    assert (ahead.reference_calls, ahead.gradient_calls, ahead.value_calls) == (12, 12, 8)
+
+
+@pytest.mark.parametrize("make", [smc, svdd])
+def test_a_posterior_mean_guides_and_weighs_in_the_same_call(make):
+    target = Target(bowl, ALPHA)
+    value = PosteriorMean(target)
+    cost = make(Bent(), target, value, 5, proposal=Guided(value)).sample(4, generator=generator()).cost
+    # svdd looks again at the one that it kept of five: a gradient for each loser would cost more
+    kept, scored = (0, 5) if make is smc else (1, 5)
+    assert cost.reference_calls == 4 * 3 * (scored + kept)
+    assert cost.gradient_calls == 4 * 3 * (5 if make is smc else 1)
+
+
+@pytest.mark.parametrize("at", ["mean", "state"])
+def test_cutting_the_batch_changes_nothing(at):
+    target = Target(bowl, ALPHA)
+    sampler = smc(Bent(), target, PosteriorMean(target), 4, proposal=Guided(PosteriorMean(target), at=at))
+    whole, cut = (sampler.sample(6, generator=generator(3), max_batch=size) for size in (None, 5))
+    torch.testing.assert_close(cut.states, whole.states)
+    assert cut.cost.gradient_calls == whole.cost.gradient_calls
+
+
+def test_with_the_exact_value_the_exact_proposal_leaves_only_the_start_to_weigh():
+    value = MARKOV.soft_value(ALPHA)
+    sampler = smc(MARKOV, MARKOV.target(ALPHA), value, 16, ess_threshold=0.0, proposal=Exact(value))
+    samples = sampler.sample(50, generator=generator(), keep_states=True)
+    start = samples.paths()[:, :, 0, 0]
+    expected = MARKOV.soft_table(ALPHA)[0][start] / ALPHA
+    torch.testing.assert_close(samples.log_weights, expected.log_softmax(dim=1))
+    assert expected.std() > 0.1
+
+
+def test_where_the_value_is_linear_in_the_one_hot_guidance_is_exact():
+    value = make_value("wrong", MARKOV, ALPHA)
+    first, second = (
+        smc(MARKOV, MARKOV.target(ALPHA), value, 8, proposal=proposal(value)).sample(40, generator=generator())
+        for proposal in (Exact, Guided)
+    )
+    assert torch.equal(first.states, second.states)
+    torch.testing.assert_close(first.log_weights, second.log_weights)
+
+
+def test_guidance_raises_the_ess_of_importance_sampling_more_than_fourfold():
+    chain = LinearGaussianChain.random(2, 5, seed=0)
+    value = chain.soft_value(ALPHA)
+    parts = chain, chain.target(ALPHA), value, 500
+    plain, guided = (
+        smc(*parts, ess_threshold=0.0, proposal=proposal).sample(60, generator=generator()).history.ess[:, -1].mean()
+        for proposal in (None, Guided(value))
+    )
+    assert guided > 4 * plain
+
+
+def test_states_of_several_parts_are_guided_in_all_that_are_floats():
+    class Pairs(Reference):
+        num_steps = 2
+
+        def initial(self, batch_size, *, condition=None, generator=None):
+            parts = {name: torch.randn(batch_size, 2, generator=generator) for name in ("near", "far")}
+            return TensorDict({**parts, "kind": torch.arange(batch_size)}, batch_size=[batch_size])
+
+        def forward(self, x, t, previous=None):
+            return Prediction(Both(x))
+
+    class Both(GaussianTransition):
+        def __init__(self, x):
+            self.x = x
+
+        def expansion_point(self, x):
+            return x
+
+        def tilt(self, gradient):
+            moved = {name: self.x[name] + step for name, step in gradient.items()}
+            return Both(TensorDict({**self.x, **moved}, self.x.batch_size))
+
+    class Sum(nn.Module):
+        def forward(self, x, t):
+            return (x["near"] + 2 * x["far"]).sum(dim=1) * (1 + x["kind"])
+
+    x = Pairs().initial(3, generator=generator())
+    bound = Guided(Learned(Sum()), scale=ALPHA, clip=10.0).bind(Pairs(), Target(lambda x: x["near"][:, 0], ALPHA))
+    law = bound.transition(x, 0, bound.look(Pairs(), x, 0, None))
+    shrink = (10 / (10**0.5 * torch.arange(1.0, 4))).clamp(max=1)
+    for name, slope in (("near", 1.0), ("far", 2.0)):
+        expected = (slope * torch.arange(1.0, 4) * shrink)[:, None].expand(3, 2)
+        torch.testing.assert_close(law.x[name] - x[name], expected)
+
+
+TARGET = Target(bowl, ALPHA)
+
+
+@pytest.mark.parametrize(
+    ("build", "error", "message"),
+    [
+        (lambda: guidance(Bent(), TARGET, Learned(Curved()), at="middle"), ValueError, "at: expected one of mean, st"),
+        (
+            lambda: guidance(Bent(), TARGET, Learned(Curved()), [1.0] * 4),
+            ValueError,
+            "expected a number or 3 of them.*4",
+        ),
+        (lambda: guidance(Bent(), Target(bowl, 0.0), Learned(Curved())), ValueError, "alpha: guidance needs"),
+        (lambda: guidance(Bent(), TARGET, Learned(Curved()), clip=0.0), ValueError, "clip: expected"),
+        (lambda: Guided(MonteCarlo(Bent(), TARGET, 2)), TypeError, "not random, got MonteCarlo"),
+        (lambda: Exact(MonteCarlo(Bent(), TARGET, 2)), TypeError, "not random, got MonteCarlo"),
+        (lambda: Guided(Curved()), TypeError, "value: expected a Value, got Curved"),
+        (lambda: svdd(Bent(), Target(bowl, 0.0), Zero(), 2, Exact(Zero())), ValueError, "Exact needs a target"),
+        (lambda: Guided(Zero()).bind(Bent(), None), ValueError, "alpha: guidance needs"),
+    ],
+)
+def test_what_cannot_be_is_refused_at_construction(build, error, message):
+    with pytest.raises(error, match=message):
+        build()
+
+
+class Broken(nn.Module):
+    def forward(self, x, t):
+        return (x[:, 0] - x[:, 0]).sqrt()
+
+
+@pytest.mark.parametrize(
+    ("sampler", "error", "message"),
+    [
+        (guidance(Bent(), TARGET, Zero()), ValueError, "value: expected one with a gradient.*Zero has none"),
+        (guidance(Bent(), TARGET, Learned(Broken())), ValueError, "expected a finite gradient, got another at index 0"),
+        (
+            guidance(MARKOV, MARKOV.target(1.0), MARKOV.soft_value(1.0), at="state"),
+            ValueError,
+            "value: expected one wi",
+        ),
+        (smc(Bent(), TARGET, Zero(), 2, proposal=Exact(Zero())), ValueError, "cannot list its next states"),
+        (smc(MARKOV, MARKOV.target(1.0), Zero(), 2, proposal=Exact(Zero(), limit=4)), ValueError, "5 next states.* 4"),
+    ],
+)
+def test_what_cannot_be_is_refused_at_the_first_step(sampler, error, message):
+    with pytest.raises(error, match=message):
+        sampler.sample(3, generator=generator())
+
+
+def test_an_exact_step_towards_nothing_alive_is_the_reference_s():
+    hopeless = MARKOV.with_rewards(torch.tensor([0.0, -math.inf, -math.inf, -math.inf, -math.inf]))
+    blocked = torch.eye(5).double()[None].expand(5, 5, 5).clone()
+    chain = type(MARKOV)(MARKOV.initial_probs, blocked, hopeless.reward.table)
+    samples = smc(chain, chain.target(1.0), Zero(), 8, proposal=Exact(Zero())).sample(30, generator=generator())
+    assert (samples.states[samples.log_weights > -math.inf] == 0).all()
+    assert (samples.log_normalizer == -math.inf).sum() < 30
