@@ -26,11 +26,15 @@ _HOME = {
     "smc": "svlearn.inference.samplers",
     "guidance": "svlearn.inference.samplers",
     "beam_search": "svlearn.inference.samplers",
+    "tree_search": "svlearn.inference.tree_search",
+    "refine": "svlearn.inference.refinement",
     "fit": "svlearn.objectives.fit",
     "collect": "svlearn.rollouts.collect",
     "load": "svlearn.loading",
     "compare": "svlearn.evaluation.compare",
-    "Comparison": "svlearn.evaluation.compare",
+    "Comparison": "svlearn.evaluation.comparison",
+    "diagnose": "svlearn.evaluation.diagnosis",
+    "normalizer_bounds": "svlearn.evaluation.bounds",
 }
 _MODULES = {
     "targets": "svlearn.targets",

@@ -46,7 +46,7 @@ class Sampler(Parts):
             raise ValueError(f"condition: expected {batch_size} rows, one a group, got {len(condition)}")
         generator = resolve_generator(generator, device_of(self.reference))
         with torch.no_grad(), metered(max_batch) as meter:
-            run = Run(self, batch_size, generator, keep_states=keep_states, progress=progress)
+            run = self._run(batch_size, generator, keep_states=keep_states, progress=progress)
             particles, history = run.from_start(condition)
         return self._finish(particles, history, meter.cost)
 
@@ -73,7 +73,7 @@ class Sampler(Parts):
             raise ValueError(f"t: expected a time from 0 to {self.reference.num_steps - 1}, got {t}")
         generator = resolve_generator(generator, device_of(self.reference))
         with torch.no_grad(), metered(max_batch) as meter:
-            run = Run(self, len(x), generator, retained=retained, keep_states=keep_states, progress=progress)
+            run = self._run(len(x), generator, retained=retained, keep_states=keep_states, progress=progress)
             particles, history = run.from_states(x, t)
         return self._finish(particles, history, meter.cost)
 
@@ -94,7 +94,7 @@ class Sampler(Parts):
         generator = resolve_generator(generator, device_of(self.reference))
         with torch.no_grad(), metered(max_batch) as meter:
             size = len(trajectories)
-            run = Run(self, size, generator, retained=trajectories, keep_states=keep_states, progress=progress)
+            run = self._run(size, generator, retained=trajectories, keep_states=keep_states, progress=progress)
             particles, history = run.from_start()
         return self._finish(particles, history, meter.cost)
 
@@ -110,6 +110,10 @@ class Sampler(Parts):
         if self.num_particles != 1:
             raise ValueError(f"num_particles: expected 1 to move given states, got groups of {self.num_particles}")
         return Run(self, len(x), resolve_generator(generator, device_of(self.reference))).step(x, t, prediction)
+
+    def _run(self, batch_size: int, generator: torch.Generator, **options: Any) -> Run:
+        """The pass over B groups that `sample`, `resume` and `sample_conditionally` make."""
+        return Run(self, batch_size, generator, **options)
 
     def _finish(self, particles: Particles, history: History, cost: Cost) -> Samples:
         batch_size, size = particles.log_weights.shape

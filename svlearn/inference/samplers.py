@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from svlearn.inference.checks import at_least_one, expect
 from svlearn.inference.proposals import Guided, Proposal
 from svlearn.inference.resampling import scheme
 from svlearn.inference.sampler import Sampler
@@ -22,7 +23,7 @@ def best_of_n(reference: Reference, target: Target, n: int) -> Sampler:
 
     It targets no p*: as n grows, the law runs to the largest reward.
     """
-    return Sampler(_reference(reference), _target(target), Zero(), BestAtEnd(), num_particles=_at_least_one(n, "n"))
+    return Sampler(_reference(reference), _target(target), Zero(), BestAtEnd(), num_particles=at_least_one(n, "n"))
 
 
 def svdd(
@@ -97,7 +98,7 @@ def smc(
         between if max(candidates) == 1 else Nested(LocalSampling(), between),
         proposal=_proposal(proposal),
         tempering=_tempering(tempering),
-        num_particles=_at_least_one(num_particles, "num_particles"),
+        num_particles=at_least_one(num_particles, "num_particles"),
         num_candidates=candidates,
         estimates_normalizer=True,
     )
@@ -131,8 +132,10 @@ def beam_search(
 ) -> Sampler:
     """Keep the K = beam_width best by value of the K · M candidates of a group at every step, and by reward at T.
 
-    It targets no p*: it looks for the largest reward, whatever α is. The particles of a group come best first, and
-    `Samples.draw` gives the best. M = num_candidates, an int, or one per step 0 ... T.
+    It targets no p*: it looks for the largest reward, whatever α is. Discrete states are kept once each while others
+    are left. The particles of a group come best first, and `Samples.draw` gives the best: no finished candidate of the
+    group had a larger reward. M = num_candidates, an int, or one per step 0 ... T. Reference calls a group: K T where v
+    reads (x, t) alone, K M T where v reads the prediction.
     """
     return Sampler(
         _reference(reference),
@@ -140,7 +143,7 @@ def beam_search(
         _value(value),
         Beam(),
         proposal=_proposal(proposal),
-        num_particles=_at_least_one(beam_width, "beam_width"),
+        num_particles=at_least_one(beam_width, "beam_width"),
         num_candidates=_candidates(num_candidates, reference),
     )
 
@@ -150,36 +153,24 @@ def _candidates(number: int | Sequence[int], reference: Reference) -> list[int]:
     candidates = [number] * steps if isinstance(number, int) else list(number)
     if len(candidates) != steps:
         raise ValueError(f"num_candidates: expected {steps} numbers, one per step 0 ... T, got {len(candidates)}")
-    return [_at_least_one(m, "num_candidates") for m in candidates]
+    return [at_least_one(m, "num_candidates") for m in candidates]
 
 
 def _tempering(tempering: Tempering | Sequence[float] | None) -> Tempering | None:
     return tempering if tempering is None or isinstance(tempering, Tempering) else Schedule(tempering)
 
 
-def _at_least_one(number: int, name: str) -> int:
-    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-        raise ValueError(f"{name}: expected an integer of at least 1, got {number!r}")
-    return number
-
-
-def _expect(thing, kind: type, name: str):
-    if not isinstance(thing, kind):
-        raise TypeError(f"{name}: expected a {kind.__name__}, got {type(thing).__name__}")
-    return thing
-
-
 def _reference(reference: Reference) -> Reference:
-    return _expect(reference, Reference, "reference")
+    return expect(reference, Reference, "reference")
 
 
 def _target(target: Target) -> Target:
-    return _expect(target, Target, "target")
+    return expect(target, Target, "target")
 
 
 def _value(value: Value) -> Value:
-    return _expect(value, Value, "value")
+    return expect(value, Value, "value")
 
 
 def _proposal(proposal: Proposal | None) -> Proposal | None:
-    return None if proposal is None else _expect(proposal, Proposal, "proposal")
+    return None if proposal is None else expect(proposal, Proposal, "proposal")

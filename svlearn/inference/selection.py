@@ -3,11 +3,13 @@
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from svlearn.inference.resampling import Scheme, ess, multinomial
+from svlearn.state import State
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,7 @@ class Candidates:
     (B, K): the particles' before; log_twists (B, K, M), λ_t v_t/α, nats, and exponents λ_t (B,), float64; t: their
     time; final: whether that is T.
     retained: the first candidate of the first particle of every group is a given one, and must survive in its place.
+    x (B · K · M, ...): their states, for a selection that looks at them.
     """
 
     values: Tensor
@@ -29,6 +32,7 @@ class Candidates:
     t: int
     final: bool
     retained: bool = False
+    x: State | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -195,10 +199,17 @@ class Nested(Selection):
 
 
 class Beam(Selection):
-    """The K candidates of the largest value in a group, the best first, the first drawn on ties."""
+    """The K candidates of the largest value in a group, the best first, the first drawn on ties.
+
+    Copies of a discrete state come after all distinct ones: a beam that is full of one state looks at one place.
+    """
 
     def __call__(self, candidates: Candidates, noise: Tensor) -> Survivors:
         ordered = candidates.values.flatten(1).argsort(dim=1, descending=True, stable=True)
+        kinds = _kinds(candidates.x)
+        if kinds is not None:
+            copies = _repeats(kinds.view(len(ordered), -1).gather(1, ordered))
+            ordered = ordered.gather(1, copies.argsort(dim=1, stable=True))
         log_weights = candidates.log_weights
         if candidates.final:  # whoever draws one of the group draws the best
             log_weights = torch.full_like(log_weights, -math.inf)
@@ -226,3 +237,22 @@ def _own(chosen: Tensor, num_candidates: int) -> Tensor:
 
 def _none(like: Tensor) -> Tensor:
     return torch.zeros(len(like), dtype=torch.bool, device=like.device)
+
+
+def _kinds(x: State | None) -> Tensor | None:
+    """A number (N,) for each distinct state of (N, ...); None where a part of it is continuous."""
+    if x is None:
+        return None
+    leaves: list[Any] = [x] if isinstance(x, Tensor) else list(x.values(include_nested=True, leaves_only=True))
+    if any(leaf.is_floating_point() for leaf in leaves):
+        return None
+    rows = torch.cat([leaf.reshape(len(leaf), -1).long() for leaf in leaves], dim=1)
+    return torch.unique(rows, dim=0, return_inverse=True)[1]
+
+
+def _repeats(kinds: Tensor) -> Tensor:
+    """1 where the same number stands before in its row, else 0, (B, N), long."""
+    ordered, places = kinds.sort(dim=1, stable=True)
+    same = torch.zeros_like(kinds)
+    same[:, 1:] = ordered[:, 1:] == ordered[:, :-1]
+    return torch.zeros_like(kinds).scatter(1, places, same)

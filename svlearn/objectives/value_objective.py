@@ -7,7 +7,7 @@ from tensordict import TensorDict
 from torch import Tensor, nn
 
 from svlearn.inference.proposals import Proposal
-from svlearn.inference.resampling import scheme
+from svlearn.inference.resampling import systematic
 from svlearn.objectives.objective import Objective
 from svlearn.objectives.probe import check_log_prob
 from svlearn.process import Reference, predict
@@ -107,7 +107,9 @@ class ValueObjective(Objective):
     def validate(self, trajectories: TensorDict, generator: torch.Generator) -> None:
         if "log_ratios" in trajectories:  # resampled by the weights of their paths, they stand for the reference's
             log_weights = self.log_ratios(trajectories).sum(dim=1)
-            trajectories = trajectories[scheme("systematic")(log_weights.softmax(dim=0)[None], generator)[0]]
+            weights = log_weights.softmax(dim=0)[None]
+            uniforms = torch.rand(weights.shape, generator=generator, dtype=weights.dtype, device=weights.device)
+            trajectories = trajectories[systematic(weights, uniforms)[0]]
         states, steps = trajectories["states"], range(self.reference.num_steps)
         values = torch.stack([self.evaluate(states[:, t], t, generator) for t in steps], dim=1)
         self._validated.append((values, trajectories["rewards"]))

@@ -1,0 +1,221 @@
+"""Trees of states that grow side by side, one to a group: the pass that `tree_search` makes."""
+
+import math
+from collections.abc import Callable
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from svlearn.inference.loop import Particles, Run
+from svlearn.inference.parts import Parts
+from svlearn.inference.resampling import ess
+from svlearn.inference.samples import History
+from svlearn.process import Prediction, predict
+from svlearn.state import State, concatenate, take
+from svlearn.targets import Target
+from svlearn.values.value import Zero, evaluate
+
+
+class Shelf:
+    """Batches that come one after the other, read by their places in all of them; joined only when they are read."""
+
+    def __init__(self) -> None:
+        self.batches: list[Any] = []
+        self.size = 0
+
+    def add(self, batch: Any, size: int) -> Tensor:
+        """The places (size,) of a new batch."""
+        self.batches.append(batch)
+        self.size += size
+        return torch.arange(self.size - size, self.size)
+
+    def __getitem__(self, places: Tensor) -> Any:
+        self.batches = [concatenate(self.batches)]
+        return take(self.batches[0], places)
+
+
+class Forest(Run):
+    """B trees, grown by R roll-outs each.
+
+    widths: N visits of a node allow factor · N^exponent children. prior_children: how many children the guess of a
+    node's worth counts as, the value's, or without one that of the root.
+
+    A roll-out draws at most one node at each t = start ... T, and node k at t is the one of roll-out k. So all that
+    is known of the nodes is in tensors (T + 1 - start, B, R):
+
+    parents    the node above, at t - 1; at the start 0, the root; -1 where there is no such node
+    places     where its state, prediction and reward lie on the shelves of its t
+    visits     how many roll-outs came by
+    scores     v̂/α, nats, float64; priors: v/α by the value, where there is one
+    """
+
+    def __init__(
+        self,
+        parts: Parts,
+        batch_size: int,
+        generator: torch.Generator,
+        widths: tuple[float, float],
+        prior_children: float,
+        **options: Any,
+    ):
+        if options.get("retained") is not None:
+            raise ValueError("retained: tree_search cannot retain a given trajectory; smc and svdd can")
+        super().__init__(parts, batch_size, generator, **options)
+        self.target, self.widths, self.prior_children = cast(Target, parts.target), widths, prior_children
+        self.guided = not isinstance(parts.value, Zero)
+
+    def from_start(self, condition: Any = None) -> tuple[Particles, History]:
+        """Grow the trees of which the first nodes are draws of x_0."""
+
+        def draw(rows: Tensor) -> State:
+            given = {} if condition is None else {"condition": take(condition, rows)}
+            return self.parts.reference.initial(len(rows), generator=self.generator, **given)
+
+        return self._grow(draw, 0, math.inf)
+
+    def from_states(self, x: State, t: int) -> tuple[Particles, History]:
+        """Grow the trees of which the only first node is the given x_t (B, ...)."""
+        return self._grow(lambda rows: take(x, rows), t, 1)
+
+    def _grow(self, draw: Callable[[Tensor], State], start: int, most: float) -> tuple[Particles, History]:
+        """draw: the first nodes of the given trees; most: how many of these a tree may have."""
+        self.draw, self.start, self.most = draw, start, most
+        levels, size, device = self.last + 1 - start, self.parts.num_particles, self.generator.device
+        self.parents = torch.full((levels, self.batch_size, size), -1, device=device)
+        self.places, self.visits = torch.zeros_like(self.parents), torch.zeros_like(self.parents)
+        self.scores = torch.zeros(self.parents.shape, dtype=torch.float64, device=device)
+        self.priors = torch.zeros_like(self.scores)
+        self.states, self.predictions = [Shelf() for _ in range(levels)], [Shelf() for _ in range(levels - 1)]
+        self.rewards = Shelf()
+        ends = []
+        for k in tqdm(range(size), disable=not self.progress, desc="growing trees", leave=False):
+            path = self._roll_out(k)
+            self._back_up(path, k)
+            ends.append(path[-1])
+        return self._harvest(torch.stack(ends, dim=1))
+
+    def _roll_out(self, k: int) -> list[Tensor]:
+        """Descend until each tree widens, and draw on to T; the nodes passed at each t, (B,), k where they are new."""
+        here = self.parents.new_zeros(self.batch_size)
+        visits, new, rows, law = here + k + 1, torch.zeros_like(here, dtype=torch.bool), here[:0], None
+        path: list[Tensor] = []
+        for level in range(len(self.parents)):
+            fresh = len(rows)  # the trees that were given a node just above, in the order in which `law` has them
+            if fresh < self.batch_size:
+                widens, chosen = self._descend(level, here, visits, k)
+                rows = torch.cat([rows, (widens & ~new).nonzero().squeeze(1)])
+            if len(rows):
+                law = self._add(level, k, rows, here[rows], fresh, law)
+            here, new = torch.where(widens, k, chosen), widens
+            self.visits[level].scatter_add_(1, here[:, None], torch.ones_like(here)[:, None])
+            visits = self.visits[level].gather(1, here[:, None]).squeeze(1)
+            path.append(here)
+        return path
+
+    def _descend(self, level: int, here: Tensor, visits: Tensor, k: int) -> tuple[Tensor, Tensor]:
+        """Whether the nodes `here` (B,), at the level above, widen, and a child of each, drawn ∝ exp(score)."""
+        scores, number = self._children(level, here[:, None], k)
+        factor, exponent = self.widths
+        limit = factor * visits.double() ** exponent
+        widens = number.squeeze(1) < (limit if level else limit.clamp(max=self.most))
+        uniforms = torch.rand(scores.shape, generator=self.generator, dtype=torch.float64, device=here.device)
+        return widens, (scores - (-uniforms.log()).log()).argmax(dim=1)  # Gumbel's way to draw from a softmax
+
+    def _add(
+        self, level: int, k: int, rows: Tensor, above: Tensor, fresh: int, law: Prediction | None
+    ) -> Prediction | None:
+        """Draw node k of the given trees below the nodes `above`; what the reference says of it, None at T.
+
+        The first `fresh` trees were given a new node just above; `law` is what the reference says of these.
+        """
+        t = self.start + level
+        if level == 0:
+            x = self.draw(rows)
+        else:
+            laws = [law] if fresh else []
+            if fresh < len(rows):
+                laws.append(self.predictions[level - 1][self.places[level - 1, rows[fresh:], above[fresh:]]])
+            law = concatenate(laws)
+            x = law.transition.sample(generator=self.generator)
+        self.parents[level, rows, k] = above
+        kept = x if self.keep_states or t == self.last else None
+        self.places[level, rows, k] = self.states[level].add(kept, len(rows)).to(rows.device)
+        if t == self.last:
+            rewards = self.target(x)
+            self.rewards.add(rewards, len(rows))
+            self.scores[level, rows, k] = rewards.double().clamp(min=self.target.floor) / self.target.alpha
+            return None
+        prediction = predict(self.parts.reference, x, t, law)
+        if self.guided:
+            values = evaluate(self.parts.value, x, t, prediction, generator=self.generator)
+            self.priors[level, rows, k] = values.double() / self.target.alpha
+        prediction = Prediction(prediction.transition, cache=prediction.cache)
+        self.predictions[level].add(prediction, len(rows))
+        return prediction
+
+    def _back_up(self, path: list[Tensor], k: int) -> None:
+        """Score the nodes of the path anew, upwards, by the mean of exp(score) of their children and of the guess."""
+        log_share = math.log(self.prior_children) if self.prior_children else -math.inf
+        if k == 0:
+            self.root = self.scores[-1, :, :1].clone()
+        for level in reversed(range(len(path) - 1)):
+            here = path[level][:, None]
+            below, number = self._children(level + 1, here, k)
+            guess = self.priors[level].gather(1, here) if self.guided else self.root
+            terms = torch.cat([below, guess + log_share], dim=1)
+            total = terms.logsumexp(dim=1, keepdim=True) - (number + self.prior_children).log()
+            self.scores[level].scatter_(1, here, total)
+        below, number = self._children(0, torch.zeros_like(path[0])[:, None], k)
+        self.root = below.logsumexp(dim=1, keepdim=True) - number.log()
+
+    def _children(self, level: int, above: Tensor, k: int) -> tuple[Tensor, Tensor]:
+        """The scores (B, k + 1) of the children of a node (B, 1) each, -inf for other nodes; how many these are."""
+        children = self.parents[level, :, : k + 1] == above
+        scores = self.scores[level, :, : k + 1].masked_fill(~children, -math.inf)
+        return scores, children.sum(dim=1, keepdim=True).double()
+
+    def _harvest(self, ends: Tensor) -> tuple[Particles, History]:
+        """The leaves (B, R) that the roll-outs ended in, weighed by the finished trees."""
+        there = self.parents >= 0
+        log_shares = -there[0].sum(dim=1, keepdim=True).double().log().expand(ends.shape)
+        for parents, exist in zip(self.parents[1:], there[1:], strict=True):
+            above = parents.clamp(min=0)
+            numbers = torch.zeros_like(log_shares).scatter_add(1, above, exist.double())
+            log_shares = (log_shares - numbers.log()).gather(1, above)
+        leaves = self.places[-1].gather(1, ends).flatten()
+        rewards = self.rewards[leaves]
+        log_twists = rewards.double() / self.target.alpha
+        log_weights = (log_twists.view(ends.shape) + log_shares).masked_fill(~there[-1], -math.inf)
+        history = self._history(ends, log_weights)
+        particles = Particles(
+            x=self.states[-1][leaves],
+            values=rewards,
+            log_twists=log_twists,
+            prediction=None,
+            log_weights=log_weights + math.log(ends.shape[1]),
+            exponents=log_weights.new_ones(len(ends)),
+            ess=history.ess[:, -1],
+            resampled=history.resampled[:, -1],
+            ancestors=history.ancestors[-1],
+            spreads=log_weights.new_zeros(len(ends), 4),
+        )
+        return particles, history
+
+    def _history(self, ends: Tensor, log_weights: Tensor) -> History:
+        """The lineage of the leaves, and the ESS, in nodes, of the law that the finished trees have at each t."""
+        own = torch.arange(ends.shape[1], device=ends.device).expand_as(ends)
+        nodes = [*torch.where(self.parents[:-1] >= 0, own, 0), ends]  # node 0 is always there
+        ancestors = [own, *(parents.gather(1, node) for parents, node in zip(self.parents[1:], nodes[1:], strict=True))]
+        total = log_weights.logsumexp(dim=1, keepdim=True)
+        weights = torch.where(total > -math.inf, (log_weights - total).exp(), 0.0)
+        history = History(weights[:, :0], weights[:, :0], tuple(ancestors), None, self.start)
+        masses = [torch.zeros_like(weights).scatter_add(1, places, weights) for places in history.lineage.unbind(1)]
+        effective = torch.stack([ess(mass.log()) for mass in masses], dim=1)
+        states = None
+        if self.keep_states:
+            found = zip(self.states, self.places, nodes, strict=True)
+            states = tuple(shelf[at.gather(1, node).flatten()].unflatten(0, ends.shape) for shelf, at, node in found)
+        never = torch.zeros_like(effective, dtype=torch.bool)
+        return History(effective, never, tuple(ancestors), states, self.start)
