@@ -46,9 +46,9 @@ rerun of the log-variance sampler. They are not the same experiment:
 
 - **Process.** Ours runs from the point 0 by Gaussian steps of a fixed, annealed std ({steps} steps), so that even the
   best policy keeps a KL of the order 1/T; theirs is a discretised diffusion of its own.
-- **Network.** A perceptron of width {hidden}, and guides made of the gradient of the log-density and of x, whose gains
-  are free functions of time (`svlearn.domains.analytic.networks.LangevinControl`). The gains act coordinate by
-  coordinate, which suits a product density such as the many-well; no coordinate is told what it is.
+- **Network.** A perceptron of width {hidden} that reads x and the gradient of the log-density, and a small one that all
+  coordinates share, each with its own place and slope (`svlearn.domains.analytic.networks.LangevinControl`). The
+  second suits a product density such as the many-well; no coordinate is told what it is.
 - **Settings.** Network, learning rate, batch and schedule were chosen on trial runs of the trust region on the
   many-well, and the other methods were given the same: the comparison leans towards the trust region.
 - **Budget.** The seconds are of one thread of a shared, busy machine, so the steps a second compare the methods only

@@ -51,8 +51,8 @@ class Samples:
 
     states (B, K, ...), a TensorDict of batch size (B, K); rewards (B, K), reward units, None without a target;
     log_weights (B, K), nats, normalised inside a group (-inf throughout a group that died); log_normalizer (B,),
-    nats, the group's estimate of log Z = log E_ref[exp(r/α)], unbiased in Z (of tree_search only consistent), None where the sampler has none;
-    cost of the whole run; history by time step.
+    nats, the group's estimate of log Z = log E_ref[exp(r/α)], unbiased in Z (of tree_search only consistent), None
+    where the sampler has none; cost of the whole run; history by time step.
     """
 
     states: State
