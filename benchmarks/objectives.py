@@ -10,7 +10,8 @@ against the exact answer, and written to benchmarks/results/objectives.json at o
 where it was. docs/leaderboards/objectives.md is made from that file. Seconds are CPU seconds of one thread, which
 other work on the machine disturbs little.
 
-oracles: gaussian3 (networks that hold the answer), gaussian10 (a plain MLP), markov, tree, mixture (the RTB toy)
+oracles: gaussian3 (networks that hold the answer), gaussian10 (a plain MLP; gaussian10-long four times as many steps,
+for the families that need them), markov, tree, mixture (the RTB toy)
 """
 
 import argparse

@@ -81,14 +81,15 @@ class Gaussian(Problem):
 
     oracle: LinearGaussianChain
 
-    def __init__(self, dim: int, plain: bool, steps: int, rates: tuple[float, float]):
+    def __init__(self, dim: int, plain: bool, steps: int, rates: tuple[float, float], name: str | None = None):
         drawn = LinearGaussianChain.random(dim, num_steps=8, seed=0)
         turn = torch.linalg.qr(drawn.matrices)[0]
         start = drawn.initial_mean, 1.0
         oracle = LinearGaussianChain(*start, 0.95 * turn, drawn.offsets, 0.6 * drawn.stds, drawn.reward)
         kind = "a plain MLP" if plain else "networks that hold the answer"
-        title = f"Linear-Gaussian chain, {dim} dimensions, {kind}"
-        super().__init__(f"gaussian{dim}", title, oracle, 2.0, steps, rates)
+        name = f"gaussian{dim}" if name is None else name
+        title = f"Linear-Gaussian chain, {dim} dimensions, {kind}, {steps} steps"
+        super().__init__(name, title, oracle, 2.0, steps, rates)
         self.dim, self.plain = dim, plain
 
     def value(self) -> Value:
@@ -233,6 +234,7 @@ def problems() -> list[Problem]:
     return [
         Gaussian(3, plain=False, steps=1500, rates=(2e-2, 2e-2)),
         Gaussian(10, plain=True, steps=1500, rates=(5e-3, 5e-3)),
+        Gaussian(10, plain=True, steps=6000, rates=(5e-3, 5e-3), name="gaussian10-long"),
         Markov(steps=1000, rates=(2e-2, 5e-2)),
         Tree(steps=500, rates=(5e-2, 5e-2)),
         Toy(20, steps=300, rates=(5e-3, 2e-3)),
