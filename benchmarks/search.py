@@ -1,18 +1,23 @@
-"""Search and refinement against the truth: how near p* they come on a Markov chain, by budget and by round.
+"""Search, refinement and bounds against the truth: how near p* and log Z they come, by budget, round and particles.
 
-    python benchmarks/search.py
+    python benchmarks/search.py            # about a minute on one core
+    python benchmarks/search.py --quote    # only write the page and its figures again
 
 The chain is `FiniteMarkovChain.random(5, 5, seed=1)` at alpha = 0.6, where everything is a sum. Writes
-benchmarks/results/search.json:
+benchmarks/results/search.json, and from it docs/leaderboards/search.md with its figures:
 
     budgets    tree search and SMC, each blind and with the exact value, by 8, 32 and 128 roll-outs or particles: the
                total variation to p* of the law of one group (mean over groups, with its standard error) and of the
                mean law of all groups, which is the bias; E[Z_hat]/Z with its standard error; reference calls a group
     rounds     refinement from p_ref by SMC of 8 particles without look-ahead, two steps back: the total variation of
                the law to p* after 0 ... 8 rounds, what is drawn replacing the old sample, or by particle Gibbs
-    beams      the share of groups in which beam search finds the largest reward, by beam width
+    beams      the share of groups in which beam search finds the largest reward, by beam width, and that of best-of-N
+               of as many reference calls
+    bounds     lower and upper bounds on log Z by 1 ... 64 particles, on the chain and on a linear-Gaussian one, and the
+               exact KLs of what is drawn (see search_bounds.py)
 """
 
+import argparse
 import json
 import math
 from pathlib import Path
@@ -20,6 +25,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from search_bounds import RUNS, bounds, gaussian
+from search_figures import figures
+from search_page import page
 from svlearn.domains.analytic import FiniteMarkovChain
 from svlearn.evaluation.report.files import write
 from svlearn.evaluation.report.provenance import provenance
@@ -30,8 +38,10 @@ from svlearn.inference.tree_search import tree_search
 from svlearn.randomness import seeded
 from svlearn.values import Zero
 
-RESULTS = Path(__file__).parents[1] / "benchmarks/results/search.json"
-ALPHA, BUDGETS, ROUNDS, WIDTHS = 0.6, (8, 32, 128), 8, (1, 2, 4)
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks/results/search.json"
+PAGE = ROOT / "docs/leaderboards/search.md"
+ALPHA, BUDGETS, ROUNDS, WIDTHS = 0.6, (8, 32, 128), 8, (1, 2, 4, 8)
 GROUPS, DRAWS = 1000, 20_000
 
 
@@ -93,20 +103,35 @@ def by_round(keep: str) -> list[float]:
     return found
 
 
-def by_width(width: int) -> float:
+def by_width(width: int) -> dict[str, float]:
+    """Beam search of 4 candidates to a particle, and best-of-N of as many reference calls, exactly."""
     samples = beam_search(CHAIN, TARGET, CHAIN.mean_value(), width, 4).sample(DRAWS, generator=seeded("cpu", width))
-    return float((samples.rewards[:, 0] == CHAIN.reward.table.max()).double().mean())
+    best = CHAIN.reward.table.max()
+    found = (samples.rewards[:, 0] == best).double().mean()
+    missed = 1 - CHAIN.marginals()[-1][CHAIN.reward.table == best].sum()
+    return {"beam search": float(found), "best-of-N": float(1 - missed**width)}
+
+
+def measure() -> dict:
+    return {
+        "budgets": {kind: {str(budget): by_budget(kind, budget) for budget in BUDGETS} for kind in SAMPLERS},
+        "rounds": {keep: by_round(keep) for keep in ("replace", "particle_gibbs")},
+        "beams": {str(width): by_width(width) for width in WIDTHS},
+        "bounds": bounds({"Markov chain": CHAIN, "linear-Gaussian chain": gaussian()}, ALPHA),
+        "settings": {"alpha": ALPHA, "groups": GROUPS, "runs": RUNS},
+        "provenance": provenance(),
+    }
 
 
 def main() -> None:
-    results = {
-        "budgets": {kind: {budget: by_budget(kind, budget) for budget in BUDGETS} for kind in SAMPLERS},
-        "rounds": {keep: by_round(keep) for keep in ("replace", "particle_gibbs")},
-        "beams": {width: by_width(width) for width in WIDTHS},
-        "provenance": provenance(),
-    }
-    write(RESULTS, json.dumps(results, indent=1, ensure_ascii=False) + "\n")
-    print(json.dumps(results, indent=1, ensure_ascii=False))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quote", action="store_true", help="only write the page from the results that are there")
+    if not parser.parse_args().quote:
+        write(RESULTS, json.dumps(measure(), indent=1, ensure_ascii=False) + "\n")
+    results = json.loads(RESULTS.read_text())
+    write(PAGE, page(results))
+    for name, drawing in figures(results).items():
+        write(PAGE.with_name(name), drawing)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+import svlearn as sv
+from svlearn.inference import proposals
+
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 
@@ -38,6 +41,26 @@ def test_the_examples_of_the_docs_run_in_their_order(capsys):
     for code in re.findall(r"```python\n(.*?)```", (ROOT / "docs/own_model.md").read_text(), re.DOTALL):
         exec(compile(code, "docs/own_model.md", "exec"), names)
     assert "mean_reward" in capsys.readouterr().out
+
+
+def test_the_examples_of_the_samplers_print_what_the_page_shows(capsys):
+    names, page = {}, (ROOT / "docs/inference.md").read_text()
+    examples = re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", page, re.DOTALL)
+    assert len(examples) == page.count("```python")
+    for code, shown in examples:
+        exec(compile(code, "docs/inference.md", "exec"), names)
+        assert capsys.readouterr().out == shown
+
+
+def test_what_is_public_of_inference_is_written_of():
+    parts = {path.stem for path in (ROOT / "svlearn/inference").glob("[a-z]*.py")}
+    api = set(re.findall(r"::: svlearn\.inference\.([a-z_.]+)", (ROOT / "docs/api/samplers.md").read_text()))
+    inner = {"checks", "forest", "recorder"}  # what the loop and the tree are made of
+    assert parts - inner <= api
+    told = README.read_text() + (ROOT / "docs/inference.md").read_text()
+    named = [name for name, home in sv._HOME.items() if home.startswith("svlearn.inference")]
+    for name in [*named, *(set(proposals.__all__) - {"FromReference", "Proposal"})]:
+        assert re.search(rf"\b{name}\b", told), name
 
 
 def benchmark(name, monkeypatch):

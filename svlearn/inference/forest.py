@@ -196,10 +196,9 @@ class Forest(Run):
             prediction=None,
             log_weights=log_weights + math.log(ends.shape[1]),
             exponents=log_weights.new_ones(len(ends)),
-            ess=history.ess[:, -1],
+            log_increments=log_weights[:, :, None],
             resampled=history.resampled[:, -1],
             ancestors=history.ancestors[-1],
-            spreads=log_weights.new_zeros(len(ends), 4),
         )
         return particles, history
 

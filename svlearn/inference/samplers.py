@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 
+from svlearn.inference.beam import Beam
 from svlearn.inference.checks import at_least_one, expect
 from svlearn.inference.proposals import Guided, Proposal
 from svlearn.inference.resampling import scheme
 from svlearn.inference.sampler import Sampler
-from svlearn.inference.selection import Beam, BestAtEnd, Global, Keep, LocalGreedy, LocalSampling, Nested
+from svlearn.inference.selection import BestAtEnd, Global, Keep, LocalGreedy, LocalSampling, Nested
 from svlearn.inference.tempering import Schedule, Tempering
 from svlearn.process import Reference
 from svlearn.targets import Target
@@ -89,6 +90,8 @@ def smc(
     for name, number in (("ess_threshold", ess_threshold), ("share", share)):
         if not 0 <= number <= 1:
             raise ValueError(f"{name}: expected a number in [0, 1], got {number}")
+    if window is not None and not (len(window) == 2 and 0 <= window[0] < window[1]):
+        raise ValueError(f"window: expected None or (start, stop) with 0 <= start < stop, got {window}")
     candidates = _candidates(num_candidates, _reference(reference))
     between = Global(scheme(resampling), ess_threshold, window=window, by_value=by_value, share=share)
     return Sampler(

@@ -3,7 +3,6 @@
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -74,7 +73,7 @@ class Keep(Selection):
 
     def __call__(self, candidates: Candidates, noise: Tensor) -> Survivors:
         log_weights = candidates.log_weights + candidates.log_increments.squeeze(2)
-        return Survivors(_places(log_weights), log_weights, _none(log_weights))
+        return Survivors(_places(log_weights), log_weights, none_resampled(log_weights))
 
     def conditional(self) -> "Keep":
         return self
@@ -95,7 +94,7 @@ class LocalSampling(Selection):
         if candidates.retained:
             chosen[:, 0] = 0
         log_weights = candidates.log_weights + increments.logsumexp(dim=2) - math.log(increments.shape[2])
-        return Survivors(_own(chosen, increments.shape[2]), log_weights, _none(log_weights))
+        return Survivors(_own(chosen, increments.shape[2]), log_weights, none_resampled(log_weights))
 
     def conditional(self) -> "LocalSampling":
         return self
@@ -106,7 +105,7 @@ class LocalGreedy(Selection):
 
     def __call__(self, candidates: Candidates, noise: Tensor) -> Survivors:
         chosen = candidates.values.argmax(dim=2)
-        return Survivors(_own(chosen, candidates.values.shape[2]), candidates.log_weights, _none(chosen))
+        return Survivors(_own(chosen, candidates.values.shape[2]), candidates.log_weights, none_resampled(chosen))
 
 
 class Global(Selection):
@@ -140,7 +139,7 @@ class Global(Selection):
         due = (ess(log_weights) <= most) & (log_weights > -math.inf).any(dim=1)
         start, stop = (0, math.inf) if self.window is None else self.window
         if candidates.final or size == 1 or not start <= candidates.t < stop or not bool(due.any()):
-            return Survivors(index, log_weights, _none(log_weights))
+            return Survivors(index, log_weights, none_resampled(log_weights))
         drawn = self._drawn(log_weights, candidates.values.squeeze(2))
         part = log_weights.gather(1, drawn)
         total = part.logsumexp(dim=1, keepdim=True)
@@ -198,33 +197,14 @@ class Nested(Selection):
         return Nested(self.local, self.between.conditional())
 
 
-class Beam(Selection):
-    """The K candidates of the largest value in a group, the best first, the first drawn on ties.
-
-    Copies of a discrete state come after all distinct ones: a beam that is full of one state looks at one place.
-    """
-
-    def __call__(self, candidates: Candidates, noise: Tensor) -> Survivors:
-        ordered = candidates.values.flatten(1).argsort(dim=1, descending=True, stable=True)
-        kinds = _kinds(candidates.x)
-        if kinds is not None:
-            copies = _repeats(kinds.view(len(ordered), -1).gather(1, ordered))
-            ordered = ordered.gather(1, copies.argsort(dim=1, stable=True))
-        log_weights = candidates.log_weights
-        if candidates.final:  # whoever draws one of the group draws the best
-            log_weights = torch.full_like(log_weights, -math.inf)
-            log_weights[:, 0] = 0.0
-        return Survivors(ordered[:, : candidates.shape[1]], log_weights, _none(log_weights))
-
-
 class BestAtEnd(Selection):
     """Best-of-N: all particles run on; at T the one of the largest reward is kept, the first on ties."""
 
     def __call__(self, candidates: Candidates, noise: Tensor) -> Survivors:
         if not candidates.final:
-            return Survivors(_places(candidates.log_weights), candidates.log_weights, _none(candidates.values))
+            return Survivors(_places(candidates.log_weights), candidates.log_weights, none_resampled(candidates.values))
         best = candidates.values.squeeze(2).argmax(dim=1, keepdim=True)
-        return Survivors(best, torch.zeros_like(candidates.log_weights[:, :1]), _none(candidates.values))
+        return Survivors(best, torch.zeros_like(candidates.log_weights[:, :1]), none_resampled(candidates.values))
 
 
 def _places(log_weights: Tensor) -> Tensor:
@@ -235,24 +215,6 @@ def _own(chosen: Tensor, num_candidates: int) -> Tensor:
     return torch.arange(chosen.shape[1], device=chosen.device) * num_candidates + chosen
 
 
-def _none(like: Tensor) -> Tensor:
+def none_resampled(like: Tensor) -> Tensor:
+    """(B,) False, for groups (B, ...)."""
     return torch.zeros(len(like), dtype=torch.bool, device=like.device)
-
-
-def _kinds(x: State | None) -> Tensor | None:
-    """A number (N,) for each distinct state of (N, ...); None where a part of it is continuous."""
-    if x is None:
-        return None
-    leaves: list[Any] = [x] if isinstance(x, Tensor) else list(x.values(include_nested=True, leaves_only=True))
-    if any(leaf.is_floating_point() for leaf in leaves):
-        return None
-    rows = torch.cat([leaf.reshape(len(leaf), -1).long() for leaf in leaves], dim=1)
-    return torch.unique(rows, dim=0, return_inverse=True)[1]
-
-
-def _repeats(kinds: Tensor) -> Tensor:
-    """1 where the same number stands before in its row, else 0, (B, N), long."""
-    ordered, places = kinds.sort(dim=1, stable=True)
-    same = torch.zeros_like(kinds)
-    same[:, 1:] = ordered[:, 1:] == ordered[:, :-1]
-    return torch.zeros_like(kinds).scatter(1, places, same)

@@ -1,7 +1,7 @@
 """Path consistency: along a trajectory, value and policy must tell the same story."""
 
 import math
-from typing import Any, cast
+from typing import Any
 
 import torch
 from tensordict import TensorDict
@@ -9,19 +9,19 @@ from torch import Tensor, nn
 
 from svlearn.objectives.behaviour import Behaviour, check_constant, check_shared
 from svlearn.objectives.path_losses import VARIANTS, log_variance_loss, log_weights, pair_weights, path_loss
+from svlearn.objectives.path_terms import ROWS, path_terms
 from svlearn.objectives.policy_objective import PolicyObjective
 from svlearn.objectives.trust_region import TrustRegion, annealed
 from svlearn.policies import Policy
-from svlearn.process import Prediction, Reference, predict
+from svlearn.process import Prediction, Reference
 from svlearn.randomness import device_of, seeded
 from svlearn.rollouts.roll_out import roll_out
-from svlearn.state import State, concatenate
-from svlearn.targets import Target, check_scalars
+from svlearn.state import State
+from svlearn.targets import Target
 from svlearn.transitions import Transition
-from svlearn.values.value import Value, evaluate
+from svlearn.values.value import Value
 
 ENDS = ("trajectory", "log_variance")  # these read v at 0 alone
-ROWS = 4096  # states in one call, or trajectories drawn at once, of a trust region
 
 
 class Unchanged(Policy):
@@ -131,42 +131,12 @@ class PathConsistency(PolicyObjective):
         return path_loss(weights, self.pairs, hold_later=not self.has_policy).mean()
 
     def gather(self, trajectories: TensorDict, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """v_t(x_t)/α, (B, T + 1), 0 at the times that the variant does not read; log q/p_ref, (B, T); nats, float64.
-
-        The reference is called once per state, and not at all where neither the policy nor the value reads it. Steps
-        share a call, as many as make up to ROWS states of it.
-        """
-        states, rewards = trajectories["states"], self._rewards(trajectories["rewards"])
-        together = max(1, ROWS // len(states))
-        steps = torch.arange(self.reference.num_steps, device=self.device).split(together)
-        parts = [self._gather_steps(states, some, generator) for some in steps]
-        values, log_ratios = (torch.cat(part) for part in zip(*parts, strict=True))
-        return torch.cat([values, rewards[None] / self.target.alpha]).T, log_ratios.T
-
-    def _gather_steps(self, states: State, steps: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """What `gather` gives of consecutive steps (k,), (k, B) each."""
-        size, moments = len(states), steps.tolist()
-        nothing = torch.zeros(len(moments), size, dtype=torch.float64, device=self.device)
-        valued = [] if self.value is None else [t for t in moments if t == 0 or self.variant not in ENDS]
-        reading = self.has_policy or (self.value is not None and self.value.needs_prediction)
-        predicted = moments if self.has_policy else valued
-        prediction, log_ratios, values = None, nothing, list(nothing)
-        if predicted and reading:
-            x = concatenate([states[:, t] for t in predicted])
-            t = steps.new_tensor(predicted).repeat_interleave(size)
-            with torch.no_grad():
-                prediction = predict(self.reference, x, t)
-            if self.has_policy:
-                law, x_next = self.policy.steer(prediction, x, t), concatenate([states[:, t + 1] for t in moments])
-                log_ratios = law.log_ratio(prediction.transition, x_next).double().view(len(moments), size)
-                for step, ratios in zip(moments, log_ratios, strict=True):
-                    check_scalars(ratios, size, "log q - log p_ref", step, finite=True)
-        for step in valued:
-            place = step - predicted[0]
-            given = None if prediction is None else prediction[place * size : (place + 1) * size]
-            found = evaluate(cast(Value, self.value), states[:, step], step, given, generator=generator)
-            values[step - moments[0]] = found.double() / self.target.alpha
-        return torch.stack(values), log_ratios
+        """v_t(x_t)/α, (B, T + 1), 0 at the times that the variant does not read; log q/p_ref, (B, T); nats, float64."""
+        rewards = self._rewards(trajectories["rewards"])
+        policy = self.policy if self.has_policy else None
+        read = range(1 if self.variant in ENDS else self.reference.num_steps)
+        values, log_ratios = path_terms(trajectories["states"], self.reference, policy, self.value, read, generator)
+        return torch.cat([values, rewards[None]]).T / self.target.alpha, log_ratios.T
 
     def _rewards(self, rewards: Tensor) -> Tensor:
         """Finite, float64."""
@@ -202,7 +172,7 @@ class PathConsistency(PolicyObjective):
             return batch
         if self.region is not None and self.training:
             shared = self.behaviour.shared_start
-            piece = max(size, ROWS // shared * shared)
+            piece = max(size, ROWS // shared * shared)  # trajectories that are drawn at once
             drawn = self.region.batch(lambda number: self._of_the_policy(number, generator), piece, size, generator)
             self.log_dict({f"train/{name}": getattr(self.region, name) for name in ("beta", "kl", "ess")})
             return drawn

@@ -1,5 +1,6 @@
-"""The oracles that samplers are held against, values and policies that are off, and the test of E[Z_hat] = Z."""
+"""The oracles that samplers are held against, values and policies that are off, SVDD by enumeration, E[Z_hat] = Z."""
 
+import itertools
 import math
 
 import torch
@@ -44,6 +45,24 @@ def make_policy(oracle):
     start = (oracle.initial_mean, oracle.initial_covariance)
     moved = (0.8 * oracle.matrices, oracle.offsets + 0.15, 1.2 * oracle.stds)
     return LinearGaussianChain(*start, *moved, oracle.reward)
+
+
+def kernel(values, num_candidates, alpha):
+    """P(x_{t+1} | x_t), (3, 3), of SVDD by summing over all M candidates; their law given x_t is `moves` (3, 3)."""
+
+    def of(moves):
+        law = torch.zeros(3, 3, dtype=torch.float64)
+        for drawn in itertools.product(range(3), repeat=num_candidates):
+            likely = moves[:, list(drawn)].prod(dim=1)
+            scores = values[list(drawn)]
+            if alpha == 0:
+                law[:, drawn[int(scores.argmax())]] += likely
+                continue
+            for place, share in zip(drawn, (scores / alpha).softmax(dim=0), strict=True):
+                law[:, place] += likely * share
+        return law
+
+    return of
 
 
 def assert_unbiased(samples, log_normalizer, largest_error=0.05):

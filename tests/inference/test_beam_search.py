@@ -7,8 +7,9 @@ import torch
 from inference_toys import BASE, MARKOV
 from tensordict import TensorDict
 
+from svlearn.inference.beam import Beam
 from svlearn.inference.samplers import beam_search, svdd
-from svlearn.inference.selection import Beam, Candidates
+from svlearn.inference.selection import Candidates
 from svlearn.randomness import seeded
 from svlearn.targets import Target
 from svlearn.values import PosteriorMean, Zero

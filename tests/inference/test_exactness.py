@@ -11,9 +11,7 @@ from svlearn.inference.proposals import Policy
 from svlearn.inference.resampling import SCHEMES
 from svlearn.inference.samplers import best_of_n, smc, svdd
 from svlearn.randomness import seeded
-from svlearn.values import Zero
 
-INF = math.inf
 GROUPS, PARTICLES = 3000, 16
 VALUES, THRESHOLDS, ALPHAS = ("exact", "zero", "wrong"), (0.0, 0.6, 1.0), (1.0, 0.3)
 
@@ -211,35 +209,3 @@ def test_best_of_n_has_its_enumerated_law():
     below = (rewards[None] < rewards[:, None]).double() @ probs
     samples = best_of_n(MARKOV, MARKOV.target(1.0), 3).sample(20_000, generator=torch.Generator().manual_seed(11))
     assert_law(samples, (below + probs) ** 3 - below**3)
-
-
-CONSTRAINED = FiniteMarkovChain.random(5, 5, seed=2, zeros=0.6).with_rewards(
-    torch.tensor([-INF, -INF, 0.3, -INF, -0.5])
-)
-
-
-@each_value
-@each_threshold
-@pytest.mark.parametrize("guided", [False, True], ids=["reference", "policy"])
-def test_dead_groups_count_as_zero(value, threshold, guided):
-    """Forbidden ends, and with the policy forbidden moves on the way."""
-    proposal = Policy(make_policy(CONSTRAINED)) if guided else None
-    v = make_value(value, CONSTRAINED, 1.0)
-    for sampler in (
-        smc(CONSTRAINED, CONSTRAINED.target(1.0), v, 3, threshold, proposal=proposal),
-        svdd(CONSTRAINED, CONSTRAINED.target(1.0), v, 2, proposal),
-    ):
-        samples = sampler.sample(12_000, generator=torch.Generator().manual_seed(12))
-        dead = samples.log_normalizer == -INF
-        assert 0 < dead.sum() < len(dead)
-        assert torch.equal(dead, (samples.log_weights == -INF).all(1))
-        assert_unbiased(samples, CONSTRAINED.log_normalizer(1.0))
-        assert (samples.rewards[samples.log_weights > -INF] > -INF).all()
-
-
-def test_only_when_every_group_is_dead_is_it_an_error():
-    hopeless = CONSTRAINED.with_rewards(torch.full((5,), -INF))
-    target = hopeless.target(1.0)
-    for sampler in (smc(hopeless, target, Zero(), 4), svdd(hopeless, target, Zero(), 4)):
-        with pytest.raises(ValueError, match="every group died"):
-            sampler.sample(20, generator=torch.Generator().manual_seed(0))

@@ -11,7 +11,9 @@ from torch import nn
 
 from svlearn.domains.analytic import LinearGaussianChain
 from svlearn.policies import Controlled
+from svlearn.process import Prediction, Reference
 from svlearn.randomness import seeded
+from svlearn.transitions import GaussianTransition
 
 ALPHA = 2.0
 
@@ -26,6 +28,28 @@ class LinearInX(nn.Module):
 
     def forward(self, x, t):
         return torch.einsum("bij,bj->bi", self.weights[t], x) + self.biases[t]
+
+
+class Bent(Reference):
+    """x_{t+1} = sin(x_t) + s_t · noise, s = 0.5, 2: a mean that is not linear, on matrices as states."""
+
+    num_steps = 2
+
+    def initial(self, batch_size, *, condition=None, generator=None):
+        return torch.randn(batch_size, 2, 1, generator=generator, dtype=torch.float64)
+
+    def forward(self, x, t, previous=None):
+        std = torch.where(t == 0, 0.5, 2.0)[:, None, None].double()
+        return Prediction(GaussianTransition(x.sin(), std))
+
+
+class Wavy(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor(0.4, dtype=torch.float64))
+
+    def forward(self, x, t):
+        return (self.weight * x).cos() + self.weight
 
 
 def gaussian():

@@ -4,8 +4,7 @@ import math
 
 import pytest
 import torch
-from tensordict import TensorDict
-from test_path_consistency import (
+from path_toys import (
     ALPHA,
     Table,
     TablePolicy,
@@ -18,6 +17,7 @@ from test_path_consistency import (
     path_law,
     spread,
 )
+from tensordict import TensorDict
 
 from svlearn.objectives.fit import fit
 from svlearn.objectives.path_losses import log_variance_loss, log_weights
