@@ -1,6 +1,7 @@
 """Between graph states and RDKit molecules, with and without valency correction."""
 
 import itertools
+from collections.abc import Mapping, Sequence
 
 import torch
 from rdkit import Chem, rdBase
@@ -53,15 +54,31 @@ def build(atoms: list[int], bonds: list[int], mask: list[bool], correct: bool = 
     orders = {(i, j): order for (i, j), order in pairs if order and mask[i] and mask[j]}
     if correct:
         orders = _within_valence(atoms, orders)
+    index = {place: number for number, place in enumerate(real)}
+    molecule = assemble(
+        [ATOMS[atoms[place]] for place in real], {(index[i], index[j]): order for (i, j), order in orders.items()}
+    )
+    if molecule is None:
+        return None
+    return largest_piece(molecule) if correct else molecule
+
+
+def assemble(
+    symbols: Sequence[str], orders: Mapping[tuple[int, int], int], charges: Mapping[int, int] | None = None
+) -> Chem.Mol | None:
+    """The RDKit molecule of atoms, bonds {(i, j): order} and formal charges {i: charge}; None if not sanitised."""
     editable = Chem.RWMol()
-    index = {place: editable.AddAtom(Chem.Atom(ATOMS[atoms[place]])) for place in real}
+    for symbol in symbols:
+        editable.AddAtom(Chem.Atom(symbol))
+    for place, charge in ({} if charges is None else charges).items():
+        editable.GetAtomWithIdx(place).SetFormalCharge(charge)
     for (i, j), order in orders.items():
-        editable.AddBond(index[i], index[j], BOND_TYPES[order])
+        editable.AddBond(i, j, BOND_TYPES[order])
     molecule = editable.GetMol()
     with rdBase.BlockLogs():  # an invalid graph is an answer and no news
         if Chem.SanitizeMol(molecule, catchErrors=True) != Chem.SanitizeFlags.SANITIZE_NONE:
             return None
-    return largest_piece(molecule) if correct else molecule
+    return molecule
 
 
 def decode(state: TensorDict, correct: bool = False) -> list[Chem.Mol | None]:

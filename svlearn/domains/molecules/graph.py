@@ -11,6 +11,7 @@ counted once in every probability. Hydrogens are implicit, aromatic rings are ke
 """
 
 from functools import lru_cache
+from typing import Any
 
 import torch
 from tensordict import TensorDict
@@ -61,6 +62,23 @@ def to_dense(pairs: Tensor, num_atoms: int, diagonal: float = 0) -> Tensor:
     filler = pairs.new_full((len(pairs), 1, *pairs.shape[2:]), diagonal)
     places = pair_matrix(num_atoms).to(pairs.device).flatten()
     return torch.cat([pairs, filler], dim=1).index_select(1, places).unflatten(1, (num_atoms, num_atoms))
+
+
+def draw_mask(
+    size_weights: Tensor, batch_size: int, sizes: Any = None, *, generator: torch.Generator | None = None
+) -> Tensor:
+    """Which atoms exist, (B, n_max), of graphs of the given sizes (B,), or of drawn ones.
+
+    size_weights (n_max,): unnormalised probabilities of 1 ... n_max atoms. Raises ValueError for another size.
+    """
+    most, device = len(size_weights), size_weights.device
+    if sizes is None:
+        sizes = 1 + torch.multinomial(size_weights, batch_size, replacement=True, generator=generator)
+    else:
+        sizes = torch.as_tensor(sizes, device=device)
+        if bool(((sizes < 1) | (sizes > most)).any()):
+            raise ValueError(f"condition: expected 1 to {most} atoms, got {sizes.tolist()}")
+    return torch.arange(most, device=device) < sizes.unsqueeze(1)
 
 
 def permuted(state: TensorDict, order: Tensor) -> TensorDict:

@@ -8,7 +8,7 @@ from tensordict import TensorDict
 from torch import Tensor
 
 from svlearn.domains.molecules import codec, drawing, metrics
-from svlearn.domains.molecules.graph import MASKED_ATOM, MASKED_BOND, graph_state, num_pairs, pair_mask
+from svlearn.domains.molecules.graph import MASKED_ATOM, MASKED_BOND, draw_mask, graph_state, num_pairs, pair_mask
 from svlearn.domains.molecules.masking import hide, num_decided, num_steps
 from svlearn.domains.molecules.reveal import RevealTransition
 from svlearn.domains.molecules.transformer import GraphTransformer
@@ -38,14 +38,7 @@ class MaskedGraphDiffusion(Reference):
         self, batch_size: int, *, condition: Any = None, generator: torch.Generator | None = None
     ) -> TensorDict:
         """condition (B,) long: the numbers of atoms; drawn by `size_weights` where it is not given."""
-        device = self.size_weights.device
-        if condition is None:
-            sizes = 1 + torch.multinomial(self.size_weights, batch_size, replacement=True, generator=generator)
-        else:
-            sizes = torch.as_tensor(condition, device=device)
-            if bool(((sizes < 1) | (sizes > self.max_atoms)).any()):
-                raise ValueError(f"condition: expected 1 to {self.max_atoms} atoms, got {sizes.tolist()}")
-        mask = torch.arange(self.max_atoms, device=device) < sizes.unsqueeze(1)
+        mask = draw_mask(self.size_weights, batch_size, condition, generator=generator)
         atoms = torch.where(mask, MASKED_ATOM, 0)
         bonds = torch.where(pair_mask(mask), MASKED_BOND, 0)
         return graph_state(atoms, bonds.view(batch_size, num_pairs(self.max_atoms)), mask)

@@ -1,0 +1,110 @@
+"""The authors' checkpoints as processes: their numbers, their node counts, and molecules drawn from them."""
+
+import csv
+import gzip
+from collections import Counter
+
+import pytest
+import torch
+from rdkit import Chem
+
+from svlearn.domains.molecules.gdss import pretrained
+from svlearn.domains.molecules.gdss.corrector import Langevin
+from svlearn.domains.molecules.gdss.decode import GDSSCodec
+from svlearn.domains.molecules.gdss.reference import GDSS
+from svlearn.domains.molecules.gdss.sde import VE, VP
+from svlearn.domains.molecules.gdss.sizes import SIZES
+from svlearn.domains.molecules.rewards import QED
+from svlearn.inference.proposals import Guided
+from svlearn.inference.samplers import ancestral, smc, svdd
+from svlearn.state import times
+from svlearn.targets import Target
+from svlearn.values import PosteriorMean
+
+FILES = {
+    "gdss/gdss_zinc250k.pth": (0.9, VP(0.1, 1.0), VE(0.2, 1.0), 38, 9),
+    "gdss/gdss_zinc250k_v2.pth": (0.8, VP(0.1, 1.0), VE(0.2, 1.0), 38, 9),
+    "gdss/gdss_qm9.pth": (0.7, VE(0.1, 1.0), VE(0.1, 1.0), 9, 4),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_checkpoint_brings_its_numbers(name, assets, generator):
+    scale, sde_x, sde_adj, nodes, features = FILES[name]
+    reference = GDSS.from_checkpoint(assets(name), num_steps=5)
+    assert reference.corrector == Langevin(0.2, scale) and reference.num_steps == 10
+    assert reference.num_features == features and len(reference.size_weights) == nodes
+    assert not reference.training and not any(each.requires_grad for each in reference.parameters())
+    alone = GDSS.from_checkpoint(assets(name), num_steps=5, corrector=False, predictor="euler_maruyama")
+    assert alone.corrector is None and alone.num_steps == 5
+    x = reference.initial(3, generator=generator)
+    outputs = {
+        "x": reference.network_x(x["x"], x["adj"], x["mask"]),
+        "adj": reference.network_adj(x["x"], x["adj"], x["mask"]),
+    }
+    scores, time = reference.scores(x, times(0, 3)), torch.ones(1, dtype=torch.float64)
+    for (part, output), sde in zip(outputs.items(), (sde_x, sde_adj)):
+        torch.testing.assert_close(scores[part], output * float(sde.score_factor(time)))
+        expected = (x[part] + float(sde.std(time)) ** 2 * scores[part]) / float(sde.scale(time))
+        torch.testing.assert_close(reference(x, times(0, 3)).clean[part], expected)
+
+
+def test_names_bring_checkpoints(assets):
+    assets("gdss/gdss_qm9.pth")
+    assert pretrained.qm9().num_steps == 400
+    assert pretrained.zinc250k_v2(assets("gdss/gdss_zinc250k_v2.pth")).corrector.scale == 0.8
+    assert pretrained.zinc250k().num_features == 9
+
+
+def test_node_counts_are_those_of_the_data(assets):
+    """All 132,040 molecules of QM9, and every tenth of ZINC-250k by the standard error of its share."""
+    unchecked = Chem.SmilesParserParams()
+    unchecked.sanitize = unchecked.removeHs = False
+    with open(assets("molecules/qm9_smiles.csv"), newline="") as file:
+        texts = [row["smiles"] for row in csv.DictReader(file)]
+    sizes = Counter(Chem.MolFromSmiles(text, unchecked).GetNumHeavyAtoms() for text in texts)
+    assert tuple(sizes[size] for size in range(1, 10)) == SIZES["QM9"]
+    with gzip.open(assets("molecules/zinc250k_smiles.txt.gz"), "rt") as file:
+        texts = [line.strip() for line in file if line.strip()]
+    assert len(texts) == sum(SIZES["ZINC250k"]) == 249_455
+    sizes = Counter(Chem.MolFromSmiles(text, unchecked).GetNumHeavyAtoms() for text in texts[::10])
+    found = torch.tensor([sizes[size] for size in range(1, 39)], dtype=torch.float64)
+    expected = torch.tensor(SIZES["ZINC250k"], dtype=torch.float64) / 10
+    assert ((found - expected).abs() <= 4 * expected.sqrt() + 1).all()
+    assert SIZES["ZINC250k"][:5] == (0,) * 5 and sizes[39] == 0
+
+
+@pytest.mark.parametrize("name", ["gdss/gdss_zinc250k.pth", "gdss/gdss_qm9.pth"])
+def test_molecules_are_drawn(name, assets, generator):
+    reference = GDSS.from_checkpoint(assets(name), num_steps=40)
+    samples = ancestral(reference).sample(6, generator=generator)
+    states = samples.states[:, 0]
+    assert torch.equal(states["adj"], states["adj"].transpose(1, 2))
+    repaired = reference.decode(states, correct=True)
+    assert all(molecule is not None for molecule in repaired)
+    assert reference.describe(repaired)["validity"] == 1.0
+    assert "svg" in reference.draw(repaired, [""] * 6)
+
+
+def test_rewards_guide_and_choose(assets, generator):
+    """SVDD by QED of x̂_T, and gradient guidance by a reward that torch differentiates, on the real networks."""
+    reference = GDSS.from_checkpoint(assets("gdss/gdss_qm9.pth"), num_steps=10)
+    reward = QED(correct=True, codec=GDSSCodec(), num_workers=1)
+    target = Target(reward, 0.0)
+    samples = svdd(reference, target, PosteriorMean(target), reference.num_candidates(4)).sample(4, generator=generator)
+    plain = ancestral(reference, target).sample(32, generator=generator)
+    assert samples.cost.reference_calls == 4 * 10 * 5
+    assert float(samples.rewards.mean()) > float(plain.rewards.mean())
+    reward.scorer.close()
+    bonds = Target(lambda x: x["adj"].sum(dim=(1, 2)) / 2, 1.0)
+    value = PosteriorMean(bonds)
+    guided = smc(reference, bonds, value, 4, proposal=Guided(value)).sample(2, generator=generator)
+    assert bool(guided.log_normalizer.isfinite().all())
+    adj = guided.states["adj"]
+    assert torch.equal(adj, adj.transpose(2, 3))
+
+
+def test_unknown_data_are_refused(assets, monkeypatch):
+    monkeypatch.setattr("svlearn.domains.molecules.gdss.reference.SIZES", {"ZINC250k": SIZES["ZINC250k"]})
+    with pytest.raises(ValueError, match="expected data of ZINC250k, got 'QM9'"):
+        GDSS.from_checkpoint(assets("gdss/gdss_qm9.pth"))
