@@ -57,12 +57,13 @@ class GaussianTransition(Transition):
     """
 
     def __init__(self, mean: Tensor, std: Tensor | float):
+        number = isinstance(std, (int, float))
+        if not (std >= 0 if number else bool((torch.as_tensor(std) >= 0).all())):
+            raise ValueError("std: expected numbers of at least 0, got a negative one or NaN")
         std = torch.as_tensor(std, dtype=mean.dtype, device=mean.device)
         paired = zip(reversed(std.shape), reversed(mean.shape), strict=False)
         if std.dim() > mean.dim() or any(own not in (1, wanted) for own, wanted in paired):
             raise ValueError(f"std: expected a shape broadcastable to {tuple(mean.shape)}, got {tuple(std.shape)}")
-        if not bool((std >= 0).all()):
-            raise ValueError("std: expected numbers of at least 0, got a negative one or NaN")
         std = std.reshape((1,) * (mean.dim() - std.dim()) + std.shape)
         self.mean, self.std = mean, std.expand(len(mean), *std.shape[1:])
 
@@ -74,7 +75,7 @@ class GaussianTransition(Transition):
 
     def sample(self, *, generator: torch.Generator | None = None) -> Tensor:
         noise = torch.randn(self.mean.shape, generator=generator, dtype=self.mean.dtype, device=self.mean.device)
-        return self.mean + self.std * noise
+        return noise.mul_(self.std).add_(self.mean)  # in place: of many candidates, the states alone fill the memory
 
     def log_prob(self, x_next: Tensor) -> Tensor:
         offset = x_next - self.mean
@@ -91,12 +92,16 @@ class GaussianTransition(Transition):
         """
         if not isinstance(other, GaussianTransition):
             return super().log_ratio(other, x_next)
-        own_scale = torch.where(self.std == 0, 1.0, self.std)
-        other_scale = torch.where(other.std == 0, 1.0, other.std)
+        own_dirac, alike = self.std == 0, torch.equal(self.std, other.std)
+        own_scale = torch.where(own_dirac, 1.0, self.std)
+        other_scale = own_scale if alike else torch.where(other.std == 0, 1.0, other.std)
         own, others = (x_next - self.mean) / own_scale, (x_next - other.mean) / other_scale
+        if alike:  # as of a tilted law and its own: most of the work below is nothing then
+            ratio = 0.5 * ((self.mean - other.mean) / own_scale) * (others + own)
+            return _total(torch.where(own_dirac, 0.0, ratio))
         gap = torch.where(self.std == other.std, (self.mean - other.mean) / own_scale, others - own)
         ratio = (other_scale / own_scale).log() + 0.5 * gap * (others + own)
-        both, either = (self.std == 0) & (other.std == 0), (self.std == 0) | (other.std == 0)
+        both, either = own_dirac & (other.std == 0), own_dirac | (other.std == 0)
         return _total(torch.where(both, 0.0, torch.where(either, -math.inf, ratio)))
 
     def tilt(self, gradient: Tensor) -> "GaussianTransition":

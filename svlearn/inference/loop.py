@@ -1,6 +1,5 @@
 """The one sampling loop: a proposal draws, a value weighs, a selection decides who survives."""
 
-import math
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -9,7 +8,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from svlearn.inference.parts import Parts
-from svlearn.inference.resampling import central_moments, ess
+from svlearn.inference.recorder import Recorder
 from svlearn.inference.samples import History
 from svlearn.inference.selection import Candidates
 from svlearn.metering import current_max_batch
@@ -40,9 +39,8 @@ class Particles:
     """The kept states of a step, flat over groups (N = B · K).
 
     x (N, ...); values (N,), v_t(x_t), r at T; log_twists (N,), λ_t v_t/α, nats, float64; prediction, None at T;
-    log_weights (B, K) and exponents λ_t (B,), float64; and what happened in this step: the ESS (B,) before the
-    selection, whether a group was resampled (B,), the places (B, K) that the particles had a step before, and how
-    weights and candidates spread (B, 5), see `History`.
+    log_weights (B, K) and exponents λ_t (B,), float64; and what happened in this step: the log_increments (B, K, M)
+    of its candidates, whether a group was resampled (B,), and the places (B, K) that the particles had a step before.
     """
 
     x: State
@@ -51,10 +49,9 @@ class Particles:
     prediction: Prediction | None
     log_weights: Tensor
     exponents: Tensor
-    ess: Tensor
+    log_increments: Tensor
     resampled: Tensor
     ancestors: Tensor
-    spreads: Tensor
 
     @classmethod
     def cat(cls, parts: list["Particles"]) -> "Particles":
@@ -106,20 +103,18 @@ class Run:
 
     def _loop(self, x: State, start: int, copies: int) -> tuple[Particles, History]:
         proposed, log_weights, exponents = self._unweighed(self._retain(x, start))
-        seen, states = [], []
+        recorder = Recorder(start, self.keep_states)
         for t in tqdm(range(start, self.last + 1), disable=not self.progress, desc="sampling", leave=False):
             particles = self._survive(proposed, log_weights, exponents, t, copies)
+            happened = particles.log_increments, proposed.log_ratio, particles.resampled, particles.ancestors
+            recorder.add(log_weights, *happened, particles.x)
+            del proposed  # the losers go before others are drawn
             log_weights, exponents = particles.log_weights, particles.exponents
-            seen.append((particles.ess, particles.resampled, particles.spreads, particles.ancestors))
-            if self.keep_states:
-                states.append(particles.x.unflatten(0, log_weights.shape))
             if particles.prediction is not None:  # at T there is none
                 copies = self.parts.num_candidates[t + 1]
-                proposed = self._propose(particles.x, particles.log_twists, particles.prediction, t + 1)
-        *by_time, ancestors = zip(*seen, strict=True)
-        effective, resampled, spreads = (torch.stack(each, dim=1) for each in by_time)
-        kept = tuple(states) if self.keep_states else None
-        return particles, History(effective, resampled, ancestors, kept, start, spreads)
+                drawn_from = particles.x, particles.log_twists, particles.prediction
+                proposed = self._propose(*drawn_from, t + 1)  # noqa: F841 - read in the next step
+        return particles, recorder.history()
 
     def _unweighed(self, x: State) -> tuple[Proposed, Tensor, Tensor]:
         """States as candidates, and the log-weights (B, K) and exponents (B,) before anything was weighed: all 0."""
@@ -130,21 +125,29 @@ class Run:
     def _retain(self, x: State, t: int) -> State:
         """Put the given trajectory in the place of the first candidate of every group."""
         if self.retained is not None:
+            x = x.clone()  # a law may have drawn what is already held elsewhere, as of a state that stays
             x[:: len(x) // self.batch_size] = self.retained[:, t]
         return x
 
     def _propose(self, x: State, log_twists: Tensor, prediction: Prediction, t: int) -> Proposed:
         """Draw the candidates for x_t from the particles at t - 1, with their log-twists (N,) and predictions."""
-        own, copies = prediction.transition, self.parts.num_candidates[t]
+        own, copies, limit = prediction.transition, self.parts.num_candidates[t], current_max_batch()
         law = self.parts.proposal.transition(x, t - 1, prediction)
         same = law is own
         previous = None if prediction.cache is None else prediction
         if copies > 1:
-            parents = torch.arange(len(log_twists), device=log_twists.device).repeat_interleave(copies)
+            parents = torch.arange(len(log_twists) * copies, device=log_twists.device) // copies
             law, previous, log_twists = law[parents], take(previous, parents), log_twists[parents]
-            own = law if same else own[parents]
         drawn = self._retain(law.sample(generator=self.generator), t)
-        log_ratio = torch.zeros_like(log_twists) if same else own.log_ratio(law, drawn)
+        if same:
+            log_ratio = torch.zeros_like(log_twists)
+        elif copies == 1:
+            log_ratio = own.log_ratio(law, drawn)
+        elif limit is None or len(parents) <= limit:
+            log_ratio = own[parents].log_ratio(law, drawn)
+        else:  # p_ref's law need not be expanded to all candidates at once
+            cuts = [slice(start, start + limit) for start in range(0, len(parents), limit)]
+            log_ratio = torch.cat([own[parents[cut]].log_ratio(law[cut], drawn[cut]) for cut in cuts])
         return Proposed(drawn, log_ratio, log_twists, previous)
 
     def _survive(self, proposed: Proposed, log_weights: Tensor, exponents: Tensor, t: int, copies: int) -> Particles:
@@ -156,10 +159,12 @@ class Run:
         noise = self.selection.noise((groups, size, copies), self.generator)
         together = copies == 1 or not value.needs_prediction or value.needs_generator or t == self.last
         at_once = groups if limit is None or together else max(1, limit // (size * copies))
+        if at_once >= groups:
+            return self._select(proposed, noise, log_weights, exponents, t)
         parts = []
         for start in range(0, groups, at_once):
             cut = slice(start, start + at_once)
-            some = proposed if at_once >= groups else proposed[start * size * copies : cut.stop * size * copies]
+            some = proposed[start * size * copies : cut.stop * size * copies]
             parts.append(self._select(some, noise[cut], log_weights[cut], exponents[cut], t))
         return concatenate(parts)
 
@@ -167,24 +172,26 @@ class Run:
         """Weigh the candidates, keep the survivors, and see that each has its prediction."""
         candidates, prediction = self._judge(proposed, log_weights, exponents, t)
         survivors = self.selection(candidates, noise)
-        copies, index = candidates.shape[2], _flat(survivors.index, candidates)
-        proposal, x = self.parts.proposal, proposed.x[index]
-        if prediction is not None:
-            prediction = prediction[index]
+        proposal, copies, index = self.parts.proposal, candidates.shape[2], _flat(survivors.index, candidates)
+        values, log_twists = candidates.values.flatten(), candidates.log_twists.flatten()
+        everyone = len(index) == len(values) and torch.equal(index, torch.arange(len(index), device=index.device))
+
+        def kept(rows: Any) -> Any:
+            return rows if everyone else take(rows, index)
+
+        x, prediction = kept(proposed.x), kept(prediction)
         if t < self.last and (prediction is None or (proposal.looks and copies > 1)):
-            prediction = proposal.look(self.parts.reference, x, t, take(proposed.previous, index))
-        weighed = log_weights + candidates.log_increments.logsumexp(dim=2) - math.log(copies)
+            prediction = proposal.look(self.parts.reference, x, t, kept(proposed.previous))
         return Particles(
             x,
-            candidates.values.flatten()[index],
-            candidates.log_twists.flatten()[index],
+            kept(values),
+            kept(log_twists),
             prediction,
             survivors.log_weights,
             candidates.exponents,
-            ess(weighed),
+            candidates.log_increments,
             survivors.resampled,
             survivors.index // copies,
-            _spreads(weighed, candidates.log_increments, proposed.log_ratio),
         )
 
     def _judge(
@@ -226,15 +233,5 @@ class Run:
 def _flat(places: Tensor, candidates: Candidates) -> Tensor:
     """Places (B, K') among the K · M candidates of each group as rows of all candidates, (B · K',)."""
     batch_size, size, copies = candidates.shape
-    return (places + torch.arange(batch_size, device=places.device)[:, None] * (size * copies)).flatten()
-
-
-def _spreads(log_weights: Tensor, log_increments: Tensor, log_ratio: Tensor) -> Tensor:
-    """What `History.spreads` keeps of a step, (B, 5), from (B, K), (B, K, M) and (B · K · M,)."""
-    increments = log_increments.flatten(1)
-    rows = [increments, log_ratio.view_as(increments)]
-    together = log_weights.shape == increments.shape  # one candidate a particle: fewer, larger operations
-    moments = central_moments(torch.stack([*rows, log_weights] if together else rows))
-    among = moments[2] if together else central_moments(log_weights)
-    share = ess(increments)[:, None] / increments.shape[1]
-    return torch.cat([among[:, :1], moments[0], share, moments[1, :, :1]], dim=1)
+    first = torch.arange(0, batch_size * size * copies, size * copies, device=places.device)
+    return (places + first[:, None]).flatten()

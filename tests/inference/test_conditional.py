@@ -123,6 +123,13 @@ def test_the_inverse_of_the_conditional_estimate_is_unbiased():
     assert abs(inverse.mean() - 1) < 4 * inverse.std() / math.sqrt(GROUPS)
 
 
+def test_given_states_are_left_alone():
+    x = torch.zeros(2, 1, dtype=torch.long)
+    retained = torch.ones(2, CHAIN.num_steps + 1, 1, dtype=torch.long)
+    svdd(CHAIN, TARGET, Zero(), 2).resume(x, 1, retained=retained)
+    assert (x == 0).all()
+
+
 def test_who_cannot_retain_says_so():
     trajectories = torch.zeros(2, T + 1, 1).long()
     for sampler, name in (

@@ -1,0 +1,76 @@
+"""Writes the `History` of a run, and works it out for many steps at once."""
+
+import math
+from itertools import groupby
+
+import torch
+from torch import Tensor
+
+from svlearn.inference.resampling import central_moments, ess
+from svlearn.inference.samples import History
+from svlearn.state import State
+
+HELD = 2**18  # numbers of a kind that are held until they are worked out: 2 MB
+
+
+class Recorder:
+    """Holds what each step leaves, from `start` on.
+
+    Nothing is computed step by step: an operation on the few numbers of one step takes as long as one on those of
+    many, and the figures of a step take dozens. They are worked out at the end, or when `HELD` numbers wait for it.
+    """
+
+    def __init__(self, start: int, keep_states: bool):
+        self.start, self.keep_states = start, keep_states
+        self.resampled: list[Tensor] = []
+        self.ancestors: list[Tensor] = []
+        self.states: list[State] = []
+        self.waiting: list[tuple[Tensor, Tensor, Tensor]] = []
+        self.figures: list[Tensor] = []
+
+    def add(
+        self,
+        log_weights: Tensor,
+        log_increments: Tensor,
+        log_ratio: Tensor,
+        resampled: Tensor,
+        ancestors: Tensor,
+        states: State,
+    ) -> None:
+        """A step: log-weights (B, K) before it, increments (B, K, M) and log p_ref - log q (B · K · M,) of its
+        candidates, which groups (B,) were resampled, the ancestors (B, K) and the states (B · K, ...) it kept."""
+        self.waiting.append((log_weights, log_increments, log_ratio))
+        self.resampled.append(resampled)
+        self.ancestors.append(ancestors)
+        if self.keep_states:
+            self.states.append(states.unflatten(0, ancestors.shape))
+        if len(self.waiting) * log_increments.numel() >= HELD:
+            self._work_out()
+
+    def history(self) -> History:
+        """What happened at all steps."""
+        self._work_out()
+        figures = torch.cat(self.figures, dim=1)
+        states = tuple(self.states) if self.keep_states else None
+        resampled = torch.stack(self.resampled, dim=1)
+        return History(figures[..., 0], resampled, tuple(self.ancestors), states, self.start, figures[..., 1:])
+
+    def _work_out(self) -> None:
+        """The figures (B, steps, 6) of the steps that wait, those with as many candidates together."""
+        for _, steps in groupby(self.waiting, key=lambda step: step[1].shape):
+            log_weights, log_increments, log_ratio = zip(*steps, strict=True)
+            ratios = [each.view_as(log_increments[0]) for each in log_ratio]
+            self.figures.append(figures(*(torch.stack(each, dim=1) for each in (log_weights, log_increments, ratios))))
+        self.waiting = []
+
+
+def figures(log_weights: Tensor, log_increments: Tensor, log_ratio: Tensor) -> Tensor:
+    """The ESS of each step of each group, then its `History.spreads`: (B, steps, 6), from (B, steps, K) and, twice,
+    (B, steps, K, M)."""
+    weighed = log_weights + log_increments.logsumexp(dim=3) - math.log(log_increments.shape[3])
+    increments, ratios = log_increments.flatten(2), log_ratio.flatten(2)
+    effective, share = (ess(each.flatten(0, 1)).view(each.shape[:2]) for each in (weighed, increments))
+    (among, _), (variance, third), (ratio, _) = (
+        central_moments(each).unbind(dim=2) for each in (weighed, increments, ratios)
+    )
+    return torch.stack([effective, among, variance, third, share / increments.shape[2], ratio], dim=2)
