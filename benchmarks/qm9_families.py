@@ -16,12 +16,7 @@ import argparse
 import json
 import math
 import shlex
-import shutil
-import subprocess
-import sys
-import time
 from pathlib import Path
-from resource import RUSAGE_CHILDREN, getrusage
 
 import torch
 import yaml
@@ -29,24 +24,18 @@ from tqdm.auto import tqdm
 
 import svlearn as sv
 from qm9_page import BASELINES, page
-from svlearn.checkpoints import check_reference, load_into, load_value, read_record
-from svlearn.domains.molecules.gin import GraphIsomorphismNetwork
+from qm9_training import POLICIES, ROOT, RUNS, VALUES, learned_value, rollouts, train
+from svlearn.checkpoints import check_reference, load_into, read_record
 from svlearn.domains.molecules.rewards import QED
 from svlearn.evaluation.report.files import write
 from svlearn.evaluation.report.provenance import provenance
 from svlearn.inference.proposals import Policy
-from svlearn.rollouts import collect
 
-ROOT = Path(__file__).parents[1]
-CONFIGS = ROOT / "configs/molecules/qm9"
 RESULTS = ROOT / "benchmarks/results/qm9_families.json"
 PAGE = ROOT / "docs/leaderboards/qm9.md"
-RUNS = ROOT / "runs/qm9_families"
-VALUES, POLICIES = (sorted(path.stem for path in (CONFIGS / kind).glob("*.yaml")) for kind in ("values", "policies"))
 KNOWN = [BASELINES, *VALUES, *POLICIES]
 NUM_SAMPLES, NUM_CANDIDATES, MAX_BATCH, SMC_ALPHA = 256, 10, 512, 0.01
 TRIAL_SEED = 0  # no seed of the table
-NUM_TRAJECTORIES, COLLECT_BATCH = 4000, 500  # as in value.yaml
 
 
 def main() -> None:
@@ -91,60 +80,18 @@ def entry(family: str, seed: int, options: list[str] | None = None) -> dict:
     record = {"family": family, "seed": seed, "options": shlex.join(options)}
     if family == BASELINES:
         return {**record, "rows": rows(baselines(), seed), "provenance": provenance()}
-    kind = "values" if family in VALUES else "policies"
-    given = options
-    if kind == "values":
+    if family in VALUES:
         record["collecting"] = rollouts(seed)
-        given = ["--data.init_args.path", str(store(seed)), *options]
-    record["training"] = train(family, kind, seed, folder, given)
+    record["training"] = train(family, seed, folder, options)
     (config,) = folder.glob("logs/version_0/config.yaml")
     settings = yaml.safe_load(config.read_text())
     record["alpha"] = settings["model"]["init_args"]["target"]["alpha"]
     record["settings"] = settings["model"]["init_args"]
     record["max_steps"] = settings["trainer"]["max_steps"]
-    samplers = with_value(folder, record["alpha"]) if kind == "values" else with_policy(folder)
+    samplers = with_value(folder, record["alpha"]) if family in VALUES else with_policy(folder)
     if options:  # a trial is judged by the first
         samplers = dict(list(samplers.items())[:1])
     return {**record, "rows": rows(samplers, seed), "provenance": provenance()}
-
-
-def store(seed: int) -> Path:
-    return RUNS / f"rollouts_{seed}"
-
-
-def rollouts(seed: int) -> dict:
-    """The trajectories of the reference that the values of a seed learn from, and what it took to collect them."""
-    note = store(seed).with_suffix(".json")
-    if not note.exists():
-        start = clock()
-        target = sv.Target(QED(), 0.0)
-        collect(
-            sv.load("qm9").eval(), NUM_TRAJECTORIES, store(seed), target=target, batch_size=COLLECT_BATCH, seed=seed
-        )
-        write(note, json.dumps(since(start)))
-    return json.loads(note.read_text())
-
-
-def train(family: str, kind: str, seed: int, folder: Path, options: list[str]) -> dict:
-    """Run the script of the family's kind; its wall seconds and its processors' seconds."""
-    shutil.rmtree(folder, ignore_errors=True)
-    script, base = ("train_value", "value") if kind == "values" else ("finetune_policy", "policy")
-    configs = ["--config", str(CONFIGS / f"{base}.yaml"), "--config", str(CONFIGS / kind / f"{family}.yaml")]
-    where = ["--trainer.default_root_dir", str(folder), "--trainer.logger.init_args.save_dir", str(folder)]
-    command = [f"scripts/{script}.py", "fit", *configs, "--seed_everything", str(seed), *where, *options]
-    start = clock()
-    subprocess.run([sys.executable, *command], cwd=ROOT, check=True)
-    return since(start)
-
-
-def clock() -> tuple[float, float]:
-    """Wall seconds, and the seconds of processors of this process and of the children that ended."""
-    children = getrusage(RUSAGE_CHILDREN)
-    return time.perf_counter(), time.process_time() + children.ru_utime + children.ru_stime
-
-
-def since(start: tuple[float, float]) -> dict:
-    return dict(zip(("seconds", "cpu_seconds"), (now - then for now, then in zip(clock(), start))))
 
 
 def baselines() -> dict[str, sv.Sampler]:
@@ -162,8 +109,7 @@ def baselines() -> dict[str, sv.Sampler]:
 def with_value(folder: Path, alpha: float) -> dict[str, sv.Sampler]:
     """SVDD with what was learned, and SMC at the value's own alpha."""
     reference, reward = sv.load("qm9").eval(), QED()
-    network = GraphIsomorphismNetwork(num_steps=reference.num_steps, depth=3)
-    learned = sv.values.Learned(load_value(network, folder / "value.safetensors", reference).eval())
+    learned = learned_value(folder, reference)
     samplers = {"SVDD": sv.svdd(reference, sv.Target(reward, 0.0), learned, NUM_CANDIDATES)}
     if alpha > 0:
         samplers["SMC"] = sv.smc(reference, sv.Target(reward, alpha), learned, NUM_CANDIDATES)
