@@ -28,8 +28,8 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
 		"svlearn needs Python 3.11 or newer, got " + sys.version.split()[0] + "; try make PYTHON=python3.11")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(INSTALL) setuptools
-	$(INSTALL) --no-build-isolation --editable '.[molecules,sequences,dev]'
+	$(INSTALL) setuptools wheel
+	$(INSTALL) --no-build-isolation --editable '.[molecules,docking,metrics,sequences,dev]'
 	@touch $@
 
 $(DOCS_READY): $(READY)

@@ -1,14 +1,17 @@
 """Figures of a set of generated molecules; a molecule that is None is an invalid one.
 
-A figure over molecules of which there are none (the uniqueness of no valid molecule) is NaN.
+Of a reference's `decode(states)` the validity is the one without correction, of `decode(states, correct=True)` the
+one with; `distribution_metrics` has the distances to a set of known molecules. A figure over molecules of which there
+are none (the uniqueness of no valid molecule) is NaN.
 """
 
 import math
 from collections.abc import Container, Sequence
 
 from rdkit import Chem, DataStructs
-from rdkit.Chem import rdFingerprintGenerator
 from rdkit.Chem.Scaffolds import MurckoScaffold
+
+from svlearn.domains.molecules.rewards import fingerprint
 
 Molecules = Sequence[Chem.Mol | None]
 
@@ -41,16 +44,20 @@ def internal_diversity(molecules: Molecules) -> float:
     1 - |a ∩ b| / |a ∪ b| of Morgan fingerprints, radius 2, 2048 bits. Source: IntDiv of MOSES (arXiv 1811.12823),
     which counts the pairs i = j too.
     """
-    generator = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048)
-    prints = [generator.GetFingerprint(molecule) for molecule in _valid(molecules)]
+    prints = [fingerprint(molecule) for molecule in _valid(molecules)]
     similarity = math.fsum(sum(DataStructs.BulkTanimotoSimilarity(prints[i], prints[:i])) for i in range(len(prints)))
     return 1.0 - _ratio(similarity, math.comb(len(prints), 2))
 
 
 def num_scaffolds(molecules: Molecules) -> int:
     """How many distinct Bemis-Murcko scaffolds (the rings and what links them); molecules without rings have none."""
-    scaffolds = {Chem.MolToSmiles(MurckoScaffold.GetScaffoldForMol(molecule)) for molecule in _valid(molecules)}
-    return len(scaffolds - {""})
+    return len(set(_scaffolds(molecules)))
+
+
+def scaffold_diversity(molecules: Molecules) -> float:
+    """Distinct Bemis-Murcko scaffolds per valid molecule that has rings, in (0, 1]."""
+    scaffolds = _scaffolds(molecules)
+    return _ratio(len(set(scaffolds)), len(scaffolds))
 
 
 def describe(molecules: Molecules) -> dict[str, float]:
@@ -61,6 +68,11 @@ def describe(molecules: Molecules) -> dict[str, float]:
         "uniqueness": uniqueness(molecules),
         "diversity": internal_diversity(molecules),
     }
+
+
+def _scaffolds(molecules: Molecules) -> list[str]:
+    scaffolds = [Chem.MolToSmiles(MurckoScaffold.GetScaffoldForMol(molecule)) for molecule in _valid(molecules)]
+    return [scaffold for scaffold in scaffolds if scaffold]
 
 
 def _valid(molecules: Molecules) -> list[Chem.Mol]:

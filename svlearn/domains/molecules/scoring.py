@@ -1,34 +1,49 @@
 """Score many molecules in a pool of worker processes, each distinct molecule once, whatever some of them do.
 
 A molecule that crashes its worker or hangs costs itself a score, not the run. What is known is kept on two levels:
-graph -> canonical SMILES -> score, so that no graph is built twice, and no molecule scored twice.
+graph -> canonical SMILES -> score, so that no graph is built twice, and no molecule scored twice; and on disk where a
+store is given.
 """
 
 import logging
 import math
-import multiprocessing
-import os
 import pickle
-import sys
-import time
-import weakref
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
-import torch
-from pebble import ProcessExpired, ProcessPool
-from rdkit import Chem, rdBase
+from rdkit import Chem
 from tensordict import TensorDict
 
-from svlearn.domains.molecules.codec import build, largest_piece
-from svlearn.domains.molecules.graph import MASKED_ATOM, MASKED_BOND
+from svlearn.domains.molecules.codec import largest_piece
+from svlearn.domains.molecules.graph_codec import Codec, MaskedGraphCodec
+from svlearn.domains.molecules.score_store import ScoreStore
+from svlearn.domains.molecules.workers import Workers
 
-GRAPHS_PER_TASK, MOLECULES_PER_TASK, MAX_WORKERS = 256, 32, 16
-MAX_GRAPHS = 1_000_000  # about 200 MB; the scores of molecules are never dropped
+GRAPHS_PER_TASK, MOLECULES_PER_TASK = 256, 32
+MEMORY = 1_000_000  # graphs, and as many molecules: about 300 MB
 PATIENCE = 8  # as many failures before the first success are the function's fault, not the molecules'
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What a scorer was asked for, and what it did, since it was made.
+
+    asked    molecules, one a state, those without a molecule among them
+    built    distinct graphs made into molecules
+    stored   distinct molecules whose score came from the disk
+    scored   molecules given to the function
+    failed   of those scored, and of those built, the ones that crashed, hung or raised
+    """
+
+    asked: int = 0
+    built: int = 0
+    stored: int = 0
+    scored: int = 0
+    failed: int = 0
 
 
 class Scorer:
@@ -36,16 +51,20 @@ class Scorer:
 
     function: a callable RDKit Mol -> float that can be pickled (a function of a module); it runs in the workers, on
     one connected molecule in canonical form, so the score does not depend on how the atoms are numbered.
-    correct: repair valences first (`codec.build`), so that every graph with an atom is scored. Otherwise an invalid
+    correct: repair valences first, so that every graph with an atom is scored. Otherwise an invalid
     graph gets `invalid_score`, and a disconnected one is scored by its largest piece (as GDSS, arXiv 2202.02514). A
     graph without atoms gets `invalid_score` always.
     num_workers: default, the cores this process may use, at most 16. timeout: seconds that one molecule may take. One
-    that takes longer, kills its worker or raises gets `failure_score`; `failures` lists these as (SMILES, why).
+    that takes longer, kills its worker or raises gets `failure_score`; `failures` lists these as (SMILES, why), and
+    `counts` says how many were asked for and how many really scored.
+    codec: what reads the states; by default those of `graph`. store: a `ScoreStore`, where each score is written as
+    soon as it is known and looked up first. memory: so many graphs, and molecules, are remembered; the oldest go.
+    per_task: molecules that a worker takes at a time; 1 for a function of seconds.
 
     The pool starts at the first call and ends with `close()`, the scorer or the program; a copy or a pickle of a
     scorer keeps what is known and starts its own.
-    Raises TypeError where function is not a callable that can be pickled, ValueError for num_workers < 1 and
-    timeout <= 0; a call raises ValueError for undecided graphs, and RuntimeError where the first molecules all fail.
+    Raises TypeError where function is not a callable that can be pickled, ValueError for num_workers < 1, timeout <= 0
+    and memory < 1; a call raises ValueError for undecided graphs, and RuntimeError where the first molecules all fail.
     """
 
     def __init__(
@@ -57,6 +76,10 @@ class Scorer:
         timeout: float = 10.0,
         invalid_score: float = 0.0,
         failure_score: float = 0.0,
+        codec: Codec | None = None,
+        store: ScoreStore | None = None,
+        memory: int = MEMORY,
+        per_task: int = MOLECULES_PER_TASK,
     ):
         if not callable(function):
             raise TypeError(f"function: expected a callable of RDKit molecules, got {type(function).__name__}")
@@ -64,12 +87,17 @@ class Scorer:
             pickle.dumps(function)
         except Exception as error:
             raise TypeError(f"function: expected one that can be pickled, as a module's functions; {error}") from error
+        if memory < 1:
+            raise ValueError(f"memory: expected an integer of at least 1, got {memory}")
         self.function, self.correct = function, correct
         self.invalid_score, self.failure_score = invalid_score, failure_score
+        self.codec = MaskedGraphCodec() if codec is None else codec
+        self.store, self.memory, self.per_task = store, memory, per_task
+        self.counts = Counts()
         self.failures: list[tuple[str, str]] = []
         self._workers = Workers(num_workers, timeout)
-        self._smiles: dict[bytes, str | None] = {}
-        self._scores: dict[str, float] = {}
+        self._smiles: OrderedDict[bytes, str | None] = OrderedDict()
+        self._scores: OrderedDict[str, float] = OrderedDict()
 
     def __call__(self, graphs: TensorDict) -> list[float]:
         """The score of every finished graph (B,), in their order."""
@@ -77,32 +105,34 @@ class Scorer:
 
     def smiles(self, graphs: TensorDict) -> list[str | None]:
         """The canonical SMILES of what is scored of every finished graph (B,), None for what has no molecule."""
-        rows = rows_of(graphs)
-        if len(self._smiles) > MAX_GRAPHS:
-            self._smiles.clear()
-        new = [row for row in dict.fromkeys(rows) if row not in self._smiles]
+        keys = self.codec.keys(graphs)
+        new = [key for key in dict.fromkeys(keys) if key not in self._smiles]
         if new:
-            num_atoms = graphs["atoms"].shape[1]
-            read = partial(canonical_smiles, num_atoms=num_atoms, correct=self.correct)
-            for row, (smiles, why) in zip(new, self._workers.map(read, new, GRAPHS_PER_TASK)):
-                self._smiles[row] = smiles
+            read = partial(smiles_of_key, codec=self.codec, correct=self.correct)
+            for key, (smiles, why) in zip(new, self._workers.map(read, new, GRAPHS_PER_TASK)):
+                self._smiles[key] = smiles
                 if why is not None:
-                    self._fail(f"graph {list(row)}", why, self.invalid_score)
-        return [self._smiles[row] for row in rows]
+                    self._fail(f"graph {list(key)}", why, self.invalid_score)
+            self._count(built=len(new))
+        found = [self._smiles[key] for key in keys]
+        _trim(self._smiles, self.memory)
+        return found
 
     def score(self, smiles: Sequence[str | None]) -> list[float]:
         """The scores of molecules given as canonical SMILES, in their order; None has `invalid_score`."""
+        self._count(asked=len(smiles))
         new = [text for text in dict.fromkeys(smiles) if text is not None and text not in self._scores]
+        if new and self.store is not None:
+            new = self._recall(new, self.store)
         if new:
-            results = self._workers.map(partial(score_smiles, function=self.function), new, MOLECULES_PER_TASK)
-            reasons = [why for _, why in results if why is not None]
-            if len(reasons) == len(new) >= PATIENCE and not self._scores:
-                raise RuntimeError(f"function: it failed on all of the first {len(new)} molecules; {reasons[0]}")
-            for text, (score, why) in zip(new, results):
-                self._scores[text] = score if why is None else self.failure_score
-                if why is not None:
-                    self._fail(text, why, self.failure_score)
-        return [self.invalid_score if text is None else self._scores[text] for text in smiles]
+            self._evaluate(new)
+        found = [self.invalid_score if text is None else self._scores[text] for text in smiles]
+        _trim(self._scores, self.memory)
+        return found
+
+    def score_molecules(self, molecules: Sequence[Chem.Mol | None]) -> list[float]:
+        """The scores of molecules, each by its largest connected piece, in their order; None has `invalid_score`."""
+        return self.score([None if molecule is None else smiles_of(molecule) for molecule in molecules])
 
     @property
     def known(self) -> int:
@@ -110,7 +140,10 @@ class Scorer:
         return len(self._scores)
 
     def forget(self) -> None:
-        """Empty both caches, so that what is timed next pays for its own scores; `failures` stay listed."""
+        """Empty what is remembered, so that what is timed next pays for its own scores.
+
+        What is on disk stays there, and `failures` stay listed.
+        """
         self._smiles.clear()
         self._scores.clear()
 
@@ -118,97 +151,59 @@ class Scorer:
         """End the worker processes; a later call starts new ones."""
         self._workers.close()
 
+    def _recall(self, smiles: list[str], store: ScoreStore) -> list[str]:
+        """Take from the disk what is there; returns the others."""
+        found = store.read(smiles)
+        for text, (score, why) in found.items():
+            self._scores[text] = self.failure_score if score is None else score
+            if why is not None:
+                self.failures.append((text, why))
+        self._count(stored=len(found))
+        return [text for text in smiles if text not in found]
+
+    def _evaluate(self, smiles: list[str]) -> None:
+        """Score molecules that are not known, and remember them.
+
+        On disk a score is kept at once. A failure waits until it is clear that not all fail, which would be the
+        function's fault; and a NaN, which is an error where it is used, is not kept.
+        """
+
+        def keep(place: int, score: float, why: str | None) -> None:
+            if self.store is not None and why is None and not math.isnan(score):
+                self.store.write({smiles[place]: (score, None)})
+
+        read = partial(score_smiles, function=self.function)
+        results = self._workers.map(read, smiles, self.per_task, keep)
+        failed = {text: why for text, (_, why) in zip(smiles, results) if why is not None}
+        if len(failed) == len(smiles) >= PATIENCE and not self._scores:
+            reason = failed[smiles[0]]
+            raise RuntimeError(f"function: it failed on all of the first {len(smiles)} molecules; {reason}")
+        for text, (score, why) in zip(smiles, results):
+            self._scores[text] = score if why is None else self.failure_score
+        if self.store is not None:
+            self.store.write({text: (None, why) for text, why in failed.items()})
+        for text, why in failed.items():
+            self._fail(text, why, self.failure_score)
+        self._count(scored=len(smiles))
+
     def _fail(self, what: str, why: str, score: float) -> None:
         self.failures.append((what, why))
+        self._count(failed=1)
         logger.warning("%s could not be scored and gets %g: %s", what, score, why)
 
-
-class Workers:
-    """Processes that apply a function to many items; an item that breaks its process spoils no other item."""
-
-    def __init__(self, num_workers: int | None = None, timeout: float = 10.0):
-        if num_workers is not None and num_workers < 1:
-            raise ValueError(f"num_workers: expected None or an integer of at least 1, got {num_workers}")
-        if not timeout > 0:
-            raise ValueError(f"timeout: expected seconds above 0, got {timeout}")
-        self.num_workers = min(_num_cores(), MAX_WORKERS) if num_workers is None else num_workers
-        self.timeout = timeout
-        self._pool: ProcessPool | None = None
-        self._closer: weakref.finalize | None = None
-
-    def map(self, function: Callable[[Any], Any], items: Sequence, per_task: int) -> list[tuple[Any, str | None]]:
-        """(function(item), None) of every item, or (None, why it failed), in their order.
-
-        A task takes at most `per_task` items, and gives back the rest after a tenth of the timeout: so an item has
-        the whole timeout for itself. The items of a task that died are tried again one by one.
-        """
-        size = max(1, min(per_task, math.ceil(len(items) / (4 * self.num_workers))))
-        results: list[tuple[Any, str | None]] = [(None, None)] * len(items)
-        pending = [list(range(start, min(start + size, len(items)))) for start in range(0, len(items), size)]
-        budget = 0.1 * self.timeout
-        while pending:
-            pool = self._running()
-            tasks = [[function, [items[i] for i in part], budget] for part in pending]
-            futures = [pool.schedule(_apply, args=task, timeout=budget + self.timeout) for task in tasks]
-            parts, pending = pending, []
-            for part, future in zip(parts, futures):
-                try:
-                    done = future.result()
-                except Exception as error:  # whatever the pool tells of a dead or late worker
-                    if len(part) > 1:
-                        pending += [[i] for i in part]
-                    else:
-                        results[part[0]] = (None, self._reason(error))
-                    continue
-                for i, result in zip(part, done):
-                    results[i] = result
-                if len(done) < len(part):
-                    pending.append(part[len(done) :])
-        return results
-
-    def close(self) -> None:
-        """End the processes; `map` starts new ones."""
-        if self._closer is not None:
-            self._closer()
-        self._pool = self._closer = None
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_pool": None, "_closer": None}
-
-    def _running(self) -> ProcessPool:
-        if self._pool is None or not self._pool.active:  # nor is one that this process inherited by a fork
-            # fork, so that a script needs no __main__ guard; elsewhere than on Linux the system's own way is safer
-            context = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
-            self.close()
-            self._pool = ProcessPool(self.num_workers, initializer=_quiet, context=context)
-            self._closer = weakref.finalize(self, _stop, self._pool, os.getpid())
-        return self._pool
-
-    def _reason(self, error: Exception) -> str:
-        if isinstance(error, TimeoutError):
-            return f"no result within {self.timeout:g} seconds"
-        if isinstance(error, ProcessExpired):
-            return f"the worker process died with exit code {error.exitcode}"
-        return f"{type(error).__name__}: {error}"
+    def _count(self, **more: int) -> None:
+        self.counts = Counts(**{name: count + more.get(name, 0) for name, count in vars(self.counts).items()})
 
 
-def rows_of(graphs: TensorDict) -> list[bytes]:
-    """Each finished graph as bytes: n atoms, P bonds, n flags of the mask; ValueError where something is masked."""
-    atoms, bonds, mask = graphs["atoms"], graphs["bonds"], graphs["mask"]
-    undecided = (atoms == MASKED_ATOM).any(1) | (bonds == MASKED_BOND).any(1)
-    if bool(undecided.any()):
-        index = int(undecided.nonzero()[0])
-        raise ValueError(f"graphs: expected finished graphs, got one with masked atoms or bonds at index {index}")
-    table = torch.cat([atoms, bonds, mask], dim=1).to(torch.int8).cpu().numpy()
-    content, width = table.tobytes(), table.shape[1]
-    return [content[start : start + width] for start in range(0, len(content), width)]
+def smiles_of(molecule: Chem.Mol) -> str:
+    """The largest connected piece of a molecule as canonical SMILES."""
+    return Chem.MolToSmiles(largest_piece(molecule))
 
 
-def canonical_smiles(row: bytes, num_atoms: int, correct: bool) -> str | None:
-    """The molecule of one of `rows_of`, its largest connected piece, as canonical SMILES; None where there is none."""
-    atoms, bonds, mask = row[:num_atoms], row[num_atoms:-num_atoms], row[-num_atoms:]
-    molecule = build(list(atoms), list(bonds), [flag != 0 for flag in mask], correct=correct)
-    return None if molecule is None else Chem.MolToSmiles(largest_piece(molecule))
+def smiles_of_key(key: bytes, codec: Codec, correct: bool) -> str | None:
+    """What is scored of a quantised graph, as canonical SMILES; None where there is no molecule."""
+    molecule = codec.build(key, correct)
+    return None if molecule is None else smiles_of(molecule)
 
 
 def score_smiles(smiles: str, function: Callable[[Chem.Mol], float]) -> float:
@@ -219,29 +214,6 @@ def score_smiles(smiles: str, function: Callable[[Chem.Mol], float]) -> float:
     return float(function(molecule))
 
 
-def _apply(function: Callable[[Any], Any], items: Sequence, budget: float) -> list[tuple[Any, str | None]]:
-    """What `Workers.map` wants, for the first items: as many as start within `budget` seconds, at least one."""
-    start = time.monotonic()
-    results: list[tuple[Any, str | None]] = []
-    for item in items:
-        try:
-            results.append((function(item), None))
-        except Exception as error:
-            results.append((None, f"{type(error).__name__}: {error}"))
-        if time.monotonic() - start > budget:
-            break
-    return results
-
-
-def _quiet() -> None:
-    rdBase.DisableLog("rdApp.*")  # in a worker, an invalid graph is an answer and no news
-
-
-def _stop(pool: ProcessPool, owner: int) -> None:
-    if owner == os.getpid():  # a forked child sees the pool too, and must leave its parent's workers alone
-        pool.stop()
-        pool.join()
-
-
-def _num_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else multiprocessing.cpu_count()
+def _trim(memory: OrderedDict, size: int) -> None:
+    while len(memory) > size:
+        memory.popitem(last=False)

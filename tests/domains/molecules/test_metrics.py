@@ -4,10 +4,13 @@ import itertools
 import math
 
 import pytest
+import torch
+from molecule_toys import empty_graph, graphs_of, invalid_graph
 from rdkit import Chem
 from rdkit.Chem import rdFingerprintGenerator
 
 from svlearn.domains.molecules import metrics
+from svlearn.domains.molecules.codec import decode
 
 
 def molecules(*smiles: str | None) -> list[Chem.Mol | None]:
@@ -59,6 +62,20 @@ def test_scaffolds_are_rings_with_what_links_them():
     rings = molecules("Cc1ccccc1", "Oc1ccccc1", "C1CC1CCC1CC1", "CCC", None)
     assert metrics.num_scaffolds(rings) == 2
     assert metrics.num_scaffolds(molecules("CCC")) == 0
+
+
+def test_scaffold_diversity_is_scaffolds_per_molecule_with_rings():
+    # benzene twice, cyclopropylethylcyclopropane, and two without rings
+    rings = molecules("Cc1ccccc1", "Oc1ccccc1", "C1CC1CCC1CC1", "CCC", "O", None)
+    assert metrics.scaffold_diversity(rings) == 2 / 3
+    assert metrics.scaffold_diversity(molecules("c1ccccc1", "Cc1ccccc1")) == 1 / 2
+    assert math.isnan(metrics.scaffold_diversity(molecules("CCC", None)))
+
+
+def test_validity_without_and_with_correction():
+    graphs = torch.cat([graphs_of("CCO"), invalid_graph(), empty_graph()])
+    assert metrics.validity(decode(graphs)) == 1 / 3
+    assert metrics.validity(decode(graphs, correct=True)) == 2 / 3
 
 
 def test_describe_names_its_figures():

@@ -1,126 +1,28 @@
-"""Rewards of molecules: their values, and that no molecule is scored twice or spoils the score of another."""
+"""Rewards of molecules: their values against RDKit's, numbers by hand, and what a user may get wrong."""
 
-import copy
-import faulthandler
-import logging
-import multiprocessing
-import os
-import pickle
-import signal
-import time
-from functools import partial
-from pathlib import Path
+import gzip
+import math
 
 import pytest
 import torch
+from molecule_toys import empty_graph, graphs_of, invalid_graph, num_atoms
 from rdkit import Chem
 from rdkit.Chem import QED as rdkit_qed
+from rdkit.Chem import Crippen, rdFingerprintGenerator
 
-from svlearn.domains.molecules.codec import encode
-from svlearn.domains.molecules.graph import MASKED_ATOM, MASKED_BOND, graph_state, num_pairs, permuted
 from svlearn.domains.molecules.qm9_data import encode_smiles, read_smiles
-from svlearn.domains.molecules.rewards import QED, SA, MoleculeReward
-from svlearn.domains.molecules.scoring import Scorer
-from svlearn.randomness import seeded
-from svlearn.targets import Target
-
-CHAIN = ["C" * length for length in range(1, 9)]
-
-
-def num_atoms(molecule: Chem.Mol) -> float:
-    return molecule.GetNumAtoms()
-
-
-def counted(path: Path, molecule: Chem.Mol) -> float:
-    """The number of atoms; every call leaves a line in the file."""
-    with open(path, "a") as file:
-        file.write(Chem.MolToSmiles(molecule) + "\n")
-    return molecule.GetNumAtoms()
-
-
-def calls(path: Path) -> list[str]:
-    return path.read_text().splitlines() if path.exists() else []
-
-
-def exits_on_ethane(molecule: Chem.Mol) -> float:
-    if Chem.MolToSmiles(molecule) == "CC":
-        os._exit(3)
-    return molecule.GetNumAtoms()
-
-
-def segfaults_on_ethane(molecule: Chem.Mol) -> float:
-    if Chem.MolToSmiles(molecule) == "CC":
-        faulthandler.disable()  # pytest's, which would print the stack
-        os.kill(os.getpid(), signal.SIGSEGV)
-    return molecule.GetNumAtoms()
-
-
-def hangs_on_ethane(molecule: Chem.Mol) -> float:
-    if Chem.MolToSmiles(molecule) == "CC":
-        time.sleep(60)
-    return molecule.GetNumAtoms()
-
-
-def raises_on_ethane(molecule: Chem.Mol) -> float:
-    if Chem.MolToSmiles(molecule) == "CC":
-        raise KeyError("no ethane")
-    return molecule.GetNumAtoms()
-
-
-def raises_always(molecule: Chem.Mol) -> float:
-    raise KeyError("wrong from the start")
-
-
-def takes_its_time(path: Path, molecule: Chem.Mol) -> float:
-    time.sleep(0.6)
-    return counted(path, molecule)
-
-
-def score_in_child(scorer: Scorer, graphs, queue) -> None:
-    queue.put(scorer(graphs))
-    scorer.close()
-    queue.put(len(multiprocessing.active_children()))
-
-
-@pytest.fixture
-def scored():
-    """Make scorers that are closed after the test."""
-    made = []
-
-    def make(function=num_atoms, **options) -> Scorer:
-        made.append(Scorer(function, **{"num_workers": 2, **options}))
-        return made[-1]
-
-    yield make
-    for scorer in made:
-        scorer.close()
-
-
-@pytest.fixture
-def log(tmp_path) -> Path:
-    return tmp_path / "calls.txt"
-
-
-def graphs_of(*smiles: str, size: int = 9):
-    return encode_smiles(smiles, num_atoms=size)
-
-
-def invalid_graph(size: int = 9):
-    """Difluoride with a double bond."""
-    graphs = graphs_of("FF", size=size)
-    graphs["bonds"][0, 0] = 2
-    return graphs
-
-
-def empty_graph(size: int = 9):
-    return graph_state(
-        torch.zeros(1, size, dtype=torch.long),
-        torch.zeros(1, num_pairs(size), dtype=torch.long),
-        torch.zeros(1, size, dtype=torch.bool),
-    )
-
-
-# values
+from svlearn.domains.molecules.rewards import (
+    LOGP,
+    QED,
+    SA,
+    SA_SCORE,
+    MoleculeReward,
+    PenalizedLogP,
+    Similarity,
+    Substructure,
+    sascorer,
+)
+from svlearn.targets import Target, constraint
 
 
 @pytest.mark.parametrize(
@@ -176,182 +78,107 @@ def test_repair_scores_every_graph_with_an_atom(reward):
     assert rewards[2] == 0.0
 
 
-def test_a_graph_in_pieces_is_scored_by_its_largest(scored):
-    assert scored()(graphs_of("O.CCO.CC")) == [3.0]
-    assert scored(correct=True)(graphs_of("O.CCO.CC")) == [3.0]
-
-
-def test_the_scores_of_invalid_graphs_can_be_chosen(scored):
-    graphs = torch.cat([invalid_graph(), graphs_of("CCO"), empty_graph()])
-    assert scored(invalid_score=-1.5)(graphs) == [-1.5, 3.0, -1.5]
-
-
-def test_order_is_kept_over_many_tasks(scored):
-    generator = seeded("cpu", 0)
-    rows = torch.randint(len(CHAIN), (700,), generator=generator)
-    graphs = graphs_of(*CHAIN)[rows]
-    graphs = permuted(graphs, torch.rand(700, 9, generator=generator).argsort(dim=1))
-    assert scored()(graphs) == (1.0 + rows).tolist()
-
-
 def test_a_reward_serves_a_target():
     target = Target(MoleculeReward(num_atoms, num_workers=1), alpha=0.5)
     assert target(graphs_of("CC", "CCO")).tolist() == [2.0, 3.0]
 
 
-@pytest.mark.parametrize("place", ["atoms", "bonds"])
-def test_undecided_graphs_are_refused(place):
-    graphs = graphs_of("CC", "CCO")
-    graphs[place][1, 0] = {"atoms": MASKED_ATOM, "bonds": MASKED_BOND}[place]
-    with pytest.raises(ValueError, match="graphs: expected finished graphs, got one with masked .* at index 1"):
-        QED(num_workers=1)(graphs)
+# penalised logP
 
 
-def test_an_empty_batch_has_no_scores(scored):
-    assert scored()(graphs_of("CC")[:0]) == []
+def test_penalized_logp_of_the_best_molecules_of_zinc():
+    # 4.52, 4.30 and 4.23 are the published three largest of ZINC-250k (arXiv 1802.04364, table 2).
+    best = {
+        "COc1ccc(-c2cc(-c3ccccc3)cc(-c3ccc(Br)cc3)[o+]2)cc1": 4.52,
+        "COc1ccc(-c2cc(-c3ccccc3)cc(-c3ccc(I)cc3)[o+]2)cc1": 4.30,
+        "FC(F)(F)c1cccc(Nc2scc(-c3ccc(Cl)cc3)[n+]2CCc2ccccc2)c1": 4.23,
+    }
+    torch.testing.assert_close(
+        PenalizedLogP(num_workers=1).of_smiles(list(best)), torch.tensor(list(best.values())), atol=0.005, rtol=0
+    )
 
 
-# memory
+@pytest.mark.parametrize(("smiles", "beyond"), [("C1CCCCC1", 0), ("C1CCCCCC1", 1), ("C1CCCC1C1CCCCCCCCC1", 4)])
+def test_penalized_logp_by_hand(smiles, beyond):
+    # Wildman & Crippen: a CH2 of an alkane has 0.1441 for its carbon and 0.1230 for each hydrogen.
+    molecule = Chem.MolFromSmiles(smiles)
+    logp, difficulty = Crippen.MolLogP(molecule), 10 - 9 * SA(num_workers=1).of_molecules([molecule]).item()
+    if smiles == "C1CCCCC1":
+        assert logp == pytest.approx(6 * (0.1441 + 2 * 0.1230), abs=1e-9)
+    expected = (logp - 2.4570953) / 1.4343244 - (difficulty - 3.0525811) / 0.8335207 - (beyond - 0.0485697) / 0.2860212
+    assert PenalizedLogP(num_workers=1).of_smiles([smiles]).item() == pytest.approx(expected, abs=1e-5)
 
 
-def test_no_molecule_is_scored_twice(scored, log):
-    scorer = scored(partial(counted, log))
-    graphs = graphs_of("CCO", "CC", "CCO", "OCC", "C.CC")
-    assert scorer(graphs) == [3.0, 2.0, 3.0, 3.0, 2.0]
-    assert sorted(calls(log)) == ["CC", "CCO"]
-    order = torch.rand(5, 9, generator=seeded("cpu", 1)).argsort(dim=1)
-    assert scorer(permuted(graphs, order)) == [3.0, 2.0, 3.0, 3.0, 2.0]
-    assert scorer(graphs_of("CC", "N")) == [2.0, 1.0]
-    assert sorted(calls(log)) == ["CC", "CCO", "N"]
-    assert scorer.known == 3
+def test_the_constants_of_penalized_logp_are_those_of_zinc(assets):
+    lines = gzip.decompress(assets("molecules/zinc250k_smiles.txt.gz").read_bytes()).decode().split()[::250]
+    molecules = [Chem.MolFromSmiles(text) for text in lines]
+    for term, (mean, std) in ((Crippen.MolLogP, LOGP), (sascorer().calculateScore, SA_SCORE)):
+        values = torch.tensor([term(molecule) for molecule in molecules], dtype=torch.float64)
+        central = values - values.mean()
+        spread, fourth = central.square().mean().sqrt(), central.pow(4).mean()
+        assert abs(values.mean() - mean) < 4 * spread / math.sqrt(len(values))
+        assert abs(spread - std) < 4 * spread * math.sqrt((fourth / spread**4 - 1) / (4 * len(values)))
 
 
-def test_a_known_graph_is_not_sent_to_a_worker_again(scored, monkeypatch):
-    scorer = scored()
-    graphs = graphs_of("CCO", "CC")
-    first = scorer(graphs)
-    monkeypatch.setattr(scorer._workers, "map", None)
-    assert scorer(graphs) == first
+def test_an_invalid_graph_has_the_least_penalized_logp():
+    graphs = torch.cat([invalid_graph(), graphs_of("CCO"), empty_graph()])
+    assert PenalizedLogP(num_workers=1)(graphs)[[0, 2]].tolist() == [-10.0, -10.0]
+    assert PenalizedLogP(num_workers=1, invalid_score=-3.0)(graphs)[0] == -3.0
 
 
-def test_forgetting_scores_again(scored, log):
-    scorer = scored(partial(counted, log))
-    scorer(graphs_of("CCO"))
-    scorer.forget()
-    assert scorer.known == 0
-    assert scorer(graphs_of("CCO")) == [3.0]
-    assert calls(log) == ["CCO", "CCO"]
+# similarity and substructures
 
 
-def test_smiles_can_be_scored_directly(scored, log):
-    scorer = scored(partial(counted, log))
-    assert scorer.score(["CCO", None, "CC", "CCO"]) == [3.0, 0.0, 2.0, 3.0]
-    assert scorer.smiles(torch.cat([graphs_of("OCC"), invalid_graph()])) == ["CCO", None]
-    assert scorer(graphs_of("OCC")) == [3.0]
-    assert sorted(calls(log)) == ["CC", "CCO"]
+def test_similarity_is_the_share_of_common_environments():
+    generator = rdFingerprintGenerator.GetMorganGenerator(radius=2, fpSize=2048)
+    query, other = (set(generator.GetFingerprint(Chem.MolFromSmiles(text)).GetOnBits()) for text in ("CCCCO", "CCCCN"))
+    expected = len(query & other) / len(query | other)
+    assert 0 < expected < 1
+    similar = Similarity("OCCCC", num_workers=1)(graphs_of("CCCCO", "CCCCN", "F"))
+    torch.testing.assert_close(similar, torch.tensor([1.0, expected, 0.0]))
 
 
-@pytest.mark.parametrize("copied", [copy.deepcopy, lambda reward: pickle.loads(pickle.dumps(reward))])
-def test_a_copy_of_a_used_reward_knows_what_it_knew_and_works(copied, log):
-    reward = MoleculeReward(partial(counted, log), num_workers=1)
-    reward(graphs_of("CCO"))
-    other = copied(reward)
-    assert other(graphs_of("CCO", "CC")).tolist() == [3.0, 2.0]
-    assert reward(graphs_of("CCO", "C")).tolist() == [3.0, 1.0]
-    assert calls(log) == ["CCO", "CC", "C"]
+def test_similarity_counts_no_invalid_graph():
+    assert Similarity("FF", num_workers=1)(torch.cat([invalid_graph(), empty_graph()])).tolist() == [0.0, 0.0]
+    assert Similarity("FF", correct=True, num_workers=1)(invalid_graph()).tolist() == [1.0]
 
 
-# molecules that break
+def test_a_substructure_is_a_constraint():
+    graphs = torch.cat([graphs_of("OC1CC1", "CCO", "C"), invalid_graph(), empty_graph()])
+    alcohol = Substructure("[OX2H]", num_workers=1)
+    assert alcohol(graphs).tolist() == [0.0, 0.0, -math.inf, -math.inf, -math.inf]
+    assert alcohol.holds(graphs).tolist() == [True, True, False, False, False]
+    target = constraint(alcohol.holds)
+    assert target(graphs).tolist() == [0.0, 0.0, -math.inf, -math.inf, -math.inf]
+    assert target.floored(graphs, 0).tolist() == pytest.approx([0.0, 0.0, *[math.log(1e-4)] * 3])
+    assert Target(alcohol, alpha=1.0)(graphs_of("CC")).item() == -math.inf
 
 
-@pytest.mark.parametrize(
-    ("function", "why"),
-    [
-        (exits_on_ethane, "the worker process died with exit code 3"),
-        (segfaults_on_ethane, f"the worker process died with exit code {-signal.SIGSEGV}"),
-        (hangs_on_ethane, "no result within 1 seconds"),
-        (raises_on_ethane, "KeyError: 'no ethane'"),
-    ],
-)
-def test_a_molecule_that_breaks_costs_itself_alone(scored, function, why, caplog):
-    scorer = scored(function, timeout=1.0, failure_score=-7.0)
-    smiles = [*CHAIN * 2, "N"]
-    with caplog.at_level(logging.WARNING):
-        scores = scorer(graphs_of(*smiles))
-    assert scores == [-7.0 if text == "CC" else float(len(text)) for text in smiles]
-    assert scorer.failures == [("CC", why)]
-    assert f"CC could not be scored and gets -7: {why}" in caplog.text
-    assert scorer(graphs_of("CC", "CCCCO")) == [-7.0, 5.0]  # remembered, and the workers go on
-    assert len(scorer.failures) == 1
+# molecules and SMILES
 
 
-def test_a_slow_function_needs_no_second_try(scored, log):
-    # Two molecules a task, which take longer than one may: the second is handed back, not cut short.
-    scorer = scored(partial(takes_its_time, log), num_workers=1, timeout=1.0)
-    assert scorer.score(CHAIN[:5]) == [1.0, 2.0, 3.0, 4.0, 5.0]
-    assert sorted(calls(log)) == CHAIN[:5]
-
-
-def test_a_function_that_always_fails_is_an_error(scored):
-    with pytest.raises(RuntimeError, match="failed on all of the first 8 molecules; KeyError: 'wrong from the start'"):
-        scored(raises_always).score(CHAIN)
-    assert scored(raises_always).score(CHAIN[:2]) == [0.0, 0.0]
-
-
-# processes
-
-
-def test_closing_ends_the_workers_and_a_later_call_starts_new_ones(scored):
-    before = set(multiprocessing.active_children())
-    scorer = scored()
-    assert set(multiprocessing.active_children()) == before  # none until there is work
-    scorer(graphs_of("CC"))
-    assert len(set(multiprocessing.active_children()) - before) == 2
-    scorer.close()
-    assert set(multiprocessing.active_children()) == before
-    assert scorer(graphs_of("CCC", "CC")) == [3.0, 2.0]
-
-
-def test_the_workers_end_with_their_scorer():
-    before = set(multiprocessing.active_children())
-    scorer = Scorer(num_atoms, num_workers=1)
-    scorer(graphs_of("CC"))
-    assert len(set(multiprocessing.active_children()) - before) == 1
-    del scorer
-    assert set(multiprocessing.active_children()) == before
-
-
-def test_a_forked_process_starts_and_ends_its_own_workers(scored):
-    scorer = scored(num_workers=1)
-    scorer(graphs_of("CC"))
-    workers = set(multiprocessing.active_children())
-    fork = multiprocessing.get_context("fork")
-    queue = fork.SimpleQueue()
-    child = fork.Process(target=score_in_child, args=(scorer, graphs_of("CC", "CCC"), queue))
-    child.start()
-    child.join(30)
-    if child.is_alive():
-        child.kill()
-    assert child.exitcode == 0
-    assert queue.get() == [2.0, 3.0]
-    assert queue.get() == 0
-    assert set(multiprocessing.active_children()) == workers  # the child has left its parent's alone
-    assert scorer(graphs_of("CCCC")) == [4.0]
+def test_molecules_and_smiles_are_scored_as_their_graphs():
+    reward = MoleculeReward(num_atoms, num_workers=1, invalid_score=-1.0)
+    assert reward.of_smiles(["OCC", "C.CC"]).tolist() == [3.0, 2.0]
+    assert reward.of_molecules([Chem.MolFromSmiles("CCO"), None]).tolist() == [3.0, -1.0]
+    assert reward(graphs_of("CCO")).tolist() == [3.0]
+    assert reward.scorer.counts.scored == 2
 
 
 @pytest.mark.parametrize(
-    ("options", "error", "words"),
+    ("make", "words"),
     [
-        ({"num_workers": 0}, ValueError, "num_workers: expected None or an integer of at least 1, got 0"),
-        ({"timeout": 0.0}, ValueError, "timeout: expected seconds above 0, got 0.0"),
-        ({"function": 3}, TypeError, "function: expected a callable of RDKit molecules, got int"),
-        ({"function": lambda molecule: 0.0}, TypeError, "function: expected one that can be pickled"),
+        (
+            lambda: QED(num_workers=1).of_smiles(["CC", "C("]),
+            r"smiles\[1\]: expected a SMILES that RDKit reads, got 'C\('",
+        ),
+        (lambda: QED(num_workers=1).of_smiles([""]), r"smiles\[0\]: expected a SMILES that RDKit reads, got ''"),
+        (lambda: Similarity("c1cc"), "query: expected a SMILES that RDKit reads, got 'c1cc'"),
+        (lambda: Similarity(None), "query: expected a SMILES that RDKit reads, got None"),
+        (lambda: Substructure("[C"), r"pattern: expected a SMARTS that RDKit reads, got '\[C'"),
+        (lambda: Substructure(""), "pattern: expected a SMARTS that RDKit reads, got ''"),
     ],
 )
-def test_bad_options_are_refused(options, error, words):
-    with pytest.raises(error, match=words):
-        Scorer(**{"function": num_atoms, **options})
-
-
-def test_a_molecule_with_one_atom_place_has_a_score(scored):
-    assert scored()(encode(Chem.MolFromSmiles("C"), num_atoms=1)) == [1.0]
+def test_what_rdkit_does_not_read_is_refused(make, words):
+    with pytest.raises(ValueError, match=words):
+        make()

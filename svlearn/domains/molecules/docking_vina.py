@@ -1,0 +1,71 @@
+"""One docking: a molecule to a conformer, to a ligand, to Vina's affinity. It runs in a worker process."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from rdkit import Chem
+from rdkit.Chem import rdDistGeom, rdForceFieldHelpers
+
+ELEMENTS = frozenset(("H", "C", "N", "O", "F", "Si", "P", "S", "Cl", "Br", "I"))  # that a ligand of Vina may have
+MAX_FORCE_FIELD_STEPS = 500
+
+
+@dataclass(frozen=True)
+class Dock:
+    """max(0, -affinity) of a molecule in a box of a receptor, kcal/mol; centre and size in Å; see `docking.Docking`."""
+
+    receptor: str
+    centre: tuple[float, float, float]
+    size: tuple[float, float, float]
+    exhaustiveness: int
+    seed: int
+
+    def __call__(self, molecule: Chem.Mol) -> float:
+        ligand = ligand_of(conformer_of(molecule, self.seed))
+        engine = _engine(self.receptor, self.centre, self.size, self.seed)
+        engine.set_ligand_from_string(ligand)
+        engine.dock(exhaustiveness=self.exhaustiveness, n_poses=1)
+        return max(0.0, -float(engine.energies(n_poses=1)[0][0]))
+
+
+def conformer_of(molecule: Chem.Mol, seed: int) -> Chem.Mol:
+    """The molecule with hydrogens and one conformer, by ETKDGv3, relaxed by MMFF94 where it has the parameters.
+
+    Raises ValueError where none is found, from random coordinates either, and for atoms that Vina cannot dock.
+    """
+    elements = {atom.GetSymbol() for atom in molecule.GetAtoms()}
+    if elements <= {"H"} or not elements <= ELEMENTS:
+        raise ValueError(f"Vina docks no {', '.join(sorted(elements - ELEMENTS)) or 'hydrogen'}")
+    molecule = Chem.AddHs(molecule)
+    options: Any = rdDistGeom.ETKDGv3()  # RDKit's stubs have the wrong types for its fields
+    options.randomSeed = seed
+    if rdDistGeom.EmbedMolecule(molecule, options) < 0:
+        options.useRandomCoords = True
+        if rdDistGeom.EmbedMolecule(molecule, options) < 0:
+            raise ValueError("no conformer")
+    if rdForceFieldHelpers.MMFFHasAllMoleculeParams(molecule):
+        rdForceFieldHelpers.MMFFOptimizeMolecule(molecule, maxIters=MAX_FORCE_FIELD_STEPS)
+    return molecule
+
+
+def ligand_of(molecule: Chem.Mol) -> str:
+    """The PDBQT text of a molecule with a conformer, its rotatable bonds found; raises ValueError where it has none."""
+    from meeko import MoleculePreparation, PDBQTWriterLegacy  # it takes over RDKit's log: in the workers only
+
+    (setup,) = MoleculePreparation().prepare(molecule)
+    text, good, why = PDBQTWriterLegacy.write_string(setup)
+    if not good:
+        raise ValueError(f"no ligand: {why.strip()}")
+    return text
+
+
+@lru_cache(maxsize=1)
+def _engine(receptor: str, centre: tuple, size: tuple, seed: int) -> Any:
+    """Vina with the receptor's maps of every atom type, made once a process."""
+    from vina import Vina
+
+    engine = Vina(sf_name="vina", cpu=1, seed=seed, verbosity=0)
+    engine.set_receptor(receptor)
+    engine.compute_vina_maps(center=list(centre), box_size=list(size))
+    return engine

@@ -1,0 +1,277 @@
+"""Docking: by Vina itself where it and the receptors are there, and what becomes of its answers."""
+
+import importlib
+import math
+import time
+from importlib.metadata import PackageNotFoundError
+
+import numpy as np
+import pytest
+import torch
+from molecule_toys import empty_graph, graphs_of, invalid_graph
+from rdkit import Chem
+
+from svlearn.assets import ASSETS
+from svlearn.domains.molecules import docking, docking_vina
+from svlearn.domains.molecules.docking import BOXES, Docking, Receptor, find_receptor
+from svlearn.domains.molecules.docking_vina import Dock, conformer_of, ligand_of
+from svlearn.targets import Target
+
+BOX = ((0.0, 0.0, 0.0), (10.0, 10.0, 10.0))
+
+
+class Engine:
+    """In the place of Vina: its affinity is a number of choice, or it does not come back."""
+
+    def __init__(self, affinity: float = -7.25):
+        self.affinity, self.asked = affinity, []
+
+    def set_ligand_from_string(self, ligand):
+        assert ligand == "a ligand"
+
+    def dock(self, exhaustiveness, n_poses):
+        self.asked.append(exhaustiveness)
+        if self.affinity == -math.inf:
+            time.sleep(60)
+
+    def energies(self, n_poses):
+        return np.array([[self.affinity, -99.0, -99.0, -99.0, -99.0]])
+
+
+@pytest.fixture
+def vina():
+    """Skips the test where docking cannot be done."""
+    for name in ("vina", "meeko"):
+        pytest.importorskip(name, reason=f"docking needs {name}: the extra `docking`")
+
+
+@pytest.fixture
+def parp1(vina, assets):
+    assets("docking/parp1.pdbqt")
+    return "parp1"
+
+
+@pytest.fixture
+def own(tmp_path):
+    """A receptor of one atom."""
+    path = tmp_path / "own.pdbqt"
+    path.write_text("ATOM      1  C   LIG     1       0.000   0.000   0.000  1.00  0.00     0.000 C \n")
+    return Receptor(path, *BOX)
+
+
+@pytest.fixture
+def installed(monkeypatch):
+    """As if vina and meeko were there."""
+    monkeypatch.setattr(docking, "version", lambda name: f"{name} 1.0")
+
+
+@pytest.fixture
+def engine(monkeypatch, installed):
+    """Workers inherit it by the fork."""
+    made = Engine()
+    monkeypatch.setattr(docking_vina, "ligand_of", lambda molecule: "a ligand")
+    monkeypatch.setattr(docking_vina, "_engine", lambda *box: made)
+    return made
+
+
+# by Vina
+
+
+def test_a_molecule_has_one_score(parp1, tmp_path):
+    reward = Docking(parp1, exhaustiveness=1, num_workers=1, cache=tmp_path / "docking.sqlite")
+    first = reward(graphs_of("CCO", "c1ccccc1", "OCC"))
+    reward.scorer.close()
+    again = Docking(parp1, exhaustiveness=1, num_workers=1).of_smiles(
+        ["c1ccccc1", "CCO"]
+    )  # another process, another order
+    assert again.tolist() == first[[1, 0]].tolist()
+    assert first[2] == first[0]
+    assert 1.5 < first[0] < 3.5 < first[1] < 6  # kcal/mol: benzene finds more to hold on to than ethanol
+    later = Docking(parp1, exhaustiveness=1, num_workers=1, cache=tmp_path / "docking.sqlite")
+    assert later.of_smiles(["OCC", "c1ccccc1"]).tolist() == first[[0, 1]].tolist()
+    assert later.report() == {"asked": 2, "docked": 0, "cached": 2, "failed": 0}
+
+
+def test_nothing_binds_where_no_protein_is(parp1):
+    found = find_receptor(parp1)
+    away = Receptor(found.path, tuple(place + 200 for place in found.centre), found.size)
+    assert Docking(away, exhaustiveness=1, num_workers=1).of_smiles(["CCO"]).tolist() == [0.0]
+
+
+def test_what_vina_cannot_dock_is_counted_with_its_reason(parp1):
+    reward = Docking(parp1, exhaustiveness=1, num_workers=1)
+    assert reward.of_smiles(["[Na+]", "OB(O)C", "C[Se]C", "[H][H]"]).tolist() == [0.0] * 4
+    reasons = {f"ValueError: Vina docks no {atom}": 1 for atom in ("Na", "B", "Se", "hydrogen")}
+    assert reward.report() == {"asked": 4, "docked": 4, "cached": 0, "failed": 4, **reasons}
+
+
+def test_every_element_that_may_be_docked_has_a_type(vina):
+    for smiles in ("CC", "N", "O", "CF", "C[Si](C)(C)C", "CP", "CS", "CCl", "CBr", "CI"):
+        assert ligand_of(conformer_of(Chem.MolFromSmiles(smiles), seed=1)).startswith("REMARK")
+
+
+# what becomes of an affinity
+
+
+def test_the_reward_is_minus_the_affinity_of_the_best_pose(engine, own):
+    dock = Dock(str(own.path), *BOX, exhaustiveness=4, seed=1)
+    assert dock(Chem.MolFromSmiles("CCO")) == 7.25
+    engine.affinity = 3.0
+    assert dock(Chem.MolFromSmiles("CCO")) == 0.0
+    assert engine.asked == [4, 4]
+
+
+def test_a_docking_that_hangs_is_killed_and_has_no_reward(engine, own, tmp_path):
+    engine.affinity = -math.inf
+    reward = Docking(own, num_workers=1, timeout=1.0, cache=tmp_path / "docking.sqlite")
+    assert reward.of_smiles(["CCO"]).tolist() == [0.0]
+    assert reward.report() == {"asked": 1, "docked": 1, "cached": 0, "failed": 1, "no result within 1 seconds": 1}
+    later = Docking(own, num_workers=1, cache=tmp_path / "docking.sqlite")
+    assert later.of_smiles(["CCO"]).tolist() == [0.0]
+    assert later.report() == {"asked": 1, "docked": 0, "cached": 1, "failed": 1, "no result within 1 seconds": 1}
+    later.forget()
+    later.of_smiles(["CCO"])
+    assert later.report()["failed"] == 1
+
+
+def test_a_graph_without_a_molecule_is_not_docked(engine, own):
+    reward = Docking(own, num_workers=1)
+    assert reward(torch.cat([invalid_graph(), graphs_of("CCO"), empty_graph()])).tolist() == [0.0, 7.25, 0.0]
+    assert reward.scorer.counts.scored == 1
+    assert Target(reward, alpha=0.0)(graphs_of("CCO")).tolist() == [7.25]
+
+
+@pytest.mark.parametrize("change", [{"exhaustiveness": 3}, {"seed": 2}, {"receptor": "other"}, {"size": (11, 11, 11)}])
+def test_a_score_is_cached_under_all_that_it_depends_on(engine, own, tmp_path, change):
+    cache, centre, size = tmp_path / "docking.sqlite", *BOX
+    Docking(own, num_workers=1, cache=cache).of_smiles(["CCO"])
+    engine.affinity = -1.5
+    assert Docking(own, num_workers=1, cache=cache).of_smiles(["CCO"]).tolist() == [7.25]
+    if "receptor" in change:
+        own.path.write_text(own.path.read_text().replace("0.000   0.000", "0.000   1.000"))
+    changed = Receptor(own.path, centre, change.pop("size", size))
+    change.pop("receptor", None)
+    assert Docking(changed, num_workers=1, cache=cache, **change).of_smiles(["CCO"]).tolist() == [1.5]
+
+
+def test_a_receptor_may_move_to_another_folder(engine, own, tmp_path):
+    Docking(own, num_workers=1, cache=tmp_path / "docking.sqlite").of_smiles(["CCO"])
+    moved = Receptor(own.path.rename(tmp_path / "moved.pdbqt"), *BOX)
+    later = Docking(moved, num_workers=1, cache=tmp_path / "docking.sqlite")
+    assert later.of_smiles(["CCO"]).tolist() == [7.25]
+    assert later.report()["cached"] == 1
+
+
+# conformers
+
+
+def test_a_conformer_has_hydrogens_and_depends_on_the_seed_alone():
+    molecule = Chem.MolFromSmiles("CCO")
+    one, same, other = (conformer_of(molecule, seed).GetConformer().GetPositions() for seed in (1, 1, 2))
+    assert one.shape == (9, 3)
+    assert (one == same).all() and not np.allclose(one, other)
+    assert np.linalg.norm(one[0] - one[1]) == pytest.approx(1.51, abs=0.03)  # C-C, Å
+
+
+def test_a_molecule_without_a_conformer_says_so(monkeypatch):
+    tried = []
+    never = lambda molecule, options: tried.append(options.useRandomCoords) or -1  # noqa: E731
+    monkeypatch.setattr(docking_vina.rdDistGeom, "EmbedMolecule", never)
+    with pytest.raises(ValueError, match="no conformer"):
+        conformer_of(Chem.MolFromSmiles("CC"), seed=1)
+    assert tried == [False, True]
+
+
+# receptors
+
+
+def test_the_boxes_are_the_published_ones():
+    # Centre and size as in scorer/docking.py of SeulLee05/MOOD.
+    published = {
+        "jak2": "114.758,65.496,11.345 19.033,17.929,20.283",
+        "braf": "84.194,6.949,-7.081 22.032,19.211,14.106",
+        "fa7": "10.131,41.879,32.097 20.673,20.198,21.362",
+        "parp1": "26.413,11.282,27.238 18.521,17.479,19.995",
+        "5ht1b": "-26.602,5.277,17.898 22.5,22.5,22.5",
+    }
+    boxes = {name: " ".join(",".join(map(str, numbers)) for numbers in box) for name, box in BOXES.items()}
+    assert boxes == published
+
+
+@pytest.mark.parametrize("name", BOXES)
+def test_the_box_of_a_receptor_lies_at_its_atoms(name, assets):
+    path = assets(f"docking/{name}.pdbqt")
+    assert f"docking/{name}.pdbqt" in ASSETS
+    lines = [line for line in path.read_text().splitlines() if line.startswith(("ATOM", "HETATM"))]
+    atoms = np.array([[float(line[start : start + 8]) for start in (30, 38, 46)] for line in lines])
+    centre, size = map(np.array, BOXES[name])
+    inside = (np.abs(atoms - centre) < size / 2).all(axis=1).sum()
+    assert inside > 100  # a pocket, not water
+    assert find_receptor(name) == Receptor(path, *BOXES[name])
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda path: find_receptor("parp"), "receptor: expected one of parp1, fa7, .* or a Receptor, got 'parp'"),
+        (
+            lambda path: Receptor(path / "no.pdbqt", *BOX),
+            r"path: expected a PDBQT file .*no\.pdbqt; meeko's mk_pre",
+        ),
+        (lambda path: Receptor(path, *BOX), "path: expected a PDBQT file of a receptor, got"),
+    ],
+)
+def test_a_receptor_that_is_not_there_is_refused(make, words, tmp_path):
+    with pytest.raises(ValueError, match=words):
+        make(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"centre": (0, 0)}, r"centre: expected three numbers in Å, got \(0.0, 0.0\)"),
+        ({"centre": (0, 0, math.nan)}, r"centre: expected three numbers in Å, got"),
+        ({"size": (1, 1, 0)}, r"size: expected three numbers in Å, above 0, got \(1.0, 1.0, 0.0\)"),
+    ],
+)
+def test_a_box_without_a_place_or_a_volume_is_refused(own, options, words):
+    with pytest.raises(ValueError, match=words):
+        Receptor(**{"path": own.path, "centre": BOX[0], "size": BOX[1], **options})
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"exhaustiveness": 0}, "exhaustiveness: expected an integer of at least 1, got 0"),
+        ({"exhaustiveness": 1.5}, "exhaustiveness: expected an integer of at least 1, got 1.5"),
+        ({"seed": 0}, "seed: expected an integer of at least 1, got 0"),  # to Vina, 0 means a new one each time
+    ],
+)
+def test_bad_options_are_refused(installed, own, options, words):
+    with pytest.raises(ValueError, match=words):
+        Docking(own, **options)
+
+
+@pytest.mark.parametrize("missing", ["vina", "meeko"])
+def test_without_the_programs_the_error_says_what_to_install(monkeypatch, own, missing):
+    def version(name):
+        if name == missing:
+            raise PackageNotFoundError(name)
+        return "1.0"
+
+    monkeypatch.setattr(docking, "version", version)
+    with pytest.raises(ImportError, match=rf"docking needs {missing}, .*: pip install 'svlearn\[docking\]'"):
+        Docking(own)
+
+
+def test_a_receptor_that_cannot_be_fetched_says_where_to_put_it(installed, monkeypatch, tmp_path):
+    monkeypatch.setenv("SVLEARN_ASSETS", str(tmp_path))
+    monkeypatch.setenv("SVLEARN_CACHE", str(tmp_path / "cache"))
+    assets = importlib.import_module("svlearn.assets")
+
+    def no_network(*args, **kwargs):
+        raise assets.RequestException("no network")
+
+    monkeypatch.setattr(assets.pooch, "retrieve", no_network)
+    with pytest.raises(ConnectionError, match="put the file into a folder as docking/parp1.pdbqt and name"):
+        Docking("parp1")
