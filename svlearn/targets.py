@@ -48,8 +48,8 @@ class Target:
         elif not math.isfinite(self.floor):
             raise ValueError(f"floor: expected a finite number, got {self.floor}")
 
-    def __call__(self, x: State, t: int | str = "T") -> Tensor:
-        """r(x), (B,), checked and counted. t only tells an error message at which step x was predicted.
+    def __call__(self, x: State, t: int | str | Tensor = "T") -> Tensor:
+        """r(x), (B,), checked and counted. t, one for all or (B,), only tells an error at which step x was predicted.
 
         Raises ValueError for a wrong shape, NaN or +inf (naming the index), TypeError for what is not a tensor.
         """
@@ -58,13 +58,17 @@ class Target:
         limit = current_max_batch()
         if limit is None or size <= limit:
             return self._evaluate(x, t, 0)
-        return torch.cat([self._evaluate(x[start : start + limit], t, start) for start in range(0, size, limit)])
+        parts = []
+        for start in range(0, size, limit):
+            cut = slice(start, start + limit)
+            parts.append(self._evaluate(x[cut], t[cut] if isinstance(t, Tensor) else t, start))
+        return torch.cat(parts)
 
-    def floored(self, x: State, t: int | str) -> Tensor:
+    def floored(self, x: State, t: int | str | Tensor) -> Tensor:
         """max(r(x), floor), finite: what a value at t < T may say of a predicted sample."""
         return self(x, t).clamp(min=self.floor)
 
-    def _evaluate(self, x: State, t: int | str, start: int) -> Tensor:
+    def _evaluate(self, x: State, t: int | str | Tensor, start: int) -> Tensor:
         rewards = self.reward(x)
         check_scalars(rewards, len(x), "reward", t, start)
         dtype = rewards.dtype if rewards.is_floating_point() else torch.get_default_dtype()

@@ -79,6 +79,7 @@ class Run:
         self.keep_states, self.progress = keep_states, progress
         self.last = parts.reference.num_steps
         self.selection = parts.selection if retained is None else parts.selection.conditional()
+        self._indices: dict[tuple[int, int, int], Tensor] = {}
 
     def from_start(self, condition: Any = None) -> tuple[Particles, History]:
         """Draw x_0, all its candidates, and go on to T."""
@@ -99,7 +100,7 @@ class Run:
         proposed = self._propose(x, here.log_twists.flatten(), prediction, t + 1)
         candidates, _ = self._judge(proposed, log_weights, here.exponents, t + 1)
         survivors = self.selection(candidates, self.selection.noise(candidates.shape, self.generator))
-        return proposed.x[_flat(survivors.index, candidates)], survivors.log_weights.squeeze(1)
+        return proposed.x[self._rows(survivors.index, candidates)], survivors.log_weights.squeeze(1)
 
     def _loop(self, x: State, start: int, copies: int) -> tuple[Particles, History]:
         proposed, log_weights, exponents = self._unweighed(self._retain(x, start))
@@ -136,7 +137,7 @@ class Run:
         same = law is own
         previous = None if prediction.cache is None else prediction
         if copies > 1:
-            parents = torch.arange(len(log_twists) * copies, device=log_twists.device) // copies
+            parents = self._index(len(log_twists), 1, copies, log_twists.device)
             law, previous, log_twists = law[parents], take(previous, parents), log_twists[parents]
         drawn = self._retain(law.sample(generator=self.generator), t)
         if same:
@@ -172,9 +173,9 @@ class Run:
         """Weigh the candidates, keep the survivors, and see that each has its prediction."""
         candidates, prediction = self._judge(proposed, log_weights, exponents, t)
         survivors = self.selection(candidates, noise)
-        proposal, copies, index = self.parts.proposal, candidates.shape[2], _flat(survivors.index, candidates)
+        proposal, copies, index = self.parts.proposal, candidates.shape[2], self._rows(survivors.index, candidates)
         values, log_twists = candidates.values.flatten(), candidates.log_twists.flatten()
-        everyone = len(index) == len(values) and torch.equal(index, torch.arange(len(index), device=index.device))
+        everyone = len(index) == len(values) and torch.equal(index, self._index(len(index), 1, 1, index.device))
 
         def kept(rows: Any) -> Any:
             return rows if everyone else take(rows, index)
@@ -191,7 +192,7 @@ class Run:
             candidates.exponents,
             candidates.log_increments,
             survivors.resampled,
-            survivors.index // copies,
+            survivors.index if copies == 1 else survivors.index // copies,
         )
 
     def _judge(
@@ -229,9 +230,15 @@ class Run:
         retained = self.retained is not None
         return Candidates(values, increments, log_weights, twists, exponents, t, final, retained, proposed.x)
 
+    def _rows(self, places: Tensor, candidates: Candidates) -> Tensor:
+        """Places (B, K') among the K · M candidates of each group as rows of all candidates, (B · K',)."""
+        batch_size, size, copies = candidates.shape
+        return (places + self._index(batch_size, size * copies, 1, places.device)[:, None]).flatten()
 
-def _flat(places: Tensor, candidates: Candidates) -> Tensor:
-    """Places (B, K') among the K · M candidates of each group as rows of all candidates, (B · K',)."""
-    batch_size, size, copies = candidates.shape
-    first = torch.arange(0, batch_size * size * copies, size * copies, device=places.device)
-    return (places + first[:, None]).flatten()
+    def _index(self, count: int, stride: int, copies: int, device: torch.device) -> Tensor:
+        """0, stride, 2 · stride, ..., `count` numbers, each `copies` times. Kept: every step asks for the same few."""
+        key = count, stride, copies
+        if key not in self._indices:
+            numbers = torch.arange(0, count * stride, stride, device=device)
+            self._indices[key] = numbers if copies == 1 else numbers.repeat_interleave(copies)
+        return self._indices[key]

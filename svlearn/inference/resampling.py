@@ -57,9 +57,8 @@ def scheme(name: str) -> Scheme:
 
 def ess(log_weights: Tensor) -> Tensor:
     """Effective sample size (Σw)²/Σw², (B,), in particles, of unnormalised log-weights (B, K); 0 for a dead group."""
-    log_sum = log_weights.logsumexp(dim=1)
-    alive = log_sum > -torch.inf
-    return torch.where(alive, (2 * log_sum - (2 * log_weights).logsumexp(dim=1)).exp(), 0.0)
+    weights = log_weights.softmax(dim=1)  # of a dead group NaN
+    return weights.square().sum(dim=1).reciprocal().nan_to_num(nan=0.0)
 
 
 def central_moments(numbers: Tensor) -> Tensor:

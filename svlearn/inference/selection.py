@@ -135,11 +135,14 @@ class Global(Selection):
     def __call__(self, candidates: Candidates, noise: Tensor) -> Survivors:
         log_weights = candidates.log_weights + candidates.log_increments.squeeze(2)
         index, size = _places(log_weights), log_weights.shape[1]
-        most = self.threshold * size if self.threshold < 1 else math.inf  # no rounding may spare a group at 1
-        due = (ess(log_weights) <= most) & (log_weights > -math.inf).any(dim=1)
+        due = none_resampled(log_weights)
         start, stop = (0, math.inf) if self.window is None else self.window
-        if candidates.final or size == 1 or not start <= candidates.t < stop or not bool(due.any()):
-            return Survivors(index, log_weights, none_resampled(log_weights))
+        if not candidates.final and size > 1 and start <= candidates.t < stop:
+            effective = ess(log_weights)  # 0 of a dead group, which nothing can wake
+            most = self.threshold * size if self.threshold < 1 else math.inf  # no rounding may spare a group at 1
+            due = (effective <= most) & (effective > 0)
+        if not bool(due.any()):
+            return Survivors(index, log_weights, due)
         drawn = self._drawn(log_weights, candidates.values.squeeze(2))
         part = log_weights.gather(1, drawn)
         total = part.logsumexp(dim=1, keepdim=True)
@@ -212,6 +215,9 @@ def _places(log_weights: Tensor) -> Tensor:
 
 
 def _own(chosen: Tensor, num_candidates: int) -> Tensor:
+    """The places (B, K) in the group of the candidates (B, K) that each particle chose among its own."""
+    if chosen.shape[1] == 1:
+        return chosen
     return torch.arange(chosen.shape[1], device=chosen.device) * num_candidates + chosen
 
 

@@ -46,11 +46,10 @@ class PosteriorMean(Value):
         *,
         generator: torch.Generator | None = None,
     ) -> Tensor:
-        step = int(t[0]) if len(t) else "t"
         if self.num_samples is None:
             if prediction is None or prediction.clean is None:
                 raise ValueError("prediction.clean: PosteriorMean needs x̂_T, and the reference predicts none")
-            return self.target.floored(prediction.clean, step)
+            return self.target.floored(prediction.clean, t)
         law = None if prediction is None else prediction.clean_law
         if law is None:
             raise ValueError(
@@ -58,5 +57,5 @@ class PosteriorMean(Value):
                 "x_t, and the reference predicts none; leave num_samples out to use its point prediction"
             )
         drawn = concatenate([law.sample(generator=generator) for _ in range(self.num_samples)])
-        rewards = self.target(drawn, step).view(self.num_samples, len(x)).T
+        rewards = self.target(drawn, t.repeat(self.num_samples)).view(self.num_samples, len(x)).T
         return estimate(rewards, self.target, self.estimand)
