@@ -104,13 +104,17 @@ def differences(rows: list[Row], pairs: tuple) -> str:
 def pieces(rows: list[Row]) -> list[str]:
     """Where the network was followed to graphs that it misjudges."""
     broken = sorted((row for row in rows if row.mean("connected") < WHOLE), key=lambda row: row.mean("connected"))
-    named = [f"{row.name} ({row.mean('connected'):.0%}; {row.told})" for row in broken if row.alpha == 0]
+    named = [
+        f"{row.name} ({row.mean('connected'):.0%}; {', '.join(f'{each:.3f}' for each in row.seed_means)})"
+        for row in broken
+        if row.alpha == 0
+    ]
     return (
         [
             "- **Too much search finds the faults of a value.** At alpha = 0 these have fewer than nine molecules in "
-            f"ten in one piece (the share; mean QED): {', '.join(named)}. The network saw hardly any such graph and "
-            "ranks them too high: a harder search for its maximum, by a larger M or a wider beam, then lowers the "
-            "reward, which is that of the largest piece."
+            f"ten in one piece (the share; mean QED by seed): {', '.join(named)}. The reference draws hardly any such "
+            "graph, and the network ranks them too high: a harder search for its maximum, by a larger M or a wider "
+            "beam, then lowers the reward, which is that of the largest piece. How far depends on the training."
         ]
         if named
         else []

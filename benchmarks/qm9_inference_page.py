@@ -46,8 +46,9 @@ METHODS = """\
 DPS at the state (`at="state"`) does not apply: x_t is tokens, in which r(x̂_T) has no gradient, and `Guided` says so.
 """
 NOTES = """\
-± is one standard error of the samples, and "at 95 %" means 1.96 of the difference. It does not hold the chance of
-training: for that see how far the seeds' means lie apart where a learned value is used. Distinct is the share of
+± is one standard error, and "at 95 %" means 1.96 of the difference. It is that of the samples; for the mean QED of what
+uses a learned value it is never less than half the distance of the seeds' means, all that two trainings tell of the
+chance of training: where they lie far apart, a third may lie elsewhere. Distinct is the share of
 distinct molecules among {size}, diversity the mean Tanimoto distance of pairs, one piece the share that is valid
 and connected, 90 % a quantile of QED; all are means over seeds. Seconds are those of the processor, of one thread and
 of the worker that scores molecules. What reads no alpha stands beside every alpha in the figures, and once in the
@@ -118,7 +119,7 @@ def table(rows: list[Row], truth: dict | None) -> str:
     header = ["Method", "Mean QED", "Seeds' means", *COLUMNS.values(), *nats]
     cells = [header, ["---", *["--:"] * (len(header) - 1)]]
     for row in rows:
-        means = ", ".join(f"{each['mean_reward']:.3f}" for each in row.seeds.values())
+        means = ", ".join(f"{each:.3f}" for each in row.seed_means)
         estimates = [row.log_normalizer, row.mean_log_normalizer, row.divergence(truth)] if truth is not None else []
         written = ["–" if each is None else with_error(*each) for each in estimates]
         cells.append([row.name, row.told, means, *(plain(row.mean(name), 3) for name in COLUMNS), *written])

@@ -71,6 +71,7 @@ def test_seeds_are_pooled_by_hand(modules):
     }
     row = rows.Row("SMC-PM", 0.1, seeds)
     assert row.reward == pytest.approx((0.55, 0.025))
+    assert rows.Row("SVDD-MC", 0.1, seeds).reward == pytest.approx((0.55, 0.05))  # half the distance of the seeds
     assert row.log_normalizer == pytest.approx((math.log(2), 0.5 * math.hypot(0.1, 0.6) / 2))
     assert row.mean_log_normalizer == pytest.approx((0.2, 0.25))
     truth = {"log_normalizer_nats": 0.9, "log_normalizer_standard_error_nats": 0.6, "ess": 1000}
