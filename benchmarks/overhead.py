@@ -11,7 +11,7 @@ meets all; a ratio is the median over turns. The network is a perceptron whose w
 largest call of a step takes 5 ms. Then the sampler runs three times more with a clock in each part of the loop.
 
 Writes benchmarks/results/overhead.json and, from it, docs/leaderboards/overhead.md; the memory is measured too, by
-benchmarks/overhead_memory.py. Takes about four minutes on a quiet machine.
+benchmarks/overhead_memory.py. Takes about ten minutes on a quiet machine.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from tqdm.auto import tqdm
 
 from overhead_memory import measure as measure_memory
-from overhead_models import KINDS, SAMPLERS, STEPS, Model, build, find_width
+from overhead_models import KINDS, SAMPLERS, Model, build, find_width
 from overhead_page import page
 from svlearn.evaluation.report.files import write
 from svlearn.evaluation.report.provenance import provenance
@@ -154,7 +154,8 @@ def profile(model: Model, sampler: Sampler, run: Callable[[], Any]) -> dict[str,
             stack.enter_context(patch.object(owner, name, clock.part(part, getattr(owner, name))))
         for _ in range(PROFILED):
             clock.part("bookkeeping", run)()
-    return {name: 1e6 * seconds / PROFILED / STEPS for name, seconds in clock.seconds.items()}
+    number = PROFILED * model.reference.num_steps
+    return {name: 1e6 * seconds / number for name, seconds in clock.seconds.items()}
 
 
 def measure(kind: str, name: str, groups: int, size: int, width: int) -> dict[str, Any]:
@@ -183,7 +184,7 @@ def measure(kind: str, name: str, groups: int, size: int, width: int) -> dict[st
         "calls": ratios(turns, 1),
         "networks": ratios(turns, 2),
         "number_of_calls": len(calls),
-        "operations": (operations(run) - operations(works[1])) / STEPS,
+        "operations": (operations(run) - operations(works[1])) / model.reference.num_steps,
         "bare_milliseconds": 1e3 * statistics.median(each[1][0] for each in turns),
         "profile": profile(model, sampler, run),
     }

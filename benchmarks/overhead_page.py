@@ -28,8 +28,9 @@ times, gradients included, on the same machine in the same run. Written by `benc
 `benchmarks/results/overhead.json`; `--quote` writes this page again.
 
 The network is a perceptron of six residual blocks whose width was found at the start, so that its largest call of a
-step takes about 5 ms of one thread; the process and the value have one each, of the same width. Fifteen steps.
-Sampler and bare run took turns, ten of each: a ratio is the median over turns, with their quartiles in brackets.
+step takes about 5 ms of one thread; the process and the value have one each, of the same width. A
+sample takes 45 steps (a graph's 15, one a place). Sampler and bare run took turns, ten of each: a ratio is the median
+over turns, with their quartiles in brackets.
 
 - **calls**: over the calls of the reference and of the value's network, which is what the loop calls.
 - **networks**: over the networks alone; what makes a transition and x̂_T of their output then counts as overhead too.
@@ -74,9 +75,14 @@ def verdict(entries: list[dict]) -> str:
     lines = []
     for over in ("calls", "networks"):
         above = [each for each in entries if each[over]["wall"] > WANTED]
-        names = [f"{each['states']}, {each['sampler']} ({each[over]['wall']:.3f})" for each in above]
-        within = f"{len(entries) - len(above)} of {len(entries)} ratios over the {over} are at most {WANTED}"
-        lines.append(f"{within}; above it: {'; '.join(names)}.\n" if names else f"{within}.\n")
+        middle = np.median([each[over]["wall"] for each in entries])
+        within = f"Over the {over}, {len(entries) - len(above)} of {len(entries)} ratios are at most {WANTED}"
+        names = [
+            f"{each['states']}, {each['sampler']}, {each['groups']} × {each['candidates']} ({each[over]['wall']:.2f})"
+            for each in above
+        ]
+        beyond = f"; above it, B × M before the ratio: {'; '.join(names)}" if names else ""
+        lines.append(f"{within}, their median {middle:.2f}{beyond}.\n")
     return "\n".join(lines)
 
 
