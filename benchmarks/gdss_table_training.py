@@ -1,0 +1,162 @@
+"""What the table of GDSS learns from and learns: trajectories of the reference on disk, values, reward networks.
+
+    python benchmarks/gdss_table_training.py
+
+collects the trajectories: half a second a molecule on one quiet core, 3 MB on disk. A run that was killed goes on
+where it was.
+"""
+
+import gzip
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from rdkit import Chem
+from scipy import stats
+from torch import nn
+
+import svlearn as sv
+from qm9_training import clock, since
+from svlearn.assets import fetch
+from svlearn.checkpoints import load_value, save_value
+from svlearn.domains.molecules.gdss.decode import GDSSCodec
+from svlearn.domains.molecules.gdss.encode import encode
+from svlearn.domains.molecules.gdss.gin import GraphValueNetwork, PredictedReward
+from svlearn.domains.molecules.rewards import QED, SA, MoleculeReward
+from svlearn.evaluation.report.files import write
+from svlearn.randomness import seeded
+from svlearn.rollouts import Rollouts, collect
+from svlearn.rollouts.manifest import MANIFEST, Manifest
+
+ROOT = Path(__file__).parents[1]
+CONFIGS = ROOT / "configs/molecules/gdss"
+RUNS = ROOT / "runs/gdss_table"
+REWARDS: dict[str, type[MoleculeReward]] = {"QED": QED, "SA": SA}
+NUM_TRAJECTORIES, COLLECT_BATCH, SEED = 1280, 64, 0
+WIDTH, DEPTH = 48, 3  # as in value.yaml
+NUM_KNOWN, NUM_STEPS, BATCH, RATE, BLUR = 20_000, 2000, 128, 2e-3, 0.2  # of a reward network
+
+
+def made(name: str) -> MoleculeReward:
+    return REWARDS[name](correct=True, num_workers=1, codec=GDSSCodec())
+
+
+def store(name: str) -> Path:
+    return RUNS / f"rollouts_{name}"
+
+
+def trajectories(name: str) -> Rollouts:
+    """The reference's trajectories with their rewards; the same ones for every reward."""
+    if name == "QED":
+        target, reference = sv.Target(made(name), 0.0), sv.load("gdss-zinc250k")
+        return collect(reference, NUM_TRAJECTORIES, store(name), target=target, batch_size=COLLECT_BATCH, seed=SEED)
+    if not (store(name) / MANIFEST).exists():
+        rescored(trajectories("QED"), name)
+    return Rollouts.open(store(name))
+
+
+def rescored(rollouts: Rollouts, name: str) -> None:
+    """A store of the same trajectories with another reward: links to their files, but for that of the rewards."""
+    held, path = Manifest.read(rollouts.path), store(name)
+    for file in held.files:
+        (path / file).parent.mkdir(parents=True, exist_ok=True)
+        (path / file).unlink(missing_ok=True)
+        if Path(file).name == "rewards.memmap":
+            (path / file).write_bytes((rollouts.path / file).read_bytes())
+        else:
+            os.link(rollouts.path / file, path / file)
+    linked = type(rollouts.data).load_memmap(path / "data", allow_pickle=False)
+    last = rollouts.request.num_steps
+    reward = made(name)
+    linked["rewards"].copy_(torch.cat([reward(linked["states"][i : i + 64, last]) for i in range(0, len(linked), 64)]))
+    replace(held, request=replace(held.request, reward=name)).write(path)
+
+
+def train(name: str, family: str) -> dict:
+    """Run the script of the values on the trajectories; its wall and processor seconds."""
+    folder = RUNS / name / family
+    configs = [CONFIGS / "value.yaml", *([] if name == "QED" else [CONFIGS / f"rewards/{name.lower()}.yaml"])]
+    arguments = [word for each in (*configs, CONFIGS / f"values/{family}.yaml") for word in ("--config", str(each))]
+    where = ["--trainer.default_root_dir", str(folder), "--trainer.logger.init_args.save_dir", str(folder)]
+    start = clock()
+    subprocess.run(
+        [
+            sys.executable,
+            "scripts/train_value.py",
+            "fit",
+            *arguments,
+            *where,
+            "--data.init_args.path",
+            str(store(name)),
+        ],
+        cwd=ROOT,
+        check=True,
+    )
+    return since(start)
+
+
+def learned(name: str, family: str, reference: sv.Reference) -> sv.values.Learned:
+    """The value of a family, trained where there is none yet."""
+    file = RUNS / name / family / "value.safetensors"
+    if not file.exists():
+        trajectories(name)
+        write(file.with_name("cost.json"), json.dumps(train(name, family)))
+    return sv.values.Learned(load_value(_network(reference), file, reference).eval())
+
+
+def reward_network(name: str, reference: sv.Reference) -> PredictedReward:
+    """r_θ of DPS, trained where there is none yet: the squared error on molecules of ZINC-250k, blurred a little.
+
+    Beside it a note with its Pearson correlation with the reward on the finished states of `trajectories`.
+    """
+    file = RUNS / name / "reward_network.safetensors"
+    if not file.exists():
+        start = clock()
+        network = _fitted(name, reference)
+        seconds = since(start)
+        save_value(network, file, reference, objective="squared error on ZINC-250k")
+        rollouts = trajectories(name)
+        with torch.no_grad():
+            guesses = PredictedReward(network)(rollouts.states[:, reference.num_steps])
+        pearson = float(stats.pearsonr(guesses.numpy(), rollouts.rewards.numpy()).statistic)
+        write(file.with_name("reward_network.json"), json.dumps({"pearson": pearson, **seconds}))
+    return PredictedReward(load_value(_network(reference), file, reference).eval().requires_grad_(False))
+
+
+def _fitted(name: str, reference: sv.Reference) -> nn.Module:
+    with gzip.open(fetch("molecules/zinc250k_smiles.txt.gz"), "rt") as lines:
+        smiles = lines.read().split()
+    generator = seeded("cpu", SEED)
+    chosen = torch.randperm(len(smiles), generator=generator)[:NUM_KNOWN].tolist()
+    molecules = [Chem.MolFromSmiles(smiles[place]) for place in chosen]
+    states, rewards = encode(molecules, len(reference.size_weights)), made(name).of_molecules(molecules)
+    with torch.random.fork_rng():
+        torch.manual_seed(SEED)  # the only way to seed the weights of torch's layers
+        network = _network(reference)
+    optimizer = torch.optim.Adam(network.parameters(), lr=RATE)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, NUM_STEPS)
+    for _ in range(NUM_STEPS):
+        rows = torch.randint(len(rewards), (BATCH,), generator=generator)
+        batch = states[rows]
+        for part in ("x", "adj"):
+            batch[part] = batch[part] + BLUR * torch.randn(batch[part].shape, generator=generator)
+        loss = (PredictedReward(network)(batch) - rewards[rows]).square().mean() / rewards.var()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+    return network.eval()
+
+
+def _network(reference: sv.Reference) -> GraphValueNetwork:
+    return GraphValueNetwork(reference.num_steps, reference.num_features, WIDTH, DEPTH)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    for reward_name in REWARDS:
+        trajectories(reward_name)

@@ -1,0 +1,159 @@
+"""The table of GDSS: its page and figure are those of its results, and its figures by hand."""
+
+import importlib
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from tensordict import TensorDict
+
+ROOT = Path(__file__).parents[1]
+COSTS = ("reference_calls", "policy_calls", "value_calls", "gradient_calls", "reward_calls", "seconds", "cpu_seconds")
+
+
+@pytest.fixture
+def table(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    return importlib.import_module("gdss_table")
+
+
+@pytest.fixture
+def pages(table):
+    return importlib.import_module("gdss_table_page")
+
+
+def batch(rewards, seconds, smiles=("CC", "CC", None)):
+    return {
+        "rewards": list(rewards),
+        "smiles": list(smiles),
+        "valid": [True, False, True],
+        "one_piece": 0.5,
+        "per_molecule": dict.fromkeys(COSTS, 1.0) | {"cpu_seconds": seconds},
+        "provenance": {"cpu": "a processor", "cores": 2},
+    }
+
+
+def held(batches):
+    return {"batches": batches, "training": {}}
+
+
+def test_page_and_figure_are_those_of_the_results(table):
+    for path, text in table.written(table.results()).items():
+        assert path.read_text() == text, f"{path.name}: run benchmarks/gdss_table.py --quote"
+
+
+def test_what_is_kept_was_drawn_as_the_rows_say(table):
+    """32 molecules a batch, at the calls that each kind of row costs: the last of 200 steps has one candidate."""
+    for name, found in table.results()["batches"].items():
+        _, row, _, _ = name.split("/")
+        costs = found["per_molecule"]
+        assert len(found["rewards"]) == len(found["smiles"]) == len(found["valid"]) == 32
+        kind = table.ROWS[row.split(", strength ")[0]]
+        assert costs["gradient_calls"] == (0 if not kind.strengths else 400)
+        if row.startswith("SVDD-PM"):
+            number = int(row.partition("M = ")[2] or 10)
+            assert costs["reference_calls"] == 200 * (number + 1)
+        else:
+            assert costs["reference_calls"] == 400 * kind.runs
+
+
+def test_a_row_by_hand(pages):
+    rows = pages.gather(
+        held(
+            {
+                "QED/SVDD-MC/1/0": batch((0.1, 0.2, 0.3), 1.0),
+                "QED/SVDD-MC/1/1": batch((0.4, 0.5, 0.6), 3.0, ("CCO", None, "CC")),
+                "QED/DPS, strength 10/1000/0": batch((9.0, 9.0, 9.0), 1.0),
+            }
+        )
+    )
+    assert set(rows["QED"]) == {"SVDD-MC"}
+    row = rows["QED"]["SVDD-MC"]
+    assert row.mean == pytest.approx((0.35, (0.035 / 6) ** 0.5))
+    assert row.cost("cpu_seconds") == 2.0 and row.candidates == 10
+    assert row.quantile(80).startswith("0.500 (")
+    assert row.molecules["Valid"] == pytest.approx(2 / 3) and row.molecules["Distinct"] == 0.5
+
+
+def test_the_comparison_takes_the_nearest_in_seconds(pages):
+    """SVDD-PM at 4 seconds: of 1, 3 and 9, 3 is the nearest by ratio."""
+    rows = pages.gather(
+        held(
+            {
+                "SA/SVDD-MC/1/0": batch((0.1, 0.2, 0.3), 1.0),
+                "SA/SVDD-PM/1/0": batch((0.1, 0.2, 0.3), 4.0),
+                "SA/SVDD-MC, M = 50/1/0": batch((0.7, 0.8, 0.9), 3.0),
+                "SA/SVDD-MC, M = 100/1/0": batch((0.1, 0.2, 0.3), 9.0),
+                "SA/best-of-10/1/0": batch((0.1, 0.2, 0.3), 4.0),
+            }
+        )
+    )
+    same, nearest, plain = pages.findings("SA", rows["SA"])
+    assert "SVDD-PM costs 4 times the seconds" in same and "not told apart" in same
+    assert "SVDD-MC, M = 50 (3): 0.80 ± 0.06; the difference is +0.60 ± 0.08." in nearest
+    assert "SVDD-MC +0.00 ± 0.08, not told apart at 95 %" in plain
+
+
+def test_of_several_runs_the_best_is_kept(table, monkeypatch):
+    """Two molecules of three runs each, of rewards 1 5 2 and 4 3 6: rows 1 and 5 stay; best-of-10 costs ten samples."""
+    monkeypatch.setattr(table, "BATCH", 2)
+    monkeypatch.setitem(table.ROWS, "best-of-10", table.Row(table.ROWS["pretrained"].make, runs=3, stored=True))
+    states = TensorDict({"row": torch.arange(6)}, batch_size=[6])
+    rewards = torch.tensor([1.0, 5.0, 2.0, 4.0, 3.0, 6.0])
+    monkeypatch.setattr(table, "stored", lambda reward, batch: (states, rewards, {"reference_calls": 2400}))
+
+    class Process:
+        @staticmethod
+        def decode(states):
+            return [None] * len(states)
+
+    class Reward:
+        class scorer:
+            smiles = staticmethod(lambda states: states["row"].tolist())
+            close = staticmethod(lambda: None)
+
+        def __call__(self, states):
+            raise AssertionError
+
+    monkeypatch.setattr(table, "reference", Process)
+    monkeypatch.setattr(table, "made", lambda name: Reward())
+    found = table.draw("QED", "best-of-10", 1, 0, None)
+    assert found["rewards"] == [5.0, 6.0] and found["smiles"] == [1, 5]
+    assert found["per_molecule"] == {"reference_calls": 1200}
+
+
+def test_a_run_goes_on_where_it_was(table, tmp_path, monkeypatch):
+    monkeypatch.setattr(table, "RESULTS", tmp_path / "table.json")
+    monkeypatch.setattr(table, "PAGE", tmp_path / "table.md")
+    begun, drawn = table.results(), []
+    for _ in range(2):
+        table.keep(begun, table.key("QED", "DPS", 1, 0), lambda: drawn.append(1) or batch((1.0, 2.0, 3.0), 1.0))
+    assert len(drawn) == 1
+    assert list(json.loads((tmp_path / "table.json").read_text())["batches"]) == ["QED/DPS/1/0"]
+    assert "| DPS | 3 | 2.0 ± 0.6 |" in (tmp_path / "table.md").read_text()
+
+
+def test_another_reward_shares_the_states(table, tmp_path, monkeypatch):
+    """Three trajectories of a chain of two steps, kept with one reward: the other is r(x_T), the states are linked."""
+    training = importlib.import_module("gdss_table_training")
+    sv = importlib.import_module("svlearn")
+    monkeypatch.setattr(training, "RUNS", tmp_path)
+
+    class Walk(sv.Reference):
+        num_steps = 2
+
+        def initial(self, batch_size, *, condition=None, generator=None):
+            return torch.randn(batch_size, 1, generator=generator)
+
+        def forward(self, x, t, previous=None):
+            return sv.Prediction(transition=sv.GaussianTransition(x, torch.ones(len(x), 1)))
+
+    target = sv.Target(lambda x: x[:, 0], 0.0)
+    held = training.collect(Walk(), 3, tmp_path / "rollouts_QED", target=target, batch_size=2, progress=False)
+    monkeypatch.setattr(training, "made", lambda name: lambda x: 2 * x[:, 0])
+    training.rescored(held, "SA")
+    found = training.Rollouts.open(tmp_path / "rollouts_SA")
+    torch.testing.assert_close(found.rewards, 2 * held.rewards)
+    torch.testing.assert_close(held.rewards, held.states[:, 2, 0])
+    assert torch.equal(found.states, held.states) and found.request.reward == "SA"
