@@ -17,11 +17,13 @@ ESTIMANDS = ("mean", "soft")
 class Value(nn.Module, ABC):
     """v_t(x_t) in reward units: soft, α log E[exp(r/α) | x_t], or mean, E[r | x_t], t = 0 ... T - 1.
 
-    At T every sampler uses r itself. A value must be finite.
+    At T every sampler uses r itself. A value must be finite. counted: whether its calls are value calls; not those of
+    a value that costs nothing, or that calls another one.
     """
 
     needs_prediction: bool = False
     needs_generator: bool = False
+    counted: bool = True
 
     @abstractmethod
     def forward(self, x: State, t: Tensor, prediction: Prediction | None = None) -> Tensor:
@@ -31,6 +33,8 @@ class Value(nn.Module, ABC):
 
 class Zero(Value):
     """v_t = 0: no look-ahead. Gives best-of-N and plain importance sampling."""
+
+    counted = False
 
     def forward(self, x: State, t: Tensor, prediction: Prediction | None = None) -> Tensor:
         return torch.zeros(len(x), device=device_of_state(x))
@@ -50,7 +54,7 @@ def evaluate(
     """
     size = len(x)
     t = times(t, size, device_of_state(x))
-    if not isinstance(value, Zero):
+    if value.counted:
         count("value_calls", size)
     if value.needs_prediction and prediction is None:
         raise ValueError(f"prediction: {type(value).__name__} reads the reference's prediction, got None")
