@@ -70,7 +70,8 @@ class Docking(MoleculeReward):
     num_workers: of one thread and about 0.5 GB each.
 
     An affinity above 0 counts as 0, and so do failures, as in the scorer of MOOD (arXiv 2206.07632), which docks by
-    QuickVina 2 with exhaustiveness 1, from conformers of Open Babel. The molecule is docked uncharged, as it is drawn.
+    QuickVina 2 with exhaustiveness 1, from conformers of Open Babel. The molecule is docked uncharged, as it is drawn,
+    and its rings stay as its conformer has them.
     Raises ImportError where vina or meeko is missing, ValueError for bad options and receptors.
     """
 
@@ -94,6 +95,7 @@ class Docking(MoleculeReward):
         function = Dock(str(self.receptor.path), self.receptor.centre, self.receptor.size, exhaustiveness, seed)
         settings = {
             **asdict(function),
+            "rings": "rigid",
             "receptor": hashlib.sha256(self.receptor.path.read_bytes()).hexdigest(),
             **programs,
         }

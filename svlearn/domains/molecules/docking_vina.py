@@ -50,10 +50,15 @@ def conformer_of(molecule: Chem.Mol, seed: int) -> Chem.Mol:
 
 
 def ligand_of(molecule: Chem.Mol) -> str:
-    """The PDBQT text of a molecule with a conformer, its rotatable bonds found; raises ValueError where it has none."""
+    """The PDBQT text of a molecule with a conformer, its rotatable bonds found; raises ValueError where it has none.
+
+    Rings stay as the conformer has them, as from Open Babel, which MOOD uses. Meeko's default opens those of seven
+    atoms and more: a short search does not close them again, so that macrocycles score kcal/mol too low, and takes
+    several times as long.
+    """
     from meeko import MoleculePreparation, PDBQTWriterLegacy  # it takes over RDKit's log: in the workers only
 
-    (setup,) = MoleculePreparation().prepare(molecule)
+    (setup,) = MoleculePreparation(rigid_macrocycles=True).prepare(molecule)
     text, good, why = PDBQTWriterLegacy.write_string(setup)
     if not good:
         raise ValueError(f"no ligand: {why.strip()}")

@@ -110,6 +110,12 @@ def test_every_element_that_may_be_docked_has_a_type(vina):
         assert ligand_of(conformer_of(Chem.MolFromSmiles(smiles), seed=1)).startswith("REMARK")
 
 
+def test_rings_stay_closed_however_large(vina):
+    """Of cyclodecane nothing turns; of its butyl derivative three bonds do, the one to the ring among them."""
+    for smiles, torsions in (("C1CCCCCCCCC1", 0), ("CCCCC1CCCCCCCCC1", 3)):
+        assert ligand_of(conformer_of(Chem.MolFromSmiles(smiles), seed=1)).split()[-1] == str(torsions)
+
+
 # what becomes of an affinity
 
 
