@@ -59,6 +59,11 @@ def training_free(number: int) -> Row:
     return Row(lambda p, r, n: sv.svdd(p, r, sv.values.PosteriorMean(r), p.num_candidates(number)))
 
 
+def at_the_predictor(process: sv.Reference) -> list[int]:
+    """N candidates for x_0 and where the predictor draws, the last step apart, which is a Dirac; else one."""
+    return [N, *[1, N] * (process.num_steps // 2 - 1), 1, 1]
+
+
 def posterior_sampling(reference: sv.Reference, target: sv.Target, name: str, strength: float) -> sv.Sampler:
     """DPS: the gradient of r_θ(x̂_T(x_t)) in x_t."""
     guess = sv.values.PosteriorMean(sv.Target(reward_network(name, reference), target.alpha))
@@ -74,17 +79,22 @@ ROWS = {
     "pretrained": Row(lambda p, r, n: sv.ancestral(p, r)),
     "best-of-10": Row(lambda p, r, n: sv.ancestral(p, r), N, stored=True),
     "SVDD-MC": by_value(10),
+    "SVDD-PM": training_free(10),
     "DPS": Row(posterior_sampling, strengths=STRENGTHS),
     "classifier guidance": Row(classifier, strengths=STRENGTHS),
-    "SVDD-PM": training_free(10),
-    "SVDD-MC, best of 5": by_value(10, runs=5),
-    "SVDD-MC, M = 50": by_value(50),
-    "SVDD-PM, M = 2": training_free(2),
     "SVDD-MC, M = 100": by_value(100),
-    "SVDD, contrastive energy": by_value(10, "contrastive_energy"),
+    "SVDD-PM, M = 2": training_free(2),
+    "SVDD-MC, M = 2": by_value(2),
+    "SVDD-MC, best of 5": by_value(10, runs=5),
     "SVDD-PM, M = 5": training_free(5),
-    "SVDD-MC, M = 20": by_value(20),
-    "SVDD-MC, M = 5": by_value(5),
+    "SVDD-MC, M = 30": by_value(30),
+    "SVDD, contrastive energy": by_value(10, "contrastive_energy"),
+    "SVDD-MC, chosen at the predictor": Row(
+        lambda p, r, n: sv.svdd(p, r, learned(n, "monte_carlo", p), at_the_predictor(p))
+    ),
+    "SVDD-PM, chosen at the predictor": Row(
+        lambda p, r, n: sv.svdd(p, r, sv.values.PosteriorMean(r), at_the_predictor(p))
+    ),
 }
 
 
@@ -127,10 +137,8 @@ def quote(held: dict) -> None:
 def keep(held: dict, name: str, batch: Callable[[], dict]) -> None:
     if name not in held["batches"]:
         held["batches"][name] = batch()
-        held["training"] = {
-            str(each.relative_to(RUNS)): json.loads(each.read_text())
-            for each in sorted([*RUNS.glob("*/*/cost.json"), *RUNS.glob("*/reward_network.json")])
-        }
+        costs = sorted([*RUNS.glob("*/*/cost.json"), *RUNS.glob("*/reward_network.json")])
+        held["training"] |= {str(each.relative_to(RUNS)): json.loads(each.read_text()) for each in costs}
         write(RESULTS, json.dumps(held, indent=1, allow_nan=False) + "\n")
         quote(held)
 

@@ -148,12 +148,14 @@ class GDSS(Reference):
         return _law(moves, x["mask"]).sample(generator=generator)
 
     def num_candidates(self, number: int) -> list[int]:
-        """M for every step 0 ... T, as `svdd` takes it: `number` where a predictor draws x_t, and for x_0; else 1.
+        """M for every step 0 ... T, as `svdd` takes it: `number` where the corrector draws x_t, and for x_0; else 1.
 
-        A corrector's candidates differ too little to choose among, and those of the last step not at all. SVDD-PM then
-        costs number + 1 calls a predictor's step.
+        Of the two steps of a level the corrector's has the larger noise (in the variance of ZINC's edges 2 to 12 times
+        the predictor's), so it is there that candidates differ; a choice among the predictor's is soon washed away by
+        the correctors after it (benchmarks/gdss_table.py). Without a corrector the predictor's have them, but for
+        the last, which is a Dirac. SVDD-PM then costs number + 1 calls a corrected step.
         """
-        drawn = [number if t % self.steps_a_level == self.steps_a_level - 1 else 1 for t in range(self.num_steps)]
+        drawn = [number if t % self.steps_a_level == 0 else 1 for t in range(self.num_steps)]
         return [number, *drawn[:-1], 1]
 
     def decode(self, x: TensorDict, correct: bool = False) -> list[Chem.Mol | None]:

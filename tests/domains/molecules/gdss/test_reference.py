@@ -216,10 +216,10 @@ def test_corrected_smc_estimates_what_plain_samples_do(generator):
 def test_a_corrected_step_of_svdd_costs_m_and_one_calls(generator):
     reference, target = GaussianGDSS(corrector=Langevin()), Target(total, alpha=0.0)
     candidates = reference.num_candidates(5)
-    assert candidates == [5] + [1, 5] * 9 + [1, 1]
+    assert candidates == [5] + [5, 1] * 10
     sampler = svdd(reference, target, PosteriorMean(target), candidates)
     samples = sampler.sample(64, generator=generator)
-    assert samples.cost.reference_calls == 64 * 10 * (5 + 1)
+    assert samples.cost.reference_calls == 64 * (10 * (5 + 1) + 4)  # and the start's other four
     plain = ancestral(reference, target).sample(64, generator=generator)
     assert plain.cost.reference_calls == 64 * 20
     assert float(samples.rewards.mean()) > float(plain.rewards.mean()) + float(plain.rewards.std())
