@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import pytorch_lightning as pl
 
+from svlearn.objectives.lean import without_profiler
 from svlearn.objectives.objective import Objective
 
 # Lightning's advice that does not hold here: a batch is made on the device, and depends on (seed, step) alone.
@@ -18,6 +19,7 @@ ADVICE = (
     "your dataloader is not resumable",
     "callbacks used to create the checkpoint",
     "LeafSpec",
+    "You have overridden `transfer_batch_to_device`",
 )
 AnyObjective = TypeVar("AnyObjective", bound=Objective)
 
@@ -50,7 +52,7 @@ def fit(
     was_training = objective.reference.training
     objective.reference.eval()
     with no_wrong_advice():
-        trainer = pl.Trainer(max_steps=max_steps, **(settings | trainer_kwargs))
+        trainer = without_profiler(pl.Trainer(max_steps=max_steps, **(settings | trainer_kwargs)))
         trainer.fit(objective, datamodule=data, ckpt_path=ckpt_path, weights_only=True if ckpt_path else None)
     objective.reference.train(was_training)
     return objective

@@ -1,6 +1,7 @@
 """The guard: a loss, a term or a gradient that is not finite stops the training, and leaves its batch on the disk."""
 
 import json
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,12 +36,12 @@ class Guard:
 
     def check_loss(self, loss: Tensor) -> None:
         """Raise NonFiniteError, with the terms, for a loss that is NaN or infinite."""
-        if not bool(loss.isfinite().all()):
-            raise NonFiniteError(f"loss: expected a finite number, got {loss.detach().tolist()}{self._told()}")
+        if not math.isfinite(loss.item()):
+            raise NonFiniteError(f"loss: expected a finite number, got {loss.item()}{self._told()}")
 
     def check_gradient(self, objective: pl.LightningModule, norm: Tensor) -> None:
         """Raise NonFiniteError, with the parameter, for a gradient of a norm that is NaN or infinite."""
-        if not bool(norm.isfinite()):
+        if not math.isfinite(norm.item()):
             trained = [(name, each.grad) for name, each in objective.named_parameters() if each.grad is not None]
             bad = [name for name, gradient in trained if not bool(gradient.isfinite().all())]
             where = f"first in {bad[0]}" if bad else "as the sum of all squares"

@@ -1,16 +1,16 @@
 """What all objectives share: their own data, the optimiser, the guard, validation, checkpoints."""
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 from tensordict import TensorDict
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
 
 from svlearn.fingerprint import fingerprint
 from svlearn.objectives.guard import Guard
+from svlearn.objectives.lean import LeanModule
 from svlearn.objectives.onlookers import Onlookers
 from svlearn.process import Reference
 from svlearn.randomness import seeded
@@ -21,22 +21,7 @@ GRADIENT_NORM = 10.0
 TRAINING, VALIDATION = 0, 1  # streams of randomness
 
 
-class Places(Dataset):
-    """0 ... size - 1: an objective's own data, of which each place stands for a batch yet to be rolled out."""
-
-    def __init__(self, size: int):
-        self.size = size
-
-    def __len__(self) -> int:
-        return self.size
-
-    def __getitem__(self, place: int) -> int:
-        if not 0 <= place < self.size:
-            raise IndexError(place)
-        return place
-
-
-class Objective(pl.LightningModule):
+class Objective(LeanModule):
     """Learn from trajectories of a reference.
 
     A batch is a number, the place in the objective's own data, for which `batch_size` fresh trajectories are rolled
@@ -116,12 +101,12 @@ class Objective(pl.LightningModule):
     def validate(self, trajectories: TensorDict, generator: torch.Generator) -> None:
         """What else a validation looks at; nothing, unless a family says so."""
 
-    def train_dataloader(self) -> DataLoader:
+    def train_dataloader(self) -> Sequence[int]:
         """The objective's own data: epochs of places, for each of which trajectories are rolled out."""
-        return DataLoader(Places(self.steps_per_epoch), batch_size=None)
+        return range(self.steps_per_epoch)
 
-    def val_dataloader(self) -> DataLoader:
-        return DataLoader(Places(1), batch_size=None)
+    def val_dataloader(self) -> Sequence[int]:
+        return range(1)
 
     def configure_optimizers(self) -> dict:
         optimizer = torch.optim.Adam(self.trained().parameters(), lr=self.learning_rate)

@@ -26,7 +26,7 @@ class Onlookers:
             self.step, now = trainer.global_step, time.monotonic()
             callbacks, interval = cast(Any, trainer).callbacks, cast(Any, trainer).log_every_n_steps  # set elsewhere
             read = any(not isinstance(each, ProgressBar | ModelSummary) for each in callbacks)
-            due = (self.step + 1) % interval == 0 or self.step + 1 == trainer.max_steps
+            due = (interval > 0 and (self.step + 1) % interval == 0) or self.step + 1 == trainer.max_steps
             shown = trainer.progress_bar_callback is not None and now - self.last > REFRESH
             self.answer = read or due or shown
             if self.answer:
