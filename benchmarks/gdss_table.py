@@ -25,6 +25,7 @@ from gdss_table_page import figure, page
 from gdss_table_training import REWARDS, ROOT, RUNS, learned, made, reward_network, trajectories
 from qm9_training import clock, since
 from svlearn.domains.molecules import metrics
+from svlearn.domains.molecules.rewards import MoleculeReward
 from svlearn.evaluation.report.files import write
 from svlearn.evaluation.report.provenance import provenance
 from svlearn.metering import KINDS
@@ -166,11 +167,7 @@ def draw(reward: str, row: str, seed: int, batch: int, strength: float | None) -
         states, rewards, spent = stored(reward, batch)
     else:
         sampler = kind.make(process, target, reward, *([] if strength is None else [strength]))
-        start = clock()
-        samples = sampler.sample(BATCH * kind.runs, generator=seeded("cpu", seed, batch))
-        target.reward.scorer.close()  # whose seconds count once it has ended
-        spent = {each: getattr(samples.cost, each) for each in KINDS} | since(start)
-        states, rewards = samples.states[:, 0], samples.rewards[:, 0]
+        states, rewards, spent = priced(sampler, target.reward, BATCH * kind.runs, seeded("cpu", seed, batch))
     best = rewards.view(BATCH, kind.runs).argmax(dim=1) + torch.arange(BATCH) * kind.runs
     plain = process.decode(states[best])
     found = {
@@ -185,12 +182,25 @@ def draw(reward: str, row: str, seed: int, batch: int, strength: float | None) -
     return found if strength is None else found | {"strength": strength}
 
 
+def priced(sampler: sv.Sampler, reward: MoleculeReward, number: int, generator: torch.Generator) -> tuple:
+    """Finished states and rewards of so many samples, and their calls and seconds."""
+    start = clock()
+    samples = sampler.sample(number, generator=generator)
+    reward.scorer.close()  # whose seconds count once it has ended
+    spent = {each: getattr(samples.cost, each) for each in KINDS} | since(start)
+    return samples.states[:, 0], samples.rewards[:, 0], spent
+
+
 def stored(reward: str, batch: int) -> tuple:
-    """Finished states and rewards of the stored trajectories, and what drawing them costs by the row `pretrained`."""
+    """Finished states and rewards of the stored trajectories, and what drawing them costs."""
     rollouts, rows = trajectories(reward), slice(batch * BATCH * N, (batch + 1) * BATCH * N)
-    plain = [each["per_molecule"] for name, each in results()["batches"].items() if name.startswith(f"{reward}/pre")]
-    spent = {name: fmean(each[name] for each in plain) * BATCH * N for name in plain[0]}
-    return rollouts.states[rows, rollouts.request.num_steps], rollouts.rewards[rows], spent
+    return rollouts.states[rows, rollouts.request.num_steps], rollouts.rewards[rows], plain_costs(reward, BATCH * N)
+
+
+def plain_costs(reward: str, number: int) -> dict:
+    """What so many samples of the reference cost, by the row `pretrained`."""
+    found = [each["per_molecule"] for name, each in results()["batches"].items() if name.startswith(f"{reward}/pre")]
+    return {name: fmean(each[name] for each in found) * number for name in found[0]}
 
 
 if __name__ == "__main__":
