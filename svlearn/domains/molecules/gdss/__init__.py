@@ -1,10 +1,25 @@
 """GDSS, score-based diffusion of molecular graphs by a system of two SDEs (arXiv 2202.02514)."""
 
 from svlearn.domains.molecules.gdss.checkpoint import GDSSCheckpoint, read
+from svlearn.domains.molecules.gdss.control import GraphControl, GraphControlled, RewardGain, ScoreGain, Together
 from svlearn.domains.molecules.gdss.corrector import Langevin
 from svlearn.domains.molecules.gdss.decode import GDSSCodec
 from svlearn.domains.molecules.gdss.networks import ScoreNetworks
 from svlearn.domains.molecules.gdss.reference import GDSS
-from svlearn.domains.molecules.gdss.vectors import VectorGDSS
+from svlearn.domains.molecules.gdss.vectors import OnGraphs, VectorGDSS
 
-__all__ = ["GDSS", "GDSSCheckpoint", "GDSSCodec", "Langevin", "ScoreNetworks", "VectorGDSS", "read"]
+__all__ = [
+    "GDSS",
+    "GDSSCheckpoint",
+    "GDSSCodec",
+    "GraphControl",
+    "GraphControlled",
+    "Langevin",
+    "OnGraphs",
+    "RewardGain",
+    "ScoreGain",
+    "ScoreNetworks",
+    "Together",
+    "VectorGDSS",
+    "read",
+]

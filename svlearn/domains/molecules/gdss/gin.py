@@ -1,11 +1,13 @@
 """A graph isomorphism network that reads the real features and edge weights of GDSS: a value, or a reward network."""
 
 import math
+from pathlib import Path
 
 import torch
 from tensordict import TensorDict
 from torch import Tensor, nn
 
+from svlearn import checkpoints
 from svlearn.domains.molecules.gin import IsomorphismLayer
 
 ORDERS = (1.0, 2.0, 3.0)
@@ -66,6 +68,23 @@ class PredictedReward(nn.Module):
     def forward(self, states: TensorDict) -> Tensor:
         t = torch.full((len(states),), self.network.num_steps, device=states["x"].device)
         return self.network(states, t)
+
+
+def save_network(network: GraphValueNetwork, path: str | Path, **record: object) -> Path:
+    """Write a network with what it takes to build it, and a record."""
+    return checkpoints.save(network, path, network=network.hyperparameters, **record)
+
+
+def read_network(path: str | Path) -> GraphValueNetwork:
+    """The network of `save_network`, in evaluation mode, its parameters fixed: for a `PredictedReward` of a YAML.
+
+    Raises FileNotFoundError for a file that is missing, ValueError for one that `save_network` has not written.
+    """
+    record = checkpoints.read_record(path)
+    if "network" not in record:
+        raise ValueError(f"{path}: expected a file of gin.save_network, got one that does not say how to build it")
+    network = GraphValueNetwork(**record["network"])
+    return checkpoints.load_into(network, path).eval().requires_grad_(False)
 
 
 def relations(adj: Tensor, mask: Tensor) -> list[Tensor]:

@@ -39,6 +39,10 @@ class PartSchedule(nn.Module):
         """Tweedie's E[x | x_τ] = (x_τ + σ² ∇log p_τ)/a."""
         return (part + self._at("std", level, part) ** 2 * score) / self._at("scale", level, part)
 
+    def score_of_clean(self, part: Tensor, clean: Tensor, level: Tensor) -> Tensor:
+        """∇log p_τ of what `clean` makes of it, (a x̂ - x)/σ²; at levels below N."""
+        return (self._at("scale", level, part) * clean - part) / self._at("std", level, part) ** 2
+
     def predict(self, part: Tensor, score: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
         """The predictor's mean (B, ...) and std (B,) of the part a level later."""
         mean = self._at("kept", level, part) * part + self._at("added", level, part) * score
