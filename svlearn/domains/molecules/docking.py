@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from svlearn.assets import fetch
-from svlearn.domains.molecules.docking_vina import Dock
+from svlearn.domains.molecules.docking_vina import MAX_EMBEDDINGS, Dock
 from svlearn.domains.molecules.rewards import MoleculeReward
 from svlearn.domains.molecules.score_store import ScoreStore
 
@@ -96,6 +96,7 @@ class Docking(MoleculeReward):
         settings = {
             **asdict(function),
             "rings": "rigid",
+            "embeddings": MAX_EMBEDDINGS,
             "receptor": hashlib.sha256(self.receptor.path.read_bytes()).hexdigest(),
             **programs,
         }

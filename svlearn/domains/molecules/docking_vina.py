@@ -9,6 +9,7 @@ from rdkit.Chem import rdDistGeom, rdForceFieldHelpers
 
 ELEMENTS = frozenset(("H", "C", "N", "O", "F", "Si", "P", "S", "Cl", "Br", "I"))  # that a ligand of Vina may have
 MAX_FORCE_FIELD_STEPS = 500
+MAX_EMBEDDINGS = 50  # of either kind: RDKit's own number keeps a strained cage for tens of seconds, mostly for nothing
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ def conformer_of(molecule: Chem.Mol, seed: int) -> Chem.Mol:
         raise ValueError(f"Vina docks no {', '.join(sorted(elements - ELEMENTS)) or 'hydrogen'}")
     molecule = Chem.AddHs(molecule)
     options: Any = rdDistGeom.ETKDGv3()  # RDKit's stubs have the wrong types for its fields
-    options.randomSeed = seed
+    options.randomSeed, options.maxIterations = seed, MAX_EMBEDDINGS
     if rdDistGeom.EmbedMolecule(molecule, options) < 0:
         options.useRandomCoords = True
         if rdDistGeom.EmbedMolecule(molecule, options) < 0:

@@ -181,11 +181,11 @@ def test_a_conformer_has_hydrogens_and_depends_on_the_seed_alone():
 
 def test_a_molecule_without_a_conformer_says_so(monkeypatch):
     tried = []
-    never = lambda molecule, options: tried.append(options.useRandomCoords) or -1  # noqa: E731
+    never = lambda molecule, how: tried.append((how.useRandomCoords, how.maxIterations)) or -1  # noqa: E731
     monkeypatch.setattr(docking_vina.rdDistGeom, "EmbedMolecule", never)
     with pytest.raises(ValueError, match="no conformer"):
         conformer_of(Chem.MolFromSmiles("CC"), seed=1)
-    assert tried == [False, True]
+    assert tried == [(False, 50), (True, 50)]
 
 
 # receptors
