@@ -6,6 +6,8 @@ import torch
 from tensordict import TensorDict
 from torch import nn
 
+from svlearn.objectives.straying import Straying
+from svlearn.policies import Policy
 from svlearn.process import Prediction, Reference
 from svlearn.rollouts.roll_out import roll_out
 from svlearn.state import State, concatenate, device_of_state, repeat
@@ -72,14 +74,24 @@ class Replay(nn.Module):
 class Behaviour(nn.Module):
     """What draws the trajectories that are learned from.
 
-    exploration: the share of the fresh ones that the reference draws, not the policy; replay: the share of a batch
-    that is drawn again from the last `replay_size` ones, from the second batch on; shared_start: how many consecutive
-    trajectories start at the same x_0. The shares are of whole groups. Raises ValueError for numbers out of range.
+    exploration: the share of the fresh ones that the reference draws, not the policy; exploration_noise: the share of
+    moves at which the policy, in those it draws, lets the reference move (see `Straying`); replay: the share of a
+    batch that is drawn again from the last `replay_size` ones, from the second batch on; shared_start: how many
+    consecutive trajectories start at the same x_0. The shares of trajectories are of whole groups. Raises ValueError
+    for numbers out of range.
     """
 
-    def __init__(self, exploration: float = 0.0, replay: float = 0.0, replay_size: int = 10_000, shared_start: int = 1):
+    def __init__(
+        self,
+        exploration: float = 0.0,
+        replay: float = 0.0,
+        replay_size: int = 10_000,
+        shared_start: int = 1,
+        exploration_noise: float = 0.0,
+    ):
         super().__init__()
-        for name, share in (("exploration", exploration), ("replay", replay)):
+        shares = {"exploration": exploration, "exploration_noise": exploration_noise, "replay": replay}
+        for name, share in shares.items():
             if not 0 <= share < 1:
                 raise ValueError(f"{name}: expected a share in [0, 1), got {share}")
         if isinstance(shared_start, bool) or not isinstance(shared_start, int) or shared_start < 1:
@@ -87,21 +99,23 @@ class Behaviour(nn.Module):
         if not isinstance(replay_size, int) or replay_size < shared_start:
             raise ValueError(f"replay_size: expected an integer of at least {shared_start}, got {replay_size!r}")
         self.exploration, self.share, self.shared_start = exploration, replay, shared_start
+        self.noise = exploration_noise
         self.replay = Replay(replay_size, shared_start) if replay > 0 else None
 
     @property
     def on_policy(self) -> bool:
         """Whether all trajectories are fresh ones of the policy."""
-        return self.exploration == 0 and self.replay is None
+        return self.exploration == 0 and self.noise == 0 and self.replay is None
 
     def fresh(
-        self, policy: Reference, reference: Reference, target: Target, size: int, generator: torch.Generator
+        self, policy: Policy, reference: Reference, target: Target, size: int, generator: torch.Generator
     ) -> TensorDict:
         """`size` new trajectories, "states" (B, T + 1, ...) and "rewards" (B,), the policy's first."""
         explored = self._groups(self.exploration, size)
+        own = policy if self.noise == 0 else Straying(policy, self.noise)
         parts = []
         for process, kind, number in (
-            (policy, "policy_calls", size - explored),
+            (own, "policy_calls", size - explored),
             (reference, "reference_calls", explored),
         ):
             if number > 0:
@@ -110,7 +124,7 @@ class Behaviour(nn.Module):
         return concatenate(parts)
 
     def batch(
-        self, policy: Reference, reference: Reference, target: Target, size: int, generator: torch.Generator
+        self, policy: Policy, reference: Reference, target: Target, size: int, generator: torch.Generator
     ) -> TensorDict:
         """Fresh trajectories and replayed ones; the fresh ones are kept for later."""
         if self.replay is None:

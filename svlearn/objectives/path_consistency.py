@@ -47,8 +47,9 @@ class PathConsistency(PolicyObjective):
     "log_variance" needs either a constant x_0, or trajectories of the policy alone, or groups that share x_0: in all
     else its minimiser is not p*, for v_0(x_0) varies and nothing holds it.
     num_steps: c of "steps". sub_lambda: λ of "subtrajectory", > 0.
-    exploration, replay, replay_size, shared_start: who draws the trajectories, see `Behaviour`; shared_start > 1 is
-    for "log_variance". Stored trajectories of any law may be given to `fit`; those that share x_0 must be consecutive.
+    exploration, exploration_noise, replay, replay_size, shared_start: who draws the trajectories, see `Behaviour`;
+    shared_start > 1 is for "log_variance". Stored trajectories of any law may be given to `fit`; those that share x_0
+    must be consecutive.
 
     trust_region: a bound ε, nats, for "log_variance" (arXiv 2508.12511): every `inner_steps` steps, `replay_size`
     trajectories of the policy q_i as it is are drawn and kept. The law nearest to the target within KL(q || q_i) <= ε
@@ -81,6 +82,7 @@ class PathConsistency(PolicyObjective):
         num_steps: int = 1,
         sub_lambda: float = 0.9,
         exploration: float = 0.0,
+        exploration_noise: float = 0.0,
         replay: float = 0.0,
         replay_size: int = 10_000,
         shared_start: int = 1,
@@ -98,7 +100,7 @@ class PathConsistency(PolicyObjective):
         if not sub_lambda > 0:
             raise ValueError(f"sub_lambda: expected a number above 0, got {sub_lambda}")
         self.value, self.variant, self.has_policy = value, variant, policy is not None
-        self.behaviour = Behaviour(exploration, replay, replay_size, shared_start)
+        self.behaviour = Behaviour(exploration, replay, replay_size, shared_start, exploration_noise)
         self.region: TrustRegion | None = None
         if trust_region is not None:
             self.region = TrustRegion(trust_region, replay_size, inner_steps, shared_start)
@@ -195,7 +197,9 @@ class PathConsistency(PolicyObjective):
         if not self.has_policy and self.value is None:
             raise ValueError("policy, value: expected at least one to train, got neither")
         if not self.has_policy and not self.behaviour.on_policy:
-            raise ValueError("exploration, replay: expected 0 without a policy, whose trajectories they stand in for")
+            raise ValueError(
+                "exploration, exploration_noise, replay: expected 0 without a policy, which they stand in for"
+            )
         if not any(parameter.requires_grad for parameter in self.trained().parameters()):
             raise ValueError("policy, value: expected trainable parameters, got none")
         if self.value is None and variant not in ENDS:

@@ -152,7 +152,14 @@ def test_a_move_that_the_reference_cannot_make_is_named():
         (dict(value=Table(torch.zeros(6, 5))), TypeError, "value: expected None or a Value, got Table"),
         (dict(value=Zero(), policy=None), ValueError, "expected trainable parameters, got none"),
         (dict(policy=3), TypeError, "policy: expected a policies.Policy, got int"),
-        (dict(policy=None, exploration=0.1), ValueError, "exploration, replay: expected 0 without a policy"),
+        (dict(policy=None, exploration=0.1), ValueError, "exploration, .*, replay: expected 0 without a policy"),
+        (
+            dict(policy=None, exploration_noise=0.1),
+            ValueError,
+            "exploration_noise, replay: expected 0 without a policy",
+        ),
+        (dict(exploration_noise=1.0), ValueError, "exploration_noise: expected a share in"),
+        (dict(value=None, variant="log_variance", exploration_noise=0.1), ValueError, "x_0 of this reference varies"),
         (dict(exploration=1.0), ValueError, "exploration: expected a share in"),
         (dict(replay=-0.1), ValueError, "replay: expected a share in"),
         (dict(replay_size=0), ValueError, "replay_size"),
@@ -202,7 +209,7 @@ def test_on_policy_it_finds_the_best_linear_control(variant):
 @pytest.mark.parametrize(
     ("variant", "options"),
     [(variant, {}) for variant in VARIANTS]
-    + [("trajectory", OFF_POLICY), ("subtrajectory", OFF_POLICY)]
+    + [("trajectory", OFF_POLICY), ("subtrajectory", OFF_POLICY), ("subtrajectory", dict(exploration_noise=0.3))]
     + [("log_variance", dict(value=None, shared_start=4)), ("log_variance", dict(value=None))],
 )
 def test_it_finds_the_exact_policy_of_a_markov_chain(variant, options):

@@ -227,6 +227,7 @@ def test_training_ends_inside_the_region_at_the_best_elbo(how):
         (dict(shared_start=4, trust_region=1.4), "below 1.39 nats, the most that 4 trajectories can show"),
         (dict(inner_steps=0), "inner_steps: expected an integer of at least 1, got 0"),
         (dict(replay=0.5), "trust_region: expected variant 'log_variance', a policy, and no exploration or replay"),
+        (dict(exploration_noise=0.1), "trust_region: expected variant 'log_variance', a policy, and no exploration or"),
         (dict(exploration=0.5), "trust_region: expected variant 'log_variance', a policy, and no exploration or"),
         (dict(variant="trajectory"), "trust_region: expected variant 'log_variance'.* got 'trajectory'"),
         (dict(value="table", policy=None), "trust_region: expected variant 'log_variance', a policy"),
