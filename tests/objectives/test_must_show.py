@@ -3,14 +3,18 @@
 import pytest
 import torch
 
-from families import families_of
+from families import MEAN, families_of
 from judges import Truth, worst_r2
 from problems import problems
 from svlearn.domains.analytic import elbo
 from svlearn.domains.analytic.linear_gaussian import LinearGaussianChain
+from svlearn.inference.proposals import Exact
 from svlearn.objectives.fit import fit
+from svlearn.policies import Policy
 from svlearn.randomness import seeded
 from svlearn.rollouts import roll_out
+from svlearn.transitions import CategoricalTransition
+from svlearn.values import Zero
 
 GAUSSIAN, PLAIN, MARKOV, TREE = (
     next(problem for problem in problems() if problem.name == name)
@@ -58,6 +62,32 @@ def test_a_policy_is_within_a_hundredth_of_a_nat_of_the_best_of_its_class(proble
     start, found = problem.judge(problem.policy()), problem.judge(train(family, problem).policy)
     assert found.gap < 0.01 < 0.05 < start.gap
     assert found.forward < start.forward
+
+
+class Steered(Policy):
+    """The policy that a value is: p_ref(x_{t+1} | x_t) exp(v_{t+1}(x_{t+1})/α), every outcome of a step summed."""
+
+    def __init__(self, problem, value):
+        super().__init__(problem.controlled)
+        self.proposal = Exact(value).bind(problem.controlled, problem.target)
+
+    def steer(self, prediction, x, t):
+        law = self.proposal.transition(x, int(t[0]), prediction)
+        return law if x.shape[1] > 1 else CategoricalTransition(law.log_probs[:, None])  # a chain has one place
+
+    def trained(self):
+        return []
+
+
+SOFT = {family.name for family in families_of(MARKOV) if family.learns != MEAN}
+
+
+@pytest.mark.parametrize(("problem", "family"), pairs([MARKOV, TREE], policies=False, names=SOFT))
+def test_what_a_soft_value_steers_is_within_a_hundredth_of_a_nat_of_the_exact_floor(problem, family):
+    exact = problem.judge(Steered(problem, problem.oracle.soft_value(problem.alpha)))
+    assert exact.gap == pytest.approx(0, abs=1e-9)
+    found = problem.judge(Steered(problem, train(family, problem).value))
+    assert found.gap < 0.01 < 0.05 < problem.judge(Steered(problem, Zero())).gap
 
 
 @pytest.mark.parametrize(("problem", "family"), pairs([PLAIN], policies=False, names=["Contrastive energy"]))
