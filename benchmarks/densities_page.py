@@ -23,7 +23,7 @@ PUBLISHED = {
 }
 HEADER = (
     "Density", "Method", "abs. Δ log Z", "published", "KL(q to p\\*)", "KL(p\\* to q)", "ESS share",
-    "abs. Δ log Z, SMC", "Steps", "Steps / s", "Seconds",
+    "abs. Δ log Z, SMC", "Steps", "Steps / s", "Seconds", "CPU seconds",
 )  # fmt: skip
 INTRODUCTION = """# Sampler benchmarks
 
@@ -52,8 +52,9 @@ rerun of the log-variance sampler. They are not the same experiment:
 - **Settings.** Network, learning rate, batch and schedule were chosen on trial runs of the trust region on the
   many-well, and the other methods were given the same: the comparison leans towards the trust region.
 - **Budget.** The seconds are of one thread of a shared, busy machine, so the steps a second compare the methods only
-  roughly. The other methods get fewer gradient steps, for theirs cost more: each rolls out anew. The published runs
-  had a budget of their own, which we do not know in full.
+  roughly; the CPU seconds, where they were taken, are those of the training alone. The other methods get fewer
+  gradient steps, for theirs cost more: each rolls out anew. The published runs had a budget of their own, which we do
+  not know in full.
 - **Estimator.** Ours is log mean w over {samples} trajectories; of theirs we know the figure alone.
 """
 
@@ -106,6 +107,7 @@ def _row(density: str, method: str, entries: list[dict]) -> tuple[str, ...]:
         plain(mean("steps")),
         plain(mean("steps_per_second"), 2),
         plain(mean("seconds"), 3),
+        plain(mean("cpu_seconds"), 3) if all("cpu_seconds" in entry for entry in entries) else "–",
     )
 
 
