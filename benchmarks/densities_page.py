@@ -66,6 +66,7 @@ def page(results: dict[str, dict]) -> str:
         density, method, _ = name.split("/")
         cells.setdefault((density, method), []).append(entry)
     rows = [_row(density, method, entries) for (density, method), entries in cells.items()]
+    rows += [_empty(*key, "not measured", figure) for key, figure in PUBLISHED.items() if key not in cells]
     table = [HEADER, tuple("---" if place < 2 else "---:" for place in range(len(HEADER))), *rows]
     text = "".join(f"| {' | '.join(row)} |\n" for row in table)
     settings = [entry["case"] for entry in results.values()]
@@ -85,7 +86,7 @@ def _row(density: str, method: str, entries: list[dict]) -> tuple[str, ...]:
     label = method if len(entries) == 1 else f"{method} ({len(entries)} seeds)"
     published = PUBLISHED.get((density, method), "–")
     if failed:
-        return (density, label, "diverged", published, *["–"] * (len(HEADER) - 4))
+        return _empty(density, label, "diverged", published)
 
     def mean(name: str) -> float:
         return statistics.fmean(entry[name] for entry in entries)
@@ -109,6 +110,10 @@ def _row(density: str, method: str, entries: list[dict]) -> tuple[str, ...]:
         plain(mean("seconds"), 3),
         plain(mean("cpu_seconds"), 3) if all("cpu_seconds" in entry for entry in entries) else "–",
     )
+
+
+def _empty(density: str, label: str, why: str, published: str) -> tuple[str, ...]:
+    return (density, label, why, published, *["–"] * (len(HEADER) - 4))
 
 
 def _span(numbers) -> str:
