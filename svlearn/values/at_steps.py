@@ -36,6 +36,7 @@ class AtSteps(Value):
             raise ValueError(f"steps: expected integers of at least 0, at least one, got {chosen}")
         self.value = value
         self.needs_prediction, self.needs_generator = value.needs_prediction, value.needs_generator
+        self.waits = value.waits
         self.register_buffer("steps", torch.tensor(chosen), persistent=False)
 
     steps: Tensor

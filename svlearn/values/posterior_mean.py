@@ -19,6 +19,7 @@ class PosteriorMean(Value):
     value of the process that jumps from x_t to the end by that law: the soft value itself where the law is exact.
     It costs no reference call, and n reward calls a state.
 
+    A reward whose attribute `waits` is true is asked for in pieces, in a thread beside the network (n None only).
     The point's reward, or the soft value, is raised to the target's `floor` where it is below (-inf of a constraint):
     x̂_T is only a guess at t < T.
     Raises ValueError where the reference predicts no clean sample, or no law of it, for n < 1, an unknown estimand,
@@ -37,6 +38,7 @@ class PosteriorMean(Value):
         self.target, self.num_samples = target, num_samples
         self.estimand = estimand_of(default if estimand is None else estimand, target)
         self.needs_generator = num_samples is not None
+        self.waits = num_samples is None and getattr(target.reward, "waits", False)
 
     def forward(
         self,

@@ -18,12 +18,14 @@ class Value(nn.Module, ABC):
     """v_t(x_t) in reward units: soft, α log E[exp(r/α) | x_t], or mean, E[r | x_t], t = 0 ... T - 1.
 
     At T every sampler uses r itself. A value must be finite. counted: whether its calls are value calls; not those of
-    a value that costs nothing, or that calls another one.
+    a value that costs nothing, or that calls another one. waits: whether a call mostly waits for other processes; a
+    sampler goes on with the network meanwhile.
     """
 
     needs_prediction: bool = False
     needs_generator: bool = False
     counted: bool = True
+    waits: bool = False
 
     @abstractmethod
     def forward(self, x: State, t: Tensor, prediction: Prediction | None = None) -> Tensor:

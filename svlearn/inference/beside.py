@@ -1,0 +1,47 @@
+"""Values that wait for other processes, computed beside the network: while a piece is scored, the next is predicted."""
+
+import math
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from svlearn.metering import current_max_batch
+from svlearn.process import Prediction
+from svlearn.state import State, concatenate, take
+from svlearn.values.value import Value, evaluate
+
+PIECES, SMALLEST = 4, 32  # more pieces wait less for the last one's score, and cost more calls
+
+
+def predict_and_value(
+    look: Callable[[State, int, Prediction | None], Prediction],
+    value: Value,
+    x: State,
+    t: int,
+    previous: Prediction | None,
+) -> tuple[Prediction, Tensor]:
+    """look(x, t, previous), and v_t(x) of what it says, (N,), of a value that `waits`.
+
+    The batch is cut into `PIECES`, none of them larger than the frame's `max_batch`. The value runs in a thread of its
+    own, one piece after the other, so that a reward need not be safe for threads; what it raises is raised here.
+    """
+    limit = current_max_batch()
+    size = min(max(SMALLEST, math.ceil(len(x) / PIECES)), len(x) if limit is None else limit)
+    cuts = [slice(start, start + size) for start in range(0, len(x), size)]
+    predictions, waiting = [], []
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        for cut in cuts:
+            prediction = look(x[cut], t, take(previous, cut))
+            told = partial(_quietly, value, x[cut], t, prediction)
+            waiting.append(beside.submit(copy_context().run, told))  # the counts of this frame are those of its caller
+            predictions.append(prediction)
+        return concatenate(predictions), torch.cat([each.result() for each in waiting])
+
+
+@torch.no_grad()  # a thread starts with gradients on
+def _quietly(value: Value, x: State, t: int, prediction: Prediction) -> Tensor:
+    return evaluate(value, x, t, prediction)
