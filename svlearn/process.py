@@ -35,6 +35,10 @@ class Prediction:
         """Every part for the chosen rows, so that it follows the particles."""
         return Prediction(*(take(getattr(self, part.name), index) for part in fields(self)))
 
+    def bare(self) -> "Prediction":
+        """The transition, and the cache that the next call may reuse."""
+        return Prediction(self.transition, cache=self.cache)
+
     @classmethod
     def cat(cls, parts: Sequence["Prediction"]) -> "Prediction":
         return cls(*(concatenate([getattr(part, each.name) for part in parts]) for each in fields(cls)))

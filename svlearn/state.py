@@ -23,9 +23,10 @@ def repeat(rows: Any, times: int) -> Any:
 
 
 def take(rows: Any, index: Any) -> Any:
-    """rows[index] of a state, of anything that follows the particles, or of a plain sequence; None stays None."""
-    if rows is None:
-        return None
+    """rows[index] of a state, of anything that follows the particles, or of a plain sequence; None stays None. All rows
+    as they are where the index is None."""
+    if rows is None or index is None:
+        return rows
     if isinstance(rows, (list, tuple)):
         return [rows[i] for i in index.tolist()]
     return rows[index]

@@ -151,7 +151,7 @@ class Forest(Run):
         if self.guided:
             values = evaluate(self.parts.value, x, t, prediction, generator=self.generator)
             self.priors[level, rows, k] = values.double() / self.target.alpha
-        prediction = Prediction(prediction.transition, cache=prediction.cache)
+        prediction = prediction.bare()
         self.predictions[level].add(prediction, len(rows))
         return prediction
 

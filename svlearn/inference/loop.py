@@ -1,12 +1,14 @@
 """The one sampling loop: a proposal draws, a value weighs, a selection decides who survives."""
 
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from svlearn.inference.beside import predict_and_value
 from svlearn.inference.parts import Parts
 from svlearn.inference.recorder import Recorder
 from svlearn.inference.samples import History
@@ -21,17 +23,18 @@ from svlearn.values.value import Zero, evaluate
 class Proposed:
     """Candidates that nobody has weighed yet, flat over groups and particles (N = B · K · M).
 
-    x (N, ...); log_ratio (N,), log p_ref - log q, and log_twists (N,) of the particle that each comes from, nats,
-    float64; previous: the prediction for that particle, None at the start and where it carries no cache.
+    x (N, ...); log_ratio (N,), log p_ref - log q, None where q is p_ref, and log_twists (N,) of the particle that each
+    comes from, nats, float64; previous: the prediction for that particle, None at the start and where it carries no
+    cache.
     """
 
     x: State
-    log_ratio: Tensor
+    log_ratio: Tensor | None
     log_twists: Tensor
     previous: Prediction | None
 
     def __getitem__(self, index: Any) -> "Proposed":
-        return Proposed(self.x[index], self.log_ratio[index], self.log_twists[index], take(self.previous, index))
+        return Proposed(*(take(getattr(self, each.name), index) for each in fields(self)))
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,7 @@ class Run:
         proposed = self._propose(x, here.log_twists.flatten(), prediction, t + 1)
         candidates, _ = self._judge(proposed, log_weights, here.exponents, t + 1)
         survivors = self.selection(candidates, self.selection.noise(candidates.shape, self.generator))
-        return proposed.x[self._rows(survivors.index, candidates)], survivors.log_weights.squeeze(1)
+        return take(proposed.x, self._rows(survivors.index, candidates)), survivors.log_weights.squeeze(1)
 
     def _loop(self, x: State, start: int, copies: int) -> tuple[Particles, History]:
         proposed, log_weights, exponents = self._unweighed(self._retain(x, start))
@@ -121,7 +124,7 @@ class Run:
         """States as candidates, and the log-weights (B, K) and exponents (B,) before anything was weighed: all 0."""
         nothing = torch.zeros(len(x), dtype=torch.float64, device=device_of_state(x))
         log_weights = nothing.new_zeros(self.batch_size, self.parts.num_particles)
-        return Proposed(x, nothing, nothing, None), log_weights, nothing.new_zeros(self.batch_size)
+        return Proposed(x, None, nothing, None), log_weights, nothing.new_zeros(self.batch_size)
 
     def _retain(self, x: State, t: int) -> State:
         """Put the given trajectory in the place of the first candidate of every group."""
@@ -141,7 +144,7 @@ class Run:
             law, previous, log_twists = law[parents], take(previous, parents), log_twists[parents]
         drawn = self._retain(law.sample(generator=self.generator), t)
         if same:
-            log_ratio = torch.zeros_like(log_twists)
+            log_ratio = None
         elif copies == 1:
             log_ratio = own.log_ratio(law, drawn)
         elif limit is None or len(parents) <= limit:
@@ -173,37 +176,39 @@ class Run:
         """Weigh the candidates, keep the survivors, and see that each has its prediction."""
         candidates, prediction = self._judge(proposed, log_weights, exponents, t)
         survivors = self.selection(candidates, noise)
-        proposal, copies, index = self.parts.proposal, candidates.shape[2], self._rows(survivors.index, candidates)
-        values, log_twists = candidates.values.flatten(), candidates.log_twists.flatten()
-        everyone = len(index) == len(values) and torch.equal(index, self._index(len(index), 1, 1, index.device))
-
-        def kept(rows: Any) -> Any:
-            return rows if everyone else take(rows, index)
-
-        x, prediction = kept(proposed.x), kept(prediction)
+        proposal, copies, rows = self.parts.proposal, candidates.shape[2], self._rows(survivors.index, candidates)
+        x = take(proposed.x, rows)
         if t < self.last and (prediction is None or (proposal.looks and copies > 1)):
-            prediction = proposal.look(self.parts.reference, x, t, kept(proposed.previous))
+            prediction = proposal.look(self.parts.reference, x, t, take(proposed.previous, rows))
+        elif prediction is not None:
+            prediction = take(proposal.carry(prediction), rows)
         return Particles(
             x,
-            kept(values),
-            kept(log_twists),
+            take(candidates.values.flatten(), rows),
+            take(candidates.log_twists.flatten(), rows),
             prediction,
             survivors.log_weights,
             candidates.exponents,
             candidates.log_increments,
             survivors.resampled,
-            survivors.index if copies == 1 else survivors.index // copies,
+            self._ancestors(survivors.index, candidates),
         )
 
     def _judge(
         self, proposed: Proposed, log_weights: Tensor, exponents: Tensor, t: int
     ) -> tuple[Candidates, Prediction | None]:
         """Weigh the candidates for x_t; also returns the reference's prediction of them, where the value reads it."""
-        prediction, once = None, len(proposed.log_ratio) == log_weights.numel()
-        if self.parts.value.needs_prediction and t < self.last:
+        value, once = self.parts.value, len(proposed.log_twists) == log_weights.numel()
+        if not value.needs_prediction or t == self.last:
+            values, prediction = self._values(proposed.x, t, None), None
+        else:
             call = self.parts.proposal.look if once else predict  # a loser needs nothing but its value
-            prediction = call(self.parts.reference, proposed.x, t, proposed.previous)
-        values = self._values(proposed.x, t, prediction)
+            look = partial(call, self.parts.reference)
+            if value.waits:
+                prediction, values = predict_and_value(look, value, proposed.x, t, proposed.previous)
+            else:
+                prediction = look(proposed.x, t, proposed.previous)
+                values = self._values(proposed.x, t, prediction)
         return self._weigh(proposed, values, log_weights, exponents, t), prediction
 
     def _values(self, x: State, t: int, prediction: Prediction | None) -> Tensor:
@@ -215,7 +220,7 @@ class Run:
     def _weigh(self, proposed: Proposed, values: Tensor, log_weights: Tensor, exponents: Tensor, t: int) -> Candidates:
         """Groups of candidates with what each multiplies the weight of its particle by; exponents λ_{t-1} (B,)."""
         target, final = self.parts.target, t == self.last
-        base = proposed.log_ratio - proposed.log_twists
+        base = -proposed.log_twists if proposed.log_ratio is None else proposed.log_ratio - proposed.log_twists
         values, base = (each.view(*log_weights.shape, -1) for each in (values, base))
         if target is None or target.alpha == 0:
             twists = torch.zeros_like(base)
@@ -230,10 +235,19 @@ class Run:
         retained = self.retained is not None
         return Candidates(values, increments, log_weights, twists, exponents, t, final, retained, proposed.x)
 
-    def _rows(self, places: Tensor, candidates: Candidates) -> Tensor:
+    def _rows(self, places: Tensor | None, candidates: Candidates) -> Tensor | None:
         """Places (B, K') among the K · M candidates of each group as rows of all candidates, (B · K',)."""
         batch_size, size, copies = candidates.shape
+        if places is None:
+            return None
         return (places + self._index(batch_size, size * copies, 1, places.device)[:, None]).flatten()
+
+    def _ancestors(self, places: Tensor | None, candidates: Candidates) -> Tensor:
+        """The particles (B, K') that the candidates at these places were drawn from."""
+        batch_size, size, copies = candidates.shape
+        if places is None:
+            return self._index(size, 1, 1, candidates.values.device).expand(batch_size, size)
+        return places if copies == 1 else places // copies
 
     def _index(self, count: int, stride: int, copies: int, device: torch.device) -> Tensor:
         """0, stride, 2 · stride, ..., `count` numbers, each `copies` times. Kept: every step asks for the same few."""

@@ -25,21 +25,22 @@ class Recorder:
         self.resampled: list[Tensor] = []
         self.ancestors: list[Tensor] = []
         self.states: list[State] = []
-        self.waiting: list[tuple[Tensor, Tensor, Tensor]] = []
+        self.waiting: list[tuple[Tensor, Tensor, Tensor | None]] = []
         self.figures: list[Tensor] = []
 
     def add(
         self,
         log_weights: Tensor,
         log_increments: Tensor,
-        log_ratio: Tensor,
+        log_ratio: Tensor | None,
         resampled: Tensor,
         ancestors: Tensor,
         states: State,
     ) -> None:
-        """A step: log-weights (B, K) before it, increments (B, K, M) and log p_ref - log q (B · K · M,) of its
-        candidates, which groups (B,) were resampled, the ancestors (B, K) and the states (B · K, ...) it kept."""
-        self.waiting.append((log_weights, log_increments, log_ratio))
+        """A step: log-weights (B, K) before it, increments (B, K, M) and log p_ref - log q (B · K · M,), None for 0, of
+        its candidates, which groups (B,) were resampled, the ancestors (B, K) and the states (B · K, ...) it kept."""
+        ratios = None if log_ratio is None else log_ratio.view(len(log_weights), -1)
+        self.waiting.append((log_weights, log_increments, ratios))
         self.resampled.append(resampled)
         self.ancestors.append(ancestors)
         if self.keep_states:
@@ -56,21 +57,20 @@ class Recorder:
         return History(figures[..., 0], resampled, tuple(self.ancestors), states, self.start, figures[..., 1:])
 
     def _work_out(self) -> None:
-        """The figures (B, steps, 6) of the steps that wait, those with as many candidates together."""
-        for _, steps in groupby(self.waiting, key=lambda step: step[1].shape):
+        """The figures (B, steps, 6) of the steps that wait, those alike together."""
+        for _, steps in groupby(self.waiting, key=lambda step: (step[1].shape, step[2] is None)):
             log_weights, log_increments, log_ratio = zip(*steps, strict=True)
-            ratios = [each.view_as(log_increments[0]) for each in log_ratio]
-            self.figures.append(figures(*(torch.stack(each, dim=1) for each in (log_weights, log_increments, ratios))))
+            ratios = None if log_ratio[0] is None else torch.stack(log_ratio, dim=1)
+            self.figures.append(figures(torch.stack(log_weights, dim=1), torch.stack(log_increments, dim=1), ratios))
         self.waiting = []
 
 
-def figures(log_weights: Tensor, log_increments: Tensor, log_ratio: Tensor) -> Tensor:
-    """The ESS of each step of each group, then its `History.spreads`: (B, steps, 6), from (B, steps, K) and, twice,
-    (B, steps, K, M)."""
+def figures(log_weights: Tensor, log_increments: Tensor, log_ratio: Tensor | None) -> Tensor:
+    """The ESS of each step of each group, then its `History.spreads`: (B, steps, 6), from (B, steps, K),
+    (B, steps, K, M) and (B, steps, K · M)."""
     weighed = log_weights + log_increments.logsumexp(dim=3) - math.log(log_increments.shape[3])
-    increments, ratios = log_increments.flatten(2), log_ratio.flatten(2)
+    increments = log_increments.flatten(2)
     effective, share = (ess(each.flatten(0, 1)).view(each.shape[:2]) for each in (weighed, increments))
-    (among, _), (variance, third), (ratio, _) = (
-        central_moments(each).unbind(dim=2) for each in (weighed, increments, ratios)
-    )
+    (among, _), (variance, third) = (central_moments(each).unbind(dim=2) for each in (weighed, increments))
+    ratio = torch.zeros_like(among) if log_ratio is None else central_moments(log_ratio)[..., 0]
     return torch.stack([effective, among, variance, third, share / increments.shape[2], ratio], dim=2)

@@ -3,6 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -42,9 +43,10 @@ class Candidates:
 
 @dataclass(frozen=True)
 class Survivors:
-    """The kept candidates, their places (B, K') among the K · M of their group, and their log-weights (B, K')."""
+    """The kept candidates: their places (B, K') among the K · M of their group, None where all stay as they are, and
+    their log-weights (B, K')."""
 
-    index: Tensor
+    index: Tensor | None
     log_weights: Tensor
     resampled: Tensor  # (B,) bool
 
@@ -73,7 +75,7 @@ class Keep(Selection):
 
     def __call__(self, candidates: Candidates, noise: Tensor) -> Survivors:
         log_weights = candidates.log_weights + candidates.log_increments.squeeze(2)
-        return Survivors(_places(log_weights), log_weights, none_resampled(log_weights))
+        return Survivors(None, log_weights, none_resampled(log_weights))
 
     def conditional(self) -> "Keep":
         return self
@@ -134,36 +136,40 @@ class Global(Selection):
 
     def __call__(self, candidates: Candidates, noise: Tensor) -> Survivors:
         log_weights = candidates.log_weights + candidates.log_increments.squeeze(2)
-        index, size = _places(log_weights), log_weights.shape[1]
-        due = none_resampled(log_weights)
-        start, stop = (0, math.inf) if self.window is None else self.window
-        if not candidates.final and size > 1 and start <= candidates.t < stop:
-            effective = ess(log_weights)  # 0 of a dead group, which nothing can wake
-            most = self.threshold * size if self.threshold < 1 else math.inf  # no rounding may spare a group at 1
-            due = (effective <= most) & (effective > 0)
+        due = self._due(log_weights, candidates)
         if not bool(due.any()):
-            return Survivors(index, log_weights, due)
+            return Survivors(None, log_weights, due)
         drawn = self._drawn(log_weights, candidates.values.squeeze(2))
-        part = log_weights.gather(1, drawn)
-        total = part.logsumexp(dim=1, keepdim=True)
-        weights = torch.where(total > -math.inf, (part - total).exp(), 1.0)  # no NaN of the dead, who are not due
-        ancestors = drawn.gather(
-            1, self.resample(weights / weights.sum(dim=1, keepdim=True), noise[:, : part.shape[1]])
-        )
+        part = log_weights if drawn is None else log_weights.gather(1, drawn)
+        weights = part.softmax(dim=1).nan_to_num(nan=1.0)  # no NaN of the dead, who are not due
+        index = self.resample(weights, noise[:, : part.shape[1]])
+        shared = (part.logsumexp(dim=1, keepdim=True) - math.log(part.shape[1])).expand_as(part)
+        places = _places(log_weights)
+        if drawn is not None:
+            index, shared = places.scatter(1, drawn, drawn.gather(1, index)), log_weights.scatter(1, drawn, shared)
         if candidates.retained:
-            ancestors[:, 0] = 0
-        shared = (total - math.log(part.shape[1])).expand_as(part)
-        index = torch.where(due[:, None], index.scatter(1, drawn, ancestors), index)
-        log_weights = torch.where(due[:, None], log_weights.scatter(1, drawn, shared), log_weights)
-        return Survivors(index, log_weights, due)
+            index[:, 0] = 0
+        return Survivors(torch.where(due[:, None], index, places), torch.where(due[:, None], shared, log_weights), due)
 
     def conditional(self) -> "Global":
         """Independent draws: the others' ancestors then do not depend on the place of the one retained."""
         return Global(multinomial, self.threshold, window=self.window)
 
-    def _drawn(self, log_weights: Tensor, values: Tensor) -> Tensor:
-        """The places (B, n) that are drawn anew, in the order in which the scheme sees them."""
+    def _due(self, log_weights: Tensor, candidates: Candidates) -> Tensor:
+        """Which groups are to be resampled, (B,)."""
         size = log_weights.shape[1]
+        start, stop = (0, math.inf) if self.window is None else self.window
+        if not candidates.final and size > 1 and start <= candidates.t < stop:
+            effective = ess(log_weights)  # 0 of a dead group, which nothing can wake
+            most = self.threshold * size if self.threshold < 1 else math.inf  # no rounding may spare a group at 1
+            return (effective <= most) & (effective > 0)
+        return none_resampled(log_weights)
+
+    def _drawn(self, log_weights: Tensor, values: Tensor) -> Tensor | None:
+        """The places (B, n) that are drawn anew, in the order in which the scheme sees them; None: all, as they are."""
+        size = log_weights.shape[1]
+        if self.share == 1 and not self.by_value:
+            return None
         number = max(2, round(self.share * size))
         drawn = _places(log_weights)
         if number < size:
@@ -190,11 +196,13 @@ class Nested(Selection):
 
     def __call__(self, candidates: Candidates, noise: Tensor) -> Survivors:
         own = self.local(candidates, noise[:, :, :-1])
-        values = candidates.values.flatten(1).gather(1, own.index)[:, :, None]
+        chosen = cast(Tensor, own.index)
+        values = candidates.values.flatten(1).gather(1, chosen)[:, :, None]
         before = torch.zeros_like(values, dtype=torch.float64)
         kept = replace(candidates, values=values, log_increments=before, log_weights=own.log_weights)
         among = self.between(kept, noise[:, :, -1])
-        return Survivors(own.index.gather(1, among.index), among.log_weights, among.resampled)
+        index = chosen if among.index is None else chosen.gather(1, among.index)
+        return Survivors(index, among.log_weights, among.resampled)
 
     def conditional(self) -> "Nested":
         return Nested(self.local, self.between.conditional())
@@ -205,7 +213,7 @@ class BestAtEnd(Selection):
 
     def __call__(self, candidates: Candidates, noise: Tensor) -> Survivors:
         if not candidates.final:
-            return Survivors(_places(candidates.log_weights), candidates.log_weights, none_resampled(candidates.values))
+            return Survivors(None, candidates.log_weights, none_resampled(candidates.values))
         best = candidates.values.squeeze(2).argmax(dim=1, keepdim=True)
         return Survivors(best, torch.zeros_like(candidates.log_weights[:, :1]), none_resampled(candidates.values))
 

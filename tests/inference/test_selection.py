@@ -41,6 +41,12 @@ def resampled(selection, groups, seed=0):
     return selection(given, selection.noise(given.shape, seeded("cpu", seed)))
 
 
+def places(survivors):
+    """Those of the survivors (B, K), written out where all stay as they are."""
+    own = torch.arange(survivors.log_weights.shape[1]).expand_as(survivors.log_weights)
+    return own if survivors.index is None else survivors.index
+
+
 def test_in_part_the_heaviest_and_the_lightest_are_drawn_anew_and_share_their_weight():
     survivors = resampled(Global(systematic, 1.0, share=0.5), 4000)  # three: 4 and 0, the heaviest, and 3
     kept = [1, 2, 5]
@@ -133,7 +139,8 @@ def test_a_group_does_not_see_the_others(name, final):
         selection(candidates(log_weights[k : k + 1], values[k : k + 1], copies, final), noise[k : k + 1])
         for k in range(8)
     ]
-    for part in ("index", "log_weights", "resampled"):
+    assert torch.equal(places(survivors), torch.cat([places(each) for each in alone]))
+    for part in ("log_weights", "resampled"):
         assert torch.equal(getattr(survivors, part), torch.cat([getattr(each, part) for each in alone]))
     if name in SCHEMES and not final:
         assert not survivors.resampled[2] and not survivors.resampled[5] and survivors.resampled.any()

@@ -39,6 +39,9 @@ class Exact(Proposal):
     reference: Reference
     target: Target
 
+    def carry(self, prediction: Prediction) -> Prediction:
+        return prediction.bare()
+
     def transition(self, x: State, t: int, prediction: Prediction) -> Transition:
         states, log_probs = prediction.transition.outcomes(self.limit)
         size, number = log_probs.shape

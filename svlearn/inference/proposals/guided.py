@@ -86,6 +86,9 @@ class Guided(Proposal):
         gradients, predictions = self._gradients(x, predicted)
         return replace(concatenate(predictions), gradient=gradients)
 
+    def carry(self, prediction: Prediction) -> Prediction:
+        return replace(prediction.bare(), gradient=prediction.gradient)
+
     def transition(self, x: State, t: int, prediction: Prediction) -> Transition:
         gradient = prediction.gradient if self.looks else self._at_mean(x, t, prediction)
         if gradient is None:

@@ -24,6 +24,11 @@ class Proposal(ABC):
         """The prediction for kept states (N, ...) at t."""
         return predict(reference, x, t, previous)
 
+    def carry(self, prediction: Prediction) -> Prediction:
+        """What `transition` reads of the prediction: all of it, unless a subclass knows better. Only this is copied
+        where the survivors of a step are."""
+        return prediction
+
     @abstractmethod
     def transition(self, x: State, t: int, prediction: Prediction) -> Transition:
         """The law of x_{t+1} for every kept state (N, ...), given what `look` predicted for it."""
@@ -31,6 +36,9 @@ class Proposal(ABC):
 
 class FromReference(Proposal):
     """q = p_ref: no correction is due."""
+
+    def carry(self, prediction: Prediction) -> Prediction:
+        return prediction.bare()
 
     def transition(self, x: State, t: int, prediction: Prediction) -> Transition:
         return prediction.transition
