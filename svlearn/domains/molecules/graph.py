@@ -22,6 +22,7 @@ VALENCES = (4, 3, 2, 1)
 MASKED_ATOM = len(ATOMS)
 BOND_ORDERS = (0, 1, 2, 3)
 MASKED_BOND = len(BOND_ORDERS)
+MASKED = MASKED_ATOM  # there are as many atoms as bonds, so that one number masks either
 
 
 @lru_cache
@@ -49,6 +50,18 @@ def num_pairs(num_atoms: int) -> int:
 def graph_state(atoms: Tensor, bonds: Tensor, mask: Tensor) -> TensorDict:
     """Build the state from atoms (B, n), bonds (B, P) and mask (B, n)."""
     return TensorDict({"atoms": atoms, "bonds": bonds, "mask": mask}, batch_size=[len(atoms)], device=atoms.device)
+
+
+def to_places(x: TensorDict) -> Tensor:
+    """The atoms and then the bonds, in one row of L = n + P places: tokens (B, L), or one-hots (B, L, 5)."""
+    return torch.cat([x["atoms"], x["bonds"]], dim=1)
+
+
+def from_places(places: Tensor, x: TensorDict) -> TensorDict:
+    """The graphs x with what such a row holds in the place of their atoms and bonds."""
+    num_atoms, told = x["atoms"].shape[1], x.copy()
+    told["atoms"], told["bonds"] = places[:, :num_atoms], places[:, num_atoms:]
+    return told
 
 
 def pair_mask(mask: Tensor) -> Tensor:

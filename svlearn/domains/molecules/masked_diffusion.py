@@ -8,7 +8,17 @@ from tensordict import TensorDict
 from torch import Tensor
 
 from svlearn.domains.molecules import codec, drawing, metrics
-from svlearn.domains.molecules.graph import MASKED_ATOM, MASKED_BOND, draw_mask, graph_state, num_pairs, pair_mask
+from svlearn.domains.molecules.graph import (
+    MASKED,
+    MASKED_ATOM,
+    MASKED_BOND,
+    draw_mask,
+    from_places,
+    graph_state,
+    num_pairs,
+    pair_mask,
+    to_places,
+)
 from svlearn.domains.molecules.masking import hide, num_decided, num_steps
 from svlearn.domains.molecules.reveal import RevealTransition
 from svlearn.domains.molecules.transformer import GraphTransformer
@@ -44,21 +54,15 @@ class MaskedGraphDiffusion(Reference):
         return graph_state(atoms, bonds.view(batch_size, num_pairs(self.max_atoms)), mask)
 
     def forward(self, x: TensorDict, t: Tensor, previous: Prediction | None = None) -> Prediction:
-        atom_log_probs, bond_log_probs = (logits.log_softmax(dim=-1) for logits in self.network(x))
-        atoms, bonds = num_decided(x["mask"], t)
-        atoms_next, bonds_next = num_decided(x["mask"], t + 1)
-        undecided_atoms = (x["atoms"] == MASKED_ATOM) & x["mask"]
-        undecided_bonds = (x["bonds"] == MASKED_BOND) & pair_mask(x["mask"])
-        clean = graph_state(
-            torch.where(undecided_atoms, atom_log_probs.argmax(-1), x["atoms"]),
-            torch.where(undecided_bonds, bond_log_probs.argmax(-1), x["bonds"]),
-            x["mask"],
-        )
-        laws = (x, atom_log_probs, bond_log_probs)
+        log_probs = torch.cat(self.network(x), dim=1).log_softmax(dim=-1)
+        tokens = to_places(x)
+        undecided = tokens == MASKED
+        left = undecided.split([self.max_atoms, tokens.shape[1] - self.max_atoms], dim=1)
+        now_and_next = num_decided(x["mask"], torch.stack([t, t + 1]))
         return Prediction(
-            RevealTransition(*laws, atoms_next - atoms, bonds_next - bonds),
-            clean=clean,
-            clean_law=RevealTransition(*laws, undecided_atoms.sum(1), undecided_bonds.sum(1)),
+            RevealTransition(x, log_probs, torch.stack([each.diff(dim=0)[0] for each in now_and_next], dim=1)),
+            clean=from_places(torch.where(undecided, log_probs.argmax(-1), tokens), x),
+            clean_law=RevealTransition(x, log_probs, torch.stack([each.sum(dim=1) for each in left], dim=1)),
         )
 
     def noise(

@@ -6,7 +6,7 @@ step, so no two places are ever drawn as if they were independent. A smaller gra
 
 import torch
 from tensordict import TensorDict
-from torch import Tensor
+from torch import Tensor, nn
 
 from svlearn.domains.molecules.graph import MASKED_ATOM, MASKED_BOND, num_pairs, pair_mask
 
@@ -17,7 +17,7 @@ def num_steps(num_atoms: int) -> int:
 
 
 def num_decided(mask: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-    """How many atoms and bonds (B,) are decided at time t (B,) in graphs with atom mask (B, n)."""
+    """How many atoms and bonds (..., B) are decided at time t (..., B) in graphs with atom mask (B, n)."""
     most = mask.shape[1]
     size = mask.sum(1)
     atoms = size * t.clamp(max=most) // most
@@ -28,8 +28,9 @@ def num_decided(mask: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
 def choose(eligible: Tensor, count: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
     """A uniformly drawn subset of `count` (B,) of the eligible places (B, L), as a mask (B, L)."""
     keys = torch.rand(eligible.shape, generator=generator, device=eligible.device, dtype=torch.float64)
-    ranks = keys.masked_fill(~eligible, 2.0).argsort(dim=1).argsort(dim=1)
-    return eligible & (ranks < count.unsqueeze(1))
+    keys = keys.masked_fill(~eligible, 2.0)
+    ordered = nn.functional.pad(keys, (0, 1), value=2.0).sort(dim=1).values
+    return keys < ordered.gather(1, count.unsqueeze(1))
 
 
 def hide(state: TensorDict, t: Tensor, *, generator: torch.Generator | None = None) -> TensorDict:

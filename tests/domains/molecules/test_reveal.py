@@ -32,9 +32,8 @@ def law(x, num_atoms, num_bonds, seed=0):
     size, n, pairs = len(x), x["atoms"].shape[1], x["bonds"].shape[1]
     atoms = torch.randn(1, n, 4, generator=generator, dtype=torch.float64).expand(size, -1, -1)
     bonds = torch.randn(1, pairs, 4, generator=generator, dtype=torch.float64).expand(size, -1, -1)
-    return RevealTransition(
-        x, atoms.log_softmax(-1), bonds.log_softmax(-1), torch.full((size,), num_atoms), torch.full((size,), num_bonds)
-    )
+    log_probs = torch.cat([atoms, bonds], dim=1).log_softmax(-1)
+    return RevealTransition(x, log_probs, torch.tensor([[num_atoms, num_bonds]]).expand(size, -1))
 
 
 def every_state(x):

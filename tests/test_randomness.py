@@ -1,0 +1,39 @@
+"""Draws from rows of probabilities, against the probabilities."""
+
+import math
+
+import pytest
+import torch
+
+from svlearn.randomness import categorical, seeded
+
+
+def test_tokens_come_as_often_as_they_are_likely_and_rows_need_no_sum_of_one():
+    probs = torch.tensor([[0.0, 0.5, 0.0, 0.3, 0.2], [2.0, 1.0, 1.0, 4.0, 0.0]])
+    number = 40_000
+    drawn = categorical(probs.expand(number, 2, 5), seeded("cpu", 0))
+    assert drawn.shape == (number, 2) and drawn.dtype == torch.long
+    for row, tokens in zip(probs / probs.sum(dim=1, keepdim=True), drawn.T, strict=True):
+        shares = tokens.bincount(minlength=5) / number
+        error = (row * (1 - row) / number).sqrt()
+        assert ((shares - row).abs() <= 4 * error).all()  # so those of probability 0 never come
+
+
+def test_small_probabilities_are_not_rounded_away():
+    """In float32 a token of 3e-8 after one of nearly 1 would have no room."""
+    probs = torch.tensor([1.0, 3e-8]).expand(4, 2)
+    most, least = 1 - 2**-53, (1 + 1e-8) / (1 + 3e-8)
+    with pytest.MonkeyPatch.context() as patch:
+        points = torch.tensor([0.0, 0.5, least, most], dtype=torch.float64)
+        patch.setattr(torch, "rand", lambda shape, **kwargs: points.view(shape))
+        assert categorical(probs).tolist() == [0, 0, 1, 1]
+
+
+def test_rows_are_independent():
+    drawn = categorical(torch.full((50_000, 2, 2), 0.5), seeded("cpu", 1))
+    assert abs((drawn[:, 0] == drawn[:, 1]).double().mean() - 0.5) < 4 * 0.5 / math.sqrt(50_000)
+
+
+def test_what_is_not_a_number_is_refused():
+    with pytest.raises(ValueError, match="probs: expected finite numbers"):
+        categorical(torch.tensor([[0.5, math.nan], [0.5, 0.5]]))
