@@ -45,9 +45,10 @@ WANTED = 0.9
 OVERHEAD = """## What Lightning costs
 
 Steps a CPU second through `fit` over those of a bare loop with the same rollouts, loss, Adam, cosine decay and
-clipping, in turns; the median of the ratios, in bold where it is at least 0.9. Lightning's own calls and the guard
-against numbers that are not finite take a fixed part of a millisecond a step, which only the smallest networks feel: on
-gaussian3 a whole step is a few milliseconds, on gaussian10 it has a plain MLP. By `benchmarks/training_overhead.py`.
+clipping, in turns; the median of the ratios, in bold where it is at least 0.9. Lightning's own calls take a fixed part
+of a millisecond a step, which only the smallest networks feel: on gaussian3 a whole step is a few milliseconds, on
+gaussian10 it has a plain MLP. Target score matching asks for a reference that reverses a known noising, and so stands
+on the mixture alone. By `benchmarks/training_overhead.py`.
 """
 
 
@@ -149,19 +150,33 @@ def section(problem: Problem, families: list[Family], results: dict[str, Any]) -
     return "\n".join(parts)
 
 
-def overhead(measured: dict[str, Any]) -> str:
+def overhead(measured: dict[str, Any], problems: list[Problem]) -> str:
     """What `benchmarks/training_overhead.py` found; empty where it has not run."""
     if not measured:
         return ""
     titles = ["Family", "oracle", "fit / bare loop", "lowest and highest", "ms a step more", "steps/s"]
     rows = []
-    for key, found in measured.items():
+    order = [problem.name for problem in problems]
+    for key, found in sorted(measured.items(), key=lambda item: order.index(item[0].split("/")[0])):
         oracle, family = key.split("/")
         share = marked(plain(found["ratio"], 3), found["ratio"] >= WANTED)
         ends = f"{plain(min(found['ratios']), 3)} to {plain(max(found['ratios']), 3)}"
         more = plain(found["milliseconds_more"], 2)
         rows.append([family, oracle, share, ends, more, plain(found["steps_per_second"], 3)])
-    return f"\n{OVERHEAD}\n{table(titles, rows)}"
+    origins = [found["provenance"] for found in measured.values()]
+    return f"\n{OVERHEAD}\n{table(titles, rows)}\n{measured_at('Ratios measured', origins)}"
+
+
+def measured_at(word: str, origins: list[dict[str, Any]]) -> str:
+    """When, from which code and where."""
+    days = sorted({origin["date"][:10] for origin in origins})
+    span = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
+    machines = sorted({f"{origin['cpu']}, {origin['cores']} cores" for origin in origins})
+    commits = sorted({str(origin["git_commit"])[:12] for origin in origins})
+    return (
+        f"{word} {span} at commit {', '.join(commits)} (with changes not yet committed where the results say so) on "
+        f"{'; '.join(machines)}, one thread, beside other work.\n"
+    )
 
 
 def page(
@@ -173,16 +188,9 @@ def page(
     """The whole page, Markdown."""
     entries = results["entries"]
     seeds = len({key.rsplit("/", 1)[1] for key in entries})
-    origins = [entry["provenance"] for entry in entries.values()]
-    days = sorted({origin["date"][:10] for origin in origins})
-    machines = sorted({f"{origin['cpu']}, {origin['cores']} cores" for origin in origins})
-    commits = sorted({str(origin["git_commit"])[:12] for origin in origins})
-    foot = (
-        f"\nMeasured {days[0]} to {days[-1]} at commit {', '.join(commits)} (with changes not yet committed where the "
-        f"results say so) on {'; '.join(machines)}, one thread, beside other work.\n"
-    )
+    foot = "\n" + measured_at("All else measured", [entry["provenance"] for entry in entries.values()])
     parts = [section(problem, families_of(problem), results) for problem in problems]
-    return OPENING.format(seeds=seeds) + "".join(parts) + overhead(measured) + foot
+    return OPENING.format(seeds=seeds) + "".join(parts) + overhead(measured, problems) + foot
 
 
 def _below(gap: float | None, largest: float) -> bool:
