@@ -96,6 +96,9 @@ ROWS = {
     "SVDD-PM, chosen at the predictor": Row(
         lambda p, r, n: sv.svdd(p, r, sv.values.PosteriorMean(r), at_the_predictor(p))
     ),
+    "SVDD, contrastive twist": by_value(10, "contrastive_twist"),
+    "SVDD, soft-Q": by_value(10, "soft_q"),
+    "SVDD, path consistency": by_value(10, "path_consistency"),
 }
 
 

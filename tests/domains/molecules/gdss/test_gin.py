@@ -196,14 +196,20 @@ def test_on_the_states_of_the_authors_model_it_trains_selects_and_guides(assets)
 
 @pytest.mark.parametrize("reward", [None, "sa"])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_configurations_name_what_there_is(family, reward, assets, monkeypatch):
-    """Each file of a family, over value.yaml and a reward, makes its objective and its data."""
+def test_configurations_name_what_there_is(family, reward, assets, monkeypatch, tmp_path):
+    """Each file of a family, over value.yaml and a reward, makes its objective, merged as the script merges them."""
     monkeypatch.setenv("SVLEARN_ASSETS", str(assets("gdss/gdss_zinc250k.pth").parents[1]))
-    merged = _merged("value.yaml", *([] if reward is None else [f"rewards/{reward}.yaml"]), f"values/{family}.yaml")
     parser = ArgumentParser()
+    parser.add_argument("--config", action="config")
     parser.add_subclass_arguments(Objective, "model")
-    objective = parser.instantiate(parser.parse_object({"model": merged["model"]})).model
-    assert type(objective).__name__ == merged["model"]["class_path"].rsplit(".", 1)[1]
+    words = []
+    for name in ("value.yaml", *([] if reward is None else [f"rewards/{reward}.yaml"]), f"values/{family}.yaml"):
+        told = yaml.safe_load((CONFIGS / name).read_text())
+        file = tmp_path / name.replace("/", "_")
+        file.write_text(yaml.safe_dump({"model": told.get("model", {})}))
+        words += ["--config", str(file)]
+    objective = parser.instantiate(parser.parse_args(words)).model
+    assert type(objective).__name__ == told["model"]["class_path"].rsplit(".", 1)[1]
     assert objective.value.network.num_steps == objective.reference.num_steps
     assert type(objective.target.reward).__name__ == ("QED" if reward is None else "SA")
     assert objective.target.reward.scorer.correct
@@ -214,17 +220,3 @@ def test_the_comparison_reads_the_network_that_is_trained():
     assert evaluate["network"] == value["model"]["init_args"]["value"]["init_args"]["network"]
     assert evaluate["reference"] == value["model"]["init_args"]["reference"]
     assert evaluate["reward"] == value["model"]["init_args"]["target"]["reward"]
-
-
-def _merged(*names):
-    """YAML files, the later over the earlier, as the script reads them."""
-    held: dict = {}
-    for name in names:
-        held = _over(held, yaml.safe_load((CONFIGS / name).read_text()))
-    return held
-
-
-def _over(below, above):
-    if not (isinstance(below, dict) and isinstance(above, dict)):
-        return above
-    return below | {key: _over(below.get(key), each) for key, each in above.items()}
