@@ -1,0 +1,107 @@
+"""What the docking table of GDSS learns from and learns: the reference's molecules docked, and a value of their scores.
+
+    python benchmarks/gdss_docking_training.py
+
+docks the finished states of trajectories of gdss_table_training.py, chunk by chunk: hours of one core. What was docked
+is on disk; a run that was killed goes on from there.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from tqdm.auto import tqdm
+
+import svlearn as sv
+from gdss_table_training import DEPTH, RUNS, WIDTH, store, train, trajectories
+from qm9_training import clock, since
+from svlearn.checkpoints import load_value
+from svlearn.domains.molecules.docking import Docking
+from svlearn.domains.molecules.gdss.decode import GDSSCodec
+from svlearn.domains.molecules.gdss.gin import GraphValueNetwork
+from svlearn.evaluation.report.files import write
+from svlearn.rollouts import RolloutData, Rollouts
+from svlearn.rollouts.store import Writer
+from svlearn.values.calibration import calibrate
+
+RECEPTOR, FAMILY = "parp1", "monte_carlo"
+NUM_DOCKED = 256  # as in rewards/parp1.yaml
+TIMEOUT = 600.0  # of a clock on the wall, on cores that others use too
+QUARTERS = (100, 200, 300, 399)  # the times at which a value is judged
+
+
+def made(cache: Path | None = None, num_workers: int = 2) -> Docking:
+    options = {"correct": True, "num_workers": num_workers, "timeout": TIMEOUT, "codec": GDSSCodec()}
+    return Docking(RECEPTOR, exhaustiveness=1, cache=cache, **options)
+
+
+def docked(chunk: int, rollouts: Rollouts) -> dict:
+    """Rewards and SMILES of a chunk's molecules, what became of the dockings, and what they took."""
+    note = RUNS / RECEPTOR / f"docked/{chunk}.json"
+    if not note.exists():
+        states = rollouts.states[rollouts.request.rows(chunk), rollouts.request.num_steps]
+        start, reward = clock(), made(RUNS / "docking.sqlite")
+        found = {"rewards": reward(states).tolist(), "smiles": reward.scorer.smiles(states), "report": reward.report()}
+        reward.scorer.close()  # whose seconds count once it has ended
+        write(note, json.dumps(found | since(start)))
+    return json.loads(note.read_text())
+
+
+def seconds_a_docking(notes: Iterable[dict]) -> dict[str, float]:
+    """By the clock and of the processor; those that a killed run had made are left out, for their seconds are lost."""
+    notes = list(notes)
+    made_here = sum(note["report"]["docked"] for note in notes)
+    return {name: sum(note[name] for note in notes) / made_here for name in ("seconds", "cpu_seconds")}
+
+
+def scored() -> Rollouts:
+    """The first of the reference's trajectories, with their docking scores for rewards."""
+    rollouts = trajectories("QED")
+    request = replace(rollouts.request, num_trajectories=NUM_DOCKED, reward=Docking.__qualname__)
+    writer = Writer(store(RECEPTOR), request)
+    for chunk in tqdm(writer.missing(), desc="docking", unit="chunk"):
+        rewards = torch.tensor(docked(chunk, rollouts)["rewards"])
+        writer.write(chunk, rollouts[request.rows(chunk)].clone().set("rewards", rewards))
+    return Rollouts.open(store(RECEPTOR))
+
+
+def learned(reference: sv.Reference) -> sv.values.Learned:
+    """SVDD-MC's value of the docking score, trained where there is none yet, with a note of what that took."""
+    folder = RUNS / RECEPTOR / FAMILY
+    file = folder / "value.safetensors"
+    if not file.exists():
+        scored()
+        write(folder / "training.json", json.dumps(train(RECEPTOR, FAMILY)))
+    network = GraphValueNetwork(reference.num_steps, reference.num_features, WIDTH, DEPTH)
+    return sv.values.Learned(load_value(network, file, reference).eval())
+
+
+def told() -> dict:
+    """What was docked to learn from, what training took, and how well the value foresees the reward.
+
+    dockings: of distinct molecules, failures among them. pearson: with the reward, at four times, of the trajectories
+    that validate.
+    """
+    reference = sv.load("gdss-zinc250k")
+    value, rollouts = learned(reference), trajectories("QED")
+    notes = [docked(chunk, rollouts) for chunk in range(scored().request.num_chunks)]
+    dockings = sum(note["report"]["docked"] + note["report"]["cached"] for note in notes)
+    data = RolloutData(store(RECEPTOR))
+    data.setup()
+    judged = calibrate(value, reference, data.rollouts[data.validation_rows]).set_index("t")
+    return {
+        "molecules": NUM_DOCKED,
+        "dockings": dockings,
+        "failed": sum(note["report"]["failed"] for note in notes),
+        "docking_cpu_seconds": dockings * seconds_a_docking(notes)["cpu_seconds"],
+        "training_cpu_seconds": json.loads((RUNS / RECEPTOR / FAMILY / "training.json").read_text())["cpu_seconds"],
+        "validating": len(data.validation_rows),
+        "pearson": {str(t): float(judged.loc[t, "pearson"]) for t in QUARTERS},
+    }
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    scored()
