@@ -164,7 +164,7 @@ def test_adjoint_matching_learns_the_adjoints_of_a_linear_reward(alone):
         fit(objective, max_steps=100, enable_progress_bar=False, limit_val_batches=0, logger=False)
     objective.eval()
     left = objective.loss(roll_out(objective.policy, 64).select("states"), torch.Generator())
-    assert float(left) < 0.1 * float(at_first)
+    assert float(left.detach()) < 0.1 * float(at_first)
 
 
 def test_path_consistency_raises_the_elbo(process):
@@ -222,7 +222,7 @@ def test_both_families_have_a_file():
 def test_configurations_name_what_there_is(family, assets, monkeypatch, tmp_path):
     """Each file of a family, over policy.yaml, makes its objective; a reward network of few weights serves."""
     monkeypatch.setenv("SVLEARN_ASSETS", str(assets("gdss/gdss_zinc250k.pth").parents[1]))
-    file = save_network(GraphValueNetwork(50, width=8, depth=1), tmp_path / "reward_network.safetensors")
+    file = save_network(GraphValueNetwork(25, width=8, depth=1), tmp_path / "reward_network.safetensors")
     parser = ArgumentParser()
     parser.add_argument("--config", action="config")
     parser.add_subclass_arguments(Objective, "model")
@@ -237,5 +237,5 @@ def test_configurations_name_what_there_is(family, assets, monkeypatch, tmp_path
     assert home == f"runs/gdss_policy/{family}" == held["trainer"]["logger"]["init_args"]["save_dir"]
     assert type(objective).__name__ == held["model"]["class_path"].rsplit(".", 1)[1]
     assert objective.policy.reference is objective.reference
-    assert objective.reference.num_steps == 50
+    assert objective.reference.num_steps == 25
     assert objective.reference.reference.corrector is None

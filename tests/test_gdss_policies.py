@@ -1,0 +1,110 @@
+"""The page of the policies of GDSS: that of its results, its figures by hand, its rows those of the files."""
+
+import importlib
+from pathlib import Path
+
+import pytest
+import yaml
+
+from svlearn.objectives.memoryless import Memory
+
+ROOT = Path(__file__).parents[1]
+COSTS = ("reference_calls", "policy_calls", "value_calls", "gradient_calls", "reward_calls", "seconds", "cpu_seconds")
+
+
+@pytest.fixture
+def policies(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    return importlib.import_module("gdss_policies")
+
+
+@pytest.fixture
+def pages(policies):
+    return importlib.import_module("gdss_policies_page")
+
+
+def batch(rewards, predicted, log_ratios=None):
+    made = {
+        "rewards": list(rewards),
+        "predicted": list(predicted),
+        "smiles": ["CC", "CO", "CC"],
+        "valid": [True, False, True],
+        "one_piece": 0.5,
+        "per_molecule": dict.fromkeys(COSTS, 2.0),
+        "provenance": {"cpu": "a processor", "cores": 2},
+    }
+    return made if log_ratios is None else made | {"log_ratios": list(log_ratios)}
+
+
+@pytest.fixture
+def held():
+    return {
+        "batches": {
+            "unguided/0": batch((0.2, 0.3, 0.4), (0.1, 0.2, 0.3)),
+            "adjoint matching/0": batch((0.4, 0.5, 0.6), (0.7, 0.8, 0.9), (10.0, 12.0, 14.0)),
+            "SVDD-PM, M = 5/0": batch((0.2, 0.4, 0.6), (0.1, 0.2, 0.3)),
+        },
+        "training": {"adjoint_matching": {"steps": 40, "batch_size": 4, "cpu_seconds": 99.0}},
+    }
+
+
+def test_the_page_is_that_of_the_results(policies):
+    assert policies.PAGE.read_text() == policies.page(policies.results()), "run benchmarks/gdss_policies.py --quote"
+
+
+def test_what_is_kept_was_drawn_as_the_rows_say(policies):
+    for name, found in policies.results()["batches"].items():
+        row = policies.ROWS[name.split("/")[0]]
+        assert len(found["rewards"]) == len(found["smiles"]) == len(found["predicted"]) == policies.BATCH
+        assert ("log_ratios" in found) == (row.family is not None)
+        calls = policies.NUM_STEPS * (1 if row.candidates is None else row.candidates)
+        assert found["per_molecule"]["reference_calls"] == calls
+
+
+def test_a_policy_by_hand(pages, held):
+    """ELBO: 0.5/0.01 - 12 = 38 against 0.3/0.01 = 30; KL 12 ± 2/√3."""
+    rows = pages.gather(held)
+    own, plain = rows["adjoint matching"], rows["unguided"]
+    assert own.divergence == pytest.approx((12.0, 2 / 3**0.5))
+    assert own.elbo() == pytest.approx(38.0) and plain.elbo() == pytest.approx(30.0)
+    assert plain.correlation == pytest.approx(1.0)
+    assert rows["SVDD-PM, M = 5"].divergence is None
+    told, _ = pages.findings(rows)
+    assert "the ELBO E[r/alpha] - KL rises by 8 nats, and r_θ by 0.6." in told
+    assert "the difference is +0.20 ± 0.08, at a KL of 12.0 ± 1.2 nats" in told
+
+
+def test_the_page_says_what_is_missing(pages, held):
+    text = pages.page(held)
+    assert "with fewer as\nyet: unguided (3); adjoint matching (3); SVDD-PM, M = 5 (3); path consistency (0)." in text
+    assert "- Adjoint matching: 99 seconds, 40 steps of 4 trajectories, once." in text
+    assert pages.page({"batches": {}, "training": {}}).endswith("Not yet measured: run benchmarks/gdss_policies.py.\n")
+
+
+def test_the_rows_are_those_of_the_files(policies, pages):
+    shared = yaml.safe_load((ROOT / "configs/molecules/gdss/policy.yaml").read_text())["model"]["init_args"]
+    assert shared["target"]["alpha"] == pages.ALPHA
+    assert shared["reference"]["init_args"]["num_steps"] == policies.NUM_STEPS
+    for name, family in pages.FAMILIES.items():
+        assert policies.ROWS[name].family == family
+        told = yaml.safe_load((ROOT / f"configs/molecules/gdss/policies/{family}.yaml").read_text())
+        network = told["model"]["init_args"]["policy"]["init_args"]["network"]
+        parts = network["init_args"].get("parts", [network])
+        (gain,) = [each for each in parts if each["class_path"].endswith("RewardGain")]
+        assert gain["init_args"]["strength"] == policies.STRENGTH
+        assert all(each["init_args"]["num_steps"] == policies.NUM_STEPS for each in parts)
+
+
+def test_a_run_goes_on_where_it_was(policies, held, monkeypatch, tmp_path):
+    monkeypatch.setattr(policies, "RESULTS", tmp_path / "results.json")
+    monkeypatch.setattr(policies, "PAGE", tmp_path / "page.md")
+    monkeypatch.setattr(policies, "RUNS", tmp_path)
+    policies.keep(held)
+    assert policies.results() == held
+    drawn = []
+    monkeypatch.setattr(policies, "draw", lambda row, number: drawn.append(number) or held["batches"]["unguided/0"])
+    monkeypatch.setattr(policies, "measure_memory", lambda *given, **options: Memory(5.0, 0.1, 0.001))
+    monkeypatch.setattr(policies, "process", lambda: None)
+    monkeypatch.setattr("sys.argv", ["gdss_policies.py", "--rows", "unguided"])
+    policies.main()
+    assert drawn == [1, 2]
