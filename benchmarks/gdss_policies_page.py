@@ -1,5 +1,6 @@
 """The page of the policies of GDSS, written from their results by benchmarks/gdss_policies.py."""
 
+import math
 from functools import cached_property
 from statistics import correlation, fmean, stdev
 
@@ -10,6 +11,7 @@ PLAIN, ALPHA, WANTED = "unguided", 0.01, 96
 FAMILIES = {"adjoint matching": "adjoint_matching", "path consistency": "path_consistency_policy"}
 COSTS = {
     "reference_calls": "Reference calls",
+    "policy_calls": "Policy calls",
     "gradient_calls": "Gradient calls",
     "reward_calls": "Reward calls",
     "cpu_seconds": "Seconds",
@@ -42,9 +44,9 @@ NOTES = """\
 training, which was done once. Valid and one piece are shares before repair. Distinct is the share of distinct molecules
 after it, diversity the mean Tanimoto distance of pairs. r_θ is the mean of what the reward network says of the finished
 molecules: a policy may raise it without raising QED. KL is that of paths, KL(q || p_ref), the mean of log q/p_ref over
-the row's own trajectories. Gradient calls of a policy are those of the reward network that it reads; an evaluation
-of its own small networks goes with each reference call. Seconds are those of the processor for a molecule, of one
-thread and of the worker that scores, without those of training.
+the row's own trajectories. A policy call is one of its own small networks, on what a reference call says; its gradient
+calls are those of the reward network that it reads. Seconds are those of the processor for a molecule, of one thread
+and of the worker that scores, without those of training.
 """
 ORIGIN = """\
 Machine: {cpu}, {cores} cores shared with other work, one thread. All batches, with commit and date:
@@ -73,9 +75,12 @@ class Steered(Drawn):
         paths = [each for batch in self.batches for each in batch.get("log_ratios", [])]
         return (fmean(paths), stdev(paths) / len(paths) ** 0.5) if paths else None
 
-    def elbo(self) -> float:
-        """E[r/α] - KL, nats."""
-        return self.mean[0] / ALPHA - (self.divergence or (float("nan"),))[0]
+    @property
+    def elbo(self) -> tuple[float, float]:
+        """E[r/α] - KL and its standard error, nats, of a row whose KL is known."""
+        paths = [each for batch in self.batches for each in batch.get("log_ratios", [0.0] * len(batch["rewards"]))]
+        terms = [reward / ALPHA - path for reward, path in zip(self.rewards.tolist(), paths, strict=True)]
+        return fmean(terms), stdev(terms) / len(terms) ** 0.5
 
 
 def gather(held: dict) -> dict[str, Steered]:
@@ -118,10 +123,10 @@ def findings(rows: dict[str, Steered]) -> list[str]:
         told = f"- **{name}**: {with_error(*row.mean)}, unguided {with_error(*plain_row.mean)}"
         told += f"; {difference(row, plain_row)}"
         if row.divergence is not None:
-            gained = row.elbo() - plain_row.elbo()
-            told += f", at a KL of {with_error(*row.divergence)} nats: the ELBO E[r/alpha] - KL "
-            told += f"{'rises' if gained > 0 else 'falls'} by {plain(abs(gained), 2)} nats"
-            told += f", and r_θ by {plain(row.predicted - plain_row.predicted, 2)}"
+            (own, own_error), (other, other_error) = row.elbo, plain_row.elbo
+            gained = with_error(own - other, math.hypot(own_error, other_error), sign=True)
+            told += f", at a KL of {with_error(*row.divergence)} nats; the ELBO E[r/alpha] - KL changes by {gained} "
+            told += f"nats, and r_θ by {row.predicted - plain_row.predicted:+.2f}"
         lines.append(f"{told}.")
     return lines
 
