@@ -17,6 +17,7 @@ from svlearn.evaluation.summary import interval
 
 PLAIN, LEARNED, FREE = "pretrained", "SVDD-MC", "SVDD-PM, docking every 20th step"
 NUMBER, WANTED = 5, 16
+NO_CONFORMER = "ValueError: no conformer"
 BEST = {PLAIN: "best-of-5", LEARNED: "SVDD-MC, best of 5"}
 PAPER = {PLAIN: (7.15, 8.59), BEST[PLAIN]: (10.0, 10.67), LEARNED: (11.4, 12.4)}  # median and 90 % quantile, kcal/mol
 COSTS = {
@@ -77,8 +78,11 @@ class Docked(Drawn):
         low, high = (self.figures[f"reward_quantile_90_{end}"] for end in ("low", "high"))
         return f"{self.figures['reward_quantile_90']:.2f} ({between(low, high)})"
 
+    def all_of(self, name: str) -> list:
+        return [batch[name] for batch in self.batches]
+
     def all(self, name: str) -> list:
-        return [each for batch in self.batches for each in batch[name]]
+        return [each for part in self.all_of(name) for each in part]
 
     def best_of(self, number: int, name: str) -> "Docked":
         """The best of each `number` molecules, in their order, at so many times the cost."""
@@ -141,6 +145,14 @@ def findings(rows: dict[str, Docked], trained: dict | None) -> list[str]:
     ):
         if one in rows and other in rows:
             lines.append(f"- **{one}** {verdict(rows[one], rows[other])}")
+    drawn = [row for row in rows.values() if row.name not in BEST.values()]
+    shares = ", ".join(f"{row.name} {row.cost('failed') / row.cost('dockings'):.2f}" for row in drawn)
+    reports = [report for row in drawn for report in row.all_of("report")]
+    failed, bare = (sum(report.get(each, 0) for report in reports) for each in ("failed", NO_CONFORMER))
+    lines.append(
+        f"- **Failed dockings** count as 0, which weighs on a mean and not on a median. Their shares: {shares}. "
+        f"{bare} of {failed} are molecules without a conformer: cages too strained to be built."
+    )
     if trained is not None and FREE in rows and LEARNED in rows:
         spent = trained["docking_cpu_seconds"] + trained["training_cpu_seconds"]
         saved = rows[FREE].cost("cpu_seconds") - rows[LEARNED].cost("cpu_seconds")
@@ -154,12 +166,14 @@ def findings(rows: dict[str, Docked], trained: dict | None) -> list[str]:
 
 def verdict(one: Docked, other: Docked) -> str:
     """Who wins, by how much, and at what share of the cost."""
+    medians = " and ".join(f"{np.median(row.rewards):.2f}" for row in (one, other))
     gap, error = one.mean[0] - other.mean[0], math.hypot(one.mean[1], other.mean[1])
     word = "is not told apart at 95 % from" if abs(gap) <= NORMAL * error else "beats" if gap > 0 else "loses to"
     dockings, seconds = (plain(one.cost(name) / other.cost(name), 2) for name in ("dockings", "cpu_seconds"))
     return (
         f"{word} {other.name}: {with_error(*one.mean)} against {with_error(*other.mean)} kcal/mol, a difference of "
-        f"{with_error(gap, error, sign=True)}, at {dockings} times the dockings and {seconds} times the seconds."
+        f"{with_error(gap, error, sign=True)}; medians {medians}. It "
+        f"takes {dockings} times the dockings and {seconds} times the seconds."
     )
 
 

@@ -30,6 +30,7 @@ def batch(rewards, seconds, dockings=1.0):
         "smiles": smiles,
         "valid": [True, False, True, False, True, True][: len(rewards)],
         "per_molecule": dict.fromkeys(COSTS, 1.0) | {"dockings": dockings, "cpu_seconds": seconds},
+        "report": {"failed": 2, "ValueError: no conformer": 1},
         "provenance": {"cpu": "a processor", "cores": 2},
     }
 
@@ -92,11 +93,12 @@ def test_a_row_by_hand(pages):
     ],
 )
 def test_where_a_learned_value_loses_the_page_says_so(pages, rewards, words):
-    plain = [batch((0.0, 0.0, 0.0, 0.0, top), 2.0) for top in (9.1, 9.2)]
+    plain = [batch((0.0, 0.0, 0.0, 0.0, top), 2.0, 2.0) for top in (9.1, 9.2)]
     batches = {f"pretrained/1/{place}": each for place, each in enumerate(plain)}
     page = pages.page(held(batches | {"SVDD-MC/1/0": batch(rewards, 5.0, 2.0)}))
     assert f"- **SVDD-MC** {words}" in page
-    assert "at 0.4 times the dockings and 0.5 times the seconds." in page
+    assert "It takes 0.2 times the dockings and 0.5 times the seconds." in page
+    assert "Their shares: pretrained 0.50, SVDD-MC 0.50. 3 of 6 are molecules without a conformer" in page
 
 
 def test_when_the_learned_value_is_paid_for(pages):
