@@ -1,9 +1,12 @@
 """Unguided molecules of GDSS, by QED: which checkpoint is the SVDD paper's, and what the corrector's norms matter.
 
     python benchmarks/gdss_baseline.py [rows ...]
+    python benchmarks/gdss_baseline.py --distribution     # the distances to ZINC-250k alone: about 5 minutes
+    python benchmarks/gdss_baseline.py --quote            # only write the page
 
 Every row draws 256 molecules at 200 predictor steps in batches of 64, repairs their valences as the authors do, and
-scores them. Writes benchmarks/results/gdss_baseline.json after each batch; what is there is not drawn again.
+scores them. Writes benchmarks/results/gdss_baseline.json after each batch; what is there is not drawn again. The page,
+docs/leaderboards/gdss_unguided.md, is written from it.
 
     v1, v2               the two checkpoints for ZINC-250k, with the authors' corrector, its norms of each molecule
     ... batch norms      the norms averaged over the batch, as the authors do: the molecules of a batch are coupled
@@ -11,10 +14,12 @@ scores them. Writes benchmarks/results/gdss_baseline.json after each batch; what
 
 `coupling` compares the first two: the difference of their mean QED with its standard error, and the p-value of a
 Kolmogorov-Smirnov test that both draw from one law. `published` are the figures to meet: the SVDD paper's table 2,
-and the authors' code as it was run here, which drew node counts from a normal (23, 4.5).
+and the authors' code as it was run here, which drew node counts from a normal (23, 4.5). `distribution` holds the
+finished molecules of the trajectories of benchmarks/gdss_table_training.py against ZINC-250k: FCD, NSPDK, novelty.
 """
 
 import argparse
+import gzip
 import json
 import math
 import time
@@ -23,15 +28,19 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from rdkit import Chem
 from scipy import stats
 from torch import Tensor
 from tqdm import tqdm
 
+from gdss_baseline_page import page
+from gdss_table_training import trajectories
 from svlearn.assets import fetch
+from svlearn.domains.molecules import metrics
+from svlearn.domains.molecules.distribution_metrics import chemnet_activations, frechet_chemnet_distance, nspdk_mmd
 from svlearn.domains.molecules.gdss.corrector import Langevin, expected_norms
-from svlearn.domains.molecules.gdss.decode import GDSSCodec
+from svlearn.domains.molecules.gdss.decode import GDSSCodec, decode
 from svlearn.domains.molecules.gdss.reference import GDSS
-from svlearn.domains.molecules.metrics import describe
 from svlearn.domains.molecules.rewards import QED
 from svlearn.evaluation.report.files import write
 from svlearn.evaluation.report.provenance import provenance
@@ -39,8 +48,10 @@ from svlearn.evaluation.summary import reward_figures
 from svlearn.inference.samplers import ancestral
 from svlearn.randomness import seeded
 
-RESULTS = Path(__file__).parents[1] / "benchmarks/results/gdss_baseline.json"
-NUM_STEPS, BATCH, NUM_BATCHES = 200, 64, 4
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks/results/gdss_baseline.json"
+PAGE = ROOT / "docs/leaderboards/gdss_unguided.md"
+NUM_STEPS, BATCH, NUM_BATCHES, KNOWN = 200, 64, 4, 5000
 PUBLISHED = {
     "paper, table 2": {"reward_quantile_80": 0.771, "reward_quantile_90": 0.812},
     "authors' code, 200 steps, 64 molecules": {
@@ -93,8 +104,8 @@ def draw(name: str, number: int, reference: GDSS, reward: QED) -> dict:
     plain, repaired = reference.decode(states), reference.decode(states, correct=True)
     return {
         "rewards": [round(each, 5) for each in reward(states).tolist()],
-        "as they come": describe(plain),
-        "repaired": describe(repaired),
+        "as they come": metrics.describe(plain),
+        "repaired": metrics.describe(repaired),
         "seconds": seconds,
     }
 
@@ -123,6 +134,30 @@ def coupling(rows: dict[str, dict], name: str) -> dict[str, float]:
     }
 
 
+def distribution() -> dict:
+    """The reference's molecules, and as many of the data, beside `KNOWN` others of the data."""
+    rollouts = trajectories("QED")
+    states = rollouts.states[:, rollouts.request.num_steps]
+    drawn, plain, number = decode(states, correct=True), decode(states), len(states)
+    smiles = gzip.decompress(fetch("molecules/zinc250k_smiles.txt.gz").read_bytes()).decode().split()
+    order = torch.randperm(len(smiles), generator=seeded("cpu", 0))[: KNOWN + number].tolist()
+    chosen = [Chem.MolFromSmiles(smiles[place]) for place in tqdm(order, desc="reading")]
+    known, others = chosen[:KNOWN], chosen[KNOWN:]
+    activations, data = chemnet_activations(known), {Chem.CanonSmiles(text) for text in tqdm(smiles, desc="reading")}
+    sets = {}
+    for name, molecules in (("v1", drawn), ("ZINC-250k", others)):
+        sets[name] = {
+            "uniqueness": metrics.uniqueness(molecules),
+            "diversity": metrics.internal_diversity(molecules),
+            "scaffold_diversity": metrics.scaffold_diversity(molecules),
+            "fcd": frechet_chemnet_distance(molecules, activations),
+            "nspdk": nspdk_mmd(molecules, known),
+        }
+    sets["v1"] |= {"novelty": metrics.novelty(drawn, data)}
+    sets["v1"] |= {"validity": metrics.validity(plain), "connected": metrics.connected_validity(plain)}
+    return {"number": number, "reference": KNOWN, "sets": sets, "provenance": provenance()}
+
+
 def keep(name: str, batch: dict) -> None:
     """Add a batch to a row, and say anew what all come to."""
     held = results()
@@ -133,15 +168,25 @@ def keep(name: str, batch: dict) -> None:
     held["rows"] = {each: held["rows"][each] for each in ROWS if each in held["rows"]}
     pairs = [each for each in ("v1", "v2") if {each, f"{each}, batch norms"} <= set(held["rows"])]
     held["coupling"] = {each: coupling(held["rows"], each) for each in pairs}
+    save(held)
+
+
+def save(held: dict) -> None:
     held["published"] = PUBLISHED
     write(RESULTS, json.dumps(held, indent=1, ensure_ascii=False) + "\n")
+    write(PAGE, page(held))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("rows", nargs="*", default=list(ROWS), help=f"of {', '.join(ROWS)}; all by default")
+    parser.add_argument("--distribution", action="store_true", help="measure the distances to ZINC-250k, and no row")
+    parser.add_argument("--quote", action="store_true", help="only write the page")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    if options.quote or options.distribution:
+        held = results()
+        return save(held if options.quote else held | {"distribution": distribution()})
     reward = QED(correct=True, num_workers=1, codec=GDSSCodec())
     for name in options.rows:
         asset, corrector = ROWS[name]
