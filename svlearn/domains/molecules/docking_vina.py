@@ -62,7 +62,7 @@ def ligand_of(molecule: Chem.Mol) -> str:
     (setup,) = MoleculePreparation(rigid_macrocycles=True).prepare(molecule)
     text, good, why = PDBQTWriterLegacy.write_string(setup)
     if not good:
-        raise ValueError(f"no ligand: {why.strip()}")
+        raise ValueError(f"no ligand: {why.strip().splitlines()[0]}")  # meeko has a line for every atom
     return text
 
 
