@@ -10,6 +10,7 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor, nn
 
+from svlearn.randomness import categorical
 from svlearn.state import State, concatenate
 
 
@@ -134,9 +135,7 @@ class CategoricalTransition(Transition):
         return self.log_probs
 
     def sample(self, *, generator: torch.Generator | None = None) -> Tensor:
-        batch, places, tokens = self.log_probs.shape
-        flat = self.log_probs.exp().reshape(batch * places, tokens)
-        return torch.multinomial(flat, 1, generator=generator).view(batch, places)
+        return categorical(self.log_probs.exp(), generator)
 
     def log_prob(self, x_next: Tensor) -> Tensor:
         return _total(self._of_tokens(x_next))
@@ -200,7 +199,7 @@ class ListedTransition(Transition):
         self.states, self.log_probs = states, logits.double().log_softmax(dim=1)
 
     def sample(self, *, generator: torch.Generator | None = None) -> State:
-        chosen = torch.multinomial(self.log_probs.exp(), 1, generator=generator)[:, 0]
+        chosen = categorical(self.log_probs.exp(), generator)
         return self.states[torch.arange(len(chosen), device=chosen.device), chosen]
 
     def log_prob(self, x_next: State) -> Tensor:

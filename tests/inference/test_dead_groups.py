@@ -24,9 +24,13 @@ CONSTRAINED = FiniteMarkovChain.random(5, 5, seed=2, zeros=0.6).with_rewards(
 @each_threshold
 @pytest.mark.parametrize("guided", [False, True], ids=["reference", "policy"])
 def test_dead_groups_count_as_zero(value, threshold, guided):
-    """Forbidden ends, and with the policy forbidden moves on the way."""
+    """Forbidden ends, and with the policy forbidden moves on the way.
+
+    By half a nat off, and not one: Z_hat / Z of svdd then has a deviation of 2.8 at most, its standard error is half of
+    what `assert_unbiased` allows, and no single group decides.
+    """
     proposal = Policy(make_policy(CONSTRAINED)) if guided else None
-    v = make_value(value, CONSTRAINED, 1.0)
+    v = make_value(value, CONSTRAINED, 1.0, off=0.5)
     for sampler in (
         smc(CONSTRAINED, CONSTRAINED.target(1.0), v, 3, threshold, proposal=proposal),
         svdd(CONSTRAINED, CONSTRAINED.target(1.0), v, 2, proposal),

@@ -96,16 +96,21 @@ def test_replacing_by_few_particles_of_a_wrong_value_does_not():
     assert chi_square(samples, LAW) > 20
 
 
-@pytest.mark.parametrize("keep", ["replace", "particle_gibbs"])
-def test_the_law_moves_towards_the_target_by_round(keep):
-    """From p_ref; what is left of "replace" is that eight particles are no infinite number."""
+@pytest.mark.parametrize(
+    ("keep", "all_rounds", "left"), [("replace", (1, 2, 4), 0.2), ("particle_gibbs", (1, 2, 4, 8), 0.03)]
+)
+def test_the_law_moves_towards_the_target_by_round(keep, all_rounds, left):
+    """From p_ref; every inequality has about five standard errors of its distances (0.008 at most) to spare.
+
+    "replace" stops at about 0.136, for eight particles are no infinite number: after four rounds it is at 0.149.
+    """
     sampler, distances = smc(CHAIN, TARGET, Zero(), 8), [total_variation(PLAIN)]
-    for rounds in (1, 2, 4, 8):
+    for rounds in all_rounds:
         samples = refine(sampler, rounds, 2, keep, start=START).sample(4000, generator=seeded("cpu", rounds))
         weights = samples.log_weights.exp().flatten() / 4000
         distances.append(total_variation(torch.zeros(5).double().index_add(0, samples.states.flatten(), weights)))
     assert all(after < 0.9 * before for before, after in pairwise(distances))
-    assert distances[-1] < (0.03 if keep == "particle_gibbs" else 0.2)
+    assert distances[-1] < left
 
 
 @pytest.mark.parametrize(("depth", "steps"), [(1, 1), (5, 5), (1.0, 5), (0.4, 2), (0.01, 1)])
