@@ -70,9 +70,10 @@ NOTES = """\
 ± is one standard error of the molecules and quantiles have 95 % bootstrap intervals; neither holds the chance of
 training, which was done once for each reward. Valid and one piece are shares before repair. Distinct is the share of
 distinct molecules after it, diversity the mean Tanimoto distance of pairs. Seconds are those of the processor for a
-molecule, of one thread and of the worker that scores, without those of training. The learned value is a GIN fitted by
-Monte Carlo regression to {trajectories:,} trajectories of the reference, a tenth of which validates
-(`configs/molecules/gdss`); best-of-10 is made of the same trajectories, and its seconds are ten times those of
+molecule, of one thread and of the worker that scores, without those of training; the machines were more or less busy,
+which makes a row up to twice as slow, and [what GDSS costs](gdss_speed.md) has samplers timed side by side. The learned
+value is a GIN fitted by Monte Carlo regression to {trajectories:,} trajectories of the reference, a tenth of which
+validates (`configs/molecules/gdss`); best-of-10 is made of as many, and its seconds are ten times those of
 `pretrained`. The reward network of DPS, the same GIN at t = T, learned from 20,000 molecules of ZINC-250k: its calls
 stand among the reward calls. The strength of both kinds of guidance is the best of four, tried on 32 other molecules.
 """
@@ -209,6 +210,16 @@ def findings(reward: str, rows: dict[str, Drawn]) -> list[str]:
     if baseline is not None and others:
         told = "; ".join(f"{name} {difference(rows[name], baseline, short=True)}" for name in others)
         lines.append(f"- **{reward}, against best-of-10** ({with_error(*baseline.mean)}): {told}.")
+    plain_row = rows.get("pretrained")
+    if plain_row is not None:
+        whole = plain_row.molecules["One piece"]
+        broken = [row for row in rows.values() if row.molecules["One piece"] < whole / 2]
+        if broken:
+            told = ", ".join(f"{row.label} {row.molecules['One piece']:.0%}" for row in broken)
+            lines.append(
+                f"- **{reward}, what it does not see**: it is that of the largest piece; these rows have few graphs "
+                f"in one piece ({whole:.0%} of the pretrained): {told}."
+            )
     return lines
 
 
