@@ -7,7 +7,7 @@ from statistics import correlation, fmean, stdev
 from gdss_table_page import Drawn, difference
 from svlearn.evaluation.report.numbers import plain, with_error
 
-PLAIN, ALPHA, WANTED = "unguided", 0.01, 96
+PLAIN, FREE, ALPHA, WANTED = "unguided", "SVDD-PM, M = 5", 0.01, 96
 FAMILIES = {"adjoint matching": "adjoint_matching", "path consistency": "path_consistency_policy"}
 COSTS = {
     "reference_calls": "Reference calls",
@@ -96,7 +96,7 @@ def page(held: dict) -> str:
     if PLAIN not in rows:
         return "# GDSS: policies\n\nNot yet measured: run benchmarks/gdss_policies.py.\n"
     short = [f"{row.name} ({len(row.rewards)})" for row in rows.values() if len(row.rewards) < WANTED]
-    absent = [f"{name} (0)" for name in FAMILIES if name not in rows]
+    absent = [f"{name} (0)" for name in (*FAMILIES, FREE) if name not in rows]
     return "\n".join(
         [
             INTRODUCTION.format(alpha=ALPHA, wanted=WANTED, short="; ".join(short + absent) or "none"),
