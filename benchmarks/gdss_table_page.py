@@ -62,7 +62,7 @@ METHODS = """\
 | SVDD-MC, SVDD-PM | candidates chosen among by the learned value, or by r(x̂_T) |
 | SVDD-MC, best of 5 | the best by reward of five such runs |
 | chosen at the predictor | the predictor's steps have the candidates, and the corrector's one |
-| SVDD, contrastive energy | as SVDD-MC, with the value of another family, at alpha = 0.1 |
+| SVDD, and a family | as SVDD-MC, with the value of another family (`configs/molecules/gdss/values`) |
 | DPS | single samples moved by the gradient of a reward network at x̂_T |
 | classifier guidance | single samples moved by the gradient of the learned value at the step's mean |
 """
@@ -70,11 +70,11 @@ NOTES = """\
 ± is one standard error of the molecules and quantiles have 95 % bootstrap intervals; neither holds the chance of
 training, which was done once for each reward. Valid and one piece are shares before repair. Distinct is the share of
 distinct molecules after it, diversity the mean Tanimoto distance of pairs. Seconds are those of the processor for a
-molecule, of one thread and of the worker that scores, without those of training; the machines were more or less busy,
-which makes a row up to twice as slow, and [what GDSS costs](gdss_speed.md) has samplers timed side by side. The learned
-value is a GIN fitted by Monte Carlo regression to {trajectories:,} trajectories of the reference, a tenth of which
-validates (`configs/molecules/gdss`); best-of-10 is made of as many, and its seconds are ten times those of
-`pretrained`. The reward network of DPS, the same GIN at t = T, learned from 20,000 molecules of ZINC-250k: its calls
+molecule, of one thread and of the worker that scores, without those of training; the machines were of two kinds, and
+more or less busy, which makes a row up to twice as slow: [what GDSS costs](gdss_speed.md) has samplers timed side by
+side. The learned value is a GIN fitted by Monte Carlo regression to {trajectories:,} trajectories of the reference, a
+tenth of which validates (`configs/molecules/gdss`); best-of-10 is made of as many, and its seconds are ten times those
+of `pretrained`. The reward network of DPS, the same GIN at t = T, learned from 20,000 molecules of ZINC-250k: its calls
 stand among the reward calls. The strength of both kinds of guidance is the best of four, tried on 32 other molecules.
 """
 ORIGIN = """\
