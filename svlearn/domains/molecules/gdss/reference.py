@@ -150,7 +150,7 @@ class GDSS(Reference):
     def num_candidates(self, number: int) -> list[int]:
         """M for every step 0 ... T, as `svdd` takes it: `number` where the corrector draws x_t, and for x_0; else 1.
 
-        Of the two steps of a level the corrector's has the larger noise (in the variance of ZINC's edges 2 to 12 times
+        Of the two steps of a level the corrector's has the larger noise (in the variance of ZINC's edges 3 to 10 times
         the predictor's), so it is there that candidates differ; a choice among the predictor's is soon washed away by
         the correctors after it (benchmarks/gdss_table.py). Without a corrector the predictor's have them, but for
         the last, which is a Dirac. SVDD-PM then costs number + 1 calls a corrected step.
