@@ -1,26 +1,22 @@
 """The table of docking: its page and figure are those of its results, and its figures by hand."""
 
-import importlib
 import json
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 
-ROOT = Path(__file__).parents[1]
 COSTS = ("reference_calls", "value_calls", "reward_calls", "dockings", "failed")
 
 
 @pytest.fixture
-def table(monkeypatch):
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    return importlib.import_module("gdss_docking")
+def table(script):
+    return script("gdss_docking")
 
 
 @pytest.fixture
-def pages(table):
-    return importlib.import_module("gdss_docking_page")
+def pages(script):
+    return script("gdss_docking_page")
 
 
 def batch(rewards, seconds, dockings=1.0):
@@ -124,9 +120,9 @@ def test_a_run_goes_on_where_it_was(table, tmp_path, monkeypatch):
     assert "| pretrained | 6 | 2.0 ± 0.4 |" in (tmp_path / "docking.md").read_text()
 
 
-def test_a_chunk_is_docked_once(table, tmp_path, monkeypatch):
+def test_a_chunk_is_docked_once(table, tmp_path, monkeypatch, script):
     """Rows 2 and 3 of the trajectories, by their last states; the second time the note is read."""
-    training, asked = importlib.import_module("gdss_docking_training"), []
+    training, asked = script("gdss_docking_training"), []
 
     class Reward:
         scorer = SimpleNamespace(smiles=lambda states: [f"C{each}" for each in states.tolist()], close=lambda: None)

@@ -1,27 +1,18 @@
 """The pages of GDSS unguided and of what it costs: each says what was found, and what was found meets its marks."""
 
-import importlib
 import json
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
 
-
-@pytest.fixture(autouse=True)
-def benchmarks(monkeypatch):
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+@pytest.fixture
+def baseline(script):
+    return script("gdss_baseline")
 
 
 @pytest.fixture
-def baseline():
-    return importlib.import_module("gdss_baseline")
-
-
-@pytest.fixture
-def step():
-    return importlib.import_module("gdss_step")
+def step(script):
+    return script("gdss_step")
 
 
 def test_the_page_of_the_unguided_molecules_is_that_of_the_results(baseline):

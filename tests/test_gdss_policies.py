@@ -1,6 +1,5 @@
 """The page of the policies of GDSS: that of its results, its figures by hand, its rows those of the files."""
 
-import importlib
 from pathlib import Path
 
 import pytest
@@ -13,14 +12,13 @@ COSTS = ("reference_calls", "policy_calls", "value_calls", "gradient_calls", "re
 
 
 @pytest.fixture
-def policies(monkeypatch):
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    return importlib.import_module("gdss_policies")
+def policies(script):
+    return script("gdss_policies")
 
 
 @pytest.fixture
-def pages(policies):
-    return importlib.import_module("gdss_policies_page")
+def pages(script):
+    return script("gdss_policies_page")
 
 
 def batch(rewards, predicted, log_ratios=None):

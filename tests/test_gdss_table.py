@@ -1,26 +1,24 @@
 """The table of GDSS: its page and figure are those of its results, and its figures by hand."""
 
-import importlib
 import json
-from pathlib import Path
 
 import pytest
 import torch
 from tensordict import TensorDict
 
-ROOT = Path(__file__).parents[1]
+import svlearn as sv
+
 COSTS = ("reference_calls", "policy_calls", "value_calls", "gradient_calls", "reward_calls", "seconds", "cpu_seconds")
 
 
 @pytest.fixture
-def table(monkeypatch):
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    return importlib.import_module("gdss_table")
+def table(script):
+    return script("gdss_table")
 
 
 @pytest.fixture
-def pages(table):
-    return importlib.import_module("gdss_table_page")
+def pages(script):
+    return script("gdss_table_page")
 
 
 def batch(rewards, seconds, smiles=("CC", "CC", None)):
@@ -135,10 +133,9 @@ def test_a_run_goes_on_where_it_was(table, tmp_path, monkeypatch):
     assert "| DPS | 3 | 2.0 ± 0.6 |" in (tmp_path / "table.md").read_text()
 
 
-def test_another_reward_shares_the_states(table, tmp_path, monkeypatch):
+def test_another_reward_shares_the_states(table, tmp_path, monkeypatch, script):
     """Three trajectories of a chain of two steps, kept with one reward: the other is r(x_T), the states are linked."""
-    training = importlib.import_module("gdss_table_training")
-    sv = importlib.import_module("svlearn")
+    training = script("gdss_table_training")
     monkeypatch.setattr(training, "RUNS", tmp_path)
 
     class Walk(sv.Reference):

@@ -1,29 +1,21 @@
 """The leaderboards of objectives and densities: each page says what was found, and what was found meets its marks."""
 
-import importlib
 import json
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
 NEAR = (0.99, 0.01)  # the least worst R², the largest gap in nats
 MARKS = {"gaussian3": NEAR, "markov": (None, 0.01), "tree": (None, 0.01), "gaussian10": (0.97, 0.05)}
 
 
-@pytest.fixture(autouse=True)
-def benchmarks(monkeypatch):
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+@pytest.fixture
+def objectives(script):
+    return script("objectives")
 
 
 @pytest.fixture
-def objectives():
-    return importlib.import_module("objectives")
-
-
-@pytest.fixture
-def densities():
-    return importlib.import_module("densities")
+def densities(script):
+    return script("densities")
 
 
 def test_the_page_of_the_objectives_is_that_of_the_results(objectives):
@@ -62,8 +54,8 @@ def test_every_family_meets_its_mark(objectives, name):
             assert any(all(each["worst_r2"] > least for each in runs) for runs in found.values()), family.name
 
 
-def test_every_family_is_held_against_a_bare_loop():
-    overhead = importlib.import_module("training_overhead")
+def test_every_family_is_held_against_a_bare_loop(script):
+    overhead = script("training_overhead")
     measured = json.loads(overhead.RESULTS.read_text())
     assert {f"{problem.name}/{family.name}" for problem, family in overhead.pairs_of(overhead.ORACLES)} == set(measured)
 
@@ -76,8 +68,8 @@ def test_the_many_wells_meet_their_marks(densities):
         assert min(found) <= largest
 
 
-def test_every_published_figure_stands_beside_ours(densities):
-    page = importlib.import_module("densities_page")
+def test_every_published_figure_stands_beside_ours(densities, script):
+    page = script("densities_page")
     rows = [line for line in densities.PAGE.read_text().splitlines() if line.startswith("| ")]
     for (density, method), figure in page.PUBLISHED.items():
         (row,) = (line for line in rows if line.startswith((f"| {density} | {method} |", f"| {density} | {method} (")))

@@ -1,20 +1,15 @@
 """The benchmark of the loop's cost: what it calls the bare run, and that its page is that of its results."""
 
-import importlib
 import json
-from pathlib import Path
 
 import pytest
 
 from svlearn.randomness import seeded
 
-ROOT = Path(__file__).parents[1]
-
 
 @pytest.fixture
-def overhead(monkeypatch):
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    return importlib.import_module("overhead")
+def overhead(script):
+    return script("overhead")
 
 
 def told(calls):

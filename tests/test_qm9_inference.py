@@ -1,24 +1,19 @@
 """The benchmark of inference on QM9: its estimates by hand, and that its page and figures are those of its results."""
 
-import importlib
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).parents[1]
+
+@pytest.fixture
+def inference(script):
+    return script("qm9_inference")
 
 
 @pytest.fixture
-def inference(monkeypatch):
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    return importlib.import_module("qm9_inference")
-
-
-@pytest.fixture
-def modules(inference):
-    return importlib.import_module("qm9_inference_rows"), importlib.import_module("qm9_inference_findings")
+def modules(script):
+    return script("qm9_inference_rows"), script("qm9_inference_findings")
 
 
 def figures(mean, error=0.01, log_z=(None, None), mean_log_z=(None, None)):

@@ -1,29 +1,25 @@
 """The benchmark of search and bounds: its exact laws by enumeration, and that its page says what was found."""
 
-import importlib
 import itertools
 import json
-from pathlib import Path
 
 import pytest
 import torch
 
 from svlearn.domains.analytic import FiniteMarkovChain, LinearGaussianChain
 
-ROOT = Path(__file__).parents[1]
 ALPHA = 0.6
 CHAIN, GAUSSIAN = FiniteMarkovChain.random(5, 5, seed=1), LinearGaussianChain.random(2, 5, seed=1)
 
 
 @pytest.fixture
-def search(monkeypatch):
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    return importlib.import_module("search")
+def search(script):
+    return script("search")
 
 
 @pytest.fixture
-def laws(search):
-    return importlib.import_module("search_bounds")
+def laws(script):
+    return script("search_bounds")
 
 
 @pytest.fixture
