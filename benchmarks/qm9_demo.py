@@ -40,8 +40,8 @@ def quotation(results: dict) -> str:
     return (
         f"{to_markdown(table)}\n**{results['verdicts'][0]}** "
         f"Of its valid molecules {learned['uniqueness']:.0%} are distinct, against {free['uniqueness']:.0%} for "
-        f"SVDD-PM: a greedy choice by one network runs to the molecules that it likes best. The value was trained once; "
-        f"the next training differs by more than the errors above, which are of sampling alone: "
+        f"SVDD-PM: a greedy choice by one network runs to the molecules that it likes best. "
+        f"The value was trained once; the next training differs by more than the errors above, which are of sampling alone: "
         f"[over seeds](docs/leaderboards/qm9.md).\n\n"
         f"Rewards are QED; ± is one standard error; M = N = K = 10; SVDD at alpha = 0. Learning the value took "
         f"{seconds['train']:.0f} s and the comparison of {len(origin['seeds'])} × {origin['num_samples']} samples a "
