@@ -27,7 +27,7 @@ from svlearn.rollouts.store import Writer
 from svlearn.values.calibration import calibrate
 
 RECEPTOR, FAMILY = "parp1", "monte_carlo"
-NUM_DOCKED = 256  # as in rewards/parp1.yaml
+NUM_DOCKED = 1024  # as in rewards/parp1.yaml
 TIMEOUT = 600.0  # of a clock on the wall, on cores that others use too
 QUARTERS = (100, 200, 300, 399)  # the times at which a value is judged
 

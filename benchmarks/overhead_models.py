@@ -20,7 +20,7 @@ from svlearn.targets import Target
 from svlearn.transitions import CategoricalTransition, GaussianTransition
 from svlearn.values import Learned, PosteriorMean
 
-STEPS, BLOCKS, DIMENSIONS, PLACES, TOKENS, ATOMS = 45, 6, 16, 16, 4, 5
+STEPS, BLOCKS, DIMENSIONS, PLACES, TOKENS, ATOMS = 45, 6, 16, 16, 4, 9
 KINDS = ("vectors", "tokens", "graphs")
 MILLISECONDS = 5.0
 

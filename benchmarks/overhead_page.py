@@ -29,8 +29,8 @@ times, gradients included, on the same machine in the same run. Written by `benc
 
 The network is a perceptron of six residual blocks whose width was found at the start, so that its largest call of a
 step takes about 5 ms of one thread; the process and the value have one each, of the same width. A
-sample takes 45 steps (a graph's 15, one a place). Sampler and bare run took turns, ten of each: a ratio is the median
-over turns, with their quartiles in brackets.
+sample takes 45 steps: a graph of nine atoms, as QM9's, decides one place in each. Sampler and bare run took turns, ten
+of each: a ratio is the median over turns, with their quartiles in brackets.
 
 - **calls**: over the calls of the reference and of the value's network, which is what the loop calls.
 - **networks**: over the networks alone; what makes a transition and x̂_T of their output then counts as overhead too.

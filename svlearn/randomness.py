@@ -1,6 +1,8 @@
 """Explicit generators: nothing in svlearn reads a global seed."""
 
 import math
+from collections.abc import Sequence
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
@@ -8,7 +10,7 @@ from torch import Tensor, nn
 
 def device_of(module: nn.Module) -> torch.device:
     """Where a module's first parameter or buffer lives; the CPU for a module that has none."""
-    for tensor in (*module.parameters(), *module.buffers()):
+    for tensor in chain(module.parameters(), module.buffers()):
         return tensor.device
     return torch.device("cpu")
 
@@ -43,9 +45,19 @@ def categorical(probs: Tensor, generator: torch.Generator | None = None) -> Tens
     By inversion, from one uniform number a row: `torch.multinomial` draws V exponential ones, which takes five times as
     long where V is small. A token of probability 0 is never drawn. Raises ValueError for NaN.
     """
+    return inverted(probs, uniform(probs.shape[:-1], generator, probs.device))
+
+
+def uniform(shape: Sequence[int], generator: torch.Generator | None, device: torch.device) -> Tensor:
+    """Uniform numbers in [0, 1), float64."""
+    return torch.rand(shape, generator=generator, dtype=torch.float64, device=device)
+
+
+def inverted(probs: Tensor, uniforms: Tensor) -> Tensor:
+    """The index of each row of probabilities (..., V), unnormalised, that is under its point (...) of [0, 1)."""
     cumulative = probs.detach().cumsum(dim=-1, dtype=torch.float64)
     total = cumulative[..., -1:]
     if not math.isfinite(total.sum().item()):
         raise ValueError("probs: expected finite numbers, got others")
-    uniforms = torch.rand(total.shape, generator=generator, dtype=torch.float64, device=probs.device)
-    return torch.searchsorted(cumulative, uniforms * total, right=True).squeeze(-1).clamp_(max=probs.shape[-1] - 1)
+    points = uniforms.unsqueeze(-1) * total
+    return torch.searchsorted(cumulative, points, right=True).squeeze(-1).clamp_(max=probs.shape[-1] - 1)

@@ -11,7 +11,7 @@ from tensordict import TensorDict
 from torch import Tensor, nn
 
 from svlearn.randomness import categorical
-from svlearn.state import State, concatenate
+from svlearn.state import State, concatenate, take
 
 
 class Transition(ABC):
@@ -114,7 +114,7 @@ class GaussianTransition(Transition):
         return self.mean
 
     def __getitem__(self, index: Any) -> "GaussianTransition":
-        return self._of(self.mean[index], self.std[index])
+        return self._of(take(self.mean, index), take(self.std, index))
 
     @classmethod
     def cat(cls, parts: Sequence["GaussianTransition"]) -> "GaussianTransition":
@@ -166,7 +166,7 @@ class CategoricalTransition(Transition):
         return nn.functional.one_hot(x, self.log_probs.shape[-1]).to(self.log_probs.dtype)
 
     def __getitem__(self, index: Any) -> "CategoricalTransition":
-        return self._of(self.log_probs[index])
+        return self._of(take(self.log_probs, index))
 
     @classmethod
     def cat(cls, parts: Sequence["CategoricalTransition"]) -> "CategoricalTransition":

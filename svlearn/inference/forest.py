@@ -191,7 +191,7 @@ class Forest(Run):
         history = self._history(ends, log_weights)
         particles = Particles(
             x=self.states[-1][leaves],
-            values=rewards,
+            rewards=rewards,
             log_twists=log_twists,
             prediction=None,
             log_weights=log_weights + math.log(ends.shape[1]),

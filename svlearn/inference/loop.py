@@ -41,13 +41,13 @@ class Proposed:
 class Particles:
     """The kept states of a step, flat over groups (N = B · K).
 
-    x (N, ...); values (N,), v_t(x_t), r at T; log_twists (N,), λ_t v_t/α, nats, float64; prediction, None at T;
-    log_weights (B, K) and exponents λ_t (B,), float64; and what happened in this step: the log_increments (B, K, M)
+    x (N, ...); rewards (N,), r(x_T) at T, None before and without a target; log_twists (N,), λ_t v_t/α, nats, float64; prediction, None at
+    T; log_weights (B, K) and exponents λ_t (B,), float64; and what happened in this step: the log_increments (B, K, M)
     of its candidates, whether a group was resampled (B,), and the places (B, K) that the particles had a step before.
     """
 
     x: State
-    values: Tensor
+    rewards: Tensor | None
     log_twists: Tensor
     prediction: Prediction | None
     log_weights: Tensor
@@ -141,7 +141,7 @@ class Run:
         previous = None if prediction.cache is None else prediction
         if copies > 1:
             parents = self._index(len(log_twists), 1, copies, log_twists.device)
-            law, previous, log_twists = law[parents], take(previous, parents), log_twists[parents]
+            law, previous, log_twists = (take(each, parents) for each in (law, previous, log_twists))
         drawn = self._retain(law.sample(generator=self.generator), t)
         if same:
             log_ratio = None
@@ -177,6 +177,7 @@ class Run:
         candidates, prediction = self._judge(proposed, log_weights, exponents, t)
         survivors = self.selection(candidates, noise)
         proposal, copies, rows = self.parts.proposal, candidates.shape[2], self._rows(survivors.index, candidates)
+        finished = t == self.last and self.parts.target is not None
         x = take(proposed.x, rows)
         if t < self.last and (prediction is None or (proposal.looks and copies > 1)):
             prediction = proposal.look(self.parts.reference, x, t, take(proposed.previous, rows))
@@ -184,7 +185,7 @@ class Run:
             prediction = take(proposal.carry(prediction), rows)
         return Particles(
             x,
-            take(candidates.values.flatten(), rows),
+            take(candidates.values.flatten(), rows) if finished else None,
             take(candidates.log_twists.flatten(), rows),
             prediction,
             survivors.log_weights,
@@ -220,18 +221,17 @@ class Run:
     def _weigh(self, proposed: Proposed, values: Tensor, log_weights: Tensor, exponents: Tensor, t: int) -> Candidates:
         """Groups of candidates with what each multiplies the weight of its particle by; exponents λ_{t-1} (B,)."""
         target, final = self.parts.target, t == self.last
-        base = -proposed.log_twists if proposed.log_ratio is None else proposed.log_ratio - proposed.log_twists
-        values, base = (each.view(*log_weights.shape, -1) for each in (values, base))
+        before = proposed.log_twists if proposed.log_ratio is None else proposed.log_twists - proposed.log_ratio
+        values, before = (each.view(*log_weights.shape, -1) for each in (values, before))
         if target is None or target.alpha == 0:
-            twists = torch.zeros_like(base)
-            increments = twists
+            increments = twists = torch.zeros_like(before)
         else:
             twists = values.double() / target.alpha
             if self.parts.tempering is not None:
-                given = (t, exponents, log_weights, base, twists)
+                given = (t, exponents, log_weights, -before, twists)
                 exponents = torch.ones_like(exponents) if final else self.parts.tempering(*given)
                 twists = exponents[:, None, None] * twists
-            increments = base + twists
+            increments = twists - before
         retained = self.retained is not None
         return Candidates(values, increments, log_weights, twists, exponents, t, final, retained, proposed.x)
 
@@ -245,7 +245,7 @@ class Run:
     def _ancestors(self, places: Tensor | None, candidates: Candidates) -> Tensor:
         """The particles (B, K') that the candidates at these places were drawn from."""
         batch_size, size, copies = candidates.shape
-        if places is None:
+        if places is None or size == 1:
             return self._index(size, 1, 1, candidates.values.device).expand(batch_size, size)
         return places if copies == 1 else places // copies
 

@@ -57,8 +57,12 @@ def scheme(name: str) -> Scheme:
 
 def ess(log_weights: Tensor) -> Tensor:
     """Effective sample size (Σw)²/Σw², (B,), in particles, of unnormalised log-weights (B, K); 0 for a dead group."""
-    weights = log_weights.softmax(dim=1)  # of a dead group NaN
-    return weights.square().sum(dim=1).reciprocal().nan_to_num(nan=0.0)
+    return effective_size(log_weights.softmax(dim=1)).nan_to_num(nan=0.0)
+
+
+def effective_size(weights: Tensor) -> Tensor:
+    """1/Σw², (B,), in particles, of normalised weights (B, K); NaN of those that are, the softmax of a dead group."""
+    return weights.square().sum(dim=1).reciprocal()
 
 
 def central_moments(numbers: Tensor) -> Tensor:

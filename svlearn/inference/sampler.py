@@ -127,7 +127,7 @@ class Sampler(Parts):
             )
         return Samples(
             states=particles.x.unflatten(0, (batch_size, size)),
-            rewards=None if self.target is None else particles.values.view(batch_size, size),
+            rewards=None if particles.rewards is None else particles.rewards.view(batch_size, size),
             log_weights=particles.log_weights - torch.where(alive, log_sum, 0.0),
             log_normalizer=(log_sum - math.log(size)).squeeze(1) if self.estimates_normalizer else None,
             cost=cost,

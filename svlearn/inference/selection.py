@@ -8,7 +8,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from svlearn.inference.resampling import Scheme, ess, multinomial
+from svlearn.inference.resampling import Scheme, effective_size, multinomial
 from svlearn.state import State
 
 
@@ -136,34 +136,45 @@ class Global(Selection):
 
     def __call__(self, candidates: Candidates, noise: Tensor) -> Survivors:
         log_weights = candidates.log_weights + candidates.log_increments.squeeze(2)
-        due = self._due(log_weights, candidates)
-        if not bool(due.any()):
+        if not self._open(candidates):
+            return Survivors(None, log_weights, none_resampled(log_weights))
+        weights = log_weights.softmax(dim=1)
+        due = self._due(weights)
+        number = int(due.sum())
+        if number == 0:
             return Survivors(None, log_weights, due)
         drawn = self._drawn(log_weights, candidates.values.squeeze(2))
-        part = log_weights if drawn is None else log_weights.gather(1, drawn)
-        weights = part.softmax(dim=1).nan_to_num(nan=1.0)  # no NaN of the dead, who are not due
+        part = log_weights
+        if drawn is not None:
+            part = log_weights.gather(1, drawn)
+            weights = part.softmax(dim=1)
+        if number < len(due):
+            weights = weights.nan_to_num(nan=1.0)  # of the dead, who are not due
         index = self.resample(weights, noise[:, : part.shape[1]])
         shared = (part.logsumexp(dim=1, keepdim=True) - math.log(part.shape[1])).expand_as(part)
-        places = _places(log_weights)
         if drawn is not None:
-            index, shared = places.scatter(1, drawn, drawn.gather(1, index)), log_weights.scatter(1, drawn, shared)
+            index, shared = drawn.gather(1, index), log_weights.scatter(1, drawn, shared)
+            index = _places(log_weights).scatter(1, drawn, index)
         if candidates.retained:
             index[:, 0] = 0
-        return Survivors(torch.where(due[:, None], index, places), torch.where(due[:, None], shared, log_weights), due)
+        if number < len(due):
+            some = due[:, None]
+            index, shared = torch.where(some, index, _places(log_weights)), torch.where(some, shared, log_weights)
+        return Survivors(index, shared, due)
 
     def conditional(self) -> "Global":
         """Independent draws: the others' ancestors then do not depend on the place of the one retained."""
         return Global(multinomial, self.threshold, window=self.window)
 
-    def _due(self, log_weights: Tensor, candidates: Candidates) -> Tensor:
-        """Which groups are to be resampled, (B,)."""
-        size = log_weights.shape[1]
+    def _open(self, candidates: Candidates) -> bool:
+        """Whether groups may be resampled at this time."""
         start, stop = (0, math.inf) if self.window is None else self.window
-        if not candidates.final and size > 1 and start <= candidates.t < stop:
-            effective = ess(log_weights)  # 0 of a dead group, which nothing can wake
-            most = self.threshold * size if self.threshold < 1 else math.inf  # no rounding may spare a group at 1
-            return (effective <= most) & (effective > 0)
-        return none_resampled(log_weights)
+        return not candidates.final and candidates.shape[1] > 1 and start <= candidates.t < stop
+
+    def _due(self, weights: Tensor) -> Tensor:
+        """Which groups are to be resampled, (B,), by their normalised weights (B, K), NaN of a dead group."""
+        effective = effective_size(weights)  # NaN of a dead group, which nothing can wake: no comparison holds
+        return effective <= (self.threshold * weights.shape[1] if self.threshold < 1 else math.inf)  # 1 spares nobody
 
     def _drawn(self, log_weights: Tensor, values: Tensor) -> Tensor | None:
         """The places (B, n) that are drawn anew, in the order in which the scheme sees them; None: all, as they are."""

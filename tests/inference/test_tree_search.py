@@ -98,7 +98,7 @@ def test_every_node_is_scored_by_the_soft_bellman_backup(prior_children):
             scored += len(children) > 1
     assert scored > 50
     leaves = forest.parents[-1] >= 0
-    torch.testing.assert_close(forest.scores[-1][leaves], (particles.values / ALPHA).view(6, 30)[leaves])
+    torch.testing.assert_close(forest.scores[-1][leaves], (particles.rewards / ALPHA).view(6, 30)[leaves])
 
 
 def test_children_are_descended_to_by_their_soft_values():

@@ -9,6 +9,7 @@ from tensordict import TensorDict
 from torch import Tensor, nn
 
 from svlearn.domains.molecules.graph import MASKED_ATOM, MASKED_BOND, num_pairs, pair_mask
+from svlearn.randomness import uniform
 
 
 def num_steps(num_atoms: int) -> int:
@@ -27,10 +28,11 @@ def num_decided(mask: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
 
 def choose(eligible: Tensor, count: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
     """A uniformly drawn subset of `count` (B,) of the eligible places (B, L), as a mask (B, L)."""
-    keys = torch.rand(eligible.shape, generator=generator, device=eligible.device, dtype=torch.float64)
-    keys = keys.masked_fill(~eligible, 2.0)
-    ordered = nn.functional.pad(keys, (0, 1), value=2.0).sort(dim=1).values
-    return keys < ordered.gather(1, count.unsqueeze(1))
+    keys = uniform(eligible.shape, generator, eligible.device).masked_fill_(~eligible, 2.0)
+    most = int(count.max())
+    padded = keys if most < keys.shape[1] else nn.functional.pad(keys, (0, 1), value=2.0)
+    smallest = padded.topk(most + 1, dim=1, largest=False).values  # sorted
+    return keys < smallest.gather(1, count.unsqueeze(1))
 
 
 def hide(state: TensorDict, t: Tensor, *, generator: torch.Generator | None = None) -> TensorDict:

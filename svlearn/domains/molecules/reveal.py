@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from svlearn.domains.molecules.graph import MASKED, from_places, to_places
 from svlearn.domains.molecules.masking import choose
-from svlearn.randomness import categorical
-from svlearn.state import concatenate
+from svlearn.randomness import inverted, uniform
+from svlearn.state import concatenate, take
 from svlearn.transitions import Transition
 
 
@@ -30,11 +30,14 @@ class RevealTransition(Transition):
 
     def sample(self, *, generator: torch.Generator | None = None) -> TensorDict:
         x_next = self.x.copy()
-        for name, places, number in self._kinds():
-            if bool(number.any()):  # a step hardly ever decides both atoms and bonds
+        due = self.numbers.any(dim=0).tolist()  # a step hardly ever decides both atoms and bonds
+        for (name, places, number), some in zip(self._kinds(), due):
+            if some:
                 chosen = choose(self.x[name] == MASKED, number, generator=generator)
-                tokens = categorical(self.log_probs[:, places].exp(), generator)
-                x_next[name] = torch.where(chosen, tokens, self.x[name])
+                points = uniform(chosen.shape, generator, chosen.device)  # for all places, but few are read
+                at = chosen.nonzero(as_tuple=True)
+                tokens = inverted(self.log_probs[:, places][at].exp(), points[at])
+                x_next[name] = self.x[name].index_put(at, tokens)
         return x_next
 
     def log_prob(self, x_next: TensorDict) -> Tensor:
@@ -94,7 +97,7 @@ class RevealTransition(Transition):
         return listed, log_probs
 
     def __getitem__(self, index: Any) -> "RevealTransition":
-        return RevealTransition(self.x[index], self.log_probs[index], self.numbers[index])
+        return RevealTransition(*(take(each, index) for each in (self.x, self.log_probs, self.numbers)))
 
     @classmethod
     def cat(cls, parts: Sequence["RevealTransition"]) -> "RevealTransition":

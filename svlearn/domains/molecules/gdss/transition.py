@@ -8,7 +8,7 @@ from tensordict import TensorDict
 from torch import Tensor
 
 from svlearn.domains.molecules.gdss.state import free_entries, from_vector, to_vector
-from svlearn.state import concatenate
+from svlearn.state import concatenate, take
 from svlearn.transitions import GaussianTransition, Transition
 
 
@@ -63,7 +63,7 @@ class GraphGaussianTransition(Transition):
 
     def __getitem__(self, index: Any) -> "GraphGaussianTransition":
         std_x, std_adj = self.stds
-        return self._of(self.law[index], self.mask[index], (std_x[index], std_adj[index]))
+        return self._of(self.law[index], take(self.mask, index), (take(std_x, index), take(std_adj, index)))
 
     @classmethod
     def cat(cls, parts: Sequence["GraphGaussianTransition"]) -> "GraphGaussianTransition":
