@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from rdkit import Chem
 
 from drawing import style, svg
-from gdss_table_page import NORMAL, Drawn, gather, points
+from gdss_table_page import NORMAL, Drawn, gather, machines, points
 from svlearn.domains.molecules import metrics
 from svlearn.evaluation.report.figures import COLORS, MARKERS
 from svlearn.evaluation.report.numbers import between, plain, with_error
@@ -115,7 +115,6 @@ def page(held: dict) -> str:
         return "# Docking: GDSS against parp1\n\nNot yet measured: run benchmarks/gdss_docking.py.\n"
     short = [f"{row.name} ({len(row.rewards)})" for row in rows.values() if len(row.rewards) < WANTED]
     short += [f"{name} (0)" for name in (PLAIN, LEARNED, FREE) if name not in rows]
-    first = next(iter(held["batches"].values()))["provenance"]
     return "\n".join(
         [
             INTRODUCTION.format(wanted=WANTED, short="; ".join(short) or "none"),
@@ -127,7 +126,7 @@ def page(held: dict) -> str:
             METHODS,
             *([] if held["training"] is None else ["## What was learned\n", training(held["training"])]),
             NOTES,
-            ORIGIN.format(**first),
+            ORIGIN.format(**machines(held)),
         ]
     )
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from functools import partial
 
@@ -12,6 +12,7 @@ from torch import Tensor
 from svlearn.metering import current_max_batch
 from svlearn.process import Prediction
 from svlearn.state import State, concatenate, take
+from svlearn.targets import NonFiniteError
 from svlearn.values.value import Value, evaluate
 
 PIECES, SMALLEST = 4, 32  # more pieces wait less for the last one's score, and cost more calls
@@ -39,7 +40,16 @@ def predict_and_value(
             told = partial(_quietly, value, x[cut], t, prediction)
             waiting.append(beside.submit(copy_context().run, told))  # the counts of this frame are those of its caller
             predictions.append(prediction)
-        return concatenate(predictions), torch.cat([each.result() for each in waiting])
+        values = torch.cat([_told(each, cut.start, len(x)) for each, cut in zip(waiting, cuts, strict=True)])
+    return concatenate(predictions), values
+
+
+def _told(waiting: Future, start: int, size: int) -> Tensor:
+    try:
+        return waiting.result()
+    except NonFiniteError as error:
+        error.add_note(f"the index counts from state {start} of a batch of {size}")
+        raise
 
 
 @torch.no_grad()  # a thread starts with gradients on

@@ -41,9 +41,10 @@ class Proposed:
 class Particles:
     """The kept states of a step, flat over groups (N = B · K).
 
-    x (N, ...); rewards (N,), r(x_T) at T, None before and without a target; log_twists (N,), λ_t v_t/α, nats, float64; prediction, None at
-    T; log_weights (B, K) and exponents λ_t (B,), float64; and what happened in this step: the log_increments (B, K, M)
-    of its candidates, whether a group was resampled (B,), and the places (B, K) that the particles had a step before.
+    x (N, ...); rewards (N,), r(x_T) at T, None before and without a target; log_twists (N,), λ_t v_t/α, nats, float64;
+    prediction, None at T; log_weights (B, K) and exponents λ_t (B,), float64; and what happened in this step: the
+    log_increments (B, K, M) of its candidates, whether a group was resampled (B,), and the places (B, K) that the
+    particles had a step before.
     """
 
     x: State

@@ -104,3 +104,19 @@ def test_which_values_wait():
     assert not sv.values.PosteriorMean(sv.Target(lambda x: x[:, 0], 1.0)).waits
     assert not sv.values.PosteriorMean(target, num_samples=2).waits  # random: its noise is that of the whole batch
     assert not sv.values.Zero().waits
+
+
+def test_a_number_that_is_not_finite_is_found_in_its_piece():
+    """The sixth of eight states, in pieces of two: the second of the piece that starts at the fifth."""
+
+    class Holed:
+        waits = True
+
+        def __call__(self, x):
+            return torch.where(x[:, 0] == 10.0, torch.nan, x[:, 0])
+
+    x = torch.arange(16.0).view(8, 2)
+    value = sv.values.PosteriorMean(sv.Target(Holed(), 1.0))
+    with metered(max_batch=2), pytest.raises(ValueError, match="nan at index 1") as raised:
+        beside.predict_and_value(partial(predict, Walk()), value, x, 0, None)
+    assert raised.value.__notes__ == ["the index counts from state 4 of a batch of 8"]
