@@ -99,6 +99,7 @@ ROWS = {
     "SVDD, contrastive twist": by_value(10, "contrastive_twist"),
     "SVDD, soft-Q": by_value(10, "soft_q"),
     "SVDD, path consistency": by_value(10, "path_consistency"),
+    "SVDD, contrastive twist, M = 100": by_value(100, "contrastive_twist"),
 }
 
 

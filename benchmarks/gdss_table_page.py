@@ -212,11 +212,14 @@ def findings(reward: str, rows: dict[str, Drawn]) -> list[str]:
             )
     families = {name: row for name, row in rows.items() if name.startswith(FAMILY) and "M = " not in name}
     best = max(families, key=lambda name: families[name].mean[0], default=None)
-    if best is not None and LEARNED in rows:
+    if best is not None and LEARNED in rows and FREE in rows:
         lines.append(
             f"- **{reward}, by another family**: the best of {len(families)} is {best.removeprefix(FAMILY)}, "
-            f"{with_error(*rows[best].mean)} at M = 10; from SVDD-MC {difference(rows[best], rows[LEARNED])}."
+            f"{with_error(*rows[best].mean)} at M = 10; against SVDD-MC {difference(rows[best], rows[LEARNED])}."
         )
+        for name in (each for each in rows if each.startswith(f"{best}, M = ")):
+            lines[-1] += f" {name} takes {plain(rows[name].cost('cpu_seconds'), 2)} seconds: "
+            lines[-1] += f"{with_error(*rows[name].mean)}; against SVDD-PM {difference(rows[name], rows[FREE])}."
     baseline = rows.get("best-of-10")
     others = [name for name in (LEARNED, FREE, best, "DPS") if name in rows]
     if baseline is not None and others:

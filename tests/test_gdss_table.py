@@ -94,6 +94,18 @@ def test_the_comparison_takes_the_nearest_in_seconds(pages):
     assert "SVDD-MC +0.00 ± 0.08, not told apart at 95 %" in plain
 
 
+def test_the_best_of_the_other_families_is_named(pages):
+    """0.5 of soft-Q above 0.3, its row of more candidates apart; SVDD-MC has 0.2, SVDD-PM 0.6."""
+    means = {"SVDD-MC": 0.2, "SVDD-PM": 0.6, "SVDD, path consistency": 0.3, "SVDD, soft-Q": 0.5}
+    means["SVDD, soft-Q, M = 30"] = 0.9
+    rows = pages.gather(
+        held({f"QED/{name}/1/0": batch((mean - 0.01, mean, mean + 0.01), 2.0) for name, mean in means.items()})
+    )
+    (told,) = (line for line in pages.findings("QED", rows["QED"]) if "another family" in line)
+    assert "the best of 2 is soft-Q, 0.500 ± 0.006 at M = 10; against SVDD-MC the difference is +0.300" in told
+    assert "SVDD, soft-Q, M = 30 takes 2 seconds: 0.900 ± 0.006; against SVDD-PM the difference is +0.300" in told
+
+
 def test_of_several_runs_the_best_is_kept(table, monkeypatch):
     """Two molecules of three runs each, of rewards 1 5 2 and 4 3 6: rows 1 and 5 stay; best-of-10 costs ten samples."""
     monkeypatch.setattr(table, "BATCH", 2)
