@@ -18,8 +18,8 @@ import torch
 from tqdm.auto import tqdm
 
 import svlearn as sv
-from gdss_docking_page import FREE, LEARNED, PLAIN, figure, page
-from gdss_docking_training import NUM_DOCKED, RECEPTOR, docked, learned, made, seconds_a_docking, told
+from gdss_docking_page import FREE, LEARNED, PLAIN, TWISTED, figure, page
+from gdss_docking_training import FAMILY, NUM_DOCKED, RECEPTOR, TWIST, docked, learned, made, seconds_a_docking, told
 from gdss_table import key, plain_costs, priced, reference
 from gdss_table_training import COLLECT_BATCH, ROOT, trajectories
 from svlearn.evaluation.report.files import write
@@ -29,12 +29,17 @@ from svlearn.randomness import seeded
 RESULTS = ROOT / "benchmarks/results/gdss_docking.json"
 PAGE = ROOT / "docs/leaderboards/docking.md"
 SEED = 1
-SIZES = {PLAIN: (NUM_DOCKED // COLLECT_BATCH, COLLECT_BATCH), LEARNED: (5, 16), FREE: (4, 4)}  # batches, molecules each
+SIZES = {
+    PLAIN: (NUM_DOCKED // COLLECT_BATCH, COLLECT_BATCH),
+    LEARNED: (5, 16),
+    TWISTED: (5, 16),
+    FREE: (4, 4),
+}  # batches, molecules each
 M, M_DOCKED, EVERY = 10, 5, 20
 
 
-def by_value(process: sv.Reference, target: sv.Target) -> sv.Sampler:
-    return sv.svdd(process, target, learned(process), process.num_candidates(M))
+def by_value(family: str, process: sv.Reference, target: sv.Target) -> sv.Sampler:
+    return sv.svdd(process, target, learned(process, family), process.num_candidates(M))
 
 
 def now_and_then(process: sv.Reference, target: sv.Target) -> sv.Sampler:
@@ -51,7 +56,11 @@ def sparse(candidates: list[int], every: int) -> list[int]:
     return [number if t in chosen else 1 for t, number in enumerate(candidates)]
 
 
-SAMPLERS: dict[str, Callable[[sv.Reference, sv.Target], sv.Sampler]] = {LEARNED: by_value, FREE: now_and_then}
+SAMPLERS: dict[str, Callable[[sv.Reference, sv.Target], sv.Sampler]] = {
+    LEARNED: partial(by_value, FAMILY),
+    TWISTED: partial(by_value, TWIST),
+    FREE: now_and_then,
+}
 
 
 def main() -> None:

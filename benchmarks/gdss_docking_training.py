@@ -15,6 +15,7 @@ import torch
 from tqdm.auto import tqdm
 
 import svlearn as sv
+from gdss_docking_page import ALPHA
 from gdss_table_training import DEPTH, RUNS, WIDTH, store, train, trajectories
 from qm9_training import clock, since
 from svlearn.checkpoints import load_value
@@ -27,6 +28,8 @@ from svlearn.rollouts.store import Writer
 from svlearn.values.calibration import calibrate
 
 RECEPTOR, FAMILY = "parp1", "monte_carlo"
+TWIST = "contrastive_twist"
+OPTIONS = {FAMILY: (), TWIST: ("--model.init_args.target.alpha", str(ALPHA))}
 NUM_DOCKED = 1024  # as in rewards/parp1.yaml
 TIMEOUT = 600.0  # of a clock on the wall, on cores that others use too
 QUARTERS = (100, 200, 300, 399)  # the times at which a value is judged
@@ -67,13 +70,13 @@ def scored() -> Rollouts:
     return Rollouts.open(store(RECEPTOR))
 
 
-def learned(reference: sv.Reference) -> sv.values.Learned:
-    """SVDD-MC's value of the docking score, trained where there is none yet, with a note of what that took."""
-    folder = RUNS / RECEPTOR / FAMILY
+def learned(reference: sv.Reference, family: str = FAMILY) -> sv.values.Learned:
+    """A value of the docking score, trained where there is none yet, with a note of what that took."""
+    folder = RUNS / RECEPTOR / family
     file = folder / "value.safetensors"
     if not file.exists():
         scored()
-        write(folder / "training.json", json.dumps(train(RECEPTOR, FAMILY)))
+        write(folder / "training.json", json.dumps(train(RECEPTOR, family, *OPTIONS[family])))
     network = GraphValueNetwork(reference.num_steps, reference.num_features, WIDTH, DEPTH)
     return sv.values.Learned(load_value(network, file, reference).eval())
 

@@ -76,8 +76,8 @@ def rescored(rollouts: Rollouts, name: str) -> None:
     replace(held, request=replace(held.request, reward=name)).write(path)
 
 
-def train(name: str, family: str) -> dict:
-    """Run the script of the values on the trajectories; its wall and processor seconds."""
+def train(name: str, family: str, *options: str) -> dict:
+    """Run the script of the values on the trajectories, with more options; its wall and processor seconds."""
     folder = RUNS / name / family
     configs = [CONFIGS / "value.yaml", *([] if name == "QED" else [CONFIGS / f"rewards/{name.lower()}.yaml"])]
     arguments = [word for each in (*configs, CONFIGS / f"values/{family}.yaml") for word in ("--config", str(each))]
@@ -92,6 +92,7 @@ def train(name: str, family: str) -> dict:
             *where,
             "--data.init_args.path",
             str(store(name)),
+            *options,
         ],
         cwd=ROOT,
         check=True,

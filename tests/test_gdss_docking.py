@@ -42,7 +42,12 @@ def test_page_and_figure_are_those_of_the_results(table):
 
 def test_what_is_kept_was_drawn_as_the_rows_say(table, pages):
     """At the calls of each row: SVDD-PM takes 400 and 4 more at each of 10 choices; its dockings are of 51 at most."""
-    calls = {pages.PLAIN: (400, 0, 1), pages.LEARNED: (400, None, 1), pages.FREE: (440, 50, 51)}
+    calls = {
+        pages.PLAIN: (400, 0, 1),
+        pages.LEARNED: (400, None, 1),
+        pages.TWISTED: (400, None, 1),
+        pages.FREE: (440, 50, 51),
+    }
     for name, found in table.results()["batches"].items():
         _, row, _, _ = name.split("/")
         reference, value, reward = calls[row]
@@ -103,7 +108,7 @@ def test_when_the_learned_value_is_paid_for(pages):
     trained |= {"docking_cpu_seconds": 900.0, "training_cpu_seconds": 100.0}
     batches = {"SVDD-MC/1/0": batch((1.0, 2.0, 4.0), 10.0), f"{pages.FREE}/1/0": batch((1.0, 2.0, 3.0), 40.0)}
     page = pages.page(held(batches, trained))
-    assert "had cost 1000 seconds" in page and "so that 34 molecules pay for it." in page
+    assert "had cost 1,000 seconds" in page and "so that 34 molecules pay for it." in page
     assert "60 dockings, of which 1 failed, and 900 seconds; training took 100 more" in page
     assert "0.25 at t = 100" in page
 
