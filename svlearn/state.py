@@ -24,13 +24,13 @@ def repeat(rows: Any, times: int) -> Any:
 
 def take(rows: Any, index: Any) -> Any:
     """rows[index] of a state, of anything that follows the particles, or of a plain sequence; None stays None. All rows
-    as they are where the index is None."""
+    as they are where the index is None. Numbers in an index are at least 0."""
     if rows is None or index is None:
         return rows
     if isinstance(rows, (list, tuple)):
         return [rows[i] for i in index.tolist()]
     if isinstance(index, Tensor) and index.dtype == torch.long and index.dim() == 1:  # as in every step of a sampler
-        if isinstance(rows, Tensor):
+        if isinstance(rows, Tensor) and rows.device == index.device:  # a GPU's rows take an index of the CPU below
             return rows.index_select(0, index)  # in half the time of rows[index]
         if type(rows) is TensorDict:
             chosen = {name: take(leaf, index) for name, leaf in rows.items()}
