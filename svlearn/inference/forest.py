@@ -13,6 +13,7 @@ from svlearn.inference.parts import Parts
 from svlearn.inference.resampling import ess
 from svlearn.inference.samples import History
 from svlearn.process import Prediction, predict
+from svlearn.randomness import uniform
 from svlearn.state import State, concatenate, take
 from svlearn.targets import Target
 from svlearn.values.value import Zero, evaluate
@@ -120,7 +121,7 @@ class Forest(Run):
         factor, exponent = self.widths
         limit = factor * visits.double() ** exponent
         widens = number.squeeze(1) < (limit if level else limit.clamp(max=self.most))
-        uniforms = torch.rand(scores.shape, generator=self.generator, dtype=torch.float64, device=here.device)
+        uniforms = uniform(scores.shape, self.generator, here.device)
         return widens, (scores - (-uniforms.log()).log()).argmax(dim=1)  # Gumbel's way to draw from a softmax
 
     def _add(

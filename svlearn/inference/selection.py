@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from svlearn.inference.resampling import Scheme, effective_size, multinomial
+from svlearn.randomness import uniform
 from svlearn.state import State
 
 
@@ -88,7 +89,7 @@ class LocalSampling(Selection):
     """
 
     def noise(self, shape: tuple[int, int, int], generator: torch.Generator) -> Tensor:
-        return torch.rand(shape, generator=generator, dtype=torch.float64, device=generator.device)
+        return uniform(shape, generator, generator.device)
 
     def __call__(self, candidates: Candidates, noise: Tensor) -> Survivors:
         increments = candidates.log_increments
@@ -132,7 +133,7 @@ class Global(Selection):
         self.window, self.by_value, self.share = window, by_value, share
 
     def noise(self, shape: tuple[int, int, int], generator: torch.Generator) -> Tensor:
-        return torch.rand(shape[:2], generator=generator, dtype=torch.float64, device=generator.device)
+        return uniform(shape[:2], generator, generator.device)
 
     def __call__(self, candidates: Candidates, noise: Tensor) -> Survivors:
         log_weights = candidates.log_weights + candidates.log_increments.squeeze(2)
