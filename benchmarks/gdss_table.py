@@ -100,6 +100,7 @@ ROWS = {
     "SVDD, soft-Q": by_value(10, "soft_q"),
     "SVDD, path consistency": by_value(10, "path_consistency"),
     "SVDD, contrastive twist, M = 100": by_value(100, "contrastive_twist"),
+    "SVDD, contrastive twist, best of 5": by_value(10, "contrastive_twist", runs=5),
 }
 
 
@@ -140,8 +141,11 @@ def quote(held: dict) -> None:
 
 
 def keep(held: dict, name: str, batch: Callable[[], dict]) -> None:
+    """Read again before writing, for another run may draw other rows meanwhile."""
     if name not in held["batches"]:
-        held["batches"][name] = batch()
+        found = batch()
+        held |= results()
+        held["batches"][name] = found
         costs = sorted([*RUNS.glob("*/*/cost.json"), *RUNS.glob("*/reward_network.json")])
         held["training"] |= {str(each.relative_to(RUNS)): json.loads(each.read_text()) for each in costs}
         write(RESULTS, json.dumps(held, indent=1, allow_nan=False) + "\n")

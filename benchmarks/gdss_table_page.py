@@ -60,7 +60,7 @@ METHODS = """\
 | --- | --- |
 | pretrained, best-of-10 | plain samples; the best of ten |
 | SVDD-MC, SVDD-PM | candidates chosen among by the learned value, or by r(x̂_T) |
-| SVDD-MC, best of 5 | the best by reward of five such runs |
+| ..., best of 5 | the best by reward of five such runs |
 | chosen at the predictor | the predictor's steps have the candidates, and the corrector's one |
 | SVDD, and a family | as SVDD-MC, with the value of another family, soft ones at alpha = 0.1 (`configs/molecules/gdss/values`) |
 | DPS | single samples moved by the gradient of a reward network at x̂_T |
@@ -210,14 +210,14 @@ def findings(reward: str, rows: dict[str, Drawn]) -> list[str]:
                 f"{difference(elsewhere, rows[kind])}. Its noise is the smaller, and the correctors after it wash the "
                 f"choice away."
             )
-    families = {name: row for name, row in rows.items() if name.startswith(FAMILY) and "M = " not in name}
+    families = {name: row for name, row in rows.items() if name.startswith(FAMILY) and name.count(", ") == 1}
     best = max(families, key=lambda name: families[name].mean[0], default=None)
     if best is not None and LEARNED in rows and FREE in rows:
         lines.append(
             f"- **{reward}, by another family**: the best of {len(families)} is {best.removeprefix(FAMILY)}, "
             f"{with_error(*rows[best].mean)} at M = 10; against SVDD-MC {difference(rows[best], rows[LEARNED])}."
         )
-        for name in (each for each in rows if each.startswith(f"{best}, M = ")):
+        for name in (each for each in rows if each.startswith(f"{best}, ")):
             lines[-1] += f" {name} takes {plain(rows[name].cost('cpu_seconds'), 2)} seconds: "
             lines[-1] += f"{with_error(*rows[name].mean)}; against SVDD-PM {difference(rows[name], rows[FREE])}."
     baseline = rows.get("best-of-10")
