@@ -62,7 +62,7 @@ METHODS = """\
 | SVDD-MC, SVDD-PM | candidates chosen among by the learned value, or by r(x̂_T) |
 | ..., best of 5 | the best by reward of five such runs |
 | chosen at the predictor | the predictor's steps have the candidates, and the corrector's one |
-| SVDD, and a family | as SVDD-MC, with the value of another family, soft ones at alpha = 0.1 (`configs/molecules/gdss/values`) |
+| SVDD, and a family | as SVDD-MC, by another family of `configs/molecules/gdss/values`; soft values at alpha = 0.1 |
 | DPS | single samples moved by the gradient of a reward network at x̂_T |
 | classifier guidance | single samples moved by the gradient of the learned value at the step's mean |
 """
