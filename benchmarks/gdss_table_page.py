@@ -219,7 +219,9 @@ def findings(reward: str, rows: dict[str, Drawn]) -> list[str]:
         )
         for name in (each for each in rows if each.startswith(f"{best}, ")):
             lines[-1] += f" {name} takes {plain(rows[name].cost('cpu_seconds'), 2)} seconds: "
-            lines[-1] += f"{with_error(*rows[name].mean)}; against SVDD-PM {difference(rows[name], rows[FREE])}."
+            lines[-1] += f"{with_error(*rows[name].mean)}; against SVDD-PM {difference(rows[name], rows[FREE])}; "
+            shares = [f"{row.molecules['Distinct']:.0%}" for row in (rows[name], rows[FREE])]
+            lines[-1] += f"{shares[0]} of its molecules are distinct, of SVDD-PM's {shares[1]}."
     baseline = rows.get("best-of-10")
     others = [name for name in (LEARNED, FREE, best, "DPS") if name in rows]
     if baseline is not None and others:
