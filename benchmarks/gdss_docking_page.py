@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from rdkit import Chem
 
 from drawing import style, svg
+from gdss_docking_training import ALPHA
 from gdss_table_page import NORMAL, Drawn, gather, machines, points
 from svlearn.domains.molecules import metrics
 from svlearn.evaluation.report.figures import COLORS, MARKERS
@@ -18,7 +19,6 @@ from svlearn.evaluation.summary import interval
 PLAIN, LEARNED, FREE = "pretrained", "SVDD-MC", "SVDD-PM, docking every 20th step"
 TWISTED = "SVDD, contrastive twist"
 NUMBER, WANTED = 5, 16
-ALPHA = 1.5  # kcal/mol, at which the contrastive twist is learned: somewhat less than the scores' spread
 NO_CONFORMER = "ValueError: no conformer"
 BEST = {PLAIN: "best-of-5", LEARNED: "SVDD-MC, best of 5", TWISTED: "SVDD, contrastive twist, best of 5"}
 PAPER = {PLAIN: (7.15, 8.59), BEST[PLAIN]: (10.0, 10.67), LEARNED: (11.4, 12.4)}  # median and 90 % quantile, kcal/mol

@@ -15,7 +15,6 @@ import torch
 from tqdm.auto import tqdm
 
 import svlearn as sv
-from gdss_docking_page import ALPHA
 from gdss_table_training import DEPTH, RUNS, WIDTH, store, train, trajectories
 from qm9_training import clock, since
 from svlearn.checkpoints import load_value
@@ -28,7 +27,7 @@ from svlearn.rollouts.store import Writer
 from svlearn.values.calibration import calibrate
 
 RECEPTOR, FAMILY = "parp1", "monte_carlo"
-TWIST = "contrastive_twist"
+TWIST, ALPHA = "contrastive_twist", 1.5  # kcal/mol; its YAML has the temperature of rewards in [0, 1]
 OPTIONS = {FAMILY: (), TWIST: ("--model.init_args.target.alpha", str(ALPHA))}
 NUM_DOCKED = 1024  # as in rewards/parp1.yaml
 TIMEOUT = 600.0  # of a clock on the wall, on cores that others use too

@@ -5,7 +5,7 @@
 
 128 molecules a row at 200 corrected steps, alpha = 0, in batches of 32 that are kept in
 benchmarks/results/gdss_table.json as soon as they are there; what is there is not drawn again, so stop and start at
-will: about an hour of one core for all. Best-of-10 takes the best of ten of the 1,280 trajectories that the values
+will: some hours of one core for all. Best-of-10 takes the best of ten of the 1,280 trajectories that the values
 learned from, in their order. The gradient of DPS and of classifier guidance is scaled as was best in mean reward of 32
 other molecules, which the results hold as well. docs/leaderboards/gdss.md and its figure are written from the results.
 """
