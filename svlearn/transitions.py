@@ -93,7 +93,7 @@ class GaussianTransition(Transition):
         """
         if not isinstance(other, GaussianTransition):
             return super().log_ratio(other, x_next)
-        own_dirac, alike = self.std == 0, torch.equal(self.std, other.std)
+        own_dirac, alike = self.std == 0, self.std is other.std or torch.equal(self.std, other.std)
         own_scale = torch.where(own_dirac, 1.0, self.std)
         other_scale = own_scale if alike else torch.where(other.std == 0, 1.0, other.std)
         own, others = (x_next - self.mean) / own_scale, (x_next - other.mean) / other_scale
@@ -114,7 +114,11 @@ class GaussianTransition(Transition):
         return self.mean
 
     def __getitem__(self, index: Any) -> "GaussianTransition":
-        return self._of(take(self.mean, index), take(self.std, index))
+        mean, std = take(self.mean, index), self.std
+        shared = len(std) > 1 and std.stride(0) == 0  # one for all rows, as of most processes: nothing is to be copied
+        if shared and mean.dim() == self.mean.dim():
+            return self._of(mean, std[:1].expand(len(mean), *std.shape[1:]))
+        return self._of(mean, take(std, index))
 
     @classmethod
     def cat(cls, parts: Sequence["GaussianTransition"]) -> "GaussianTransition":

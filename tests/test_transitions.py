@@ -27,6 +27,9 @@ def test_gaussian_takes_every_broadcastable_std_and_follows_an_index(std):
     x = torch.randn(3, 3, generator=generator(1))
     torch.testing.assert_close(law[index].log_prob(x), GaussianTransition(mean[index], 0.7).log_prob(x))
     assert law[index].std.shape[0] == 3
+    for other in (2, slice(1, 3), torch.tensor([[2, 0], [1, 1]]), torch.tensor([True, False, True, True])):
+        stds = torch.full((4, 3), 0.7)[other]
+        assert torch.equal(law[other].mean, mean[other]) and torch.equal(law[other].std.expand_as(stds), stds)
 
 
 def test_gaussian_samples_have_its_moments():

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from svlearn.inference.selection import Candidates, Selection, Survivors, none_resampled
+from svlearn.inference.selection import Candidates, Selection, Survivors
 from svlearn.state import State
 
 
@@ -26,7 +26,7 @@ class Beam(Selection):
         if candidates.final:  # whoever draws one of the group draws the best
             log_weights = torch.full_like(log_weights, -math.inf)
             log_weights[:, 0] = 0.0
-        return Survivors(ordered[:, : candidates.shape[1]], log_weights, none_resampled(log_weights))
+        return Survivors(ordered[:, : candidates.shape[1]], log_weights)
 
 
 def _kinds(x: State | None) -> Tensor | None:

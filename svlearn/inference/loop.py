@@ -11,6 +11,7 @@ from tqdm.auto import tqdm
 from svlearn.inference.beside import predict_and_value
 from svlearn.inference.parts import Parts
 from svlearn.inference.recorder import Recorder
+from svlearn.inference.row_numbers import RowNumbers
 from svlearn.inference.samples import History
 from svlearn.inference.selection import Candidates
 from svlearn.metering import current_max_batch
@@ -43,8 +44,8 @@ class Particles:
 
     x (N, ...); rewards (N,), r(x_T) at T, None before and without a target; log_twists (N,), λ_t v_t/α, nats, float64;
     prediction, None at T; log_weights (B, K) and exponents λ_t (B,), float64; and what happened in this step: the
-    log_increments (B, K, M) of its candidates, whether a group was resampled (B,), and the places (B, K) that the
-    particles had a step before.
+    log_increments (B, K, M) of its candidates, whether a group was resampled (B,), None where none was, and the places
+    (B, K) that the particles had a step before.
     """
 
     x: State
@@ -54,7 +55,7 @@ class Particles:
     log_weights: Tensor
     exponents: Tensor
     log_increments: Tensor
-    resampled: Tensor
+    resampled: Tensor | None
     ancestors: Tensor
 
     @classmethod
@@ -83,7 +84,7 @@ class Run:
         self.keep_states, self.progress = keep_states, progress
         self.last = parts.reference.num_steps
         self.selection = parts.selection if retained is None else parts.selection.conditional()
-        self._indices: dict[tuple[int, int, int], Tensor] = {}
+        self.numbers = RowNumbers()
 
     def from_start(self, condition: Any = None) -> tuple[Particles, History]:
         """Draw x_0, all its candidates, and go on to T."""
@@ -141,7 +142,7 @@ class Run:
         same = law is own
         previous = None if prediction.cache is None else prediction
         if copies > 1:
-            parents = self._index(len(log_twists), 1, copies, log_twists.device)
+            parents = self.numbers.parents(len(log_twists), copies, log_twists.device)
             law, previous, log_twists = (take(each, parents) for each in (law, previous, log_twists))
         drawn = self._retain(law.sample(generator=self.generator), t)
         if same:
@@ -241,19 +242,11 @@ class Run:
         batch_size, size, copies = candidates.shape
         if places is None:
             return None
-        return (places + self._index(batch_size, size * copies, 1, places.device)[:, None]).flatten()
+        return (places + self.numbers.firsts(batch_size, size * copies, places.device)).flatten()
 
     def _ancestors(self, places: Tensor | None, candidates: Candidates) -> Tensor:
         """The particles (B, K') that the candidates at these places were drawn from."""
         batch_size, size, copies = candidates.shape
         if places is None or size == 1:
-            return self._index(size, 1, 1, candidates.values.device).expand(batch_size, size)
+            return self.numbers.places(batch_size, size, candidates.values.device)
         return places if copies == 1 else places // copies
-
-    def _index(self, count: int, stride: int, copies: int, device: torch.device) -> Tensor:
-        """0, stride, 2 · stride, ..., `count` numbers, each `copies` times. Kept: every step asks for the same few."""
-        key = count, stride, copies
-        if key not in self._indices:
-            numbers = torch.arange(0, count * stride, stride, device=device)
-            self._indices[key] = numbers if copies == 1 else numbers.repeat_interleave(copies)
-        return self._indices[key]

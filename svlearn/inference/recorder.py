@@ -22,7 +22,7 @@ class Recorder:
 
     def __init__(self, start: int, keep_states: bool):
         self.start, self.keep_states = start, keep_states
-        self.resampled: list[Tensor] = []
+        self.resampled: list[Tensor | None] = []
         self.ancestors: list[Tensor] = []
         self.states: list[State] = []
         self.waiting: list[tuple[Tensor, Tensor, Tensor | None]] = []
@@ -33,12 +33,12 @@ class Recorder:
         log_weights: Tensor,
         log_increments: Tensor,
         log_ratio: Tensor | None,
-        resampled: Tensor,
+        resampled: Tensor | None,
         ancestors: Tensor,
         states: State,
     ) -> None:
         """A step: log-weights (B, K) before it, increments (B, K, M) and log p_ref - log q (B · K · M,), None for 0, of
-        its candidates, which groups (B,) were resampled, the ancestors (B, K) and the states (B · K, ...) it kept."""
+        its candidates, which groups (B,) were resampled (None: none), the ancestors (B, K) and states (B · K, ...) kept."""
         ratios = None if log_ratio is None else log_ratio.view(len(log_weights), -1)
         self.waiting.append((log_weights, log_increments, ratios))
         self.resampled.append(resampled)
@@ -53,7 +53,8 @@ class Recorder:
         self._work_out()
         figures = torch.cat(self.figures, dim=1)
         states = tuple(self.states) if self.keep_states else None
-        resampled = torch.stack(self.resampled, dim=1)
+        none = torch.zeros_like(figures[:, 0, 0], dtype=torch.bool)
+        resampled = torch.stack([none if each is None else each for each in self.resampled], dim=1)
         return History(figures[..., 0], resampled, tuple(self.ancestors), states, self.start, figures[..., 1:])
 
     def _work_out(self) -> None:

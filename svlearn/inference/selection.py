@@ -44,12 +44,12 @@ class Candidates:
 
 @dataclass(frozen=True)
 class Survivors:
-    """The kept candidates: their places (B, K') among the K · M of their group, None where all stay as they are, and
-    their log-weights (B, K')."""
+    """The kept candidates: their places (B, K') among the K · M of their group, None where all stay as they are, their
+    log-weights (B, K'), and which groups were resampled (B,) bool, None where none was."""
 
     index: Tensor | None
     log_weights: Tensor
-    resampled: Tensor  # (B,) bool
+    resampled: Tensor | None = None
 
 
 class Selection(ABC):
@@ -76,7 +76,7 @@ class Keep(Selection):
 
     def __call__(self, candidates: Candidates, noise: Tensor) -> Survivors:
         log_weights = candidates.log_weights + candidates.log_increments.squeeze(2)
-        return Survivors(None, log_weights, none_resampled(log_weights))
+        return Survivors(None, log_weights)
 
     def conditional(self) -> "Keep":
         return self
@@ -97,7 +97,7 @@ class LocalSampling(Selection):
         if candidates.retained:
             chosen[:, 0] = 0
         log_weights = candidates.log_weights + increments.logsumexp(dim=2) - math.log(increments.shape[2])
-        return Survivors(_own(chosen, increments.shape[2]), log_weights, none_resampled(log_weights))
+        return Survivors(_own(chosen, increments.shape[2]), log_weights)
 
     def conditional(self) -> "LocalSampling":
         return self
@@ -108,7 +108,7 @@ class LocalGreedy(Selection):
 
     def __call__(self, candidates: Candidates, noise: Tensor) -> Survivors:
         chosen = candidates.values.argmax(dim=2)
-        return Survivors(_own(chosen, candidates.values.shape[2]), candidates.log_weights, none_resampled(chosen))
+        return Survivors(_own(chosen, candidates.values.shape[2]), candidates.log_weights)
 
 
 class Global(Selection):
@@ -138,7 +138,7 @@ class Global(Selection):
     def __call__(self, candidates: Candidates, noise: Tensor) -> Survivors:
         log_weights = candidates.log_weights + candidates.log_increments.squeeze(2)
         if not self._open(candidates):
-            return Survivors(None, log_weights, none_resampled(log_weights))
+            return Survivors(None, log_weights)
         weights = log_weights.softmax(dim=1)
         due = self._due(weights)
         number = int(due.sum())
@@ -225,9 +225,9 @@ class BestAtEnd(Selection):
 
     def __call__(self, candidates: Candidates, noise: Tensor) -> Survivors:
         if not candidates.final:
-            return Survivors(None, candidates.log_weights, none_resampled(candidates.values))
+            return Survivors(None, candidates.log_weights)
         best = candidates.values.squeeze(2).argmax(dim=1, keepdim=True)
-        return Survivors(best, torch.zeros_like(candidates.log_weights[:, :1]), none_resampled(candidates.values))
+        return Survivors(best, torch.zeros_like(candidates.log_weights[:, :1]))
 
 
 def _places(log_weights: Tensor) -> Tensor:
@@ -239,8 +239,3 @@ def _own(chosen: Tensor, num_candidates: int) -> Tensor:
     if chosen.shape[1] == 1:
         return chosen
     return torch.arange(chosen.shape[1], device=chosen.device) * num_candidates + chosen
-
-
-def none_resampled(like: Tensor) -> Tensor:
-    """(B,) False, for groups (B, ...)."""
-    return torch.zeros(len(like), dtype=torch.bool, device=like.device)

@@ -38,6 +38,7 @@ class PosteriorMean(Value):
         self.target, self.num_samples = target, num_samples
         self.estimand = estimand_of(default if estimand is None else estimand, target)
         self.needs_generator = num_samples is not None
+        self.checked = num_samples is None  # the target has, and its floor is finite
         self.waits = num_samples is None and getattr(target.reward, "waits", False)
 
     def forward(

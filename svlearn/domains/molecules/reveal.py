@@ -36,7 +36,7 @@ class RevealTransition(Transition):
                 chosen = choose(self.x[name] == MASKED, number, generator=generator)
                 points = uniform(chosen.shape, generator, chosen.device)  # for all places, but few are read
                 at = chosen.nonzero(as_tuple=True)
-                tokens = inverted(self.log_probs[:, places][at].exp(), points[at])
+                tokens = inverted(self.log_probs[:, places][at].exp(), points[at].unsqueeze(1))
                 x_next[name] = self.x[name].index_put(at, tokens)
         return x_next
 
@@ -50,9 +50,11 @@ class RevealTransition(Transition):
         if not isinstance(other, RevealTransition):
             return super().log_ratio(other, x_next)
         open_, decided, possible = self._decided(x_next)
-        other_open, _, other_possible = other._decided(x_next)
         terms = self._terms(x_next)
         ratio = torch.where(terms == -math.inf, terms, terms - other._terms(x_next)).masked_fill(~decided, 0.0).sum(1)
+        if other.x is self.x and other.numbers is self.numbers:  # as of a tilted law: it reaches the same states
+            return torch.where(possible, ratio, -math.inf)
+        other_open, _, other_possible = other._decided(x_next)
         if not (torch.equal(self.numbers, other.numbers) and torch.equal(open_, other_open)):
             ratio = ratio + other._log_choices(other_open) - self._log_choices(open_)
         return torch.where(possible, torch.where(other_possible, ratio, math.inf), -math.inf)

@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from svlearn.domains.molecules.graph import MASKED_ATOM, MASKED_BOND, graph_state
+from svlearn.domains.molecules.graph import MASKED_ATOM, MASKED_BOND, from_places, graph_state
 from svlearn.domains.molecules.reveal import RevealTransition
 
 
@@ -95,6 +95,11 @@ def test_log_ratio_is_the_difference_of_log_probs():
     p, q = law(x, 2, 1), law(x, 2, 1, seed=5)
     x_next = q.sample(generator=torch.Generator().manual_seed(2))
     torch.testing.assert_close(p.log_ratio(q, x_next), p.log_prob(x_next) - q.log_prob(x_next))
+    slope = torch.randn(p.log_probs.shape, generator=torch.Generator().manual_seed(4))
+    tilted = p.tilt(from_places(torch.cat([slope, slope[..., :1]], dim=2), x))
+    drawn = tilted.sample(generator=torch.Generator().manual_seed(5))
+    torch.testing.assert_close(p.log_ratio(tilted, drawn), p.log_prob(drawn) - tilted.log_prob(drawn))
+    assert (p.log_ratio(tilted, x) == -math.inf).all()  # which neither reaches
     more = law(x, 3, 1, seed=5)
     reached = p.sample(generator=torch.Generator().manual_seed(3))
     assert (p.log_ratio(more, reached) == math.inf).all()
