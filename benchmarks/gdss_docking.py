@@ -19,7 +19,18 @@ from tqdm.auto import tqdm
 
 import svlearn as sv
 from gdss_docking_page import FREE, LEARNED, PLAIN, TWISTED, figure, page
-from gdss_docking_training import FAMILY, NUM_DOCKED, RECEPTOR, TWIST, docked, learned, made, seconds_a_docking, told
+from gdss_docking_training import (
+    FAMILY,
+    NUM_DOCKED,
+    RECEPTOR,
+    TWIST,
+    docked,
+    learned,
+    made,
+    seconds_a_docking,
+    told,
+    trained,
+)
 from gdss_table import key, plain_costs, priced, reference
 from gdss_table_training import COLLECT_BATCH, ROOT, trajectories
 from svlearn.evaluation.report.files import write
@@ -78,7 +89,7 @@ def main() -> None:
 
 def results() -> dict:
     """What has been drawn."""
-    return json.loads(RESULTS.read_text()) if RESULTS.exists() else {"batches": {}, "training": None}
+    return json.loads(RESULTS.read_text()) if RESULTS.exists() else {"batches": {}, "training": None, "trained": {}}
 
 
 def written(held: dict) -> dict:
@@ -100,6 +111,7 @@ def keep(name: str, batch: Callable[[], dict]) -> None:
     held["batches"][name] = found
     if held["training"] is None and name.startswith(f"{RECEPTOR}/{LEARNED}/"):
         held["training"] = told()
+    held["trained"] |= trained()
     write(RESULTS, json.dumps(held, indent=1, allow_nan=False) + "\n")
     quote(held)
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from rdkit import Chem
 
 from drawing import style, svg
-from gdss_docking_training import ALPHA
+from gdss_docking_training import ALPHA, FAMILY, TWIST
 from gdss_table_page import NORMAL, Drawn, gather, machines, points
 from svlearn.domains.molecules import metrics
 from svlearn.evaluation.report.figures import COLORS, MARKERS
@@ -122,19 +122,23 @@ def page(held: dict) -> str:
         [
             INTRODUCTION.format(wanted=WANTED, short="; ".join(short) or "none"),
             "## What came out\n",
-            *findings(rows, held["training"]),
+            *findings(rows, held["training"], held["trained"]),
             "\n![Mean score against seconds a molecule](docking_time.svg)\n",
             "Bars are 95 % intervals of the mean.\n",
             table(rows),
             METHODS.format(alpha=ALPHA),
-            *([] if held["training"] is None else ["## What was learned\n", training(held["training"])]),
+            *(
+                []
+                if held["training"] is None
+                else ["## What was learned\n", training(held["training"], held["trained"])]
+            ),
             NOTES,
             ORIGIN.format(**machines(held)),
         ]
     )
 
 
-def findings(rows: dict[str, Docked], trained: dict | None) -> list[str]:
+def findings(rows: dict[str, Docked], learned: dict | None, trained: dict[str, float]) -> list[str]:
     """The learned value against no value, against as many dockings spent otherwise, and against SVDD-PM."""
     lines = []
     for one, other in (
@@ -158,8 +162,8 @@ def findings(rows: dict[str, Docked], trained: dict | None) -> list[str]:
         f"- **Failed dockings** count as 0, which weighs on a mean and not on a median. Their shares: {shares}. "
         f"{bare} of {failed} are molecules without a conformer: cages too strained to be built."
     )
-    if trained is not None and FREE in rows and LEARNED in rows:
-        spent = trained["docking_cpu_seconds"] + trained["training_cpu_seconds"]
+    if learned is not None and FREE in rows and LEARNED in rows:
+        spent = learned["docking_cpu_seconds"] + trained[FAMILY]
         saved = rows[FREE].cost("cpu_seconds") - rows[LEARNED].cost("cpu_seconds")
         lines.append(
             f"- **Before its first molecule** the learned value had cost {spent:,.0f} seconds, with the dockings "
@@ -196,15 +200,16 @@ def table(rows: dict[str, Docked]) -> str:
     return "".join(f"| {' | '.join(each)} |\n" for each in cells)
 
 
-def training(found: dict) -> str:
-    """What the value of SVDD-MC took, and what it tells."""
+def training(found: dict, trained: dict[str, float]) -> str:
+    """What the value of SVDD-MC took, and what it tells; what that of the twist took."""
+    other = f" The contrastive twist's training, on the same, took {trained[TWIST]:,.0f}." if TWIST in trained else ""
     told = ", ".join(f"{pearson:.2f} at t = {t}" for t, pearson in found["pearson"].items())
     return (
         f"A GIN, by Monte Carlo regression on {found['molecules']:,} trajectories of the reference, a tenth of which "
         f"validates. Their molecules took {found['dockings']:,} dockings, of which {found['failed']} failed, and "
-        f"{found['docking_cpu_seconds']:,.0f} seconds; training took {found['training_cpu_seconds']:,.0f} "
+        f"{found['docking_cpu_seconds']:,.0f} seconds; training took {trained[FAMILY]:,.0f} "
         f"more. Its correlation with the score of what a trajectory becomes, on the {found['validating']} that "
-        f"validate: {told}, of T = 400.\n"
+        f"validate: {told}, of T = 400.{other}\n"
     )
 
 

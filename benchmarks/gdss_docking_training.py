@@ -81,7 +81,7 @@ def learned(reference: sv.Reference, family: str = FAMILY) -> sv.values.Learned:
 
 
 def told() -> dict:
-    """What was docked to learn from, what training took, and how well the value foresees the reward.
+    """What was docked to learn from, and how well the value foresees the reward.
 
     dockings: of distinct molecules, failures among them. pearson: with the reward, at four times, of the trajectories
     that validate.
@@ -98,10 +98,15 @@ def told() -> dict:
         "dockings": dockings,
         "failed": sum(note["report"]["failed"] for note in notes),
         "docking_cpu_seconds": dockings * seconds_a_docking(notes)["cpu_seconds"],
-        "training_cpu_seconds": json.loads((RUNS / RECEPTOR / FAMILY / "training.json").read_text())["cpu_seconds"],
         "validating": len(data.validation_rows),
         "pearson": {str(t): float(judged.loc[t, "pearson"]) for t in QUARTERS},
     }
+
+
+def trained() -> dict[str, float]:
+    """Seconds of the processor that the training of each family took, of those that were trained."""
+    notes = {family: RUNS / RECEPTOR / family / "training.json" for family in OPTIONS}
+    return {family: json.loads(note.read_text())["cpu_seconds"] for family, note in notes.items() if note.exists()}
 
 
 if __name__ == "__main__":

@@ -31,8 +31,9 @@ def batch(rewards, seconds, dockings=1.0):
     }
 
 
-def held(batches, training=None):
-    return {"batches": {f"parp1/{name}": each for name, each in batches.items()}, "training": training}
+def held(batches, training=None, **trained):
+    batches = {f"parp1/{name}": each for name, each in batches.items()}
+    return {"batches": batches, "training": training, "trained": trained}
 
 
 def test_page_and_figure_are_those_of_the_results(table):
@@ -105,11 +106,12 @@ def test_where_a_learned_value_loses_the_page_says_so(pages, rewards, words):
 def test_when_the_learned_value_is_paid_for(pages):
     """1,000 seconds before the first molecule, 30 less for each: 34 molecules."""
     trained = {"molecules": 64, "dockings": 60, "failed": 1, "validating": 6, "pearson": {"100": 0.25}}
-    trained |= {"docking_cpu_seconds": 900.0, "training_cpu_seconds": 100.0}
+    trained |= {"docking_cpu_seconds": 900.0}
     batches = {"SVDD-MC/1/0": batch((1.0, 2.0, 4.0), 10.0), f"{pages.FREE}/1/0": batch((1.0, 2.0, 3.0), 40.0)}
-    page = pages.page(held(batches, trained))
+    page = pages.page(held(batches, trained, monte_carlo=100.0, contrastive_twist=250.0))
     assert "had cost 1,000 seconds" in page and "so that 34 molecules pay for it." in page
-    assert "60 dockings, of which 1 failed, and 900 seconds; training took 100 more" in page
+    assert "60 dockings, of which 1 failed, and 900 seconds; training took 100 more." in page
+    assert "The contrastive twist's training, on the same, took 250." in page
     assert "0.25 at t = 100" in page
 
 

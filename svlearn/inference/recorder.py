@@ -38,7 +38,8 @@ class Recorder:
         states: State,
     ) -> None:
         """A step: log-weights (B, K) before it, increments (B, K, M) and log p_ref - log q (B · K · M,), None for 0, of
-        its candidates, which groups (B,) were resampled (None: none), the ancestors (B, K) and states (B · K, ...) kept."""
+        its candidates, which groups (B,) were resampled (None: none), and the ancestors (B, K) and states (B · K, ...)
+        that it kept."""
         ratios = None if log_ratio is None else log_ratio.view(len(log_weights), -1)
         self.waiting.append((log_weights, log_increments, ratios))
         self.resampled.append(resampled)
