@@ -10,7 +10,8 @@ from rdkit import Chem
 
 from drawing import style, svg
 from gdss_docking_training import ALPHA, FAMILY, TWIST
-from gdss_table_page import NORMAL, Drawn, gather, machines, points
+from gdss_table_page import points
+from gdss_table_rows import NORMAL, Drawn, gather, machines
 from svlearn.domains.molecules import metrics
 from svlearn.evaluation.report.figures import COLORS, MARKERS
 from svlearn.evaluation.report.numbers import between, plain, with_error

@@ -2,8 +2,9 @@
 
     python benchmarks/gdss_docking_training.py
 
-docks the finished states of trajectories of gdss_table_training.py, chunk by chunk: hours of one core. What was docked
-is on disk; a run that was killed goes on from there.
+docks the finished states of trajectories of gdss_table_training.py, chunk by chunk: hours of one core; then trains the
+values, which the table takes in the place of the shipped ones. What was docked is on disk; a run that was killed goes
+on from there.
 """
 
 import json
@@ -19,6 +20,7 @@ from gdss_table_training import DEPTH, RUNS, WIDTH, store, train, trajectories
 from qm9_training import clock, since
 from svlearn.checkpoints import load_value
 from svlearn.domains.molecules.docking import Docking
+from svlearn.domains.molecules.gdss import pretrained
 from svlearn.domains.molecules.gdss.decode import GDSSCodec
 from svlearn.domains.molecules.gdss.gin import GraphValueNetwork
 from svlearn.evaluation.report.files import write
@@ -70,14 +72,20 @@ def scored() -> Rollouts:
 
 
 def learned(reference: sv.Reference, family: str = FAMILY) -> sv.values.Learned:
-    """A value of the docking score, trained where there is none yet, with a note of what that took."""
-    folder = RUNS / RECEPTOR / family
-    file = folder / "value.safetensors"
+    """A value of the docking score: the one trained here, else the shipped one."""
+    file = RUNS / RECEPTOR / family / "value.safetensors"
     if not file.exists():
-        scored()
-        write(folder / "training.json", json.dumps(train(RECEPTOR, family, *OPTIONS[family])))
+        return pretrained.value(reference, RECEPTOR, family)
     network = GraphValueNetwork(reference.num_steps, reference.num_features, WIDTH, DEPTH)
     return sv.values.Learned(load_value(network, file, reference).eval())
+
+
+def fit(family: str) -> None:
+    """Train a value where there is none yet, and note what that took."""
+    folder = RUNS / RECEPTOR / family
+    if not (folder / "value.safetensors").exists():
+        scored()
+        write(folder / "training.json", json.dumps(train(RECEPTOR, family, *OPTIONS[family])))
 
 
 def told() -> dict:
@@ -112,3 +120,5 @@ def trained() -> dict[str, float]:
 if __name__ == "__main__":
     torch.set_num_threads(1)
     scored()
+    for wanted in OPTIONS:
+        fit(wanted)

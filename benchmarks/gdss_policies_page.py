@@ -4,7 +4,7 @@ import math
 from functools import cached_property
 from statistics import correlation, fmean, stdev
 
-from gdss_table_page import Drawn, difference
+from gdss_table_rows import Drawn, difference
 from svlearn.evaluation.report.numbers import plain, with_error
 
 PLAIN, FREE, ALPHA, WANTED = "unguided", "SVDD-PM, M = 5", 0.01, 96
@@ -102,6 +102,7 @@ def page(held: dict) -> str:
             INTRODUCTION.format(alpha=ALPHA, wanted=WANTED, short="; ".join(short + absent) or "none"),
             "## What came out\n",
             *findings(rows),
+            *against_search(rows, held["training"]),
             "",
             table(rows),
             METHODS,
@@ -128,6 +129,21 @@ def findings(rows: dict[str, Steered]) -> list[str]:
             told += f", at a KL of {with_error(*row.divergence)} nats; the ELBO E[r/alpha] - KL changes by {gained} "
             told += f"nats, and r_θ by {row.predicted - plain_row.predicted:+.2f}"
         lines.append(f"{told}.")
+    return lines
+
+
+def against_search(rows: dict[str, Steered], trained: dict) -> list[str]:
+    """Each policy against SVDD-PM: how far apart, at which share of its seconds, and when the training is paid for."""
+    lines = []
+    for name, family in FAMILIES.items():
+        if FREE in rows and name in rows and {family, "reward_network"} <= trained.keys():
+            own, free = (rows[each].cost("cpu_seconds") for each in (name, FREE))
+            spent = trained[family]["cpu_seconds"] + trained["reward_network"]["cpu_seconds"]
+            paid = f"{math.ceil(spent / (free - own)):,} molecules pay for it" if own < free else "nothing pays for it"
+            lines.append(
+                f"- **{name} against {FREE}**: {difference(rows[name], rows[FREE])}, at {plain(own / free, 2)} times "
+                f"its seconds a molecule; training took {spent:,.0f} with that of r_θ, and {paid}."
+            )
     return lines
 
 

@@ -18,10 +18,12 @@ from functools import cache, partial
 from statistics import fmean
 
 import torch
+from tensordict import TensorDict
 from tqdm.auto import tqdm
 
 import svlearn as sv
 from gdss_table_page import figure, page
+from gdss_table_rows import UNDENOISED
 from gdss_table_training import REWARDS, ROOT, RUNS, learned, made, reward_network, trajectories
 from qm9_training import clock, since
 from svlearn.domains.molecules import metrics
@@ -54,6 +56,21 @@ class Row:
 
 def by_value(number: int, family: str = "monte_carlo", runs: int = 1) -> Row:
     return Row(lambda p, r, n: sv.svdd(p, r, learned(n, family, p), p.num_candidates(number)), runs)
+
+
+class RewardOfState(sv.values.Value):
+    """r(x_t), the noisy graph rounded as it stands: all that a network could know of it that does not denoise."""
+
+    def __init__(self, target: sv.Target):
+        super().__init__()
+        self.target = target
+
+    def forward(self, x: TensorDict, t: torch.Tensor, prediction: sv.Prediction | None = None) -> torch.Tensor:
+        return self.target.floored(x, t)
+
+
+def undenoised(number: int) -> Row:
+    return Row(lambda p, r, n: sv.svdd(p, r, RewardOfState(r), p.num_candidates(number)))
 
 
 def training_free(number: int) -> Row:
@@ -101,6 +118,9 @@ ROWS = {
     "SVDD, path consistency": by_value(10, "path_consistency"),
     "SVDD, contrastive twist, M = 100": by_value(100, "contrastive_twist"),
     "SVDD, contrastive twist, best of 5": by_value(10, "contrastive_twist", runs=5),
+    UNDENOISED: undenoised(10),
+    "SVDD-MC, M = 200": by_value(200),
+    "SVDD, contrastive twist, M = 200": by_value(200, "contrastive_twist"),
 }
 
 

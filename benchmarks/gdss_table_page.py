@@ -1,22 +1,16 @@
 """The page of GDSS and its figure, written from their results by benchmarks/gdss_table.py."""
 
-import math
 from collections.abc import Iterable
-from dataclasses import dataclass
-from functools import cached_property
-from statistics import fmean
 from typing import Any
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from rdkit import Chem
 
 from drawing import style, svg
-from svlearn.domains.molecules import metrics
+from gdss_table_findings import findings
+from gdss_table_rows import FREE, LEARNED, NORMAL, Drawn, gather, machines
 from svlearn.evaluation.report.figures import COLORS, MARKERS
-from svlearn.evaluation.report.numbers import between, plain, with_error
-from svlearn.evaluation.summary import reward_figures
+from svlearn.evaluation.report.numbers import plain, with_error
 
 PAPER = {  # SVDD (arXiv 2408.08252), table 2: the 80 % and the 90 % quantile
     "QED": {
@@ -34,7 +28,6 @@ PAPER = {  # SVDD (arXiv 2408.08252), table 2: the 80 % and the 90 % quantile
         "SVDD-PM": (1.0, 1.0),
     },
 }
-LEARNED, FREE, FAMILY, ELSEWHERE = "SVDD-MC", "SVDD-PM", "SVDD, ", "chosen at the predictor"
 COSTS = {
     "reference_calls": "Reference calls",
     "value_calls": "Value calls",
@@ -42,7 +35,7 @@ COSTS = {
     "reward_calls": "Reward calls",
     "cpu_seconds": "Seconds",
 }
-NORMAL, WANTED = 1.96, 128
+WANTED = 128
 
 INTRODUCTION = """\
 # GDSS: table 2 of the SVDD paper
@@ -62,6 +55,7 @@ METHODS = """\
 | SVDD-MC, SVDD-PM | candidates chosen among by the learned value, or by r(x̂_T) |
 | ..., best of 5 | the best by reward of five such runs |
 | chosen at the predictor | the predictor's steps have the candidates, and the corrector's one |
+| SVDD by r(x_t) | candidates chosen among by the reward of the noisy graph itself, rounded |
 | SVDD, and a family | as SVDD-MC, by another family of `configs/molecules/gdss/values`; soft values at alpha = 0.1 |
 | DPS | single samples moved by the gradient of a reward network at x̂_T |
 | classifier guidance | single samples moved by the gradient of the learned value at the step's mean |
@@ -73,8 +67,9 @@ distinct molecules after it, diversity the mean Tanimoto distance of pairs. Seco
 molecule, of one thread and of the worker that scores, without those of training; the machines were of two kinds, and
 more or less busy, which makes a row up to twice as slow: [what GDSS costs](gdss_speed.md) has samplers timed side by
 side. The learned value is a GIN fitted by Monte Carlo regression to {trajectories:,} trajectories of the reference, a
-tenth of which validates (`configs/molecules/gdss`); best-of-10 is made of as many, and its seconds are ten times those
-of `pretrained`. The reward network of DPS, the same GIN at t = T, learned from 20,000 molecules of ZINC-250k: its calls
+tenth of which validates (`configs/molecules/gdss`); svlearn ships it and the contrastive twist
+(`checkpoints/gdss_values.md`). best-of-10 is made of as many trajectories, and its seconds are ten times those of
+`pretrained`. The reward network of DPS, the same GIN at t = T, learned from 20,000 molecules of ZINC-250k: its calls
 stand among the reward calls. The strength of both kinds of guidance is the best of four, tried on 32 other molecules.
 """
 ORIGIN = """\
@@ -82,76 +77,6 @@ Machine: {cpu}, {cores} cores shared with other work, one thread. All batches, w
 `benchmarks/results/gdss_table.json`, written by `benchmarks/gdss_table.py`, which goes on where it was stopped and
 writes this page too.
 """
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """The batches of a row, of one seed."""
-
-    reward: str
-    name: str
-    batches: list[dict]
-
-    @cached_property
-    def rewards(self) -> np.ndarray:
-        return np.array([each for batch in self.batches for each in batch["rewards"]])
-
-    @cached_property
-    def figures(self) -> dict[str, float]:
-        return reward_figures(self.rewards[None], np.random.default_rng(0))
-
-    @property
-    def mean(self) -> tuple[float, float]:
-        return self.figures["mean_reward"], self.figures["mean_reward_standard_error"]
-
-    @property
-    def label(self) -> str:
-        strength = self.batches[0].get("strength")
-        return self.name if strength is None else f"{self.name}, strength {strength:g}"
-
-    @property
-    def candidates(self) -> int | None:
-        """M of a row of SVDD-MC or SVDD-PM."""
-        for kind in (LEARNED, FREE):
-            if self.name == kind:
-                return 10
-            if self.name.startswith(f"{kind}, M = "):
-                return int(self.name.removeprefix(f"{kind}, M = "))
-        return None
-
-    def cost(self, name: str) -> float:
-        return fmean(batch["per_molecule"][name] for batch in self.batches)
-
-    def quantile(self, level: int) -> str:
-        low, high = (self.figures[f"reward_quantile_{level}_{end}"] for end in ("low", "high"))
-        return f"{self.figures[f'reward_quantile_{level}']:.3f} ({between(low, high)})"
-
-    @cached_property
-    def molecules(self) -> dict[str, float]:
-        smiles = [text for batch in self.batches for text in batch["smiles"]]
-        found = [None if text is None else Chem.MolFromSmiles(text) for text in smiles]
-        return {
-            "Valid": fmean(each for batch in self.batches for each in batch["valid"]),
-            "One piece": fmean(batch["one_piece"] for batch in self.batches),
-            "Distinct": metrics.uniqueness(found),
-            "Diversity": metrics.internal_diversity(found),
-        }
-
-
-def gather(held: dict) -> dict[str, dict[str, Drawn]]:
-    """The rows by reward and name; what only a strength was chosen by is not among them."""
-    found: dict[str, dict[str, list[dict]]] = {}
-    for key, batch in held["batches"].items():
-        reward, name, *_ = key.split("/")
-        if ", strength " not in name:
-            found.setdefault(reward, {}).setdefault(name, []).append(batch)
-    return {reward: {name: Drawn(reward, name, own) for name, own in rows.items()} for reward, rows in found.items()}
-
-
-def machines(held: dict) -> dict[str, Any]:
-    """The processors that batches were drawn on, each once, and how many cores one has."""
-    drawn = [batch["provenance"] for batch in held["batches"].values()]
-    return {"cpu": " or ".join(dict.fromkeys(each["cpu"] for each in drawn)), "cores": drawn[0]["cores"]}
 
 
 def page(held: dict) -> str:
@@ -182,71 +107,6 @@ def page(held: dict) -> str:
             ORIGIN.format(**machines(held)),
         ]
     )
-
-
-def findings(reward: str, rows: dict[str, Drawn]) -> list[str]:
-    """Learned against training-free, at equal candidates and at equal seconds, and each against best-of-10."""
-    lines = []
-    if FREE in rows and LEARNED in rows:
-        learned, free = rows[LEARNED], rows[FREE]
-        share = free.cost("cpu_seconds") / learned.cost("cpu_seconds")
-        lines.append(
-            f"- **{reward}, M = 10**: SVDD-MC {with_error(*learned.mean)}, SVDD-PM {with_error(*free.mean)}; "
-            f"{difference(learned, free)}. SVDD-PM costs {plain(share, 2)} times the seconds."
-        )
-        wider = [row for name, row in rows.items() if name.startswith((f"{LEARNED}, M", f"{LEARNED}, best"))]
-        if wider:
-            nearest = min(wider, key=lambda row: abs(math.log(row.cost("cpu_seconds") / free.cost("cpu_seconds"))))
-            lines.append(
-                f"- **{reward}, at the seconds of SVDD-PM** ({plain(free.cost('cpu_seconds'), 2)}), the nearest that "
-                f"was run is {nearest.name} ({plain(nearest.cost('cpu_seconds'), 2)}): {with_error(*nearest.mean)}; "
-                f"{difference(nearest, free)}."
-            )
-    for kind in (FREE, LEARNED):
-        elsewhere = rows.get(f"{kind}, {ELSEWHERE}")
-        if kind in rows and elsewhere is not None:
-            lines.append(
-                f"- **{reward}, where to choose**: {kind} {ELSEWHERE}, at equal calls, {with_error(*elsewhere.mean)}; "
-                f"{difference(elsewhere, rows[kind])}. Its noise is the smaller, and the correctors after it wash the "
-                f"choice away."
-            )
-    families = {name: row for name, row in rows.items() if name.startswith(FAMILY) and name.count(", ") == 1}
-    best = max(families, key=lambda name: families[name].mean[0], default=None)
-    if best is not None and LEARNED in rows and FREE in rows:
-        lines.append(
-            f"- **{reward}, by another family**: the best of {len(families)} is {best.removeprefix(FAMILY)}, "
-            f"{with_error(*rows[best].mean)} at M = 10; against SVDD-MC {difference(rows[best], rows[LEARNED])}."
-        )
-        for name in (each for each in rows if each.startswith(f"{best}, ")):
-            lines[-1] += f" {name} takes {plain(rows[name].cost('cpu_seconds'), 2)} seconds: "
-            lines[-1] += f"{with_error(*rows[name].mean)}; against SVDD-PM {difference(rows[name], rows[FREE])}; "
-            shares = [f"{row.molecules['Distinct']:.0%}" for row in (rows[name], rows[FREE])]
-            lines[-1] += f"{shares[0]} of its molecules are distinct, of SVDD-PM's {shares[1]}."
-    baseline = rows.get("best-of-10")
-    others = [name for name in (LEARNED, FREE, best, "DPS") if name in rows]
-    if baseline is not None and others:
-        told = "; ".join(f"{name} {difference(rows[name], baseline, short=True)}" for name in others)
-        lines.append(f"- **{reward}, against best-of-10** ({with_error(*baseline.mean)}): {told}.")
-    plain_row = rows.get("pretrained")
-    if plain_row is not None:
-        whole = plain_row.molecules["One piece"]
-        broken = [row for row in rows.values() if row.molecules["One piece"] < whole / 2]
-        if broken:
-            told = ", ".join(f"{row.label} {row.molecules['One piece']:.0%}" for row in broken)
-            lines.append(
-                f"- **{reward}, what it does not see**: it is that of the largest piece; these rows have few graphs "
-                f"in one piece ({whole:.0%} of the pretrained): {told}."
-            )
-    return lines
-
-
-def difference(one: Drawn, other: Drawn, short: bool = False) -> str:
-    """How far apart two means are, and whether at 95 %."""
-    gap, error = one.mean[0] - other.mean[0], math.hypot(one.mean[1], other.mean[1])
-    told = with_error(gap, error, sign=True)
-    if abs(gap) <= NORMAL * error:
-        told += ", not told apart at 95 %"
-    return told if short else f"the difference is {told}"
 
 
 def table(reward: str, rows: Iterable[Drawn]) -> str:

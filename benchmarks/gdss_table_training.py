@@ -1,12 +1,15 @@
 """What the table of GDSS learns from and learns: trajectories of the reference on disk, values, reward networks.
 
-    python benchmarks/gdss_table_training.py
+    python benchmarks/gdss_table_training.py [--train contrastive_twist monte_carlo] [--ship]
 
 collects the trajectories: half a second a molecule on one quiet core, 3 MB on disk. A run that was killed goes on
-where it was.
+where it was. --train fits values of them, which the table then takes in the place of the shipped ones; --ship copies
+those of the families of `pretrained.value` to checkpoints/.
 """
 
+import argparse
 import gzip
+import itertools
 import json
 import os
 import subprocess
@@ -22,10 +25,11 @@ from torch import nn
 import svlearn as sv
 from qm9_training import clock, since
 from svlearn.assets import fetch
-from svlearn.checkpoints import load_value, save_value
+from svlearn.checkpoints import load_value, read_record, save_value
+from svlearn.domains.molecules.gdss import pretrained
 from svlearn.domains.molecules.gdss.decode import GDSSCodec
 from svlearn.domains.molecules.gdss.encode import encode
-from svlearn.domains.molecules.gdss.gin import GraphValueNetwork, PredictedReward
+from svlearn.domains.molecules.gdss.gin import GraphValueNetwork, PredictedReward, save_network
 from svlearn.domains.molecules.rewards import QED, SA, MoleculeReward
 from svlearn.evaluation.report.files import write
 from svlearn.randomness import seeded
@@ -101,12 +105,31 @@ def train(name: str, family: str, *options: str) -> dict:
 
 
 def learned(name: str, family: str, reference: sv.Reference) -> sv.values.Learned:
-    """The value of a family, trained where there is none yet."""
+    """The value of a family: the one trained here, else the shipped one, and else one that is trained now."""
+    file = RUNS / name / family / "value.safetensors"
+    if not file.exists() and family in pretrained.FAMILIES:
+        return pretrained.value(reference, name, family)
+    fit(name, family)
+    return sv.values.Learned(load_value(_network(reference), file, reference).eval())
+
+
+def fit(name: str, family: str) -> None:
+    """Train a value where there is none yet, and note what that took."""
     file = RUNS / name / family / "value.safetensors"
     if not file.exists():
         trajectories(name)
         write(file.with_name("cost.json"), json.dumps(train(name, family)))
-    return sv.values.Learned(load_value(_network(reference), file, reference).eval())
+
+
+def ship() -> None:
+    """Write the values trained here to checkpoints/, with what it takes to build them."""
+    reference = sv.load("gdss-zinc250k")
+    for name, family in itertools.product(pretrained.VALUED, pretrained.FAMILIES):
+        file = RUNS / name / family / "value.safetensors"
+        if file.exists():
+            network = load_value(_network(reference), file, reference)
+            told = read_record(file) | {"reward": name, "family": family}
+            print(save_network(network, ROOT / f"checkpoints/gdss_{name}_{family}.safetensors", **told))
 
 
 def reward_network(name: str, reference: sv.Reference) -> PredictedReward:
@@ -158,6 +181,14 @@ def _network(reference: sv.Reference) -> GraphValueNetwork:
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--train", nargs="+", default=[], metavar="FAMILY", help="families of values to train")
+    parser.add_argument("--ship", action="store_true", help="copy what was trained to checkpoints/")
+    options = parser.parse_args()
     torch.set_num_threads(1)
     for reward_name in REWARDS:
         trajectories(reward_name)
+        for wanted in options.train:
+            fit(reward_name, wanted)
+    if options.ship:
+        ship()

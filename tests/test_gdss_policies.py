@@ -72,6 +72,21 @@ def test_a_policy_by_hand(pages, held):
     assert "the difference is +0.20 ± 0.08, at a KL of 12.0 ± 1.2 nats" in told
 
 
+def test_when_a_policy_is_paid_for(pages, held):
+    """1.5 of 2 seconds a molecule, after 99 + 52: 302 molecules; at 2 of 2 never. 0.5 ± 0.06 against 0.4 ± 0.12."""
+    rows = pages.gather(held)
+    assert pages.against_search(rows, held["training"]) == []  # where what r_θ took is not known
+    trained = held["training"] | {"reward_network": {"cpu_seconds": 52.0}}
+    (told,) = pages.against_search(rows, trained)
+    assert told.startswith("- **adjoint matching against SVDD-PM, M = 5**: the difference is +0.10 ± 0.13, not told")
+    assert told.endswith(
+        "at 1 times its seconds a molecule; training took 151 with that of r_θ, and nothing pays for it."
+    )
+    held["batches"]["adjoint matching/0"]["per_molecule"] = dict.fromkeys(COSTS, 1.5)
+    (told,) = pages.against_search(pages.gather(held), trained)
+    assert "at 0.75 times" in told and told.endswith("and 302 molecules pay for it.")
+
+
 def test_the_page_says_what_is_missing(pages, held):
     text = pages.page(held)
     assert "with fewer as\nyet: unguided (3); adjoint matching (3); SVDD-PM, M = 5 (3); path consistency (0)." in text

@@ -84,11 +84,16 @@ def test_the_comparison_takes_the_nearest_in_seconds(pages):
                 "SA/SVDD-PM/1/0": batch((0.1, 0.2, 0.3), 4.0),
                 "SA/SVDD-MC, M = 50/1/0": batch((0.7, 0.8, 0.9), 3.0),
                 "SA/SVDD-MC, M = 100/1/0": batch((0.1, 0.2, 0.3), 9.0),
+                "SA/SVDD-MC, best of 5/1/0": batch((0.8, 0.9, 1.0), 4.5),
+                "SA/SVDD by r(x_t)/1/0": batch((0.2, 0.3, 0.4), 4.0),
                 "SA/best-of-10/1/0": batch((0.1, 0.2, 0.3), 4.0),
             }
         )
     )
-    same, nearest, plain = pages.findings("SA", rows["SA"])
+    same, nearest, several, undenoised, plain = pages.findings("SA", rows["SA"])
+    assert "by the true reward: 0.90 ± 0.06 in 4.5 seconds; against SVDD-PM the difference is +0.70" in several
+    assert "as it stands, 0.30 ± 0.06; against SVDD-PM the difference is +0.10 ± 0.08, not told" in undenoised
+    assert "SVDD-MC, best of 5 +0.70 ± 0.08" in plain
     assert "SVDD-PM costs 4 times the seconds" in same and "not told apart" in same
     assert "SVDD-MC, M = 50 (3): 0.80 ± 0.06; the difference is +0.60 ± 0.08." in nearest
     assert "SVDD-MC +0.00 ± 0.08, not told apart at 95 %" in plain

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from svlearn.inference.log_weights import LogWeights
 from svlearn.inference.loop import Particles, Run
 from svlearn.inference.parts import Parts
 from svlearn.inference.resampling import ess
@@ -195,7 +196,7 @@ class Forest(Run):
             rewards=rewards,
             log_twists=log_twists,
             prediction=None,
-            log_weights=log_weights + math.log(ends.shape[1]),
+            weights=LogWeights(log_weights + math.log(ends.shape[1])),
             exponents=log_weights.new_ones(len(ends)),
             log_increments=log_weights[:, :, None],
             resampled=history.resampled[:, -1],

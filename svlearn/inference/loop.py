@@ -9,6 +9,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from svlearn.inference.beside import predict_and_value
+from svlearn.inference.log_weights import LogWeights
 from svlearn.inference.parts import Parts
 from svlearn.inference.recorder import Recorder
 from svlearn.inference.row_numbers import RowNumbers
@@ -43,7 +44,7 @@ class Particles:
     """The kept states of a step, flat over groups (N = B · K).
 
     x (N, ...); rewards (N,), r(x_T) at T, None before and without a target; log_twists (N,), λ_t v_t/α, nats, float64;
-    prediction, None at T; log_weights (B, K) and exponents λ_t (B,), float64; and what happened in this step: the
+    prediction, None at T; weights (B, K) and exponents λ_t (B,), float64; and what happened in this step: the
     log_increments (B, K, M) of its candidates, whether a group was resampled (B,), None where none was, and the places
     (B, K) that the particles had a step before.
     """
@@ -52,11 +53,15 @@ class Particles:
     rewards: Tensor | None
     log_twists: Tensor
     prediction: Prediction | None
-    log_weights: Tensor
+    weights: LogWeights
     exponents: Tensor
     log_increments: Tensor
     resampled: Tensor | None
     ancestors: Tensor
+
+    @property
+    def log_weights(self) -> Tensor:
+        return self.weights.read()
 
     @classmethod
     def cat(cls, parts: list["Particles"]) -> "Particles":
@@ -99,34 +104,35 @@ class Run:
 
     def step(self, x: State, t: int, prediction: Prediction) -> tuple[State, Tensor]:
         """x_{t+1} of single particles x_t (B, ...), and what the step adds to their log-weights (B,)."""
-        start, log_weights, exponents = self._unweighed(x)
+        start, weights, exponents = self._unweighed(x)
         values = self._values(x, t, prediction)
-        here = self._weigh(start, values, log_weights, exponents, t)
+        here = self._weigh(start, values, weights, exponents, t)
         proposed = self._propose(x, here.log_twists.flatten(), prediction, t + 1)
-        candidates, _ = self._judge(proposed, log_weights, here.exponents, t + 1)
+        candidates, _ = self._judge(proposed, weights, here.exponents, t + 1)
         survivors = self.selection(candidates, self.selection.noise(candidates.shape, self.generator))
-        return take(proposed.x, self._rows(survivors.index, candidates)), survivors.log_weights.squeeze(1)
+        log_weights = survivors.weights(candidates).read()
+        return take(proposed.x, self._rows(survivors.index, candidates)), log_weights.squeeze(1)
 
     def _loop(self, x: State, start: int, copies: int) -> tuple[Particles, History]:
-        proposed, log_weights, exponents = self._unweighed(self._retain(x, start))
+        proposed, weights, exponents = self._unweighed(self._retain(x, start))
         recorder = Recorder(start, self.keep_states)
         for t in tqdm(range(start, self.last + 1), disable=not self.progress, desc="sampling", leave=False):
-            particles = self._survive(proposed, log_weights, exponents, t, copies)
+            particles = self._survive(proposed, weights, exponents, t, copies)
             happened = particles.log_increments, proposed.log_ratio, particles.resampled, particles.ancestors
-            recorder.add(log_weights, *happened, particles.x)
+            recorder.add(weights, *happened, particles.x)
             del proposed  # the losers go before others are drawn
-            log_weights, exponents = particles.log_weights, particles.exponents
+            weights, exponents = particles.weights, particles.exponents
             if particles.prediction is not None:  # at T there is none
                 copies = self.parts.num_candidates[t + 1]
                 drawn_from = particles.x, particles.log_twists, particles.prediction
                 proposed = self._propose(*drawn_from, t + 1)  # noqa: F841 - read in the next step
         return particles, recorder.history()
 
-    def _unweighed(self, x: State) -> tuple[Proposed, Tensor, Tensor]:
+    def _unweighed(self, x: State) -> tuple[Proposed, LogWeights, Tensor]:
         """States as candidates, and the log-weights (B, K) and exponents (B,) before anything was weighed: all 0."""
         nothing = torch.zeros(len(x), dtype=torch.float64, device=device_of_state(x))
-        log_weights = nothing.new_zeros(self.batch_size, self.parts.num_particles)
-        return Proposed(x, None, nothing, None), log_weights, nothing.new_zeros(self.batch_size)
+        weights = LogWeights(nothing.new_zeros(self.batch_size, self.parts.num_particles))
+        return Proposed(x, None, nothing, None), weights, nothing.new_zeros(self.batch_size)
 
     def _retain(self, x: State, t: int) -> State:
         """Put the given trajectory in the place of the first candidate of every group."""
@@ -156,27 +162,27 @@ class Run:
             log_ratio = torch.cat([own[parents[cut]].log_ratio(law[cut], drawn[cut]) for cut in cuts])
         return Proposed(drawn, log_ratio, log_twists, previous)
 
-    def _survive(self, proposed: Proposed, log_weights: Tensor, exponents: Tensor, t: int, copies: int) -> Particles:
+    def _survive(self, proposed: Proposed, weights: LogWeights, exponents: Tensor, t: int, copies: int) -> Particles:
         """The survivors of the candidates for x_t.
 
         Where the losers' predictions would fill the memory, as many groups are served at a time as fit `max_batch`.
         """
-        value, (groups, size), limit = self.parts.value, log_weights.shape, current_max_batch()
+        value, (groups, size), limit = self.parts.value, weights.shape, current_max_batch()
         noise = self.selection.noise((groups, size, copies), self.generator)
         together = copies == 1 or not value.needs_prediction or value.needs_generator or t == self.last
         at_once = groups if limit is None or together else max(1, limit // (size * copies))
         if at_once >= groups:
-            return self._select(proposed, noise, log_weights, exponents, t)
+            return self._select(proposed, noise, weights, exponents, t)
         parts = []
         for start in range(0, groups, at_once):
             cut = slice(start, start + at_once)
             some = proposed[start * size * copies : cut.stop * size * copies]
-            parts.append(self._select(some, noise[cut], log_weights[cut], exponents[cut], t))
+            parts.append(self._select(some, noise[cut], weights[cut], exponents[cut], t))
         return concatenate(parts)
 
-    def _select(self, proposed: Proposed, noise: Tensor, log_weights: Tensor, exponents: Tensor, t: int) -> Particles:
+    def _select(self, proposed: Proposed, noise: Tensor, weights: LogWeights, exponents: Tensor, t: int) -> Particles:
         """Weigh the candidates, keep the survivors, and see that each has its prediction."""
-        candidates, prediction = self._judge(proposed, log_weights, exponents, t)
+        candidates, prediction = self._judge(proposed, weights, exponents, t)
         survivors = self.selection(candidates, noise)
         proposal, copies, rows = self.parts.proposal, candidates.shape[2], self._rows(survivors.index, candidates)
         finished = t == self.last and self.parts.target is not None
@@ -190,7 +196,7 @@ class Run:
             take(candidates.values.flatten(), rows) if finished else None,
             take(candidates.log_twists.flatten(), rows),
             prediction,
-            survivors.log_weights,
+            survivors.weights(candidates),
             candidates.exponents,
             candidates.log_increments,
             survivors.resampled,
@@ -198,10 +204,10 @@ class Run:
         )
 
     def _judge(
-        self, proposed: Proposed, log_weights: Tensor, exponents: Tensor, t: int
+        self, proposed: Proposed, weights: LogWeights, exponents: Tensor, t: int
     ) -> tuple[Candidates, Prediction | None]:
         """Weigh the candidates for x_t; also returns the reference's prediction of them, where the value reads it."""
-        value, once = self.parts.value, len(proposed.log_twists) == log_weights.numel()
+        value, once = self.parts.value, len(proposed.log_twists) == weights.shape.numel()
         if not value.needs_prediction or t == self.last:
             values, prediction = self._values(proposed.x, t, None), None
         else:
@@ -212,7 +218,7 @@ class Run:
             else:
                 prediction = look(proposed.x, t, proposed.previous)
                 values = self._values(proposed.x, t, prediction)
-        return self._weigh(proposed, values, log_weights, exponents, t), prediction
+        return self._weigh(proposed, values, weights, exponents, t), prediction
 
     def _values(self, x: State, t: int, prediction: Prediction | None) -> Tensor:
         """v_t(x), or r(x) at T (0 where there is no target), (N,)."""
@@ -220,22 +226,22 @@ class Run:
             return evaluate(self.parts.value, x, t, prediction, generator=self.generator)
         return evaluate(Zero(), x, t) if self.parts.target is None else self.parts.target(x)
 
-    def _weigh(self, proposed: Proposed, values: Tensor, log_weights: Tensor, exponents: Tensor, t: int) -> Candidates:
+    def _weigh(self, proposed: Proposed, values: Tensor, weights: LogWeights, exponents: Tensor, t: int) -> Candidates:
         """Groups of candidates with what each multiplies the weight of its particle by; exponents λ_{t-1} (B,)."""
         target, final = self.parts.target, t == self.last
         before = proposed.log_twists if proposed.log_ratio is None else proposed.log_twists - proposed.log_ratio
-        values, before = (each.view(*log_weights.shape, -1) for each in (values, before))
+        values, before = (each.view(*weights.shape, -1) for each in (values, before))
         if target is None or target.alpha == 0:
             increments = twists = torch.zeros_like(before)
         else:
             twists = values.double() / target.alpha
             if self.parts.tempering is not None:
-                given = (t, exponents, log_weights, -before, twists)
+                given = (t, exponents, weights.read(), -before, twists)
                 exponents = torch.ones_like(exponents) if final else self.parts.tempering(*given)
                 twists = exponents[:, None, None] * twists
             increments = twists - before
         retained = self.retained is not None
-        return Candidates(values, increments, log_weights, twists, exponents, t, final, retained, proposed.x)
+        return Candidates(values, increments, weights, twists, exponents, t, final, retained, proposed.x)
 
     def _rows(self, places: Tensor | None, candidates: Candidates) -> Tensor | None:
         """Places (B, K') among the K · M candidates of each group as rows of all candidates, (B · K',)."""

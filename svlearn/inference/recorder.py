@@ -1,11 +1,11 @@
 """Writes the `History` of a run, and works it out for many steps at once."""
 
-import math
 from itertools import groupby
 
 import torch
 from torch import Tensor
 
+from svlearn.inference.log_weights import LogWeights, log_mean
 from svlearn.inference.resampling import central_moments, ess
 from svlearn.inference.samples import History
 from svlearn.state import State
@@ -25,12 +25,12 @@ class Recorder:
         self.resampled: list[Tensor | None] = []
         self.ancestors: list[Tensor] = []
         self.states: list[State] = []
-        self.waiting: list[tuple[Tensor, Tensor, Tensor | None]] = []
+        self.waiting: list[tuple[LogWeights, Tensor, Tensor | None]] = []
         self.figures: list[Tensor] = []
 
     def add(
         self,
-        log_weights: Tensor,
+        weights: LogWeights,
         log_increments: Tensor,
         log_ratio: Tensor | None,
         resampled: Tensor | None,
@@ -40,8 +40,8 @@ class Recorder:
         """A step: log-weights (B, K) before it, increments (B, K, M) and log p_ref - log q (B · K · M,), None for 0, of
         its candidates, which groups (B,) were resampled (None: none), and the ancestors (B, K) and states (B · K, ...)
         that it kept."""
-        ratios = None if log_ratio is None else log_ratio.view(len(log_weights), -1)
-        self.waiting.append((log_weights, log_increments, ratios))
+        ratios = None if log_ratio is None else log_ratio.view(len(log_increments), -1)
+        self.waiting.append((weights, log_increments, ratios))
         self.resampled.append(resampled)
         self.ancestors.append(ancestors)
         if self.keep_states:
@@ -61,16 +61,18 @@ class Recorder:
     def _work_out(self) -> None:
         """The figures (B, steps, 6) of the steps that wait, those alike together."""
         for _, steps in groupby(self.waiting, key=lambda step: (step[1].shape, step[2] is None)):
-            log_weights, log_increments, log_ratio = zip(*steps, strict=True)
+            weights, log_increments, log_ratio = zip(*steps, strict=True)
+            weights[-1].read()  # and with it those before
+            log_weights = torch.stack([each.read() for each in weights], dim=1)
             ratios = None if log_ratio[0] is None else torch.stack(log_ratio, dim=1)
-            self.figures.append(figures(torch.stack(log_weights, dim=1), torch.stack(log_increments, dim=1), ratios))
+            self.figures.append(figures(log_weights, torch.stack(log_increments, dim=1), ratios))
         self.waiting = []
 
 
 def figures(log_weights: Tensor, log_increments: Tensor, log_ratio: Tensor | None) -> Tensor:
     """The ESS of each step of each group, then its `History.spreads`: (B, steps, 6), from (B, steps, K),
     (B, steps, K, M) and (B, steps, K · M)."""
-    weighed = log_weights + log_increments.logsumexp(dim=3) - math.log(log_increments.shape[3])
+    weighed = log_weights + log_mean(log_increments)
     increments = log_increments.flatten(2)
     effective, share = (ess(each.flatten(0, 1)).view(each.shape[:2]) for each in (weighed, increments))
     (among, _), (variance, third) = (central_moments(each).unbind(dim=2) for each in (weighed, increments))

@@ -8,6 +8,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from svlearn.inference.log_weights import LogWeights
 from svlearn.inference.resampling import Scheme, effective_size, multinomial
 from svlearn.randomness import uniform
 from svlearn.state import State
@@ -18,16 +19,16 @@ class Candidates:
     """B groups of K particles with M candidates each, weighed.
 
     values (B, K, M): v_t, or r at T, in reward units; log_increments (B, K, M), nats, float64: what a candidate
-    multiplies the weight of its particle by, 0 where nothing is weighed (no target, or alpha = 0); log_weights
-    (B, K): the particles' before; log_twists (B, K, M), λ_t v_t/α, nats, and exponents λ_t (B,), float64; t: their
-    time; final: whether that is T.
+    multiplies the weight of its particle by, 0 where nothing is weighed (no target, or alpha = 0); weights and
+    log_weights (B, K): the particles' before; log_twists (B, K, M), λ_t v_t/α, nats, and exponents λ_t (B,), float64;
+    t: their time; final: whether that is T.
     retained: the first candidate of the first particle of every group is a given one, and must survive in its place.
     x (B · K · M, ...): their states, for a selection that looks at them.
     """
 
     values: Tensor
     log_increments: Tensor
-    log_weights: Tensor
+    weights: LogWeights
     log_twists: Tensor
     exponents: Tensor
     t: int
@@ -41,15 +42,26 @@ class Candidates:
         batch_size, size, copies = self.values.shape
         return batch_size, size, copies
 
+    @property
+    def log_weights(self) -> Tensor:
+        return self.weights.read()
+
 
 @dataclass(frozen=True)
 class Survivors:
-    """The kept candidates: their places (B, K') among the K · M of their group, None where all stay as they are, their
-    log-weights (B, K'), and which groups were resampled (B,) bool, None where none was."""
+    """The kept candidates: their places (B, K') among the K · M of their group, None where all stay as they are; their
+    log-weights (B, K'), None for those before times the mean over the candidates of each particle, which then wait to
+    be read; and which groups were resampled (B,) bool, None where none was."""
 
     index: Tensor | None
-    log_weights: Tensor
+    log_weights: Tensor | None = None
     resampled: Tensor | None = None
+
+    def weights(self, candidates: Candidates) -> LogWeights:
+        """Their log-weights (B, K'), of those chosen among these candidates."""
+        if self.log_weights is None:
+            return candidates.weights.times_mean(candidates.log_increments)
+        return LogWeights(self.log_weights)
 
 
 class Selection(ABC):
@@ -75,8 +87,7 @@ class Keep(Selection):
     """Nobody is selected; with one candidate a particle this is importance sampling."""
 
     def __call__(self, candidates: Candidates, noise: Tensor) -> Survivors:
-        log_weights = candidates.log_weights + candidates.log_increments.squeeze(2)
-        return Survivors(None, log_weights)
+        return Survivors(None)
 
     def conditional(self) -> "Keep":
         return self
@@ -96,8 +107,7 @@ class LocalSampling(Selection):
         chosen = (increments - (-noise.log()).log()).argmax(dim=2)  # Gumbel's way to draw from a softmax
         if candidates.retained:
             chosen[:, 0] = 0
-        log_weights = candidates.log_weights + increments.logsumexp(dim=2) - math.log(increments.shape[2])
-        return Survivors(_own(chosen, increments.shape[2]), log_weights)
+        return Survivors(_own(chosen, increments.shape[2]))
 
     def conditional(self) -> "LocalSampling":
         return self
@@ -211,7 +221,7 @@ class Nested(Selection):
         chosen = cast(Tensor, own.index)
         values = candidates.values.flatten(1).gather(1, chosen)[:, :, None]
         before = torch.zeros_like(values, dtype=torch.float64)
-        kept = replace(candidates, values=values, log_increments=before, log_weights=own.log_weights)
+        kept = replace(candidates, values=values, log_increments=before, weights=own.weights(candidates))
         among = self.between(kept, noise[:, :, -1])
         index = chosen if among.index is None else chosen.gather(1, among.index)
         return Survivors(index, among.log_weights, among.resampled)

@@ -8,6 +8,7 @@ from inference_toys import BASE, MARKOV
 from tensordict import TensorDict
 
 from svlearn.inference.beam import Beam
+from svlearn.inference.log_weights import LogWeights
 from svlearn.inference.samplers import beam_search, svdd
 from svlearn.inference.selection import Candidates
 from svlearn.randomness import seeded
@@ -85,7 +86,7 @@ def hand_made(values, x, final=False):
     """One group of two particles with two candidates each."""
     values = torch.tensor(values).view(1, 2, 2)
     nothing = torch.zeros(1, 2, 2, dtype=torch.float64)
-    return Candidates(values, nothing, nothing[:, :, 0], nothing, nothing[:, 0, 0], 1, final, x=x)
+    return Candidates(values, nothing, LogWeights(nothing[:, :, 0]), nothing, nothing[:, 0, 0], 1, final, x=x)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from svlearn.inference import recorder
+from svlearn.inference.log_weights import LogWeights
 from svlearn.inference.recorder import Recorder
 
 B, K = 2, 3
@@ -30,7 +31,7 @@ def steps(sizes):
 def written(given):
     book = Recorder(2, keep_states=False)
     for weights, increments, ratios in given:
-        book.add(weights, increments, ratios, torch.zeros(B).bool(), torch.arange(K).expand(B, K), weights)
+        book.add(LogWeights(weights), increments, ratios, torch.zeros(B).bool(), torch.arange(K).expand(B, K), weights)
     return book.history()
 
 
@@ -66,6 +67,6 @@ def test_states_are_kept_by_group_where_asked_for():
     book = Recorder(0, keep_states=True)
     weights, increments, ratios = steps([2])[0]
     states = torch.arange(B * K)
-    book.add(weights, increments, ratios, torch.ones(B).bool(), torch.arange(K).expand(B, K), states)
+    book.add(LogWeights(weights), increments, ratios, torch.ones(B).bool(), torch.arange(K).expand(B, K), states)
     history = book.history()
     assert torch.equal(history.states[0], states.view(B, K)) and history.resampled.all()

@@ -7,6 +7,7 @@ import torch
 from inference_toys import MARKOV, make_value
 
 from svlearn.inference.beam import Beam
+from svlearn.inference.log_weights import LogWeights
 from svlearn.inference.resampling import SCHEMES, multinomial, stratified, systematic
 from svlearn.inference.samplers import smc
 from svlearn.inference.selection import (
@@ -33,7 +34,9 @@ def candidates(log_weights, values, copies=1, final=False, t=2):
     given = torch.zeros(split[:2], dtype=torch.float64)
     x = torch.arange(values.numel())[:, None] % 4
     exponents = torch.ones(len(log_weights), dtype=torch.float64)
-    return Candidates(values.reshape(split), log_weights.reshape(split), given, nothing, exponents, t, final, x=x)
+    return Candidates(
+        values.reshape(split), log_weights.reshape(split), LogWeights(given), nothing, exponents, t, final, x=x
+    )
 
 
 def resampled(selection, groups, seed=0):
@@ -41,9 +44,9 @@ def resampled(selection, groups, seed=0):
     return selection(given, selection.noise(given.shape, seeded("cpu", seed)))
 
 
-def places(survivors):
+def places(given, survivors):
     """Those of the survivors (B, K), written out where all stay as they are."""
-    own = torch.arange(survivors.log_weights.shape[1]).expand_as(survivors.log_weights)
+    own = torch.arange(given.shape[1]).expand(given.shape[:2])
     return own if survivors.index is None else survivors.index
 
 
@@ -135,12 +138,12 @@ def test_a_group_does_not_see_the_others(name, final):
     together = candidates(log_weights, values, copies, final)
     noise = selection.noise(together.shape, seeded("cpu", 3))
     survivors = selection(together, noise)
-    alone = [
-        selection(candidates(log_weights[k : k + 1], values[k : k + 1], copies, final), noise[k : k + 1])
-        for k in range(8)
-    ]
-    assert torch.equal(places(survivors), torch.cat([places(each) for each in alone]))
-    assert torch.equal(survivors.log_weights, torch.cat([each.log_weights for each in alone]))
+    groups = [candidates(log_weights[k : k + 1], values[k : k + 1], copies, final) for k in range(8)]
+    alone = [selection(each, noise[k : k + 1]) for k, each in enumerate(groups)]
+    pairs = list(zip(groups, alone, strict=True))
+    assert torch.equal(places(together, survivors), torch.cat([places(*pair) for pair in pairs]))
+    apart = torch.cat([own.weights(each).read() for each, own in pairs])
+    assert torch.equal(survivors.weights(together).read(), apart)
     if survivors.resampled is None:
         assert all(each.resampled is None for each in alone)
     else:

@@ -1,11 +1,17 @@
-"""The authors' pretrained processes by name: what `svlearn.load` calls."""
+"""The authors' pretrained processes by name: what `svlearn.load` calls; and values of them that svlearn ships."""
 
 from functools import partial
 from pathlib import Path
 
 from svlearn.assets import fetch
+from svlearn.checkpoints import check_reference, read_record
+from svlearn.domains.molecules.gdss.gin import read_network
 from svlearn.domains.molecules.gdss.reference import GDSS
 from svlearn.domains.molecules.gdss.vectors import VectorGDSS
+from svlearn.loading import shipped
+from svlearn.values import Learned
+
+VALUED, FAMILIES = ("QED", "SA", "parp1"), ("contrastive_twist", "monte_carlo")
 
 
 def load(asset: str, path: Path | None = None) -> GDSS:
@@ -20,6 +26,22 @@ def predictor_alone(num_steps: int = 200, asset: str = "gdss/gdss_zinc250k.pth")
     (benchmarks/gdss_baseline.py).
     """
     return VectorGDSS(GDSS.from_checkpoint(fetch(asset), num_steps=num_steps, corrector=False))
+
+
+def value(reference: GDSS, reward: str, family: str = "contrastive_twist") -> Learned:
+    """A shipped value of GDSS on ZINC-250k: f(x_t, t), (B,), in units of the reward, ready for `svdd`.
+
+    reward: one of QED and SA, in [0, 1], or parp1, the docking score in kcal/mol. family: "contrastive_twist", a soft
+    value at α = 0.1 (parp1: 1.5 kcal/mol), or "monte_carlo", the mean value. What they are worth stands in
+    docs/leaderboards/gdss.md and docs/leaderboards/docking.md.
+    Raises ValueError for another reward, family or reference.
+    """
+    for name, given, known in (("reward", reward, VALUED), ("family", family, FAMILIES)):
+        if given not in known:
+            raise ValueError(f"{name}: expected one of {', '.join(known)}, got {given!r}")
+    file = shipped(f"gdss_{reward}_{family}.safetensors")
+    check_reference(read_record(file), file, reference)
+    return Learned(read_network(file)).eval()
 
 
 zinc250k = partial(load, "gdss/gdss_zinc250k.pth")

@@ -14,7 +14,7 @@ from svlearn.domains.molecules.gdss.decode import GDSSCodec
 from svlearn.domains.molecules.gdss.reference import GDSS
 from svlearn.domains.molecules.gdss.sde import VE, VP
 from svlearn.domains.molecules.gdss.sizes import SIZES
-from svlearn.domains.molecules.rewards import QED
+from svlearn.domains.molecules.rewards import QED, SA
 from svlearn.inference.proposals import Guided
 from svlearn.inference.samplers import ancestral, smc, svdd
 from svlearn.state import times
@@ -54,6 +54,40 @@ def test_names_bring_checkpoints(assets):
     assert pretrained.qm9().num_steps == 400
     assert pretrained.zinc250k_v2(assets("gdss/gdss_zinc250k_v2.pth")).corrector.scale == 0.8
     assert pretrained.zinc250k().num_features == 9
+
+
+@pytest.mark.parametrize("reward", pretrained.VALUED)
+@pytest.mark.parametrize("family", pretrained.FAMILIES)
+def test_shipped_values_read_the_process_that_they_are_of(reward, family, assets, generator):
+    reference = GDSS.from_checkpoint(assets("gdss/gdss_zinc250k.pth"))
+    value = pretrained.value(reference, reward, family)
+    x = reference.initial(3, generator=generator)
+    found = torch.stack([value(x, times(t, 3)) for t in (0, 399)])
+    assert found.isfinite().all() and (found[0] != found[1]).all()
+    assert not value.training and not any(each.requires_grad for each in value.parameters())
+
+
+def test_a_shipped_value_that_is_not_there_is_refused(assets):
+    reference = GDSS.from_checkpoint(assets("gdss/gdss_zinc250k.pth"))
+    with pytest.raises(ValueError, match="reward: expected one of QED, SA, parp1, got 'logP'"):
+        pretrained.value(reference, "logP")
+    with pytest.raises(ValueError, match="family: expected one of contrastive_twist, monte_carlo, got 'soft_q'"):
+        pretrained.value(reference, "QED", "soft_q")
+    with pytest.raises(
+        ValueError, match="gdss_SA_contrastive_twist.safetensors: expected a checkpoint of this reference"
+    ):
+        pretrained.value(GDSS.from_checkpoint(assets("gdss/gdss_zinc250k.pth"), num_steps=100), "SA")
+
+
+@pytest.mark.slow
+def test_a_shipped_value_raises_the_reward(assets, generator):
+    """Mean SA of 16 molecules by the twist, against 0.621 of the pretrained process (docs/leaderboards/gdss.md)."""
+    reference = GDSS.from_checkpoint(assets("gdss/gdss_zinc250k.pth"))
+    target = Target(SA(correct=True, num_workers=1, codec=GDSSCodec()), 0.0)
+    value = pretrained.value(reference, "SA")
+    rewards = svdd(reference, target, value, reference.num_candidates(10)).sample(16, generator=generator).rewards
+    target.reward.scorer.close()
+    assert rewards.mean() - 4 * rewards.std() / 16**0.5 > 0.621
 
 
 def test_node_counts_are_those_of_the_data(assets):

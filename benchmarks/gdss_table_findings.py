@@ -1,0 +1,112 @@
+"""What came out of the table of GDSS, in sentences."""
+
+import math
+
+from gdss_table_rows import ELSEWHERE, FAMILY, FREE, LEARNED, SEVERAL, UNDENOISED, Drawn, difference
+from svlearn.evaluation.report.numbers import plain, with_error
+
+
+def findings(reward: str, rows: dict[str, Drawn]) -> list[str]:
+    """Learned against training-free, at equal candidates and at equal seconds, and each against best-of-10."""
+    families = {name: row for name, row in rows.items() if name.startswith(FAMILY) and name.count(", ") == 1}
+    best = max(families, key=lambda name: families[name].mean[0], default="")
+    lines = []
+    if FREE in rows and LEARNED in rows:
+        lines += [*at_equal_cost(rows), *denoising(rows)]
+    lines += where_to_choose(rows)
+    if best and FREE in rows and LEARNED in rows:
+        lines += another_family(rows, best, len(families))
+    return [f"- **{reward}, {line}" for line in [*lines, *against_best_of_ten(rows, best), *in_pieces(rows)]]
+
+
+def at_equal_cost(rows: dict[str, Drawn]) -> list[str]:
+    """SVDD-MC against SVDD-PM: at equal M, at the M nearest in seconds, and the best of five runs."""
+    learned, free = rows[LEARNED], rows[FREE]
+    share = free.cost("cpu_seconds") / learned.cost("cpu_seconds")
+    lines = [
+        f"M = 10**: SVDD-MC {with_error(*learned.mean)}, SVDD-PM {with_error(*free.mean)}; "
+        f"{difference(learned, free)}. SVDD-PM costs {plain(share, 2)} times the seconds."
+    ]
+    wider = [row for name, row in rows.items() if name.startswith(f"{LEARNED}, M")]
+    if wider:
+        nearest = min(wider, key=lambda row: abs(math.log(row.cost("cpu_seconds") / free.cost("cpu_seconds"))))
+        lines.append(
+            f"at the seconds of SVDD-PM** ({plain(free.cost('cpu_seconds'), 2)}), the nearest that was run is "
+            f"{nearest.name} ({plain(nearest.cost('cpu_seconds'), 2)}): {with_error(*nearest.mean)}; "
+            f"{difference(nearest, free)}."
+        )
+    several = rows.get(f"{LEARNED}, {SEVERAL}")
+    if several is not None:
+        lines.append(
+            f"the best of five** of SVDD-MC, by the true reward: {with_error(*several.mean)} in "
+            f"{plain(several.cost('cpu_seconds'), 2)} seconds; against SVDD-PM {difference(several, free)}."
+        )
+    return lines
+
+
+def denoising(rows: dict[str, Drawn]) -> list[str]:
+    """What a value could reach that reads a noisy graph as it stands."""
+    row = rows.get(UNDENOISED)
+    if row is None:
+        return []
+    told = f"against SVDD-PM {difference(row, rows[FREE])}; against SVDD-MC {difference(row, rows[LEARNED])}"
+    return [
+        f"what denoising is worth**: {UNDENOISED}, the reward of the noisy graph as it stands, "
+        f"{with_error(*row.mean)}; {told}. It is all that a network could know that reads the reward off a graph "
+        f"without foreseeing where the noise will go."
+    ]
+
+
+def where_to_choose(rows: dict[str, Drawn]) -> list[str]:
+    """Candidates where the predictor draws, in the place of the corrector."""
+    lines = []
+    for kind in (FREE, LEARNED):
+        row = rows.get(f"{kind}, {ELSEWHERE}")
+        if row is not None and kind in rows:
+            lines.append(
+                f"where to choose**: {row.name}, at equal calls, {with_error(*row.mean)}; "
+                f"{difference(row, rows[kind])}. Its noise is the smaller, and the correctors after it wash the choice "
+                f"away."
+            )
+    return lines
+
+
+def another_family(rows: dict[str, Drawn], best: str, number: int) -> list[str]:
+    """The best of the other value families, and its other rows."""
+    told = (
+        f"by another family**: the best of {number} is {best.removeprefix(FAMILY)}, {with_error(*rows[best].mean)} at "
+        f"M = 10; against SVDD-MC {difference(rows[best], rows[LEARNED])}."
+    )
+    for row in (row for name, row in rows.items() if name.startswith(f"{best}, ")):
+        shares = [f"{each.molecules['Distinct']:.0%}" for each in (row, rows[FREE])]
+        told += (
+            f" {row.name} takes {plain(row.cost('cpu_seconds'), 2)} seconds: {with_error(*row.mean)}; against SVDD-PM "
+            f"{difference(row, rows[FREE])}; {shares[0]} of its molecules are distinct, of SVDD-PM's {shares[1]}."
+        )
+    return [told]
+
+
+def against_best_of_ten(rows: dict[str, Drawn], best: str) -> list[str]:
+    """What is most worth comparing with as many plain samples."""
+    baseline = rows.get("best-of-10")
+    named = [LEARNED, f"{LEARNED}, {SEVERAL}", FREE, best, f"{best}, {SEVERAL}", "DPS"]
+    others = [name for name in named if name in rows]
+    if baseline is None or not others:
+        return []
+    told = "; ".join(f"{name} {difference(rows[name], baseline, short=True)}" for name in others)
+    return [f"against best-of-10** ({with_error(*baseline.mean)}): {told}."]
+
+
+def in_pieces(rows: dict[str, Drawn]) -> list[str]:
+    """The rows whose graphs are in one piece less than half as often as the pretrained ones."""
+    if "pretrained" not in rows:
+        return []
+    whole = rows["pretrained"].molecules["One piece"]
+    broken = [row for row in rows.values() if row.molecules["One piece"] < whole / 2]
+    if not broken:
+        return []
+    told = ", ".join(f"{row.label} {row.molecules['One piece']:.0%}" for row in broken)
+    return [
+        f"what it does not see**: it is that of the largest piece; these rows have few graphs in one piece "
+        f"({whole:.0%} of the pretrained): {told}."
+    ]

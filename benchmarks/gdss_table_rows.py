@@ -1,0 +1,97 @@
+"""The rows of the table of GDSS: their batches put together, their figures, and how far apart two of them are."""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+from rdkit import Chem
+
+from svlearn.domains.molecules import metrics
+from svlearn.evaluation.report.numbers import between, with_error
+from svlearn.evaluation.summary import reward_figures
+
+LEARNED, FREE, FAMILY, ELSEWHERE = "SVDD-MC", "SVDD-PM", "SVDD, ", "chosen at the predictor"
+UNDENOISED, SEVERAL = "SVDD by r(x_t)", "best of 5"
+NORMAL = 1.96
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """The batches of a row, of one seed."""
+
+    reward: str
+    name: str
+    batches: list[dict]
+
+    @cached_property
+    def rewards(self) -> np.ndarray:
+        return np.array([each for batch in self.batches for each in batch["rewards"]])
+
+    @cached_property
+    def figures(self) -> dict[str, float]:
+        return reward_figures(self.rewards[None], np.random.default_rng(0))
+
+    @property
+    def mean(self) -> tuple[float, float]:
+        return self.figures["mean_reward"], self.figures["mean_reward_standard_error"]
+
+    @property
+    def label(self) -> str:
+        strength = self.batches[0].get("strength")
+        return self.name if strength is None else f"{self.name}, strength {strength:g}"
+
+    @property
+    def candidates(self) -> int | None:
+        """M of a row of SVDD-MC or SVDD-PM."""
+        for kind in (LEARNED, FREE):
+            if self.name == kind:
+                return 10
+            if self.name.startswith(f"{kind}, M = "):
+                return int(self.name.removeprefix(f"{kind}, M = "))
+        return None
+
+    def cost(self, name: str) -> float:
+        return fmean(batch["per_molecule"][name] for batch in self.batches)
+
+    def quantile(self, level: int) -> str:
+        low, high = (self.figures[f"reward_quantile_{level}_{end}"] for end in ("low", "high"))
+        return f"{self.figures[f'reward_quantile_{level}']:.3f} ({between(low, high)})"
+
+    @cached_property
+    def molecules(self) -> dict[str, float]:
+        smiles = [text for batch in self.batches for text in batch["smiles"]]
+        found = [None if text is None else Chem.MolFromSmiles(text) for text in smiles]
+        return {
+            "Valid": fmean(each for batch in self.batches for each in batch["valid"]),
+            "One piece": fmean(batch["one_piece"] for batch in self.batches),
+            "Distinct": metrics.uniqueness(found),
+            "Diversity": metrics.internal_diversity(found),
+        }
+
+
+def gather(held: dict) -> dict[str, dict[str, Drawn]]:
+    """The rows by reward and name; what only a strength was chosen by is not among them."""
+    found: dict[str, dict[str, list[dict]]] = {}
+    for key, batch in held["batches"].items():
+        reward, name, *_ = key.split("/")
+        if ", strength " not in name:
+            found.setdefault(reward, {}).setdefault(name, []).append(batch)
+    return {reward: {name: Drawn(reward, name, own) for name, own in rows.items()} for reward, rows in found.items()}
+
+
+def machines(held: dict) -> dict[str, Any]:
+    """The processors that batches were drawn on, each once, and how many cores one has."""
+    drawn = [batch["provenance"] for batch in held["batches"].values()]
+    return {"cpu": " or ".join(dict.fromkeys(each["cpu"] for each in drawn)), "cores": drawn[0]["cores"]}
+
+
+def difference(one: Drawn, other: Drawn, short: bool = False) -> str:
+    """How far apart two means are, and whether at 95 %."""
+    gap, error = one.mean[0] - other.mean[0], math.hypot(one.mean[1], other.mean[1])
+    told = with_error(gap, error, sign=True)
+    if abs(gap) <= NORMAL * error:
+        told += ", not told apart at 95 %"
+    return told if short else f"the difference is {told}"
