@@ -87,7 +87,7 @@ def gather(held: dict) -> dict[str, Steered]:
     found: dict[str, list[dict]] = {}
     for key, batch in held["batches"].items():
         found.setdefault(key.split("/")[0], []).append(batch)
-    return {name: Steered("QED", name, batches) for name, batches in found.items()}
+    return {name: Steered("QED", name, found[name]) for name in (PLAIN, *FAMILIES, FREE) if name in found}
 
 
 def page(held: dict) -> str:
@@ -139,10 +139,14 @@ def against_search(rows: dict[str, Steered], trained: dict) -> list[str]:
         if FREE in rows and name in rows and {family, "reward_network"} <= trained.keys():
             own, free = (rows[each].cost("cpu_seconds") for each in (name, FREE))
             spent = trained[family]["cpu_seconds"] + trained["reward_network"]["cpu_seconds"]
-            paid = f"{math.ceil(spent / (free - own)):,} molecules pay for it" if own < free else "nothing pays for it"
+            paid = ""
+            if rows[name].mean[0] > rows[FREE].mean[0]:
+                paid = (
+                    f", {math.ceil(spent / (free - own)):,} molecules pay for it" if own < free else ", never paid for"
+                )
             lines.append(
                 f"- **{name} against {FREE}**: {difference(rows[name], rows[FREE])}, at {plain(own / free, 2)} times "
-                f"its seconds a molecule; training took {spent:,.0f} with that of r_θ, and {paid}."
+                f"its seconds a molecule; training took {spent:,.0f} seconds with that of r_θ{paid}."
             )
     return lines
 

@@ -80,11 +80,14 @@ def test_when_a_policy_is_paid_for(pages, held):
     (told,) = pages.against_search(rows, trained)
     assert told.startswith("- **adjoint matching against SVDD-PM, M = 5**: the difference is +0.10 ± 0.13, not told")
     assert told.endswith(
-        "at 1 times its seconds a molecule; training took 151 with that of r_θ, and nothing pays for it."
+        "at 1 times its seconds a molecule; training took 151 seconds with that of r_θ, never paid for."
     )
     held["batches"]["adjoint matching/0"]["per_molecule"] = dict.fromkeys(COSTS, 1.5)
     (told,) = pages.against_search(pages.gather(held), trained)
-    assert "at 0.75 times" in told and told.endswith("and 302 molecules pay for it.")
+    assert "at 0.75 times" in told and told.endswith("of r_θ, 302 molecules pay for it.")
+    held["batches"]["adjoint matching/0"]["rewards"] = [0.1, 0.2, 0.3]
+    (told,) = pages.against_search(pages.gather(held), trained)
+    assert told.endswith("training took 151 seconds with that of r_θ.")  # of what is no better nobody asks when it pays
 
 
 def test_the_page_says_what_is_missing(pages, held):
