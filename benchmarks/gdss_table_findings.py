@@ -2,24 +2,29 @@
 
 import math
 
-from gdss_table_rows import ELSEWHERE, FAMILY, FREE, LEARNED, SEVERAL, UNDENOISED, Drawn, difference
+from gdss_table_rows import ELSEWHERE, FAMILY, FREE, LEARNED, SEVERAL, UNDENOISED, Drawn, below, difference
 from svlearn.evaluation.report.numbers import plain, with_error
 
+SIDE_BY_SIDE = "[side by side on a quiet machine](gdss_speed.md)"
 
-def findings(reward: str, rows: dict[str, Drawn]) -> list[str]:
-    """Learned against training-free, at equal candidates and at equal seconds, and each against best-of-10."""
+
+def findings(reward: str, rows: dict[str, Drawn], walls: dict[str, float]) -> list[str]:
+    """Learned against training-free, at equal candidates and at equal seconds, and each against best-of-10.
+
+    walls: milliseconds of samplers by the wall, measured side by side.
+    """
     families = {name: row for name, row in rows.items() if name.startswith(FAMILY) and name.count(", ") == 1}
     best = max(families, key=lambda name: families[name].mean[0], default="")
     lines = []
     if FREE in rows and LEARNED in rows:
-        lines += [*at_equal_cost(rows), *denoising(rows)]
+        lines += [*at_equal_cost(rows, walls), *denoising(rows)]
     lines += where_to_choose(rows)
     if best and FREE in rows and LEARNED in rows:
         lines += another_family(rows, best, len(families))
     return [f"- **{reward}, {line}" for line in [*lines, *against_best_of_ten(rows, best), *in_pieces(rows)]]
 
 
-def at_equal_cost(rows: dict[str, Drawn]) -> list[str]:
+def at_equal_cost(rows: dict[str, Drawn], walls: dict[str, float]) -> list[str]:
     """SVDD-MC against SVDD-PM: at equal M, at the M nearest in seconds, and the best of five runs."""
     learned, free = rows[LEARNED], rows[FREE]
     share = free.cost("cpu_seconds") / learned.cost("cpu_seconds")
@@ -27,6 +32,9 @@ def at_equal_cost(rows: dict[str, Drawn]) -> list[str]:
         f"M = 10**: SVDD-MC {with_error(*learned.mean)}, SVDD-PM {with_error(*free.mean)}; "
         f"{difference(learned, free)}. SVDD-PM costs {plain(share, 2)} times the seconds."
     ]
+    timed = f"{LEARNED}, M = 10"
+    if {timed, FREE} <= walls.keys():
+        lines[-1] += f" By the wall, {SIDE_BY_SIDE}, it takes {plain(walls[FREE] / walls[timed], 2)} times as long."
     wider = [row for name, row in rows.items() if name.startswith(f"{LEARNED}, M")]
     if wider:
         nearest = min(wider, key=lambda row: abs(math.log(row.cost("cpu_seconds") / free.cost("cpu_seconds"))))
@@ -35,6 +43,9 @@ def at_equal_cost(rows: dict[str, Drawn]) -> list[str]:
             f"{nearest.name} ({plain(nearest.cost('cpu_seconds'), 2)}): {with_error(*nearest.mean)}; "
             f"{difference(nearest, free)}."
         )
+        if {nearest.name, FREE} <= walls.keys():
+            times = plain(walls[nearest.name] / walls[FREE], 2)
+            lines[-1] += f" By the wall, {SIDE_BY_SIDE}, it takes {times} times what SVDD-PM does."
     several = rows.get(f"{LEARNED}, {SEVERAL}")
     if several is not None:
         lines.append(
@@ -63,11 +74,10 @@ def where_to_choose(rows: dict[str, Drawn]) -> list[str]:
     for kind in (FREE, LEARNED):
         row = rows.get(f"{kind}, {ELSEWHERE}")
         if row is not None and kind in rows:
-            lines.append(
-                f"where to choose**: {row.name}, at equal calls, {with_error(*row.mean)}; "
-                f"{difference(row, rows[kind])}. Its noise is the smaller, and the correctors after it wash the choice "
-                f"away."
-            )
+            told = f"{row.name}, at equal calls, {with_error(*row.mean)}; {difference(row, rows[kind])}."
+            lines.append(f"where to choose**: {told}")
+            if below(row, rows[kind]):
+                lines[-1] += " Its noise is the smaller, and the correctors after it wash the choice away."
     return lines
 
 

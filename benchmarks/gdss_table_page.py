@@ -79,8 +79,8 @@ writes this page too.
 """
 
 
-def page(held: dict) -> str:
-    """The Markdown of the results, as far as they go."""
+def page(held: dict, walls: dict[str, float]) -> str:
+    """The Markdown of the results, as far as they go; walls: of `gdss_table.walls`."""
     rows = gather(held)
     if not rows:
         return "# GDSS: table 2 of the SVDD paper\n\nNot yet measured: run benchmarks/gdss_table.py.\n"
@@ -96,7 +96,7 @@ def page(held: dict) -> str:
         [
             INTRODUCTION.format(wanted=WANTED, short="; ".join(short + absent) or "none"),
             "## What came out\n",
-            *[line for reward in rows for line in findings(reward, rows[reward])],
+            *[line for reward in rows for line in findings(reward, rows[reward], walls)],
             "\n![Mean reward and quantiles against seconds a molecule](gdss_time.svg)\n",
             "Bars are 95 % intervals of the mean.\n",
             *[f"## {reward}\n\n{table(reward, rows[reward].values())}" for reward in rows],

@@ -88,6 +88,11 @@ def machines(held: dict) -> dict[str, Any]:
     return {"cpu": " or ".join(dict.fromkeys(each["cpu"] for each in drawn)), "cores": drawn[0]["cores"]}
 
 
+def below(one: Drawn, other: Drawn) -> bool:
+    """Whether the mean of one is lower at 95 %."""
+    return one.mean[0] - other.mean[0] < -NORMAL * math.hypot(one.mean[1], other.mean[1])
+
+
 def difference(one: Drawn, other: Drawn, short: bool = False) -> str:
     """How far apart two means are, and whether at 95 %."""
     gap, error = one.mean[0] - other.mean[0], math.hypot(one.mean[1], other.mean[1])
