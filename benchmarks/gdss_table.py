@@ -36,7 +36,7 @@ from svlearn.randomness import seeded
 RESULTS, STEPS = (ROOT / f"benchmarks/results/{name}.json" for name in ("gdss_table", "gdss_step"))
 PAGE = ROOT / "docs/leaderboards/gdss.md"
 BATCH, NUM_BATCHES, SEED, TUNING_SEED = 32, 4, 1, 1000
-N = 10
+N, LATE = 10, 280
 STRENGTHS = (10.0, 30.0, 100.0, 300.0)  # nats per unit of reward
 
 
@@ -82,6 +82,11 @@ def at_the_predictor(process: sv.Reference) -> list[int]:
     return [N, *[1, N] * (process.num_steps // 2 - 1), 1, 1]
 
 
+def late(process: sv.Reference) -> list[int]:
+    """N candidates where the corrector draws x_t for t >= LATE, else one."""
+    return [number if t >= LATE else 1 for t, number in enumerate(process.num_candidates(N))]
+
+
 def posterior_sampling(reference: sv.Reference, target: sv.Target, name: str, strength: float) -> sv.Sampler:
     """DPS: the gradient of r_θ(x̂_T(x_t)) in x_t."""
     guess = sv.values.PosteriorMean(sv.Target(reward_network(name, reference), target.alpha))
@@ -119,6 +124,9 @@ ROWS = {
     "SVDD, contrastive twist, M = 100": by_value(100, "contrastive_twist"),
     "SVDD, contrastive twist, best of 5": by_value(10, "contrastive_twist", runs=5),
     UNDENOISED: undenoised(10),
+    "SVDD-PM, late": Row(lambda p, r, n: sv.svdd(p, r, sv.values.PosteriorMean(r), late(p))),
+    "SVDD-MC, late": Row(lambda p, r, n: sv.svdd(p, r, learned(n, "monte_carlo", p), late(p))),
+    "SVDD, contrastive twist, late": Row(lambda p, r, n: sv.svdd(p, r, learned(n, "contrastive_twist", p), late(p))),
 }
 
 

@@ -2,7 +2,7 @@
 
 import math
 
-from gdss_table_rows import ELSEWHERE, FAMILY, FREE, LEARNED, SEVERAL, UNDENOISED, Drawn, below, difference
+from gdss_table_rows import ELSEWHERE, FAMILY, FREE, LATE, LEARNED, SEVERAL, UNDENOISED, Drawn, below, difference
 from svlearn.evaluation.report.numbers import plain, with_error
 
 SIDE_BY_SIDE = "[side by side on a quiet machine](gdss_speed.md)"
@@ -18,7 +18,7 @@ def findings(reward: str, rows: dict[str, Drawn], walls: dict[str, float]) -> li
     lines = []
     if FREE in rows and LEARNED in rows:
         lines += [*at_equal_cost(rows, walls), *denoising(rows)]
-    lines += where_to_choose(rows)
+    lines += [*where_to_choose(rows), *choosing_late(rows)]
     if best and FREE in rows and LEARNED in rows:
         lines += another_family(rows, best, len(families))
     return [f"- **{reward}, {line}" for line in [*lines, *against_best_of_ten(rows, best), *in_pieces(rows)]]
@@ -81,6 +81,20 @@ def where_to_choose(rows: dict[str, Drawn]) -> list[str]:
     return lines
 
 
+def choosing_late(rows: dict[str, Drawn]) -> list[str]:
+    """Candidates at the last steps only: what they give, at which share of the seconds."""
+    lines = []
+    for kind in (FREE, LEARNED):
+        row = rows.get(f"{kind}, {LATE}")
+        if row is not None and kind in rows:
+            share = plain(row.cost("cpu_seconds") / rows[kind].cost("cpu_seconds"), 2)
+            lines.append(
+                f"choosing late**: {row.name}, with candidates in the last 30 % of the steps only, "
+                f"{with_error(*row.mean)} at {share} times the seconds; {difference(row, rows[kind])}."
+            )
+    return lines
+
+
 def another_family(rows: dict[str, Drawn], best: str, number: int) -> list[str]:
     """The best of the other value families, and its other rows."""
     told = (
@@ -99,7 +113,7 @@ def another_family(rows: dict[str, Drawn], best: str, number: int) -> list[str]:
 def against_best_of_ten(rows: dict[str, Drawn], best: str) -> list[str]:
     """What is most worth comparing with as many plain samples."""
     baseline = rows.get("best-of-10")
-    named = [LEARNED, f"{LEARNED}, {SEVERAL}", FREE, best, f"{best}, {SEVERAL}", "DPS"]
+    named = [LEARNED, f"{LEARNED}, {SEVERAL}", FREE, f"{FREE}, {LATE}", best, f"{best}, {SEVERAL}", "DPS"]
     others = [name for name in named if name in rows]
     if baseline is None or not others:
         return []

@@ -14,7 +14,7 @@ from svlearn.evaluation.report.numbers import between, with_error
 from svlearn.evaluation.summary import reward_figures
 
 LEARNED, FREE, FAMILY, ELSEWHERE = "SVDD-MC", "SVDD-PM", "SVDD, ", "chosen at the predictor"
-UNDENOISED, SEVERAL = "SVDD by r(x_t)", "best of 5"
+UNDENOISED, SEVERAL, LATE = "SVDD by r(x_t)", "best of 5", "late"
 NORMAL = 1.96
 
 

@@ -49,7 +49,9 @@ def test_what_is_kept_was_drawn_as_the_rows_say(table):
         assert len(found["rewards"]) == len(found["smiles"]) == len(found["valid"]) == 32
         kind = table.ROWS[row.split(", strength ")[0]]
         assert costs["gradient_calls"] == (0 if not kind.strengths else 400)
-        if row.startswith("SVDD-PM"):
+        if row == "SVDD-PM, late":
+            assert costs["reference_calls"] == 400 + (400 - table.LATE) // 2 * (table.N - 1)
+        elif row.startswith("SVDD-PM"):
             number = int(row.partition("M = ")[2] or 10)
             start = 0 if row.endswith("at the predictor") else number - 1  # the last predictor has one candidate anyway
             assert costs["reference_calls"] == 200 * (number + 1) + start
@@ -86,16 +88,18 @@ def test_the_comparison_takes_the_nearest_in_seconds(pages):
                 "SA/SVDD-MC, M = 100/1/0": batch((0.1, 0.2, 0.3), 9.0),
                 "SA/SVDD-MC, best of 5/1/0": batch((0.8, 0.9, 1.0), 4.5),
                 "SA/SVDD by r(x_t)/1/0": batch((0.2, 0.3, 0.4), 4.0),
+                "SA/SVDD-PM, late/1/0": batch((0.6, 0.7, 0.8), 1.0),
                 "SA/best-of-10/1/0": batch((0.1, 0.2, 0.3), 4.0),
             }
         )
     )
-    same, nearest, several, undenoised, plain = pages.findings(
+    same, nearest, several, undenoised, late, plain = pages.findings(
         "SA", rows["SA"], {"SVDD-MC, M = 50": 6.0, "SVDD-PM": 8.0}
     )
     assert "by the true reward: 0.90 ± 0.06 in 4.5 seconds; against SVDD-PM the difference is +0.70" in several
     assert "as it stands, 0.30 ± 0.06; against SVDD-PM the difference is +0.10 ± 0.08, not told" in undenoised
-    assert "SVDD-MC, best of 5 +0.70 ± 0.08" in plain
+    assert "0.70 ± 0.06 at 0.25 times the seconds; the difference is +0.50 ± 0.08." in late
+    assert "SVDD-MC, best of 5 +0.70 ± 0.08" in plain and "SVDD-PM, late +0.50 ± 0.08" in plain
     assert "SVDD-PM costs 4 times the seconds" in same and "not told apart" in same
     assert "SVDD-MC, M = 50 (3): 0.80 ± 0.06; the difference is +0.60 ± 0.08. By the wall, [side" in nearest
     assert nearest.endswith("it takes 0.75 times what SVDD-PM does.")

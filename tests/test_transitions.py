@@ -32,6 +32,14 @@ def test_gaussian_takes_every_broadcastable_std_and_follows_an_index(std):
         assert torch.equal(law[other].mean, mean[other]) and torch.equal(law[other].std.expand_as(stds), stds)
 
 
+@pytest.mark.parametrize("shape", [(4, 1), (4, 3), (1, 3)])
+def test_gaussian_rows_keep_their_own_std(shape):
+    std = torch.rand(shape, generator=generator(2)) + 0.1
+    index = torch.tensor([3, 0, 3])
+    law = GaussianTransition(torch.zeros(4, 3), std)[index]
+    assert torch.equal(law.std.expand(3, 3), std.expand(4, 3)[index])
+
+
 def test_gaussian_samples_have_its_moments():
     law = GaussianTransition(torch.tensor([[1.0, -2.0]], dtype=torch.float64).expand(40_000, -1), 0.5)
     x = law.sample(generator=generator())
