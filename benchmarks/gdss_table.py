@@ -13,7 +13,7 @@ other molecules, which the results hold as well. docs/leaderboards/gdss.md and i
 import argparse
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from statistics import fmean
 
@@ -30,6 +30,7 @@ from svlearn.domains.molecules import metrics
 from svlearn.domains.molecules.rewards import MoleculeReward
 from svlearn.evaluation.report.files import write
 from svlearn.evaluation.report.provenance import provenance
+from svlearn.inference.samples import Samples
 from svlearn.metering import KINDS
 from svlearn.randomness import seeded
 
@@ -42,13 +43,13 @@ STRENGTHS = (10.0, 30.0, 100.0, 300.0)  # nats per unit of reward
 
 @dataclass(frozen=True)
 class Row:
-    """A sampler made of (reference, target, the reward's name).
+    """A sampler, or a `Relay` of two, made of (reference, target, the reward's name).
 
     runs: so many samples are drawn for each that is kept, the one of the largest reward. strengths: `make` takes one
     of them as well, that of the largest mean reward of a batch of its own. stored: made of `trajectories`.
     """
 
-    make: Callable[..., sv.Sampler]
+    make: Callable[..., "sv.Sampler | Relay"]
     runs: int = 1
     strengths: tuple[float, ...] = ()
     stored: bool = False
@@ -85,6 +86,25 @@ def at_the_predictor(process: sv.Reference) -> list[int]:
 def late(process: sv.Reference) -> list[int]:
     """N candidates where the corrector draws x_t for t >= LATE, else one."""
     return [number if t >= LATE else 1 for t, number in enumerate(process.num_candidates(N))]
+
+
+@dataclass(frozen=True)
+class Relay:
+    """One sampler's states at t = LATE, from which another goes on; what the first does after that is paid as well."""
+
+    early: sv.Sampler
+    later: sv.Sampler
+
+    def sample(self, number: int, *, generator: torch.Generator) -> Samples:
+        first = self.early.sample(number, generator=generator, keep_states=True)
+        second = self.later.resume(first.history.states[LATE][:, 0], LATE, generator=generator)
+        return replace(second, cost=first.cost + second.cost)
+
+
+def value_then_reward(process: sv.Reference, target: sv.Target, name: str) -> Relay:
+    """The contrastive twist chooses until t = LATE, r(x̂_T) from there."""
+    early = sv.svdd(process, target, learned(name, "contrastive_twist", process), process.num_candidates(N))
+    return Relay(early, sv.svdd(process, target, sv.values.PosteriorMean(target), late(process)))
 
 
 def posterior_sampling(reference: sv.Reference, target: sv.Target, name: str, strength: float) -> sv.Sampler:
@@ -126,6 +146,7 @@ ROWS = {
     UNDENOISED: undenoised(10),
     "SVDD-PM, late": Row(lambda p, r, n: sv.svdd(p, r, sv.values.PosteriorMean(r), late(p))),
     "SVDD-MC, late": Row(lambda p, r, n: sv.svdd(p, r, learned(n, "monte_carlo", p), late(p))),
+    "SVDD, contrastive twist, then SVDD-PM": Row(value_then_reward),
     "SVDD, contrastive twist, late": Row(lambda p, r, n: sv.svdd(p, r, learned(n, "contrastive_twist", p), late(p))),
 }
 
@@ -222,7 +243,7 @@ def draw(reward: str, row: str, seed: int, batch: int, strength: float | None) -
     return found if strength is None else found | {"strength": strength}
 
 
-def priced(sampler: sv.Sampler, reward: MoleculeReward, number: int, generator: torch.Generator) -> tuple:
+def priced(sampler: sv.Sampler | Relay, reward: MoleculeReward, number: int, generator: torch.Generator) -> tuple:
     """Finished states and rewards of so many samples, and their calls and seconds."""
     start = clock()
     samples = sampler.sample(number, generator=generator)

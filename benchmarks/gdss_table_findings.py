@@ -2,7 +2,19 @@
 
 import math
 
-from gdss_table_rows import ELSEWHERE, FAMILY, FREE, LATE, LEARNED, SEVERAL, UNDENOISED, Drawn, below, difference
+from gdss_table_rows import (
+    ELSEWHERE,
+    FAMILY,
+    FREE,
+    LATE,
+    LEARNED,
+    SEVERAL,
+    THEN_FREE,
+    UNDENOISED,
+    Drawn,
+    below,
+    difference,
+)
 from svlearn.evaluation.report.numbers import plain, with_error
 
 SIDE_BY_SIDE = "[side by side on a quiet machine](gdss_speed.md)"
@@ -19,6 +31,8 @@ def findings(reward: str, rows: dict[str, Drawn], walls: dict[str, float]) -> li
     if FREE in rows and LEARNED in rows:
         lines += [*at_equal_cost(rows, walls), *denoising(rows)]
     lines += [*where_to_choose(rows), *choosing_late(rows)]
+    if FREE in rows:
+        lines += learned_then_free(rows)
     if best and FREE in rows and LEARNED in rows:
         lines += another_family(rows, best, len(families))
     return [f"- **{reward}, {line}" for line in [*lines, *against_best_of_ten(rows, best), *in_pieces(rows)]]
@@ -87,12 +101,31 @@ def choosing_late(rows: dict[str, Drawn]) -> list[str]:
     for kind in (FREE, LEARNED):
         row = rows.get(f"{kind}, {LATE}")
         if row is not None and kind in rows:
-            share = plain(row.cost("cpu_seconds") / rows[kind].cost("cpu_seconds"), 2)
             lines.append(
                 f"choosing late**: {row.name}, with candidates in the last 30 % of the steps only, "
-                f"{with_error(*row.mean)} at {share} times the seconds; {difference(row, rows[kind])}."
+                f"{with_error(*row.mean)} at {shares(row, rows[kind])}; {difference(row, rows[kind])}."
             )
     return lines
+
+
+def learned_then_free(rows: dict[str, Drawn]) -> list[str]:
+    """A learned value for the first steps and SVDD-PM for the last, against SVDD-PM for all."""
+    lines = []
+    for row in (row for name, row in rows.items() if name.endswith(THEN_FREE)):
+        lines.append(
+            f"a learned value early, SVDD-PM late**: {row.name} (from t = 280 of 400 on), {with_error(*row.mean)} at "
+            f"{shares(row, rows[FREE])} of SVDD-PM; against it {difference(row, rows[FREE])}; "
+            f"{row.molecules['Distinct']:.0%} of its molecules are distinct, of SVDD-PM's "
+            f"{rows[FREE].molecules['Distinct']:.0%}."
+        )
+    return lines
+
+
+def shares(one: Drawn, other: Drawn) -> str:
+    """The costs of one as multiples of those of the other."""
+    counted = ("reference_calls", "reward_calls", "cpu_seconds")
+    calls, rewards, seconds = (plain(one.cost(name) / other.cost(name), 2) for name in counted)
+    return f"{calls} times the reference calls, {rewards} times the reward calls and {seconds} times the seconds"
 
 
 def another_family(rows: dict[str, Drawn], best: str, number: int) -> list[str]:
@@ -101,7 +134,7 @@ def another_family(rows: dict[str, Drawn], best: str, number: int) -> list[str]:
         f"by another family**: the best of {number} is {best.removeprefix(FAMILY)}, {with_error(*rows[best].mean)} at "
         f"M = 10; against SVDD-MC {difference(rows[best], rows[LEARNED])}."
     )
-    for row in (row for name, row in rows.items() if name.startswith(f"{best}, ")):
+    for row in (row for name, row in rows.items() if name.startswith(f"{best}, ") and not name.endswith(THEN_FREE)):
         shares = [f"{each.molecules['Distinct']:.0%}" for each in (row, rows[FREE])]
         told += (
             f" {row.name} takes {plain(row.cost('cpu_seconds'), 2)} seconds: {with_error(*row.mean)}; against SVDD-PM "

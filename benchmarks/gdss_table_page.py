@@ -56,6 +56,7 @@ METHODS = """\
 | ..., best of 5 | the best by reward of five such runs |
 | chosen at the predictor | the predictor's steps have the candidates, and the corrector's one |
 | ..., late | candidates from t = 280 of 400 on only |
+| ..., then SVDD-PM | the learned value chooses until t = 280, and r(x̂_T) from there |
 | SVDD by r(x_t) | candidates chosen among by the reward of the noisy graph itself, rounded |
 | SVDD, and a family | as SVDD-MC, by another family of `configs/molecules/gdss/values`; soft values at alpha = 0.1 |
 | DPS | single samples moved by the gradient of a reward network at x̂_T |

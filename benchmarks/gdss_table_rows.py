@@ -14,7 +14,7 @@ from svlearn.evaluation.report.numbers import between, with_error
 from svlearn.evaluation.summary import reward_figures
 
 LEARNED, FREE, FAMILY, ELSEWHERE = "SVDD-MC", "SVDD-PM", "SVDD, ", "chosen at the predictor"
-UNDENOISED, SEVERAL, LATE = "SVDD by r(x_t)", "best of 5", "late"
+UNDENOISED, SEVERAL, LATE, THEN_FREE = "SVDD by r(x_t)", "best of 5", "late", "then SVDD-PM"
 NORMAL = 1.96
 
 

@@ -7,6 +7,7 @@ import torch
 from tensordict import TensorDict
 
 import svlearn as sv
+from svlearn.randomness import seeded
 
 COSTS = ("reference_calls", "policy_calls", "value_calls", "gradient_calls", "reward_calls", "seconds", "cpu_seconds")
 
@@ -51,6 +52,8 @@ def test_what_is_kept_was_drawn_as_the_rows_say(table):
         assert costs["gradient_calls"] == (0 if not kind.strengths else 400)
         if row == "SVDD-PM, late":
             assert costs["reference_calls"] == 400 + (400 - table.LATE) // 2 * (table.N - 1)
+        elif row.endswith("then SVDD-PM"):
+            assert costs["reference_calls"] == 400 + (400 - table.LATE) // 2 * (table.N + 1)
         elif row.startswith("SVDD-PM"):
             number = int(row.partition("M = ")[2] or 10)
             start = 0 if row.endswith("at the predictor") else number - 1  # the last predictor has one candidate anyway
@@ -89,16 +92,19 @@ def test_the_comparison_takes_the_nearest_in_seconds(pages):
                 "SA/SVDD-MC, best of 5/1/0": batch((0.8, 0.9, 1.0), 4.5),
                 "SA/SVDD by r(x_t)/1/0": batch((0.2, 0.3, 0.4), 4.0),
                 "SA/SVDD-PM, late/1/0": batch((0.6, 0.7, 0.8), 1.0),
+                "SA/SVDD, soft-Q, then SVDD-PM/1/0": batch((0.8, 0.9, 1.0), 1.0),
                 "SA/best-of-10/1/0": batch((0.1, 0.2, 0.3), 4.0),
             }
         )
     )
-    same, nearest, several, undenoised, late, plain = pages.findings(
+    same, nearest, several, undenoised, late, both, plain = pages.findings(
         "SA", rows["SA"], {"SVDD-MC, M = 50": 6.0, "SVDD-PM": 8.0}
     )
     assert "by the true reward: 0.90 ± 0.06 in 4.5 seconds; against SVDD-PM the difference is +0.70" in several
     assert "as it stands, 0.30 ± 0.06; against SVDD-PM the difference is +0.10 ± 0.08, not told" in undenoised
-    assert "0.70 ± 0.06 at 0.25 times the seconds; the difference is +0.50 ± 0.08." in late
+    assert "0.70 ± 0.06 at 1 times the reference calls, 1 times the reward calls and 0.25 times the seconds; " in late
+    assert late.endswith("the difference is +0.50 ± 0.08.")
+    assert "and 0.25 times the seconds of SVDD-PM; against it the difference is +0.70 ± 0.08; 50% of" in both
     assert "SVDD-MC, best of 5 +0.70 ± 0.08" in plain and "SVDD-PM, late +0.50 ± 0.08" in plain
     assert "SVDD-PM costs 4 times the seconds" in same and "not told apart" in same
     assert "SVDD-MC, M = 50 (3): 0.80 ± 0.06; the difference is +0.60 ± 0.08. By the wall, [side" in nearest
@@ -117,6 +123,19 @@ def test_the_best_of_the_other_families_is_named(pages):
     assert "the best of 2 is soft-Q, 0.500 ± 0.006 at M = 10; against SVDD-MC the difference is +0.300" in told
     assert "SVDD, soft-Q, M = 30 takes 2 seconds: 0.900 ± 0.006; against SVDD-PM the difference is +0.300" in told
     assert told.endswith("50% of its molecules are distinct, of SVDD-PM's 50%.")
+
+
+def test_one_sampler_goes_on_from_another(table, walk, target, value, monkeypatch):
+    """The value chooses x_1 and x_2 of 50 candidates, single steps follow: x_4 is x_2 and two steps, not chosen."""
+    monkeypatch.setattr(table, "LATE", 2)
+    early, later = sv.svdd(walk, target, value, 50), sv.ancestral(walk, target)
+    found = table.Relay(early, later).sample(400, generator=seeded("cpu", 0))
+    before = early.sample(400, generator=seeded("cpu", 0), keep_states=True)
+    moves = found.states[:, 0, 0] - before.history.states[2][:, 0, 0]
+    assert abs(moves.mean()) < 4 * 2**0.5 / 20 and abs(moves.var() - 2) < 4 * 2 * (2 / 400) ** 0.5
+    assert before.history.states[2].mean() > 1.5  # of single steps 0, of infinitely many candidates 2
+    assert found.cost.reference_calls == before.cost.reference_calls + 2 * 400
+    assert torch.equal(found.rewards, found.states[:, :, 0])
 
 
 def test_of_several_runs_the_best_is_kept(table, monkeypatch):
