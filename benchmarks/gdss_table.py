@@ -13,142 +13,27 @@ other molecules, which the results hold as well. docs/leaderboards/gdss.md and i
 import argparse
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from functools import cache, partial
 from statistics import fmean
 
 import torch
-from tensordict import TensorDict
 from tqdm.auto import tqdm
 
 import svlearn as sv
 from gdss_table_page import figure, page
-from gdss_table_rows import UNDENOISED
-from gdss_table_training import REWARDS, ROOT, RUNS, learned, made, reward_network, trajectories
+from gdss_table_samplers import ROWS, N, Relay
+from gdss_table_training import REWARDS, ROOT, RUNS, made, trajectories
 from qm9_training import clock, since
 from svlearn.domains.molecules import metrics
 from svlearn.domains.molecules.rewards import MoleculeReward
 from svlearn.evaluation.report.files import write
 from svlearn.evaluation.report.provenance import provenance
-from svlearn.inference.samples import Samples
 from svlearn.metering import KINDS
 from svlearn.randomness import seeded
 
 RESULTS, STEPS = (ROOT / f"benchmarks/results/{name}.json" for name in ("gdss_table", "gdss_step"))
 PAGE = ROOT / "docs/leaderboards/gdss.md"
 BATCH, NUM_BATCHES, SEED, TUNING_SEED = 32, 4, 1, 1000
-N, LATE = 10, 280
-STRENGTHS = (10.0, 30.0, 100.0, 300.0)  # nats per unit of reward
-
-
-@dataclass(frozen=True)
-class Row:
-    """A sampler, or a `Relay` of two, made of (reference, target, the reward's name).
-
-    runs: so many samples are drawn for each that is kept, the one of the largest reward. strengths: `make` takes one
-    of them as well, that of the largest mean reward of a batch of its own. stored: made of `trajectories`.
-    """
-
-    make: Callable[..., "sv.Sampler | Relay"]
-    runs: int = 1
-    strengths: tuple[float, ...] = ()
-    stored: bool = False
-
-
-def by_value(number: int, family: str = "monte_carlo", runs: int = 1) -> Row:
-    return Row(lambda p, r, n: sv.svdd(p, r, learned(n, family, p), p.num_candidates(number)), runs)
-
-
-class RewardOfState(sv.values.Value):
-    """r(x_t), the noisy graph rounded as it stands: all that a network could know of it that does not denoise."""
-
-    def __init__(self, target: sv.Target):
-        super().__init__()
-        self.target = target
-
-    def forward(self, x: TensorDict, t: torch.Tensor, prediction: sv.Prediction | None = None) -> torch.Tensor:
-        return self.target.floored(x, t)
-
-
-def undenoised(number: int) -> Row:
-    return Row(lambda p, r, n: sv.svdd(p, r, RewardOfState(r), p.num_candidates(number)))
-
-
-def training_free(number: int) -> Row:
-    return Row(lambda p, r, n: sv.svdd(p, r, sv.values.PosteriorMean(r), p.num_candidates(number)))
-
-
-def at_the_predictor(process: sv.Reference) -> list[int]:
-    """N candidates for x_0 and where the predictor draws, the last step apart, which is a Dirac; else one."""
-    return [N, *[1, N] * (process.num_steps // 2 - 1), 1, 1]
-
-
-def late(process: sv.Reference) -> list[int]:
-    """N candidates where the corrector draws x_t for t >= LATE, else one."""
-    return [number if t >= LATE else 1 for t, number in enumerate(process.num_candidates(N))]
-
-
-@dataclass(frozen=True)
-class Relay:
-    """One sampler's states at t = LATE, from which another goes on; what the first does after that is paid as well."""
-
-    early: sv.Sampler
-    later: sv.Sampler
-
-    def sample(self, number: int, *, generator: torch.Generator) -> Samples:
-        first = self.early.sample(number, generator=generator, keep_states=True)
-        second = self.later.resume(first.history.states[LATE][:, 0], LATE, generator=generator)
-        return replace(second, cost=first.cost + second.cost)
-
-
-def value_then_reward(process: sv.Reference, target: sv.Target, name: str) -> Relay:
-    """The contrastive twist chooses until t = LATE, r(x̂_T) from there."""
-    early = sv.svdd(process, target, learned(name, "contrastive_twist", process), process.num_candidates(N))
-    return Relay(early, sv.svdd(process, target, sv.values.PosteriorMean(target), late(process)))
-
-
-def posterior_sampling(reference: sv.Reference, target: sv.Target, name: str, strength: float) -> sv.Sampler:
-    """DPS: the gradient of r_θ(x̂_T(x_t)) in x_t."""
-    guess = sv.values.PosteriorMean(sv.Target(reward_network(name, reference), target.alpha))
-    return sv.guidance(reference, target, guess, strength, at="state")
-
-
-def classifier(reference: sv.Reference, target: sv.Target, name: str, strength: float) -> sv.Sampler:
-    """The gradient of the learned value at the mean of the step."""
-    return sv.guidance(reference, target, learned(name, "monte_carlo", reference), strength, at="mean")
-
-
-ROWS = {
-    "pretrained": Row(lambda p, r, n: sv.ancestral(p, r)),
-    "best-of-10": Row(lambda p, r, n: sv.ancestral(p, r), N, stored=True),
-    "SVDD-MC": by_value(10),
-    "SVDD-PM": training_free(10),
-    "DPS": Row(posterior_sampling, strengths=STRENGTHS),
-    "classifier guidance": Row(classifier, strengths=STRENGTHS),
-    "SVDD-MC, M = 100": by_value(100),
-    "SVDD-PM, M = 2": training_free(2),
-    "SVDD-MC, M = 2": by_value(2),
-    "SVDD-MC, best of 5": by_value(10, runs=5),
-    "SVDD-PM, M = 5": training_free(5),
-    "SVDD-MC, M = 30": by_value(30),
-    "SVDD, contrastive energy": by_value(10, "contrastive_energy"),
-    "SVDD-MC, chosen at the predictor": Row(
-        lambda p, r, n: sv.svdd(p, r, learned(n, "monte_carlo", p), at_the_predictor(p))
-    ),
-    "SVDD-PM, chosen at the predictor": Row(
-        lambda p, r, n: sv.svdd(p, r, sv.values.PosteriorMean(r), at_the_predictor(p))
-    ),
-    "SVDD, contrastive twist": by_value(10, "contrastive_twist"),
-    "SVDD, soft-Q": by_value(10, "soft_q"),
-    "SVDD, path consistency": by_value(10, "path_consistency"),
-    "SVDD, contrastive twist, M = 100": by_value(100, "contrastive_twist"),
-    "SVDD, contrastive twist, best of 5": by_value(10, "contrastive_twist", runs=5),
-    UNDENOISED: undenoised(10),
-    "SVDD-PM, late": Row(lambda p, r, n: sv.svdd(p, r, sv.values.PosteriorMean(r), late(p))),
-    "SVDD-MC, late": Row(lambda p, r, n: sv.svdd(p, r, learned(n, "monte_carlo", p), late(p))),
-    "SVDD, contrastive twist, then SVDD-PM": Row(value_then_reward),
-    "SVDD, contrastive twist, late": Row(lambda p, r, n: sv.svdd(p, r, learned(n, "contrastive_twist", p), late(p))),
-}
 
 
 def main() -> None:

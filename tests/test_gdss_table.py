@@ -18,6 +18,11 @@ def table(script):
 
 
 @pytest.fixture
+def samplers(script):
+    return script("gdss_table_samplers")
+
+
+@pytest.fixture
 def pages(script):
     return script("gdss_table_page")
 
@@ -42,18 +47,18 @@ def test_page_and_figure_are_those_of_the_results(table):
         assert path.read_text() == text, f"{path.name}: run benchmarks/gdss_table.py --quote"
 
 
-def test_what_is_kept_was_drawn_as_the_rows_say(table):
+def test_what_is_kept_was_drawn_as_the_rows_say(table, samplers):
     """32 molecules a batch, at the calls that each kind of row costs; x_T is called by none."""
     for name, found in table.results()["batches"].items():
         _, row, _, _ = name.split("/")
         costs = found["per_molecule"]
         assert len(found["rewards"]) == len(found["smiles"]) == len(found["valid"]) == 32
-        kind = table.ROWS[row.split(", strength ")[0]]
+        kind = samplers.ROWS[row.split(", strength ")[0]]
         assert costs["gradient_calls"] == (0 if not kind.strengths else 400)
         if row == "SVDD-PM, late":
-            assert costs["reference_calls"] == 400 + (400 - table.LATE) // 2 * (table.N - 1)
+            assert costs["reference_calls"] == 400 + (400 - samplers.LATE) // 2 * (samplers.N - 1)
         elif row.endswith("then SVDD-PM"):
-            assert costs["reference_calls"] == 400 + (400 - table.LATE) // 2 * (table.N + 1)
+            assert costs["reference_calls"] == 400 + (400 - samplers.LATE) // 2 * (samplers.N + 1)
         elif row.startswith("SVDD-PM"):
             number = int(row.partition("M = ")[2] or 10)
             start = 0 if row.endswith("at the predictor") else number - 1  # the last predictor has one candidate anyway
@@ -125,11 +130,11 @@ def test_the_best_of_the_other_families_is_named(pages):
     assert told.endswith("50% of its molecules are distinct, of SVDD-PM's 50%.")
 
 
-def test_one_sampler_goes_on_from_another(table, walk, target, value, monkeypatch):
+def test_one_sampler_goes_on_from_another(samplers, walk, target, value, monkeypatch):
     """The value chooses x_1 and x_2 of 50 candidates, single steps follow: x_4 is x_2 and two steps, not chosen."""
-    monkeypatch.setattr(table, "LATE", 2)
+    monkeypatch.setattr(samplers, "LATE", 2)
     early, later = sv.svdd(walk, target, value, 50), sv.ancestral(walk, target)
-    found = table.Relay(early, later).sample(400, generator=seeded("cpu", 0))
+    found = samplers.Relay(early, later).sample(400, generator=seeded("cpu", 0))
     before = early.sample(400, generator=seeded("cpu", 0), keep_states=True)
     moves = found.states[:, 0, 0] - before.history.states[2][:, 0, 0]
     assert abs(moves.mean()) < 4 * 2**0.5 / 20 and abs(moves.var() - 2) < 4 * 2 * (2 / 400) ** 0.5
@@ -138,10 +143,12 @@ def test_one_sampler_goes_on_from_another(table, walk, target, value, monkeypatc
     assert torch.equal(found.rewards, found.states[:, :, 0])
 
 
-def test_of_several_runs_the_best_is_kept(table, monkeypatch):
+def test_of_several_runs_the_best_is_kept(table, samplers, monkeypatch):
     """Two molecules of three runs each, of rewards 1 5 2 and 4 3 6: rows 1 and 5 stay; best-of-10 costs ten samples."""
     monkeypatch.setattr(table, "BATCH", 2)
-    monkeypatch.setitem(table.ROWS, "best-of-10", table.Row(table.ROWS["pretrained"].make, runs=3, stored=True))
+    monkeypatch.setitem(
+        samplers.ROWS, "best-of-10", samplers.Row(samplers.ROWS["pretrained"].make, runs=3, stored=True)
+    )
     states = TensorDict({"row": torch.arange(6)}, batch_size=[6])
     rewards = torch.tensor([1.0, 5.0, 2.0, 4.0, 3.0, 6.0])
     monkeypatch.setattr(table, "stored", lambda reward, batch: (states, rewards, {"reference_calls": 2400}))
