@@ -75,10 +75,14 @@ class Relay:
         return replace(second, cost=first.cost + second.cost)
 
 
-def value_then_reward(process: sv.Reference, target: sv.Target, name: str) -> Relay:
-    """The contrastive twist chooses until t = LATE, r(x̂_T) from there."""
-    early = sv.svdd(process, target, learned(name, "contrastive_twist", process), process.num_candidates(N))
-    return Relay(early, sv.svdd(process, target, sv.values.PosteriorMean(target), late(process)))
+def value_then_reward(family: str) -> Row:
+    """A learned value chooses until t = LATE, r(x̂_T) from there."""
+
+    def relay(process: sv.Reference, target: sv.Target, name: str) -> Relay:
+        early = sv.svdd(process, target, learned(name, family, process), process.num_candidates(N))
+        return Relay(early, sv.svdd(process, target, sv.values.PosteriorMean(target), late(process)))
+
+    return Row(relay)
 
 
 def posterior_sampling(reference: sv.Reference, target: sv.Target, name: str, strength: float) -> sv.Sampler:
@@ -120,6 +124,7 @@ ROWS = {
     UNDENOISED: undenoised(10),
     "SVDD-PM, late": Row(lambda p, r, n: sv.svdd(p, r, sv.values.PosteriorMean(r), late(p))),
     "SVDD-MC, late": Row(lambda p, r, n: sv.svdd(p, r, learned(n, "monte_carlo", p), late(p))),
-    "SVDD, contrastive twist, then SVDD-PM": Row(value_then_reward),
+    "SVDD-MC, then SVDD-PM": value_then_reward("monte_carlo"),
+    "SVDD, contrastive twist, then SVDD-PM": value_then_reward("contrastive_twist"),
     "SVDD, contrastive twist, late": Row(lambda p, r, n: sv.svdd(p, r, learned(n, "contrastive_twist", p), late(p))),
 }
