@@ -109,9 +109,9 @@ def keep(name: str, batch: Callable[[], dict]) -> None:
     found = batch()
     held = results()
     held["batches"][name] = found
-    if held["training"] is None and name.startswith(f"{RECEPTOR}/{LEARNED}/"):
-        held["training"] = told()
     held["trained"] |= trained()
+    if held["training"] is None and FAMILY in held["trained"]:  # a shipped value says nothing of what it learned from
+        held["training"] = told()
     write(RESULTS, json.dumps(held, indent=1, allow_nan=False) + "\n")
     quote(held)
 

@@ -128,11 +128,7 @@ def page(held: dict) -> str:
             "Bars are 95 % intervals of the mean.\n",
             table(rows),
             METHODS.format(alpha=ALPHA),
-            *(
-                []
-                if held["training"] is None
-                else ["## What was learned\n", training(held["training"], held["trained"])]
-            ),
+            *training(held["training"], held["trained"]),
             NOTES,
             ORIGIN.format(**machines(held)),
         ]
@@ -201,17 +197,20 @@ def table(rows: dict[str, Docked]) -> str:
     return "".join(f"| {' | '.join(each)} |\n" for each in cells)
 
 
-def training(found: dict, trained: dict[str, float]) -> str:
+def training(found: dict | None, trained: dict[str, float]) -> list[str]:
     """What the value of SVDD-MC took, and what it tells; what that of the twist took."""
+    if found is None:
+        return []
     other = f" The contrastive twist's training, on the same, took {trained[TWIST]:,.0f}." if TWIST in trained else ""
     told = ", ".join(f"{pearson:.2f} at t = {t}" for t, pearson in found["pearson"].items())
-    return (
+    return [
+        "## What was learned\n",
         f"A GIN, by Monte Carlo regression on {found['molecules']:,} trajectories of the reference, a tenth of which "
         f"validates. Their molecules took {found['dockings']:,} dockings, of which {found['failed']} failed, and "
         f"{found['docking_cpu_seconds']:,.0f} seconds; training took {trained[FAMILY]:,.0f} "
         f"more. Its correlation with the score of what a trajectory becomes, on the {found['validating']} that "
-        f"validate: {told}, of T = 400.{other}\n"
-    )
+        f"validate: {told}, of T = 400.{other}\n",
+    ]
 
 
 def figure(held: dict) -> str:

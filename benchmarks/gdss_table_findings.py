@@ -7,7 +7,9 @@ from gdss_table_rows import (
     FAMILY,
     FREE,
     LATE,
+    LATELY,
     LEARNED,
+    NUM_STEPS,
     SEVERAL,
     THEN_FREE,
     UNDENOISED,
@@ -96,13 +98,13 @@ def where_to_choose(rows: dict[str, Drawn]) -> list[str]:
 
 
 def choosing_late(rows: dict[str, Drawn]) -> list[str]:
-    """Candidates at the last steps only: what they give, at which share of the seconds."""
+    """Candidates at the last steps only: what they give, at which share of the cost."""
     lines = []
     for kind in (FREE, LEARNED):
-        row = rows.get(f"{kind}, {LATE}")
+        row = rows.get(f"{kind}, {LATELY}")
         if row is not None and kind in rows:
             lines.append(
-                f"choosing late**: {row.name}, with candidates in the last 30 % of the steps only, "
+                f"choosing late**: {row.name}, with candidates from t = {LATE} of {NUM_STEPS} on only, "
                 f"{with_error(*row.mean)} at {shares(row, rows[kind])}; {difference(row, rows[kind])}."
             )
     return lines
@@ -110,15 +112,13 @@ def choosing_late(rows: dict[str, Drawn]) -> list[str]:
 
 def learned_then_free(rows: dict[str, Drawn]) -> list[str]:
     """A learned value for the first steps and SVDD-PM for the last, against SVDD-PM for all."""
-    lines = []
-    for row in (row for name, row in rows.items() if name.endswith(THEN_FREE)):
-        lines.append(
-            f"a learned value early, SVDD-PM late**: {row.name} (from t = 280 of 400 on), {with_error(*row.mean)} at "
-            f"{shares(row, rows[FREE])} of SVDD-PM; against it {difference(row, rows[FREE])}; "
-            f"{row.molecules['Distinct']:.0%} of its molecules are distinct, of SVDD-PM's "
-            f"{rows[FREE].molecules['Distinct']:.0%}."
-        )
-    return lines
+    return [
+        f"a learned value early, SVDD-PM late**: {row.name} (from t = {LATE} of {NUM_STEPS} on), "
+        f"{with_error(*row.mean)} at {shares(row, rows[FREE])} of SVDD-PM; against it {difference(row, rows[FREE])}; "
+        f"{variety(row, rows[FREE])}."
+        for name, row in rows.items()
+        if name.endswith(THEN_FREE)
+    ]
 
 
 def shares(one: Drawn, other: Drawn) -> str:
@@ -128,25 +128,31 @@ def shares(one: Drawn, other: Drawn) -> str:
     return f"{calls} times the reference calls, {rewards} times the reward calls and {seconds} times the seconds"
 
 
+def variety(row: Drawn, free: Drawn) -> str:
+    """How many of a row's molecules are distinct, and of SVDD-PM's."""
+    own, other = (f"{each.molecules['Distinct']:.0%}" for each in (row, free))
+    return f"{own} of its molecules are distinct, of SVDD-PM's {other}"
+
+
 def another_family(rows: dict[str, Drawn], best: str, number: int) -> list[str]:
     """The best of the other value families, and its other rows."""
     told = (
         f"by another family**: the best of {number} is {best.removeprefix(FAMILY)}, {with_error(*rows[best].mean)} at "
         f"M = 10; against SVDD-MC {difference(rows[best], rows[LEARNED])}."
     )
-    for row in (row for name, row in rows.items() if name.startswith(f"{best}, ") and not name.endswith(THEN_FREE)):
-        shares = [f"{each.molecules['Distinct']:.0%}" for each in (row, rows[FREE])]
-        told += (
-            f" {row.name} takes {plain(row.cost('cpu_seconds'), 2)} seconds: {with_error(*row.mean)}; against SVDD-PM "
-            f"{difference(row, rows[FREE])}; {shares[0]} of its molecules are distinct, of SVDD-PM's {shares[1]}."
-        )
+    for name, row in rows.items():
+        if name.startswith(f"{best}, ") and not name.endswith(THEN_FREE):
+            told += (
+                f" {name} takes {plain(row.cost('cpu_seconds'), 2)} seconds: {with_error(*row.mean)}; against SVDD-PM "
+                f"{difference(row, rows[FREE])}; {variety(row, rows[FREE])}."
+            )
     return [told]
 
 
 def against_best_of_ten(rows: dict[str, Drawn], best: str) -> list[str]:
     """What is most worth comparing with as many plain samples."""
     baseline = rows.get("best-of-10")
-    named = [LEARNED, f"{LEARNED}, {SEVERAL}", FREE, f"{FREE}, {LATE}", best, f"{best}, {SEVERAL}", "DPS"]
+    named = [LEARNED, f"{LEARNED}, {SEVERAL}", FREE, f"{FREE}, {LATELY}", best, f"{best}, {SEVERAL}", "DPS"]
     others = [name for name in named if name in rows]
     if baseline is None or not others:
         return []

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from drawing import style, svg
 from gdss_table_findings import findings
-from gdss_table_rows import FREE, LEARNED, NORMAL, Drawn, gather, machines
+from gdss_table_rows import FREE, LATE, LEARNED, NORMAL, NUM_STEPS, Drawn, gather, machines
 from svlearn.evaluation.report.figures import COLORS, MARKERS
 from svlearn.evaluation.report.numbers import plain, with_error
 
@@ -55,8 +55,8 @@ METHODS = """\
 | SVDD-MC, SVDD-PM | candidates chosen among by the learned value, or by r(x̂_T) |
 | ..., best of 5 | the best by reward of five such runs |
 | chosen at the predictor | the predictor's steps have the candidates, and the corrector's one |
-| ..., late | candidates from t = 280 of 400 on only |
-| ..., then SVDD-PM | the learned value chooses until t = 280, and r(x̂_T) from there |
+| ..., late | candidates from t = {late} of {num_steps} on only |
+| ..., then SVDD-PM | the learned value chooses until t = {late}, and r(x̂_T) from there |
 | SVDD by r(x_t) | candidates chosen among by the reward of the noisy graph itself, rounded |
 | SVDD, and a family | as SVDD-MC, by another family of `configs/molecules/gdss/values`; soft values at alpha = 0.1 |
 | DPS | single samples moved by the gradient of a reward network at x̂_T |
@@ -102,7 +102,7 @@ def page(held: dict, walls: dict[str, float]) -> str:
             "\n![Mean reward and quantiles against seconds a molecule](gdss_time.svg)\n",
             "Bars are 95 % intervals of the mean.\n",
             *[f"## {reward}\n\n{table(reward, rows[reward].values())}" for reward in rows],
-            METHODS,
+            METHODS.format(late=LATE, num_steps=NUM_STEPS),
             "## What was learned\n",
             training(held["training"]),
             NOTES.format(trajectories=1280),

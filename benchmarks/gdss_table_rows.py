@@ -14,7 +14,8 @@ from svlearn.evaluation.report.numbers import between, with_error
 from svlearn.evaluation.summary import reward_figures
 
 LEARNED, FREE, FAMILY, ELSEWHERE = "SVDD-MC", "SVDD-PM", "SVDD, ", "chosen at the predictor"
-UNDENOISED, SEVERAL, LATE, THEN_FREE = "SVDD by r(x_t)", "best of 5", "late", "then SVDD-PM"
+UNDENOISED, SEVERAL, LATELY, THEN_FREE = "SVDD by r(x_t)", "best of 5", "late", "then SVDD-PM"
+LATE, NUM_STEPS = 280, 400  # from this t on rows choose that do so late
 NORMAL = 1.96
 
 

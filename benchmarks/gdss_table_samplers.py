@@ -7,11 +7,11 @@ import torch
 from tensordict import TensorDict
 
 import svlearn as sv
-from gdss_table_rows import UNDENOISED
+from gdss_table_rows import LATE, UNDENOISED
 from gdss_table_training import learned, reward_network
 from svlearn.inference.samples import Samples
 
-N, LATE = 10, 280
+N = 10
 STRENGTHS = (10.0, 30.0, 100.0, 300.0)  # nats per unit of reward
 
 
@@ -77,12 +77,8 @@ class Relay:
 
 def value_then_reward(family: str) -> Row:
     """A learned value chooses until t = LATE, r(x̂_T) from there."""
-
-    def relay(process: sv.Reference, target: sv.Target, name: str) -> Relay:
-        early = sv.svdd(process, target, learned(name, family, process), process.num_candidates(N))
-        return Relay(early, sv.svdd(process, target, sv.values.PosteriorMean(target), late(process)))
-
-    return Row(relay)
+    early, later = by_value(N, family), training_free(N)
+    return Row(lambda p, r, n: Relay(early.make(p, r, n), later.make(p, r, n)))
 
 
 def posterior_sampling(reference: sv.Reference, target: sv.Target, name: str, strength: float) -> sv.Sampler:

@@ -3,6 +3,7 @@
 import csv
 import gzip
 from collections import Counter
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from rdkit import Chem
 from svlearn.domains.molecules.gdss import pretrained
 from svlearn.domains.molecules.gdss.corrector import Langevin
 from svlearn.domains.molecules.gdss.decode import GDSSCodec
+from svlearn.domains.molecules.gdss.gin import read_network
 from svlearn.domains.molecules.gdss.reference import GDSS
 from svlearn.domains.molecules.gdss.sde import VE, VP
 from svlearn.domains.molecules.gdss.sizes import SIZES
@@ -21,6 +23,7 @@ from svlearn.state import times
 from svlearn.targets import Target
 from svlearn.values import PosteriorMean
 
+ROOT = Path(__file__).parents[4]
 FILES = {
     "gdss/gdss_zinc250k.pth": (0.9, VP(0.1, 1.0), VE(0.2, 1.0), 38, 9),
     "gdss/gdss_zinc250k_v2.pth": (0.8, VP(0.1, 1.0), VE(0.2, 1.0), 38, 9),
@@ -65,6 +68,14 @@ def test_shipped_values_read_the_process_that_they_are_of(reward, family, assets
     found = torch.stack([value(x, times(t, 3)) for t in (0, 399)])
     assert found.isfinite().all() and (found[0] != found[1]).all()
     assert not value.training and not any(each.requires_grad for each in value.parameters())
+
+
+def test_the_card_of_the_values_is_true_of_them():
+    card = (ROOT / "checkpoints/gdss_values.md").read_text()
+    files = sorted((ROOT / "checkpoints").glob("gdss_*.safetensors"))
+    assert {file.stem for file in files} == {f"gdss_{r}_{f}" for r in pretrained.VALUED for f in pretrained.FAMILIES}
+    for file in files:
+        assert f"Six GINs of {sum(each.numel() for each in read_network(file).parameters()):,} parameters" in card
 
 
 def test_a_shipped_value_that_is_not_there_is_refused(assets):
