@@ -21,7 +21,7 @@ from tqdm.auto import tqdm
 
 import svlearn as sv
 from gdss_table_page import figure, page
-from gdss_table_samplers import ROWS, N, Relay
+from gdss_table_samplers import ROWS, N
 from gdss_table_training import REWARDS, ROOT, RUNS, made, trajectories
 from qm9_training import clock, since
 from svlearn.domains.molecules import metrics
@@ -128,7 +128,7 @@ def draw(reward: str, row: str, seed: int, batch: int, strength: float | None) -
     return found if strength is None else found | {"strength": strength}
 
 
-def priced(sampler: sv.Sampler | Relay, reward: MoleculeReward, number: int, generator: torch.Generator) -> tuple:
+def priced(sampler: sv.Sampler, reward: MoleculeReward, number: int, generator: torch.Generator) -> tuple:
     """Finished states and rewards of so many samples, and their calls and seconds."""
     start = clock()
     samples = sampler.sample(number, generator=generator)

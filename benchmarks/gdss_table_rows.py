@@ -16,6 +16,7 @@ from svlearn.evaluation.summary import reward_figures
 LEARNED, FREE, FAMILY, ELSEWHERE = "SVDD-MC", "SVDD-PM", "SVDD, ", "chosen at the predictor"
 UNDENOISED, SEVERAL, LATELY, THEN_FREE = "SVDD by r(x_t)", "best of 5", "late", "then SVDD-PM"
 LATE, NUM_STEPS = 280, 400  # from this t on rows choose that do so late
+STARTS = (200, 240, LATE, 320, 340, 360)  # from which SVDD-PM goes on after the contrastive twist
 NORMAL = 1.96
 
 
@@ -87,6 +88,11 @@ def machines(held: dict) -> dict[str, Any]:
     """The processors that batches were drawn on, each once, and how many cores one has."""
     drawn = [batch["provenance"] for batch in held["batches"].values()]
     return {"cpu": " or ".join(dict.fromkeys(each["cpu"] for each in drawn)), "cores": drawn[0]["cores"]}
+
+
+def handover(first: str, start: int) -> str:
+    """The name of a row of which SVDD-PM has the steps from `start` on."""
+    return f"{first}, {THEN_FREE}" + ("" if start == LATE else f" from {start}")
 
 
 def below(one: Drawn, other: Drawn) -> bool:

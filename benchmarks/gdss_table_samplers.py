@@ -1,15 +1,14 @@
 """The samplers of the table of GDSS, row by row."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from tensordict import TensorDict
 
 import svlearn as sv
-from gdss_table_rows import LATE, UNDENOISED
+from gdss_table_rows import LATE, STARTS, THEN_FREE, UNDENOISED, handover
 from gdss_table_training import learned, reward_network
-from svlearn.inference.samples import Samples
 
 N = 10
 STRENGTHS = (10.0, 30.0, 100.0, 300.0)  # nats per unit of reward
@@ -17,13 +16,13 @@ STRENGTHS = (10.0, 30.0, 100.0, 300.0)  # nats per unit of reward
 
 @dataclass(frozen=True)
 class Row:
-    """A sampler, or a `Relay` of two, made of (reference, target, the reward's name).
+    """A sampler, made of (reference, target, the reward's name).
 
     runs: so many samples are drawn for each that is kept, the one of the largest reward. strengths: `make` takes one
     of them as well, that of the largest mean reward of a batch of its own. stored: made of `trajectories`.
     """
 
-    make: Callable[..., "sv.Sampler | Relay"]
+    make: Callable[..., sv.Sampler]
     runs: int = 1
     strengths: tuple[float, ...] = ()
     stored: bool = False
@@ -62,23 +61,14 @@ def late(process: sv.Reference) -> list[int]:
     return [number if t >= LATE else 1 for t, number in enumerate(process.num_candidates(N))]
 
 
-@dataclass(frozen=True)
-class Relay:
-    """One sampler's states at t = LATE, from which another goes on; what the first does after that is paid as well."""
+def value_then_reward(family: str, start: int = LATE) -> Row:
+    """A learned value chooses until t = start, r(x̂_T) from there."""
 
-    early: sv.Sampler
-    later: sv.Sampler
+    def relay(process: sv.Reference, target: sv.Target, name: str) -> sv.Sampler:
+        both = learned(name, family, process), sv.values.PosteriorMean(target)
+        return sv.svdd(process, target, sv.values.Relay(*both, start), process.num_candidates(N))
 
-    def sample(self, number: int, *, generator: torch.Generator) -> Samples:
-        first = self.early.sample(number, generator=generator, keep_states=True)
-        second = self.later.resume(first.history.states[LATE][:, 0], LATE, generator=generator)
-        return replace(second, cost=first.cost + second.cost)
-
-
-def value_then_reward(family: str) -> Row:
-    """A learned value chooses until t = LATE, r(x̂_T) from there."""
-    early, later = by_value(N, family), training_free(N)
-    return Row(lambda p, r, n: Relay(early.make(p, r, n), later.make(p, r, n)))
+    return Row(relay)
 
 
 def posterior_sampling(reference: sv.Reference, target: sv.Target, name: str, strength: float) -> sv.Sampler:
@@ -120,7 +110,12 @@ ROWS = {
     UNDENOISED: undenoised(10),
     "SVDD-PM, late": Row(lambda p, r, n: sv.svdd(p, r, sv.values.PosteriorMean(r), late(p))),
     "SVDD-MC, late": Row(lambda p, r, n: sv.svdd(p, r, learned(n, "monte_carlo", p), late(p))),
-    "SVDD-MC, then SVDD-PM": value_then_reward("monte_carlo"),
-    "SVDD, contrastive twist, then SVDD-PM": value_then_reward("contrastive_twist"),
+    f"SVDD-MC, {THEN_FREE}": value_then_reward("monte_carlo"),
+    f"SVDD, contrastive twist, {THEN_FREE}": value_then_reward("contrastive_twist"),
     "SVDD, contrastive twist, late": Row(lambda p, r, n: sv.svdd(p, r, learned(n, "contrastive_twist", p), late(p))),
+    **{
+        handover("SVDD, contrastive twist", start): value_then_reward("contrastive_twist", start)
+        for start in STARTS
+        if start != LATE
+    },
 }

@@ -169,7 +169,7 @@ class Run:
         """
         value, (groups, size), limit = self.parts.value, weights.shape, current_max_batch()
         noise = self.selection.noise((groups, size, copies), self.generator)
-        together = copies == 1 or not value.needs_prediction or value.needs_generator or t == self.last
+        together = copies == 1 or t == self.last or not value.reads(t) or value.needs_generator
         at_once = groups if limit is None or together else max(1, limit // (size * copies))
         if at_once >= groups:
             return self._select(proposed, noise, weights, exponents, t)
@@ -208,7 +208,7 @@ class Run:
     ) -> tuple[Candidates, Prediction | None]:
         """Weigh the candidates for x_t; also returns the reference's prediction of them, where the value reads it."""
         value, once = self.parts.value, len(proposed.log_twists) == weights.shape.numel()
-        if not value.needs_prediction or t == self.last:
+        if t == self.last or not value.reads(t):
             values, prediction = self._values(proposed.x, t, None), None
         else:
             call = self.parts.proposal.look if once else predict  # a loser needs nothing but its value

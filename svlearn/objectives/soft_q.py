@@ -99,7 +99,7 @@ class SoftQIteration(ValueObjective):
             values[final] = (self.target(x[final]) if rewards is None else rewards[final]).double()
         if not bool(final.all()):
             x, t = x[~final], t[~final]
-            prediction = predict(self.reference, x, t) if self.slow.needs_prediction else None
+            prediction = predict(self.reference, x, t) if self.slow.reads(t) else None
             values[~final] = evaluate(self.slow, x, t, prediction, generator=generator).double()
         return values
 

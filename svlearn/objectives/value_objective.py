@@ -74,7 +74,7 @@ class ValueObjective(Objective):
     def evaluate(self, x: State, t: int | Tensor, generator: torch.Generator) -> Tensor:
         """v_θ(x_t, t), (N,), with the reference's prediction where the value reads it."""
         prediction = None
-        if self.value.needs_prediction:
+        if self.value.reads(t):
             with torch.no_grad():
                 prediction = predict(self.reference, x, t)
         return self.watch("value", evaluate(self.value, x, t, prediction, generator=generator))

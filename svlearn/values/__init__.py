@@ -5,6 +5,7 @@ from svlearn.values.averaged import Averaged
 from svlearn.values.learned import Learned
 from svlearn.values.monte_carlo import MonteCarlo
 from svlearn.values.posterior_mean import PosteriorMean
+from svlearn.values.relay import Relay
 from svlearn.values.value import Value, Zero, evaluate
 
-__all__ = ["AtSteps", "Averaged", "Learned", "MonteCarlo", "PosteriorMean", "Value", "Zero", "evaluate"]
+__all__ = ["AtSteps", "Averaged", "Learned", "MonteCarlo", "PosteriorMean", "Relay", "Value", "Zero", "evaluate"]

@@ -5,12 +5,11 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from svlearn.process import Prediction
-from svlearn.state import State, device_of_state, take
-from svlearn.values.value import Value, evaluate
+from svlearn.values.parted import Parted
+from svlearn.values.value import Value
 
 
-class AtSteps(Value):
+class AtSteps(Parted):
     """v_t(x_t) of another value at the given steps t and 0 at all others, where it is not called; (B,), reward units.
 
     A lineage of `svdd` with one candidate at a step has nothing to choose there, and so nothing to ask:
@@ -25,35 +24,15 @@ class AtSteps(Value):
     least 0, TypeError where `value` is not a `Value`.
     """
 
-    counted = False
+    value: Value
+    steps: Tensor
 
     def __init__(self, value: Value, steps: Iterable[int]):
-        super().__init__()
-        if not isinstance(value, Value):
-            raise TypeError(f"value: expected a Value, got {type(value).__name__}")
+        super().__init__(value=value)
         chosen = sorted({*steps})
         if not chosen or any(isinstance(t, bool) or not isinstance(t, int) or t < 0 for t in chosen):
             raise ValueError(f"steps: expected integers of at least 0, at least one, got {chosen}")
-        self.value = value
-        self.needs_prediction, self.needs_generator = value.needs_prediction, value.needs_generator
-        self.waits = value.waits
         self.register_buffer("steps", torch.tensor(chosen), persistent=False)
 
-    steps: Tensor
-
-    def forward(
-        self,
-        x: State,
-        t: Tensor,
-        prediction: Prediction | None = None,
-        *,
-        generator: torch.Generator | None = None,
-    ) -> Tensor:
-        rows = torch.isin(t, self.steps).nonzero().squeeze(1)
-        if len(rows) == len(t):
-            return evaluate(self.value, x, t, prediction, generator=generator)
-        values = torch.zeros(len(t), device=device_of_state(x))
-        if len(rows) == 0:
-            return values
-        asked = evaluate(self.value, x[rows], t[rows], take(prediction, rows), generator=generator)
-        return values.to(asked.dtype).index_copy(0, rows, asked)
+    def asked(self, t: Tensor) -> list[tuple[Value, Tensor]]:
+        return [(self.value, torch.isin(t, self.steps))]

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from tensordict import TensorDict
@@ -67,6 +68,10 @@ class Averaged(Value):
             errors.append(gaps @ gaps.T / gaps.shape[1])
         return cls(values, torch.stack(errors).cpu()).to(rewards.device)
 
+    def reads(self, t: int | Tensor) -> bool:
+        used = (self.weights[t].view(-1, len(self.values)) > 0).any(dim=0).tolist()
+        return any(some and cast(Value, value).reads(t) for value, some in zip(self.values, used, strict=True))
+
     def forward(
         self,
         x: State,
@@ -80,7 +85,7 @@ class Averaged(Value):
         for value, weight in zip(self.values, weights.T, strict=True):
             if bool((weight > 0).any()):
                 given = {"generator": generator} if value.needs_generator else {}
-                total = total + weight * value(x, t, prediction if value.needs_prediction else None, **given)
+                total = total + weight * value(x, t, prediction if cast(Value, value).reads(t) else None, **given)
         return total
 
 

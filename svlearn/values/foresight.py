@@ -48,7 +48,7 @@ def foresee(
     for t in range(reference.num_steps):
         x = trajectories["states"][:, t].to(device)
         with metered(max_batch):
-            reads = any(value.needs_prediction for value in values)
+            reads = any(value.reads(t) for value in values)
             prediction = predict(reference, x, t) if reads else None
             said = [evaluate(value, x, t, prediction, generator=generator).double() for value in values]
         yield t, torch.stack(said)

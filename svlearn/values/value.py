@@ -31,8 +31,13 @@ class Value(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, x: State, t: Tensor, prediction: Prediction | None = None) -> Tensor:
-        """v_t(x_t), (B,), of states (B, ...) at t (B,). `prediction` is given where `needs_prediction`; a value that
+        """v_t(x_t), (B,), of states (B, ...) at t (B,). `prediction` is given where the value `reads` it; a value that
         `needs_generator` takes `generator=` too and is random."""
+
+    def reads(self, t: int | Tensor) -> bool:
+        """Whether a call at t, or at any of the t (B,), reads the prediction: where it does not, samplers do not call
+        the reference for candidates that lose. As `needs_prediction` says, unless a class knows better."""
+        return self.needs_prediction
 
 
 class Zero(Value):
@@ -57,10 +62,11 @@ def evaluate(
     A random value gets the whole batch, so that its noise does not depend on the cut; its own calls are cut.
     """
     size = len(x)
+    reads = value.reads(t)
     t = times(t, size, device_of_state(x))
     if value.counted:
         count("value_calls", size)
-    if value.needs_prediction and prediction is None:
+    if reads and prediction is None:
         raise ValueError(f"prediction: {type(value).__name__} reads the reference's prediction, got None")
     limit = None if value.needs_generator else current_max_batch()
     cuts = [slice(start, start + limit) for start in range(0, size, limit)] if limit and size > limit else [slice(None)]
@@ -68,7 +74,7 @@ def evaluate(
     for cut in cuts:
         some, moments, told = (x, t, prediction) if len(cuts) == 1 else (x[cut], t[cut], take(prediction, cut))
         given: dict[str, Any] = {}
-        if value.needs_prediction:
+        if reads:
             given["prediction"] = told
         if value.needs_generator:
             given["generator"] = generator

@@ -110,7 +110,8 @@ def test_a_sampler_calls_what_it_needs(walk, target):
     averaged = Averaged(values, torch.tensor([[1.0, 3.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]))
     assert averaged.needs_prediction and not averaged.needs_generator
     cost = svdd(walk, target, averaged, 5).sample(3).cost
-    assert cost.reference_calls == 3 * 5 * 4 and cost.value_calls == 3 * 5 * 4
+    assert cost.reference_calls == 3 * (5 * 3 + 1)  # at t = 1, where the network is asked alone, only of who is kept
+    assert cost.value_calls == 3 * 5 * 4
     assert network.calls == 3 and cost.reward_calls == 3 * 5 * (3 + 1)  # each rests at one t; r itself at T
     x = torch.tensor([[2.0], [-1.0]]).double()
     doubled = Averaged([Learned(network), Zero()], torch.tensor([[1.0, 3.0]] * 4))

@@ -54,6 +54,6 @@ class Exact(Proposal):
         if t == self.reference.num_steps:
             return self.target(x)
         told = None
-        if self.value.needs_prediction:
+        if self.value.reads(t):
             told = predict(self.reference, x, t, None if previous.cache is None else repeat(previous, number))
         return evaluate(self.value, x, t, told)

@@ -102,7 +102,7 @@ class Guided(Proposal):
             return self._of_reward(point, like=x)
 
         def valued(point: State, rows: slice) -> tuple[Tensor, None]:
-            told = predict(self.reference, point, t + 1) if self.value.needs_prediction else None
+            told = predict(self.reference, point, t + 1) if self.value.reads(t + 1) else None
             return evaluate(self.value, point, t + 1, told), None
 
         return self._gradients(point, valued)[0]
