@@ -18,7 +18,7 @@ import torch
 from tqdm.auto import tqdm
 
 import svlearn as sv
-from gdss_docking_page import FREE, LEARNED, PLAIN, TWISTED, figure, page
+from gdss_docking_page import FREE, LEARNED, PLAIN, RELAY, TWISTED, figure, page
 from gdss_docking_training import (
     FAMILY,
     NUM_DOCKED,
@@ -32,6 +32,7 @@ from gdss_docking_training import (
     trained,
 )
 from gdss_table import key, plain_costs, priced, reference
+from gdss_table_rows import LATE
 from gdss_table_training import COLLECT_BATCH, ROOT, trajectories
 from svlearn.evaluation.report.files import write
 from svlearn.evaluation.report.provenance import provenance
@@ -45,8 +46,9 @@ SIZES = {
     LEARNED: (5, 16),
     TWISTED: (5, 16),
     FREE: (4, 4),
+    RELAY: (4, 4),
 }  # batches, molecules each
-M, M_DOCKED, EVERY = 10, 5, 20
+M, M_DOCKED, EVERY, CHOICES = 10, 5, 20, 10
 
 
 def by_value(family: str, process: sv.Reference, target: sv.Target) -> sv.Sampler:
@@ -56,9 +58,21 @@ def by_value(family: str, process: sv.Reference, target: sv.Target) -> sv.Sample
 def now_and_then(process: sv.Reference, target: sv.Target) -> sv.Sampler:
     """SVDD-PM that docks, and chooses, at every 20th of its choices."""
     candidates = sparse(process.num_candidates(M_DOCKED), EVERY)
+    return sv.svdd(process, target, at_choices(target, candidates), candidates)
+
+
+def value_then_docking(process: sv.Reference, target: sv.Target) -> sv.Sampler:
+    """The contrastive twist until t = LATE, and from there SVDD-PM with as many dockings as in its own row."""
+    late = [number if t >= LATE else 1 for t, number in enumerate(process.num_candidates(M_DOCKED))]
+    late = sparse(late, sum(number > 1 for number in late) // CHOICES)
+    value = sv.values.Relay(learned(process, TWIST), at_choices(target, late), LATE)
+    return sv.svdd(process, target, value, process.num_candidates(M)[:LATE] + late[LATE:])
+
+
+def at_choices(target: sv.Target, candidates: list[int]) -> sv.values.Value:
+    """The docking score of x̂_T where there are several candidates."""
     chosen = [t for t, number in enumerate(candidates) if number > 1]
-    value = sv.values.AtSteps(sv.values.PosteriorMean(target), chosen)
-    return sv.svdd(process, target, value, candidates)
+    return sv.values.AtSteps(sv.values.PosteriorMean(target), chosen)
 
 
 def sparse(candidates: list[int], every: int) -> list[int]:
@@ -71,6 +85,7 @@ SAMPLERS: dict[str, Callable[[sv.Reference, sv.Target], sv.Sampler]] = {
     LEARNED: partial(by_value, FAMILY),
     TWISTED: partial(by_value, TWIST),
     FREE: now_and_then,
+    RELAY: value_then_docking,
 }
 
 

@@ -11,7 +11,7 @@ from rdkit import Chem
 from drawing import style, svg
 from gdss_docking_training import ALPHA, FAMILY, TWIST
 from gdss_table_page import points
-from gdss_table_rows import NORMAL, Drawn, gather, machines
+from gdss_table_rows import LATE, NORMAL, THEN_FREE, Drawn, gather, machines
 from svlearn.domains.molecules import metrics
 from svlearn.evaluation.report.figures import COLORS, MARKERS
 from svlearn.evaluation.report.numbers import between, plain, with_error
@@ -19,6 +19,7 @@ from svlearn.evaluation.summary import interval
 
 PLAIN, LEARNED, FREE = "pretrained", "SVDD-MC", "SVDD-PM, docking every 20th step"
 TWISTED = "SVDD, contrastive twist"
+RELAY = f"{TWISTED}, {THEN_FREE}"
 NUMBER, WANTED = 5, 16
 NO_CONFORMER = "ValueError: no conformer"
 BEST = {PLAIN: "best-of-5", LEARNED: "SVDD-MC, best of 5", TWISTED: "SVDD, contrastive twist, best of 5"}
@@ -50,6 +51,7 @@ METHODS = """\
 | SVDD, contrastive twist | the same with the value of that family, at alpha = {alpha} kcal/mol |
 | ..., best of 5 | the best by docking of each five of such |
 | SVDD-PM, docking every 20th step | there M = 5 candidates, chosen among by the docking score of x̂_T |
+| ..., then SVDD-PM | the learned value until t = {late} of 400; from there M = 5 candidates at ten steps, docked |
 """
 NOTES = """\
 ± is one standard error of the molecules, and quantiles have 95 % bootstrap intervals; neither holds the chance of
@@ -127,7 +129,7 @@ def page(held: dict) -> str:
             "\n![Mean score against seconds a molecule](docking_time.svg)\n",
             "Bars are 95 % intervals of the mean.\n",
             table(rows),
-            METHODS.format(alpha=ALPHA),
+            METHODS.format(alpha=ALPHA, late=LATE),
             *training(held["training"], held["trained"]),
             NOTES,
             ORIGIN.format(**machines(held)),
@@ -148,6 +150,9 @@ def findings(rows: dict[str, Docked], learned: dict | None, trained: dict[str, f
         (LEARNED, FREE),
         (BEST[LEARNED], FREE),
         (FREE, BEST[PLAIN]),
+        (RELAY, FREE),
+        (RELAY, TWISTED),
+        (RELAY, BEST[TWISTED]),
     ):
         if one in rows and other in rows:
             lines.append(f"- **{one}** {verdict(rows[one], rows[other])}")

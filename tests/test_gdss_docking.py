@@ -48,6 +48,7 @@ def test_what_is_kept_was_drawn_as_the_rows_say(table, pages):
         pages.LEARNED: (400, None, 1),
         pages.TWISTED: (400, None, 1),
         pages.FREE: (440, 50, 51),
+        pages.RELAY: (440, None, 51),
     }
     for name, found in table.results()["batches"].items():
         _, row, _, _ = name.split("/")

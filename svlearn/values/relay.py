@@ -1,11 +1,13 @@
 """A value that hands over to another: one for the first steps, one for the last."""
 
+from collections.abc import Iterable
+
 import torch
 from tensordict import TensorDict
 from torch import Tensor
 
 from svlearn.process import Reference
-from svlearn.values.calibration import calibrate
+from svlearn.values.choices import choice_gains
 from svlearn.values.parted import Parted
 from svlearn.values.value import Value
 
@@ -42,29 +44,29 @@ class Relay(Parted):
         trajectories: TensorDict,
         *,
         rewards: Tensor | None = None,
-        alpha: float | None = None,
+        steps: Iterable[int] | None = None,
         generator: torch.Generator | None = None,
         max_batch: int | None = None,
+        progress: bool = False,
     ) -> "Relay":
-        """The relay in which each value has the steps where it is the better correlated with the reward.
+        """The relay in which each value has the steps where choosing by it gains more.
 
-        start is `best_start` of the Pearson correlations of v_t(x_t) and r(x_T) over N trajectories. trajectories: of
-        the reference, that no value was trained on: "states" (N, T + 1, ...) and "rewards" (N,); `rewards`, `alpha`
-        (for soft values) and what is raised as in `calibrate`.
+        start is `best_start` of the gains of a choice between two candidates, `choices.choice_gains` of N trajectories
+        of the reference that no value was trained on: "states" (N, T + 1, ...) and "rewards" (N,). steps: those with
+        candidates to choose among, all where it is None; else as there.
         """
-        correlations = []
-        for value in (early, late):
-            found = calibrate(
-                value,
-                reference,
-                trajectories,
-                rewards=rewards,
-                alpha=alpha,
-                generator=generator,
-                max_batch=max_batch,
-            )
-            correlations.append(torch.tensor(found["pearson"].to_numpy()))
-        return cls(early, late, best_start(*correlations))
+        gains = choice_gains(
+            (early, late),
+            reference,
+            trajectories,
+            rewards=rewards,
+            steps=steps,
+            generator=generator,
+            max_batch=max_batch,
+            progress=progress,
+        ).pivot(index="t", columns="value", values="gain")
+        start = best_start(*(torch.tensor(gains[place].to_numpy()) for place in (0, 1)))
+        return cls(early, late, [*gains.index, reference.num_steps][start])
 
     def asked(self, t: Tensor) -> list[tuple[Value, Tensor]]:
         late = t >= self.start
@@ -72,10 +74,9 @@ class Relay(Parted):
 
 
 def best_start(early: Tensor, late: Tensor) -> int:
-    """argmax_s Σ_{t < s} early_t + Σ_{t >= s} late_t, s = 0 ... T, of correlations (T,); the last of equal ones.
+    """argmax_s Σ_{t < s} early_t + Σ_{t >= s} late_t, s = 0 ... n, of what each gains at n steps; the last of equals.
 
-    NaN, of a value that is constant, counts as 0. A sum over steps takes little notice of the noise of each, where
-    the first crossing of two curves would be a matter of luck.
+    A sum takes little notice of the noise of each step, where the first crossing would be a matter of luck.
     """
-    gains = torch.cat([early.new_zeros(1), (early.nan_to_num(0.0) - late.nan_to_num(0.0)).cumsum(dim=0)])
+    gains = torch.cat([early.new_zeros(1), (early - late).cumsum(dim=0)])
     return len(gains) - 1 - int(gains.flip(0).argmax())

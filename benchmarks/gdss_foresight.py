@@ -1,0 +1,111 @@
+"""What choosing by a value of GDSS gains, by t, and so when SVDD-PM should take over: the page gdss_foresight.md.
+
+    python benchmarks/gdss_foresight.py         # about 20 minutes of one core
+    python benchmarks/gdss_foresight.py --quote
+
+draws 256 trajectories of the reference that no value learned from, and takes at each step that has candidates what the
+better of two of them is worth at the end (`values.choices.choice_gains`), and the correlation of v_t(x_t) with the
+reward: of the learned values of the table (benchmarks/gdss_table.py) and of r(x̂_T). `values.Relay.fit` hands over
+where the sum of the gains is largest. Writes benchmarks/results/gdss_foresight.json, reward by reward; a second run
+goes on.
+"""
+
+import argparse
+import json
+from functools import cache
+
+import torch
+from matplotlib.figure import Figure
+from tensordict import TensorDict
+from tqdm.auto import tqdm
+
+import svlearn as sv
+from drawing import style, svg
+from gdss_foresight_page import CURVES, FREE, page
+from gdss_table import reference
+from gdss_table import results as table
+from gdss_table_rows import gather
+from gdss_table_training import REWARDS, ROOT, learned, made
+from svlearn.evaluation.report.figures import COLORS
+from svlearn.evaluation.report.files import write
+from svlearn.evaluation.report.provenance import provenance
+from svlearn.randomness import seeded
+from svlearn.rollouts import roll_out
+from svlearn.values.choices import choice_gains
+
+RESULTS = ROOT / "benchmarks/results/gdss_foresight.json"
+PAGE = ROOT / "docs/leaderboards/gdss_foresight.md"
+NUM_TRAJECTORIES, SEED, MAX_BATCH = 256, 7, 256
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quote", action="store_true", help="only write the page and its figure")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    if not options.quote:
+        for reward in tqdm(REWARDS, unit="reward"):
+            keep(reward)
+    quote(results())
+
+
+def results() -> dict:
+    """What has been measured."""
+    return json.loads(RESULTS.read_text()) if RESULTS.exists() else {"trajectories": NUM_TRAJECTORIES, "rewards": {}}
+
+
+def keep(reward: str) -> None:
+    held = results()
+    if reward not in held["rewards"]:
+        held["rewards"][reward] = measured(reward)
+        held["provenance"] = provenance()
+        write(RESULTS, json.dumps(held, indent=1, allow_nan=False) + "\n")
+
+
+def measured(reward: str) -> dict[str, list]:
+    """The columns of `choice_gains`, by the names of the values."""
+    target, process, drawn = sv.Target(made(reward), 0.0), reference(), trajectories()
+    values = [
+        sv.values.PosteriorMean(target) if each == FREE else learned(reward, CURVES[each], process) for each in CURVES
+    ]
+    steps = [t for t, number in enumerate(process.num_candidates(2)) if number > 1 and t < process.num_steps]
+    rewards = target(drawn["states"][:, process.num_steps])
+    own = {"generator": seeded("cpu", SEED, 1), "max_batch": MAX_BATCH, "progress": True}
+    found = choice_gains(values, process, drawn, rewards=rewards, steps=steps, **own)
+    target.reward.scorer.close()
+    found["value"] = found["value"].map(dict(enumerate(CURVES)))
+    return {name: [round(x, 5) if isinstance(x, float) else x for x in found[name].fillna(0.0)] for name in found}
+
+
+@cache
+def trajectories() -> TensorDict:
+    return roll_out(reference(), NUM_TRAJECTORIES, generator=seeded("cpu", SEED))
+
+
+def written(held: dict) -> dict:
+    """The page and its figure."""
+    return {PAGE: page(held, gather(table())), PAGE.with_suffix(".svg"): figure(held)}
+
+
+def quote(held: dict) -> None:
+    for path, text in written(held).items():
+        write(path, text)
+
+
+def figure(held: dict) -> str:
+    """Correlations by t, smoothed over ten steps."""
+    with style("foresight"):
+        drawing = Figure(figsize=(9, 3.8))
+        panels = drawing.subplots(1, 2, sharey=True, squeeze=False)[0]
+        for axes, (reward, curves) in zip(panels, held["pearson"].items()):
+            for color, (name, curve) in zip(COLORS, curves.items()):
+                smooth = torch.tensor(curve).unfold(0, 10, 1).mean(dim=1)
+                axes.plot(range(5, 5 + len(smooth)), smooth, color=color, label=name)
+            axes.axhline(0, color="#999999", linewidth=0.8)
+            axes.set(xlabel="t", title=reward)
+        panels[0].set_ylabel("correlation with the reward at the end")
+        return svg(drawing, panels[0], 3)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""What choosing by a value gains: two draws of one step, told apart by the value, and the reward that came of one."""
+
+import math
+from collections.abc import Iterable, Sequence
+
+import pandas as pd
+import torch
+from tensordict import TensorDict
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from svlearn.metering import metered
+from svlearn.process import Reference, predict
+from svlearn.randomness import device_of, resolve_generator
+from svlearn.state import State
+from svlearn.values.calibration import agreement
+from svlearn.values.foresight import finite_rewards
+from svlearn.values.value import Value, evaluate
+
+COLUMNS = ["t", "value", "gain", "gain_error", "pearson"]
+
+
+@torch.no_grad()
+def choice_gains(
+    values: Sequence[Value],
+    reference: Reference,
+    trajectories: TensorDict,
+    *,
+    rewards: Tensor | None = None,
+    steps: Iterable[int] | None = None,
+    generator: torch.Generator | None = None,
+    max_batch: int | None = None,
+    progress: bool = False,
+) -> pd.DataFrame:
+    """A row per t and value: what the better of two candidates for x_t, by that value, is worth at the end.
+
+        gain_t = E[r(x_T) | x_t the better of two by v_t] - E[r(x_T)] = E[sign(v_t(x_t) - v_t(x'_t)) r(x_T)],
+
+    reward units, x_t and x'_t two draws of the reference's step from the same x_{t-1}, and x_T what the reference makes
+    of x_t. That is what one choice of SVDD with M = 2 adds, whatever the scale of v and whatever all candidates share,
+    which a correlation over trajectories counts as well. Gains of several steps add up as long as they are small.
+
+    trajectories: N of the reference, that no value was trained on: "states" (N, T + 1, ...) and "rewards" (N,);
+    rewards: (N,), in the place of those; -inf is left out. Each x_t has one x'_t, drawn by `generator`, the same for
+    all values; x_0 has that of the next trajectory. steps: t in 0 ... T - 1, all of them where it is None. value: the
+    place in `values`. gain_error: one standard error. pearson: the correlation of v_t(x_t) and r(x_T), as `calibrate`
+    has it.
+    The reference is called once a trajectory and step, and twice where a value reads its predictions.
+    Raises ValueError for a step that is none, and as `calibrate` does.
+    """
+    last = reference.num_steps
+    chosen = list(range(last)) if steps is None else sorted({*steps})
+    if any(isinstance(t, bool) or not isinstance(t, int) or not 0 <= t < last for t in chosen):
+        raise ValueError(f"steps: expected integers of 0 ... {last - 1}, got {chosen}")
+    rewards, kept = finite_rewards(reference, trajectories, rewards)
+    generator = resolve_generator(generator, device_of(reference))
+    outcomes = rewards[kept]
+    centred, rows = outcomes - outcomes.mean(), []
+    for t in tqdm(chosen, desc="choices", disable=not progress, leave=False):
+        with metered(max_batch):
+            own, other = _twice(values, reference, trajectories["states"], t, generator)
+        for place, (one, two) in enumerate(zip(own, other, strict=True)):
+            won = torch.sign(one - two)[kept] * centred
+            gain, error = float(won.sum()) / (len(won) - 1), float(won.std()) / math.sqrt(len(won))
+            rows.append((t, place, gain, error, agreement(one[kept], outcomes)[0]))
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _twice(
+    values: Sequence[Value], reference: Reference, states: State, t: int, generator: torch.Generator
+) -> tuple[list[Tensor], list[Tensor]]:
+    """v_t(x_t) of each value, (N,), float64, and v_t(x'_t) of another draw from the same x_{t-1}."""
+    device = device_of(reference)
+    x = states[:, t].to(device)
+    if t == 0:
+        others = x[torch.arange(len(x), device=device).roll(1)]
+    else:
+        others = predict(reference, states[:, t - 1].to(device), t - 1).transition.sample(generator=generator)
+    said = []
+    for point in (x, others):
+        prediction = predict(reference, point, t) if any(value.reads(t) for value in values) else None
+        said.append([evaluate(value, point, t, prediction, generator=generator).double() for value in values])
+    return said[0], said[1]
