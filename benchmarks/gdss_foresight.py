@@ -1,9 +1,9 @@
 """What choosing by a value of GDSS gains, by t, and so when SVDD-PM should take over: the page gdss_foresight.md.
 
-    python benchmarks/gdss_foresight.py         # about 20 minutes of one core
+    python benchmarks/gdss_foresight.py         # about 40 minutes of one core
     python benchmarks/gdss_foresight.py --quote
 
-draws 256 trajectories of the reference that no value learned from, and takes at each step that has candidates what the
+draws 512 trajectories of the reference that no value learned from, and takes at each step that has candidates what the
 better of two of them is worth at the end (`values.choices.choice_gains`), and the correlation of v_t(x_t) with the
 reward: of the learned values of the table (benchmarks/gdss_table.py) and of r(x̂_T). `values.Relay.fit` hands over
 where the sum of the gains is largest. Writes benchmarks/results/gdss_foresight.json, reward by reward; a second run
@@ -14,6 +14,7 @@ import argparse
 import json
 from functools import cache
 
+import pandas as pd
 import torch
 from matplotlib.figure import Figure
 from tensordict import TensorDict
@@ -35,7 +36,7 @@ from svlearn.values.choices import choice_gains
 
 RESULTS = ROOT / "benchmarks/results/gdss_foresight.json"
 PAGE = ROOT / "docs/leaderboards/gdss_foresight.md"
-NUM_TRAJECTORIES, SEED, MAX_BATCH = 256, 7, 256
+NUM_TRAJECTORIES, NUM_OTHERS, SEED, MAX_BATCH = 512, 3, 7, 256
 
 
 def main() -> None:
@@ -71,7 +72,7 @@ def measured(reward: str) -> dict[str, list]:
     steps = [t for t, number in enumerate(process.num_candidates(2)) if number > 1 and t < process.num_steps]
     rewards = target(drawn["states"][:, process.num_steps])
     own = {"generator": seeded("cpu", SEED, 1), "max_batch": MAX_BATCH, "progress": True}
-    found = choice_gains(values, process, drawn, rewards=rewards, steps=steps, **own)
+    found = choice_gains(values, process, drawn, rewards=rewards, steps=steps, num_others=NUM_OTHERS, **own)
     target.reward.scorer.close()
     found["value"] = found["value"].map(dict(enumerate(CURVES)))
     return {name: [round(x, 5) if isinstance(x, float) else x for x in found[name].fillna(0.0)] for name in found}
@@ -93,18 +94,21 @@ def quote(held: dict) -> None:
 
 
 def figure(held: dict) -> str:
-    """Correlations by t, smoothed over ten steps."""
+    """The gains of all choices from t on, and below them the correlations, smoothed over ten choices."""
     with style("foresight"):
-        drawing = Figure(figsize=(9, 3.8))
-        panels = drawing.subplots(1, 2, sharey=True, squeeze=False)[0]
-        for axes, (reward, curves) in zip(panels, held["pearson"].items()):
-            for color, (name, curve) in zip(COLORS, curves.items()):
-                smooth = torch.tensor(curve).unfold(0, 10, 1).mean(dim=1)
-                axes.plot(range(5, 5 + len(smooth)), smooth, color=color, label=name)
-            axes.axhline(0, color="#999999", linewidth=0.8)
-            axes.set(xlabel="t", title=reward)
-        panels[0].set_ylabel("correlation with the reward at the end")
-        return svg(drawing, panels[0], 3)
+        drawing = Figure(figsize=(9, 6))
+        panels = drawing.subplots(2, 2, sharex=True, sharey="row", squeeze=False)
+        for (upper, lower), (reward, columns) in zip(panels.T, held["rewards"].items()):
+            for color, (name, own) in zip(COLORS, pd.DataFrame(columns).groupby("value", sort=False)):
+                upper.plot(own["t"], own["gain"][::-1].cumsum()[::-1], color=color, label=name)
+                lower.plot(own["t"], own["pearson"].rolling(10, center=True).mean(), color=color)
+            for axes in (upper, lower):
+                axes.axhline(0, color="#999999", linewidth=0.8)
+            upper.set_title(reward)
+            lower.set_xlabel("t")
+        panels[0, 0].set_ylabel("gain of choosing from t on")
+        panels[1, 0].set_ylabel("correlation with the reward")
+        return svg(drawing, panels[0, 0], 3)
 
 
 if __name__ == "__main__":
