@@ -16,9 +16,11 @@ from gdss_table_rows import (
     Drawn,
     below,
     difference,
+    start_of,
 )
 from svlearn.evaluation.report.numbers import plain, with_error
 
+HANDOVER = "gdss_foresight.md"
 SIDE_BY_SIDE = "[side by side on a quiet machine](gdss_speed.md)"
 
 
@@ -112,13 +114,22 @@ def choosing_late(rows: dict[str, Drawn]) -> list[str]:
 
 def learned_then_free(rows: dict[str, Drawn]) -> list[str]:
     """A learned value for the first steps and SVDD-PM for the last, against SVDD-PM for all."""
-    return [
-        f"a learned value early, SVDD-PM late**: {row.name} (from t = {LATE} of {NUM_STEPS} on), "
-        f"{with_error(*row.mean)} at {shares(row, rows[FREE])} of SVDD-PM; against it {difference(row, rows[FREE])}; "
-        f"{variety(row, rows[FREE])}."
-        for name, row in rows.items()
-        if name.endswith(THEN_FREE)
-    ]
+    families: dict[str, dict[int, Drawn]] = {}
+    for name, row in rows.items():
+        if THEN_FREE in name:
+            families.setdefault(name.partition(f", {THEN_FREE}")[0], {})[start_of(name)] = row
+    lines = []
+    for first, own in families.items():
+        best, row = max(own.items(), key=lambda each: each[1].mean[0])
+        others = ", ".join(str(start) for start in sorted(own) if start != best)
+        lines.append(
+            f"a learned value early, SVDD-PM late**: {first}, {THEN_FREE} (from t = {best} of {NUM_STEPS} on), "
+            f"{with_error(*row.mean)} at {shares(row, rows[FREE])} of SVDD-PM; against it "
+            f"{difference(row, rows[FREE])}; {variety(row, rows[FREE])}."
+        )
+        if others:
+            lines[-1] += f" It is the best of what was tried, {others} beside it: [when to hand over]({HANDOVER})."
+    return lines
 
 
 def shares(one: Drawn, other: Drawn) -> str:
@@ -141,7 +152,7 @@ def another_family(rows: dict[str, Drawn], best: str, number: int) -> list[str]:
         f"M = 10; against SVDD-MC {difference(rows[best], rows[LEARNED])}."
     )
     for name, row in rows.items():
-        if name.startswith(f"{best}, ") and not name.endswith(THEN_FREE):
+        if name.startswith(f"{best}, ") and THEN_FREE not in name:
             told += (
                 f" {name} takes {plain(row.cost('cpu_seconds'), 2)} seconds: {with_error(*row.mean)}; against SVDD-PM "
                 f"{difference(row, rows[FREE])}; {variety(row, rows[FREE])}."

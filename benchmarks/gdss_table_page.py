@@ -8,7 +8,19 @@ from matplotlib.figure import Figure
 
 from drawing import style, svg
 from gdss_table_findings import findings
-from gdss_table_rows import FREE, LATE, LEARNED, NORMAL, NUM_STEPS, Drawn, gather, machines
+from gdss_table_rows import (
+    FREE,
+    LATE,
+    LEARNED,
+    NORMAL,
+    NUM_STEPS,
+    THEN_FREE,
+    Drawn,
+    gather,
+    machines,
+    number_in,
+    start_of,
+)
 from svlearn.evaluation.report.figures import COLORS, MARKERS
 from svlearn.evaluation.report.numbers import plain, with_error
 
@@ -56,7 +68,7 @@ METHODS = """\
 | ..., best of 5 | the best by reward of five such runs |
 | chosen at the predictor | the predictor's steps have the candidates, and the corrector's one |
 | ..., late | candidates from t = {late} of {num_steps} on only |
-| ..., then SVDD-PM | the learned value chooses until t = {late}, and r(x̂_T) from there |
+| ..., then SVDD-PM | the learned value chooses until t = {late}, or what is said, and r(x̂_T) from there |
 | SVDD by r(x_t) | candidates chosen among by the reward of the noisy graph itself, rounded |
 | SVDD, and a family | as SVDD-MC, by another family of `configs/molecules/gdss/values`; soft values at alpha = 0.1 |
 | DPS | single samples moved by the gradient of a reward network at x̂_T |
@@ -65,13 +77,15 @@ METHODS = """\
 NOTES = """\
 ± is one standard error of the molecules and quantiles have 95 % bootstrap intervals; neither holds the chance of
 training, which was done once for each reward. Valid and one piece are shares before repair. Distinct is the share of
-distinct molecules after it, diversity the mean Tanimoto distance of pairs. Seconds are those of the processor for a
-molecule, of one thread and of the worker that scores, without those of training; the machines were of two kinds, and
-more or less busy, which makes a row up to twice as slow: [what GDSS costs](gdss_speed.md) has samplers timed side by
-side. The learned value is a GIN fitted by Monte Carlo regression to {trajectories:,} trajectories of the reference, a
-tenth of which validates (`configs/molecules/gdss`); svlearn ships it and the contrastive twist
-(`checkpoints/gdss_values.md`). best-of-10 is made of as many trajectories, and its seconds are ten times those of
-`pretrained`. The reward network of DPS, the same GIN at t = T, learned from 20,000 molecules of ZINC-250k: its calls
+distinct molecules after it, diversity the mean Tanimoto distance of pairs. KL is what that of paths to the reference's,
+KL(q || p_ref), and so that of molecules, is at most: log n - 1 + 1/n for each best of n (`best_of_kl`; less where
+candidates have one value, as many do); guidance has no such bound. Seconds are those of the processor for a molecule,
+of one thread and of the worker that scores, without those of training; the machines were of two kinds, and more or less
+busy, which makes a row up to twice as slow: [what GDSS costs](gdss_speed.md) has samplers timed side by side. The
+learned value is a GIN fitted by Monte Carlo regression to {trajectories:,} trajectories of the reference, a tenth of
+which validates (`configs/molecules/gdss`); svlearn ships it and the contrastive twist (`checkpoints/gdss_values.md`).
+best-of-10 is made of as many trajectories, and its seconds are ten times those of `pretrained`. The reward network of
+DPS, the same GIN at t = T, learned from 20,000 molecules of ZINC-250k: its calls
 stand among the reward calls. The strength of both kinds of guidance is the best of four, tried on 32 other molecules.
 """
 ORIGIN = """\
@@ -113,7 +127,7 @@ def page(held: dict, walls: dict[str, float]) -> str:
 
 def table(reward: str, rows: Iterable[Drawn]) -> str:
     header = ["Row", "Molecules", "Mean", "80 %", "90 %", "Paper, 80 / 90 %"]
-    header += ["Valid", "One piece", "Distinct", "Diversity", *COSTS.values()]
+    header += ["Valid", "One piece", "Distinct", "Diversity", "KL, nats, at most", *COSTS.values()]
     cells = [header, ["---", *["--:"] * (len(header) - 1)]]
     for row in sorted(rows, key=lambda row: row.mean[0]):
         published = PAPER[reward].get(row.name)
@@ -121,6 +135,7 @@ def table(reward: str, rows: Iterable[Drawn]) -> str:
             [row.label, str(len(row.rewards)), with_error(*row.mean), row.quantile(80), row.quantile(90)]
             + ["–" if published is None else " / ".join(f"{each:.3f}" for each in published)]
             + [plain(each, 3) for each in row.molecules.values()]
+            + ["–" if row.kl is None else plain(row.kl, 3)]
             + [plain(row.cost(name), 3) for name in COSTS]
         )
     return "".join(f"| {' | '.join(each)} |\n" for each in cells)
@@ -138,28 +153,38 @@ def training(found: dict) -> str:
 
 
 def figure(held: dict) -> str:
-    """Reward against seconds: SVDD-MC and SVDD-PM by M, the other rows as points."""
+    """Reward against seconds: lines of rows that differ in M, or in when SVDD-PM takes over; the others as points."""
     rows = gather(held)
+    names = list(dict.fromkeys(name for own in rows.values() for name in own))
+    lines = list(dict.fromkeys(line for line, _ in map(place_on_line, names) if line is not None))
+    others = [name for name in names if place_on_line(name)[0] is None]
+    looks = {name: (COLORS[k % len(COLORS)], MARKERS[k % len(MARKERS)]) for k, name in enumerate([*lines, *others])}
     with style("gdss"):
         drawing = Figure(figsize=(9, 4.8))
         panels = drawing.subplots(1, 2, squeeze=False)[0]
-        others = list(dict.fromkeys(name for own in rows.values() for name, row in own.items() if not row.candidates))
         for axes, reward in zip(panels, PAPER):
             own = rows.get(reward, {})
-            for color, kind in zip(COLORS, (LEARNED, FREE)):
-                line = sorted(
-                    (row for name, row in own.items() if row.candidates and name.startswith(kind)),
-                    key=lambda row: row.cost("cpu_seconds"),
-                )
-                points(axes, line, kind, color=color, marker="o", linestyle="-")
-                for row in line:
-                    place = (row.cost("cpu_seconds"), row.mean[0])
-                    axes.annotate(f"{row.candidates}", place, (4, -11), textcoords="offset points", color=color)
-            for number, name in enumerate(others):
-                color, marker = COLORS[(number + 2) % len(COLORS)], MARKERS[(number + 1) % len(MARKERS)]
-                points(axes, [own[name]] if name in own else [], name, color=color, marker=marker, linestyle="none")
+            for name, (color, marker) in looks.items():
+                placed = [(place_on_line(row.name), row) for row in own.values()]
+                line = [(number, row) for (where, number), row in placed if name in (where, row.name)]
+                line.sort(key=lambda each: each[0])
+                points(axes, [row for _, row in line], name, color=color, marker=marker, linestyle="-")
+                for number, row in line:
+                    if number:
+                        at = (row.cost("cpu_seconds"), row.mean[0])
+                        axes.annotate(f"{number}", at, (4, -11), textcoords="offset points", color=color)
             axes.set(xscale="log", xlabel="seconds a molecule", ylabel=f"mean {reward}")
         return svg(drawing, panels[0], 4)
+
+
+def place_on_line(name: str) -> tuple[str | None, int]:
+    """The line that a row stands on, and by which number: M of SVDD-MC and SVDD-PM, or when SVDD-PM takes over."""
+    if THEN_FREE in name:
+        return name.partition(" from ")[0], start_of(name)
+    for kind in (LEARNED, FREE):
+        if name == kind or name.startswith(f"{kind}, M = "):
+            return kind, number_in(r"M = (\d+)", name, 10)
+    return None, 0
 
 
 def points(axes: Axes, rows: list[Drawn], label: str, **look: Any) -> None:

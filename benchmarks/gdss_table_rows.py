@@ -1,6 +1,7 @@
 """The rows of the table of GDSS: their batches put together, their figures, and how far apart two of them are."""
 
 import math
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import fmean
@@ -10,6 +11,7 @@ import numpy as np
 from rdkit import Chem
 
 from svlearn.domains.molecules import metrics
+from svlearn.evaluation.divergence import best_of_kl
 from svlearn.evaluation.report.numbers import between, with_error
 from svlearn.evaluation.summary import reward_figures
 
@@ -45,18 +47,22 @@ class Drawn:
         strength = self.batches[0].get("strength")
         return self.name if strength is None else f"{self.name}, strength {strength:g}"
 
-    @property
-    def candidates(self) -> int | None:
-        """M of a row of SVDD-MC or SVDD-PM."""
-        for kind in (LEARNED, FREE):
-            if self.name == kind:
-                return 10
-            if self.name.startswith(f"{kind}, M = "):
-                return int(self.name.removeprefix(f"{kind}, M = "))
-        return None
-
     def cost(self, name: str) -> float:
         return fmean(batch["per_molecule"][name] for batch in self.batches)
+
+    @property
+    def kl(self) -> float | None:
+        """What KL(q || p_ref) is at most, nats, at α = 0: of M candidates so often, and of N runs. None of guidance.
+
+        Who has one candidate at a step asks the value once, so that the value calls tell how often there were M. Of
+        the best of N such runs nothing is known but that each choice multiplies a density by M at most.
+        """
+        if "strength" in self.batches[0]:
+            return None
+        number, runs = number_in(r"M = (\d+)", self.name, 10), number_in(r"best.of.(\d+)", self.name, 1)
+        choices = max(0.0, self.cost("value_calls") / runs - NUM_STEPS) / (number - 1)
+        chosen = best_of_kl([number] * round(choices)) if runs == 1 else round(choices) * math.log(number)
+        return chosen + best_of_kl([runs])
 
     def quantile(self, level: int) -> str:
         low, high = (self.figures[f"reward_quantile_{level}_{end}"] for end in ("low", "high"))
@@ -90,9 +96,19 @@ def machines(held: dict) -> dict[str, Any]:
     return {"cpu": " or ".join(dict.fromkeys(each["cpu"] for each in drawn)), "cores": drawn[0]["cores"]}
 
 
+def number_in(pattern: str, name: str, other: int) -> int:
+    found = re.search(pattern, name)
+    return other if found is None else int(found[1])
+
+
 def handover(first: str, start: int) -> str:
     """The name of a row of which SVDD-PM has the steps from `start` on."""
     return f"{first}, {THEN_FREE}" + ("" if start == LATE else f" from {start}")
+
+
+def start_of(name: str) -> int:
+    """From when on SVDD-PM has the steps of a row of such a name."""
+    return number_in(r" from (\d+)", name, LATE)
 
 
 def below(one: Drawn, other: Drawn) -> bool:

@@ -40,7 +40,7 @@ def best_of_kl(numbers: Iterable[int]) -> float:
     The best of n has the density n F^{n-1} under p_ref, F the share of candidates below it; of a maximum of n uniform
     numbers E[log F] = -1/n. Equal, of paths, where no two candidates are alike to the value, less where some are (the
     bound of arXiv 2401.01879). For `svdd` at α = 0 the numbers are its candidates, step by step; for the best of N
-    finished samples N comes to those of each. Raises ValueError for a number below 1.
+    plain samples N alone. Raises ValueError for a number below 1.
     """
     found = list(numbers)
     if any(isinstance(n, bool) or not isinstance(n, int) or n < 1 for n in found):
