@@ -11,7 +11,8 @@ from svlearn.metering import metered
 from svlearn.process import predict
 from svlearn.randomness import seeded
 from svlearn.rollouts import roll_out
-from svlearn.values import Learned, PosteriorMean, Relay, Zero, evaluate
+from svlearn.values import AtSteps, Learned, PosteriorMean, Relay, Zero, evaluate
+from svlearn.values.choices import choice_gains
 from svlearn.values.relay import best_start
 
 CHAIN = FiniteMarkovChain.random(5, 6, seed=1)
@@ -110,6 +111,8 @@ def test_rows_of_several_times_have_their_own_values():
     found = evaluate(relay, x, t, prediction)
     assert found.tolist() == [early[0].item(), late[1].item(), early[2].item(), late[3].item()]
     assert [relay.reads(each) for each in (3, 4, t, t[::2])] == [False, True, True, False]
+    nested = Relay(network, AtSteps(PosteriorMean(target), [5]), START)
+    assert [nested.reads(each) for each in (3, 4, 5)] == [False, False, True]
 
 
 def test_the_best_start_by_hand():
@@ -137,6 +140,34 @@ def test_it_is_fitted_where_one_foresees_less_than_the_other():
     assert fitted.start == 3 and fitted.early is early and fitted.late is late
     assert Relay.fit(late, early, CHAIN, trajectories).start in (0, 6)  # whatever is asked first, half of it is noise
     assert Relay.fit(early, late, CHAIN, trajectories, steps=[0, 1, 4, 5]).start == 4
+    rewards = trajectories["rewards"].clone()
+    trajectories["rewards"].neg_()
+    assert Relay.fit(early, late, CHAIN, trajectories, rewards=rewards).start == 3
+
+
+def test_it_draws_what_the_gains_do():
+    """From the generator given, and as many others."""
+    trajectories = roll_out(CHAIN, 20, target=CHAIN.target(0.5), generator=seeded("cpu", 1))
+    values, generators = (Learned(CHAIN.mean_value()), Zero()), [seeded("cpu", 2), seeded("cpu", 2)]
+    Relay.fit(*values, CHAIN, trajectories, num_others=3, generator=generators[0])
+    choice_gains(values, CHAIN, trajectories, num_others=3, generator=generators[1])
+    assert torch.equal(*(each.get_state() for each in generators))
+
+
+def test_it_is_what_its_values_are():
+    """Random, or waiting for other processes, as soon as one of them is."""
+    waits = PosteriorMean(CHAIN.target(0.5))
+    waits.waits = True
+    drawn = PosteriorMean(CHAIN.target(0.5), num_samples=2)
+    for value in (Relay(Zero(), waits, 1), Relay(waits, Zero(), 1), AtSteps(waits, [1])):
+        assert value.waits and value.needs_prediction and not value.needs_generator
+    assert Relay(Zero(), drawn, 1).needs_generator and not Relay(Zero(), drawn, 1).waits
+    assert not Relay(Zero(), Zero(), 1).needs_prediction
+    x, t = CHAIN.initial(4, generator=seeded("cpu", 5)), torch.tensor([0, 2, 1, 2])
+    prediction = predict(CHAIN, x, t)
+    found = evaluate(Relay(Zero(), drawn, 2), x, t, prediction, generator=seeded("cpu", 6))
+    own = evaluate(drawn, x[1::2], t[1::2], prediction[torch.tensor([1, 3])], generator=seeded("cpu", 6))
+    assert found.dtype == own.dtype and found.tolist() == [0.0, own[0].item(), 0.0, own[1].item()]
 
 
 @pytest.mark.parametrize("start", [-1, 1.5, True])
