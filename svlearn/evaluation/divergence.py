@@ -17,8 +17,7 @@ def reference_kl(samples: Samples, alpha: float) -> tuple[float, float]:
     over groups of normalised weights w_k and of estimates Z_hat, q the law of a particle drawn by its weights: KL(q ||
     p*) <= log Z - E[log Z_hat] (see `NormalizerBounds`), and log p*/p_ref = r/α - log Z. It is equal where a group is
     one particle of one candidate, for r/α - log w_T is then log q/p_ref: for guidance or a policy, take `smc` with one
-    particle and that proposal.
-    Infinite where a group died.
+    particle and that proposal. Infinite where a group died.
 
     samples: of a sampler with a log normalizer, of that alpha. Raises ValueError for samples without rewards or
     without a log normalizer, and for alpha <= 0, where `best_of_kl` counts.

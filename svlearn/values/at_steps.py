@@ -25,14 +25,13 @@ class AtSteps(Parted):
     """
 
     value: Value
-    steps: Tensor
 
     def __init__(self, value: Value, steps: Iterable[int]):
         super().__init__(value=value)
         chosen = sorted({*steps})
         if not chosen or any(isinstance(t, bool) or not isinstance(t, int) or t < 0 for t in chosen):
             raise ValueError(f"steps: expected integers of at least 0, at least one, got {chosen}")
-        self.register_buffer("steps", torch.tensor(chosen), persistent=False)
+        self.steps = torch.tensor(chosen)
 
     def asked(self, t: Tensor) -> list[tuple[Value, Tensor]]:
-        return [(self.value, torch.isin(t, self.steps))]
+        return [(self.value, torch.isin(t, self.steps.to(t.device)))]

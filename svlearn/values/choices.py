@@ -48,8 +48,11 @@ def choice_gains(
     trajectories. value: the place in `values`. gain_error: one standard error. pearson: the correlation of v_t(x_t) and
     r(x_T), as `calibrate` has it.
     The reference is called once a trajectory and step, and K + 1 times more where a value reads its predictions.
-    Raises ValueError for a step that is none, K < 1 and K >= N, and as `calibrate` does.
+    Raises ValueError for a step that is none, K < 1 and K >= N, and as `calibrate` does; TypeError for what is no
+    `Value`.
     """
+    if not all(isinstance(value, Value) for value in values):
+        raise TypeError(f"values: expected Values, got {[type(value).__name__ for value in values]}")
     last = reference.num_steps
     chosen = list(range(last)) if steps is None else sorted({*steps})
     if any(isinstance(t, bool) or not isinstance(t, int) or not 0 <= t < last for t in chosen):

@@ -82,6 +82,12 @@ def test_what_candidates_share_gains_nothing(walk):
     assert (found["gain"][1:] == 0).all() and found["gain"][0] > 0.3
 
 
+def test_what_is_no_value_is_refused(walk, target):
+    trajectories = roll_out(walk, 10, target=target, generator=seeded("cpu", 1))
+    with pytest.raises(TypeError, match=r"values: expected Values, got \['Last'\]"):
+        choice_gains([Last()], walk, trajectories)
+
+
 @pytest.mark.parametrize("number", [0, 10, True])
 def test_as_many_others_as_there_are(walk, target, number):
     trajectories = roll_out(walk, 10, target=target, generator=seeded("cpu", 1))
