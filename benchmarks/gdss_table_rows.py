@@ -18,7 +18,7 @@ from svlearn.evaluation.summary import reward_figures
 LEARNED, FREE, FAMILY, ELSEWHERE = "SVDD-MC", "SVDD-PM", "SVDD, ", "chosen at the predictor"
 UNDENOISED, SEVERAL, LATELY, THEN_FREE = "SVDD by r(x_t)", "best of 5", "late", "then SVDD-PM"
 LATE, NUM_STEPS = 280, 400  # from this t on rows choose that do so late
-STARTS = (200, 240, LATE, 320, 340, 360)  # from which SVDD-PM goes on after the contrastive twist
+STARTS = (120, 200, 240, LATE, 320, 340, 360)  # from which SVDD-PM goes on after the contrastive twist
 NORMAL = 1.96
 
 

@@ -18,7 +18,7 @@ class Relay(Parted):
     For a learned value that foresees something from the first step on, and a posterior mean r(x̂_T) that sees the
     sample only once it is nearly there, but then sees it best:
 
-        value = Relay(Learned(network), PosteriorMean(target), 280)
+        value = Relay(Learned(network), PosteriorMean(target), 240)
         svdd(reference, target, value, 10)
 
     Before `start` a candidate that loses costs no reference call, and from there on no call of the network. Weights
@@ -54,7 +54,8 @@ class Relay(Parted):
 
         start is `best_start` of the gains of a choice between two candidates, `choices.choice_gains` of N trajectories
         of the reference that no value was trained on: "states" (N, T + 1, ...) and "rewards" (N,). steps: those with
-        candidates to choose among, all where it is None; else as there.
+        candidates to choose among, all where it is None; else as there. Where a choice gains little, many trajectories
+        tell little of the start: look at the errors of `choice_gains`, and compare samplers of a few starts.
         """
         gains = choice_gains(
             (early, late),
