@@ -45,8 +45,8 @@ def choice_gains(
     rewards: (N,), in the place of those; -inf is left out. steps: t in 0 ... T - 1, all of them where it is None.
     num_others: K draws x'_t for each x_t, by `generator`, the same for all values, over which the sign is averaged: the
     standard errors of 3 are three quarters of those of 1, where v tells little of r. x_0 has those of K other
-    trajectories. value: the place in `values`. gain_error: one standard error. pearson: the correlation of v_t(x_t) and
-    r(x_T), as `calibrate` has it.
+    trajectories, which makes its gain too large by an N-th part or less. value: the place in `values`. gain_error: one
+    standard error. pearson: the correlation of v_t(x_t) and r(x_T), as `calibrate` has it.
     The reference is called once a trajectory and step, and K + 1 times more where a value reads its predictions.
     Raises ValueError for a step that is none, K < 1 and K >= N, and as `calibrate` does; TypeError for what is no
     `Value`.

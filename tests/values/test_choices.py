@@ -82,6 +82,19 @@ def test_what_candidates_share_gains_nothing(walk):
     assert (found["gain"][1:] == 0).all() and found["gain"][0] > 0.3
 
 
+def test_by_hand(walk):
+    """Without noise x'_1 = x_0 = 0; x_1 = 1 and -1 by the side of it, of rewards 4 and 0: (2 + 2)/(2 - 1)."""
+
+    class Still(type(walk)):
+        def forward(self, x, t, previous=None):
+            return sv.Prediction(sv.GaussianTransition(x, 0.0), clean=x)
+
+    states = torch.tensor([[0.0, 1, 1, 1, 1], [0.0, -1, -1, -1, -1]]).double()[..., None]
+    trajectories = {"states": states, "rewards": torch.tensor([4.0, 0.0])}
+    (found,) = choice_gains([Learned(Last())], Still(), trajectories, steps=[1]).itertuples()
+    assert found.gain == 4.0 and found.gain_error == 0.0 and found.pearson == pytest.approx(1.0)
+
+
 def test_what_is_no_value_is_refused(walk, target):
     trajectories = roll_out(walk, 10, target=target, generator=seeded("cpu", 1))
     with pytest.raises(TypeError, match=r"values: expected Values, got \['Last'\]"):
