@@ -21,7 +21,7 @@ from tqdm.auto import tqdm
 
 import svlearn as sv
 from gdss_table_page import figure, page
-from gdss_table_samplers import ROWS, N
+from gdss_table_samplers import ROWS, N, Row
 from gdss_table_training import REWARDS, ROOT, RUNS, made, trajectories
 from qm9_training import clock, since
 from svlearn.domains.molecules import metrics
@@ -49,7 +49,7 @@ def main() -> None:
         for reward, row in tqdm(wanted, unit="row"):
             strength = chosen(held, reward, row) if ROWS[row].strengths else None
             for batch in range(NUM_BATCHES):
-                keep(held, key(reward, row, SEED, batch), partial(draw, reward, row, SEED, batch, strength))
+                keep(held, key(reward, row, SEED, batch), partial(draw, reward, ROWS[row], SEED, batch, strength))
     quote(held)
 
 
@@ -95,7 +95,7 @@ def chosen(held: dict, reward: str, row: str) -> float:
     means = {}
     for strength in ROWS[row].strengths:
         name = f"{row}, strength {strength:g}"
-        keep(held, key(reward, name, TUNING_SEED, 0), partial(draw, reward, row, TUNING_SEED, 0, strength))
+        keep(held, key(reward, name, TUNING_SEED, 0), partial(draw, reward, ROWS[row], TUNING_SEED, 0, strength))
         means[strength] = fmean(held["batches"][key(reward, name, TUNING_SEED, 0)]["rewards"])
     return max(means, key=lambda each: means[each])
 
@@ -105,9 +105,9 @@ def reference() -> sv.Reference:
     return sv.load("gdss-zinc250k")
 
 
-def draw(reward: str, row: str, seed: int, batch: int, strength: float | None) -> dict:
+def draw(reward: str, kind: Row, seed: int, batch: int, strength: float | None = None) -> dict:
     """A batch of a row: molecules, their rewards, whether they came valid without repair, and what they cost."""
-    kind, process = ROWS[row], reference()
+    process = reference()
     target = sv.Target(made(reward), 0.0 if strength is None else 1.0)
     if kind.stored:
         states, rewards, spent = stored(reward, batch)

@@ -8,7 +8,7 @@ from tensordict import TensorDict
 
 import svlearn as sv
 from gdss_table_rows import LATE, STARTS, THEN_FREE, UNDENOISED, handover
-from gdss_table_training import learned, reward_network
+from gdss_table_training import SEED, learned, reward_network
 
 N = 10
 STRENGTHS = (10.0, 30.0, 100.0, 300.0)  # nats per unit of reward
@@ -28,8 +28,8 @@ class Row:
     stored: bool = False
 
 
-def by_value(number: int, family: str = "monte_carlo", runs: int = 1) -> Row:
-    return Row(lambda p, r, n: sv.svdd(p, r, learned(n, family, p), p.num_candidates(number)), runs)
+def by_value(number: int, family: str = "monte_carlo", runs: int = 1, training: int = SEED) -> Row:
+    return Row(lambda p, r, n: sv.svdd(p, r, learned(n, family, p, training), p.num_candidates(number)), runs)
 
 
 class RewardOfState(sv.values.Value):
@@ -61,11 +61,11 @@ def late(process: sv.Reference) -> list[int]:
     return [number if t >= LATE else 1 for t, number in enumerate(process.num_candidates(N))]
 
 
-def value_then_reward(family: str, start: int = LATE) -> Row:
+def value_then_reward(family: str, start: int = LATE, training: int = SEED) -> Row:
     """A learned value chooses until t = start, r(x̂_T) from there."""
 
     def relay(process: sv.Reference, target: sv.Target, name: str) -> sv.Sampler:
-        both = learned(name, family, process), sv.values.PosteriorMean(target)
+        both = learned(name, family, process, training), sv.values.PosteriorMean(target)
         return sv.svdd(process, target, sv.values.Relay(*both, start), process.num_candidates(N))
 
     return Row(relay)

@@ -49,23 +49,29 @@ def made(name: str) -> MoleculeReward:
     return REWARDS[name](correct=True, num_workers=1, codec=GDSSCodec())
 
 
-def store(name: str) -> Path:
-    return RUNS / f"rollouts_{name}"
+def home(training: int = SEED) -> Path:
+    """Where a training keeps its trajectories and values; that of the table is the first."""
+    return RUNS if training == SEED else RUNS / f"training_{training}"
 
 
-def trajectories(name: str) -> Rollouts:
-    """The reference's trajectories with their rewards; the same ones for every reward."""
+def store(name: str, training: int = SEED) -> Path:
+    return home(training) / f"rollouts_{name}"
+
+
+def trajectories(name: str, training: int = SEED) -> Rollouts:
+    """The reference's trajectories with their rewards, of a training; the same ones for every reward."""
+    path = store(name, training)
     if name == "QED":
         target, reference = sv.Target(made(name), 0.0), sv.load("gdss-zinc250k")
-        return collect(reference, NUM_TRAJECTORIES, store(name), target=target, batch_size=COLLECT_BATCH, seed=SEED)
-    if not (store(name) / MANIFEST).exists():
-        rescored(trajectories("QED"), name)
-    return Rollouts.open(store(name))
+        return collect(reference, NUM_TRAJECTORIES, path, target=target, batch_size=COLLECT_BATCH, seed=training)
+    if not (path / MANIFEST).exists():
+        rescored(trajectories("QED", training), name, path)
+    return Rollouts.open(path)
 
 
-def rescored(rollouts: Rollouts, name: str) -> None:
+def rescored(rollouts: Rollouts, name: str, path: Path) -> None:
     """A store of the same trajectories with another reward: links to their files, but for that of the rewards."""
-    held, path = Manifest.read(rollouts.path), store(name)
+    held = Manifest.read(rollouts.path)
     for file in held.files:
         (path / file).parent.mkdir(parents=True, exist_ok=True)
         (path / file).unlink(missing_ok=True)
@@ -80,9 +86,9 @@ def rescored(rollouts: Rollouts, name: str) -> None:
     replace(held, request=replace(held.request, reward=name)).write(path)
 
 
-def train(name: str, family: str, *options: str) -> dict:
+def train(name: str, family: str, *options: str, training: int = SEED) -> dict:
     """Run the script of the values on the trajectories, with more options; its wall and processor seconds."""
-    folder = RUNS / name / family
+    folder = home(training) / name / family
     configs = [CONFIGS / "value.yaml", *([] if name == "QED" else [CONFIGS / f"rewards/{name.lower()}.yaml"])]
     arguments = [word for each in (*configs, CONFIGS / f"values/{family}.yaml") for word in ("--config", str(each))]
     where = ["--trainer.default_root_dir", str(folder), "--trainer.logger.init_args.save_dir", str(folder)]
@@ -94,8 +100,10 @@ def train(name: str, family: str, *options: str) -> dict:
             "fit",
             *arguments,
             *where,
+            "--seed_everything",
+            str(training),
             "--data.init_args.path",
-            str(store(name)),
+            str(store(name, training)),
             *options,
         ],
         cwd=ROOT,
@@ -104,21 +112,21 @@ def train(name: str, family: str, *options: str) -> dict:
     return since(start)
 
 
-def learned(name: str, family: str, reference: sv.Reference) -> sv.values.Learned:
+def learned(name: str, family: str, reference: sv.Reference, training: int = SEED) -> sv.values.Learned:
     """The value of a family: the one trained here, else the shipped one, and else one that is trained now."""
-    file = RUNS / name / family / "value.safetensors"
-    if not file.exists() and family in pretrained.FAMILIES:
+    file = home(training) / name / family / "value.safetensors"
+    if not file.exists() and family in pretrained.FAMILIES and training == SEED:
         return pretrained.value(reference, name, family)
-    fit(name, family)
+    fit(name, family, training)
     return sv.values.Learned(load_value(_network(reference), file, reference).eval())
 
 
-def fit(name: str, family: str) -> None:
+def fit(name: str, family: str, training: int = SEED) -> None:
     """Train a value where there is none yet, and note what that took."""
-    file = RUNS / name / family / "value.safetensors"
+    file = home(training) / name / family / "value.safetensors"
     if not file.exists():
-        trajectories(name)
-        write(file.with_name("cost.json"), json.dumps(train(name, family)))
+        trajectories(name, training)
+        write(file.with_name("cost.json"), json.dumps(train(name, family, training=training)))
 
 
 def ship() -> None:

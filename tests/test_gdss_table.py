@@ -189,7 +189,7 @@ def test_of_several_runs_the_best_is_kept(table, samplers, monkeypatch):
 
     monkeypatch.setattr(table, "reference", Process)
     monkeypatch.setattr(table, "made", lambda name: Reward())
-    found = table.draw("QED", "best-of-10", 1, 0, None)
+    found = table.draw("QED", table.ROWS["best-of-10"], 1, 0)
     assert found["rewards"] == [5.0, 6.0] and found["smiles"] == [1, 5]
     assert found["per_molecule"] == {"reference_calls": 1200}
 
@@ -222,7 +222,7 @@ def test_another_reward_shares_the_states(table, tmp_path, monkeypatch, script):
     target = sv.Target(lambda x: x[:, 0], 0.0)
     held = training.collect(Walk(), 3, tmp_path / "rollouts_QED", target=target, batch_size=2, progress=False)
     monkeypatch.setattr(training, "made", lambda name: lambda x: 2 * x[:, 0])
-    training.rescored(held, "SA")
+    training.rescored(held, "SA", tmp_path / "rollouts_SA")
     found = training.Rollouts.open(tmp_path / "rollouts_SA")
     torch.testing.assert_close(found.rewards, 2 * held.rewards)
     torch.testing.assert_close(held.rewards, held.states[:, 2, 0])
