@@ -45,7 +45,7 @@ def categorical(probs: Tensor, generator: torch.Generator | None = None) -> Tens
     By inversion, from one uniform number a row: `torch.multinomial` draws V exponential ones, which takes five times as
     long where V is small. A token of probability 0 is never drawn. Raises ValueError for NaN.
     """
-    return inverted(probs, uniform((*probs.shape[:-1], 1), generator, probs.device))
+    return inverted(probs, uniform((*probs.shape[:-1], 1), generator, probs.device)).squeeze(-1)
 
 
 def uniform(shape: Sequence[int], generator: torch.Generator | None, device: torch.device) -> Tensor:
@@ -54,9 +54,9 @@ def uniform(shape: Sequence[int], generator: torch.Generator | None, device: tor
 
 
 def inverted(probs: Tensor, uniforms: Tensor) -> Tensor:
-    """The index (...) of each row of weights (..., V), of any sum, that is under its point (..., 1) of [0, 1)."""
+    """The indices (..., n) in each row of weights (..., V), of any sum, under its points (..., n) of [0, 1)."""
     cumulative = (probs.detach() if probs.requires_grad else probs).cumsum(dim=-1, dtype=torch.float64)
     total = cumulative[..., -1:]
     if not math.isfinite(total.sum().item()):
         raise ValueError("probs: expected finite numbers, got others")
-    return torch.searchsorted(cumulative, uniforms * total, right=True).squeeze(-1).clamp_(max=probs.shape[-1] - 1)
+    return torch.searchsorted(cumulative, uniforms * total, right=True).clamp_(max=probs.shape[-1] - 1)

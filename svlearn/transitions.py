@@ -10,8 +10,10 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor, nn
 
-from svlearn.randomness import categorical
+from svlearn.randomness import categorical, inverted, uniform
 from svlearn.state import State, concatenate, take
+
+SHORT = 16  # numbers of float32 in a register
 
 
 class Transition(ABC):
@@ -23,6 +25,13 @@ class Transition(ABC):
     @abstractmethod
     def sample(self, *, generator: torch.Generator | None = None) -> State:
         """Draw x_{t+1}, (B, ...); reparametrised where it can be differentiated."""
+
+    def sample_each(self, parents: Tensor, *, generator: torch.Generator | None = None) -> State:
+        """Draw M times for each row, (B · M, ...); parents (B · M,): 0 ... B - 1, each M times, side by side.
+
+        As self[parents].sample(), to the bit; a subclass may do without the copies of itself.
+        """
+        return self[parents].sample(generator=generator)
 
     @abstractmethod
     def log_prob(self, x_next: State) -> Tensor:
@@ -65,23 +74,35 @@ class GaussianTransition(Transition):
         paired = zip(reversed(std.shape), reversed(mean.shape), strict=False)
         if std.dim() > mean.dim() or any(own not in (1, wanted) for own, wanted in paired):
             raise ValueError(f"std: expected a shape broadcastable to {tuple(mean.shape)}, got {tuple(std.shape)}")
-        std = std.reshape((1,) * (mean.dim() - std.dim()) + std.shape)
-        self.mean, self.std = mean, std.expand(len(mean), *std.shape[1:])
+        self.mean, self._std = mean, std.reshape((1,) * (mean.dim() - std.dim()) + std.shape)
 
     @classmethod
     def _of(cls, mean: Tensor, std: Tensor) -> "GaussianTransition":
         law = cls.__new__(cls)
-        law.mean, law.std = mean, std
+        law.mean, law._std = mean, std
         return law
 
+    @property
+    def std(self) -> Tensor:
+        """(B, ...), broadcastable to the mean."""
+        return self._std.expand(len(self.mean), *self._std.shape[1:])
+
     def sample(self, *, generator: torch.Generator | None = None) -> Tensor:
-        noise = torch.randn(self.mean.shape, generator=generator, dtype=self.mean.dtype, device=self.mean.device)
-        return noise.mul_(self.std).add_(self.mean)  # in place: of many candidates, the states alone fill the memory
+        return self._noise(self.mean.shape, generator).mul_(self._std).add_(self.mean)
+
+    def sample_each(self, parents: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+        noise = self._noise((len(parents), *self.mean.shape[1:]), generator)
+        noise.unflatten(0, (len(self.mean), -1)).mul_(self._std.unsqueeze(1)).add_(self.mean.unsqueeze(1))
+        return noise
+
+    def _noise(self, shape: Sequence[int], generator: torch.Generator | None) -> Tensor:
+        """What becomes the sample in place: of many candidates, the states alone fill the memory."""
+        return torch.randn(shape, generator=generator, dtype=self.mean.dtype, device=self.mean.device)
 
     def log_prob(self, x_next: Tensor) -> Tensor:
         offset = x_next - self.mean
-        dirac = self.std == 0
-        scale = torch.where(dirac, 1.0, self.std)
+        dirac = self._std == 0
+        scale = torch.where(dirac, 1.0, self._std)
         density = -0.5 * (offset / scale) ** 2 - scale.log() - 0.5 * math.log(2 * math.pi)
         mass = torch.where(offset == 0, 0.0, -math.inf)
         return _total(torch.where(dirac, mass, density))
@@ -93,36 +114,45 @@ class GaussianTransition(Transition):
         """
         if not isinstance(other, GaussianTransition):
             return super().log_ratio(other, x_next)
-        own_dirac, alike = self.std == 0, self.std is other.std or torch.equal(self.std, other.std)
-        own_scale = torch.where(own_dirac, 1.0, self.std)
-        other_scale = own_scale if alike else torch.where(other.std == 0, 1.0, other.std)
+        std, others_std = self._std, other._std
+        own_dirac, alike = std == 0, std is others_std or torch.equal(std, others_std)
+        own_scale = torch.where(own_dirac, 1.0, std)
+        other_scale = own_scale if alike else torch.where(others_std == 0, 1.0, others_std)
         own, others = (x_next - self.mean) / own_scale, (x_next - other.mean) / other_scale
         if alike:  # as of a tilted law and its own: most of the work below is nothing then
             ratio = 0.5 * ((self.mean - other.mean) / own_scale) * (others + own)
             return _total(torch.where(own_dirac, 0.0, ratio))
-        gap = torch.where(self.std == other.std, (self.mean - other.mean) / own_scale, others - own)
+        gap = torch.where(std == others_std, (self.mean - other.mean) / own_scale, others - own)
         ratio = (other_scale / own_scale).log() + 0.5 * gap * (others + own)
-        both, either = own_dirac & (other.std == 0), own_dirac | (other.std == 0)
+        both, either = own_dirac & (others_std == 0), own_dirac | (others_std == 0)
         return _total(torch.where(both, 0.0, torch.where(either, -math.inf, ratio)))
 
     def tilt(self, gradient: Tensor) -> "GaussianTransition":
         """Exact for a linear tilt: N(mean + std² · gradient, std²)."""
-        return self._of(self.mean + self.std**2 * gradient, self.std)
+        return self._of(self.mean + self._std**2 * gradient, self._std)
 
     def expansion_point(self, x: State) -> Tensor:
         """The mean."""
         return self.mean
 
     def __getitem__(self, index: Any) -> "GaussianTransition":
-        mean, std = take(self.mean, index), self.std
-        shared = len(std) > 1 and std.stride(0) == 0  # one for all rows, as of most processes: nothing is to be copied
-        if shared and mean.dim() == self.mean.dim():
-            return self._of(mean, std[:1].expand(len(mean), *std.shape[1:]))
-        return self._of(mean, take(std, index))
+        mean = take(self.mean, index)
+        shared = len(self._std) == 1 and mean.dim() == self.mean.dim()  # one for all rows: nothing is to be copied
+        return self._of(mean, self._std if shared else take(self.std, index))
 
     @classmethod
     def cat(cls, parts: Sequence["GaussianTransition"]) -> "GaussianTransition":
         return cls._of(concatenate([p.mean for p in parts]), concatenate([p.std for p in parts]))
+
+
+def log_normalized(logits: Tensor) -> Tensor:
+    """The log-softmax of logits (..., L, V) over V.
+
+    Along a short last dimension the CPU's kernel goes number by number: along another one it takes a quarter of that.
+    """
+    if logits.shape[-1] >= SHORT or logits.device.type != "cpu":
+        return logits.log_softmax(dim=-1)
+    return logits.transpose(-1, -2).contiguous().log_softmax(dim=-2).transpose(-1, -2).contiguous()
 
 
 class CategoricalTransition(Transition):
@@ -131,7 +161,7 @@ class CategoricalTransition(Transition):
     def __init__(self, logits: Tensor):
         if logits.dim() != 3:
             raise ValueError(f"logits: expected shape (B, L, V), got {tuple(logits.shape)}")
-        self.log_probs = logits.log_softmax(dim=-1)
+        self.log_probs = log_normalized(logits)
 
     @property
     def logits(self) -> Tensor:
@@ -140,6 +170,12 @@ class CategoricalTransition(Transition):
 
     def sample(self, *, generator: torch.Generator | None = None) -> Tensor:
         return categorical(self.log_probs.exp(), generator)
+
+    def sample_each(self, parents: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+        batch_size, length, _ = self.log_probs.shape
+        points = uniform((len(parents), length), generator, self.log_probs.device).view(batch_size, -1, length)
+        drawn = inverted(self.log_probs.exp(), points.transpose(1, 2).contiguous())
+        return drawn.transpose(1, 2).reshape(len(parents), length)
 
     def log_prob(self, x_next: Tensor) -> Tensor:
         return _total(self._of_tokens(x_next))

@@ -144,20 +144,40 @@ def test_cat_undoes_a_cut(law):
     assert torch.equal(joined.log_prob(x), law.log_prob(x))
 
 
+class Coin(Transition):
+    """A transition that has no more than it must."""
+
+    def __init__(self, p):
+        self.p = p
+
+    def sample(self, *, generator=None):
+        return (torch.rand(len(self.p), generator=generator) < self.p).long()
+
+    def log_prob(self, x_next):
+        return torch.where(x_next == 1, self.p, 1 - self.p).log()
+
+    def __getitem__(self, index):
+        return Coin(self.p[index])
+
+
+@pytest.mark.parametrize(
+    "law",
+    [
+        GaussianTransition(torch.randn(4, 2, 5, generator=generator()), 0.3),
+        GaussianTransition(torch.randn(4, 2, 5, generator=generator()), torch.rand(4, 1, 1, generator=generator(1))),
+        GaussianTransition(torch.randn(4, 3, generator=generator()), torch.rand(4, 3, generator=generator(1))),
+        GaussianTransition(torch.randn(4, 3, generator=generator()), torch.rand(3, generator=generator(1))),
+        CategoricalTransition(torch.randn(4, 2, 3, generator=generator())),
+        Coin(torch.tensor([0.2, 0.5, 0.9, 0.5])),
+    ],
+)
+def test_draws_for_each_row_are_those_of_its_copies(law):
+    parents, one, other = torch.arange(4).repeat_interleave(7), generator(3), generator(3)
+    assert torch.equal(law.sample_each(parents, generator=one), law[parents].sample(generator=other))
+    assert torch.equal(one.get_state(), other.get_state())
+
+
 def test_a_transition_of_three_methods_has_right_defaults():
-    class Coin(Transition):
-        def __init__(self, p):
-            self.p = p
-
-        def sample(self, *, generator=None):
-            return (torch.rand(len(self.p), generator=generator) < self.p).long()
-
-        def log_prob(self, x_next):
-            return torch.where(x_next == 1, self.p, 1 - self.p).log()
-
-        def __getitem__(self, index):
-            return Coin(self.p[index])
-
     p, q = Coin(torch.tensor([0.5, 0.0])), Coin(torch.tensor([0.25, 0.5]))
     ratio = p.log_ratio(q, torch.ones(2, dtype=torch.long))
     assert ratio[0].item() == pytest.approx(math.log(2)) and ratio[1].item() == -math.inf

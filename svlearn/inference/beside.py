@@ -19,13 +19,13 @@ PIECES, SMALLEST = 4, 32  # more pieces wait less for the last one's score, and 
 
 
 def predict_and_value(
-    look: Callable[[State, int, Prediction | None], Prediction],
+    look: Callable[[State, Tensor, Prediction | None], Prediction],
     value: Value,
     x: State,
-    t: int,
+    t: Tensor,
     previous: Prediction | None,
 ) -> tuple[Prediction, Tensor]:
-    """look(x, t, previous), and v_t(x) of what it says, (N,), of a value that `waits`.
+    """look(x, t, previous), t (N,), and v_t(x) of what it says, (N,), of a value that `waits`.
 
     The batch is cut into `PIECES`, none of them larger than the frame's `max_batch`. The value runs in a thread of its
     own, one piece after the other, so that a reward need not be safe for threads; what it raises is raised here.
@@ -36,8 +36,8 @@ def predict_and_value(
     predictions, waiting = [], []
     with ThreadPoolExecutor(max_workers=1) as beside:
         for cut in cuts:
-            prediction = look(x[cut], t, take(previous, cut))
-            told = partial(_quietly, value, x[cut], t, prediction)
+            prediction = look(x[cut], t[cut], take(previous, cut))
+            told = partial(_quietly, value, x[cut], t[cut], prediction)
             waiting.append(beside.submit(copy_context().run, told))  # the counts of this frame are those of its caller
             predictions.append(prediction)
         values = torch.cat([_told(each, cut.start, len(x)) for each, cut in zip(waiting, cuts, strict=True)])
@@ -53,5 +53,5 @@ def _told(waiting: Future, start: int, size: int) -> Tensor:
 
 
 @torch.no_grad()  # a thread starts with gradients on
-def _quietly(value: Value, x: State, t: int, prediction: Prediction) -> Tensor:
+def _quietly(value: Value, x: State, t: Tensor, prediction: Prediction) -> Tensor:
     return evaluate(value, x, t, prediction)

@@ -17,7 +17,8 @@ from svlearn.inference.samples import History
 from svlearn.inference.selection import Candidates
 from svlearn.metering import current_max_batch
 from svlearn.process import Prediction, predict
-from svlearn.state import State, concatenate, device_of_state, repeat, take
+from svlearn.state import State, concatenate, device_of_state, repeat, take, times
+from svlearn.transitions import Transition
 from svlearn.values.value import Zero, evaluate
 
 
@@ -25,9 +26,9 @@ from svlearn.values.value import Zero, evaluate
 class Proposed:
     """Candidates that nobody has weighed yet, flat over groups and particles (N = B · K · M).
 
-    x (N, ...); log_ratio (N,), log p_ref - log q, None where q is p_ref, and log_twists (N,) of the particle that each
-    comes from, nats, float64; previous: the prediction for that particle, None at the start and where it carries no
-    cache.
+    x (N, ...); log_ratio (N,), log p_ref - log q, None where q is p_ref; log_twists (B · K,) of the particles that they
+    come from, nats, float64; previous: the prediction (N rows) for the particle of each, None at the start and where it
+    carries no cache.
     """
 
     x: State
@@ -35,8 +36,12 @@ class Proposed:
     log_twists: Tensor
     previous: Prediction | None
 
-    def __getitem__(self, index: Any) -> "Proposed":
-        return Proposed(*(take(getattr(self, each.name), index) for each in fields(self)))
+    def of(self, particles: slice) -> "Proposed":
+        """Those that come from these particles."""
+        copies = len(self.x) // len(self.log_twists)
+        cut = slice(particles.start * copies, particles.stop * copies)
+        own = self.log_twists[particles]
+        return Proposed(take(self.x, cut), take(self.log_ratio, cut), own, take(self.previous, cut))
 
 
 @dataclass(frozen=True)
@@ -130,9 +135,9 @@ class Run:
 
     def _unweighed(self, x: State) -> tuple[Proposed, LogWeights, Tensor]:
         """States as candidates, and the log-weights (B, K) and exponents (B,) before anything was weighed: all 0."""
-        nothing = torch.zeros(len(x), dtype=torch.float64, device=device_of_state(x))
-        weights = LogWeights(nothing.new_zeros(self.batch_size, self.parts.num_particles))
-        return Proposed(x, None, nothing, None), weights, nothing.new_zeros(self.batch_size)
+        size = self.batch_size, self.parts.num_particles
+        nothing = torch.zeros(size, dtype=torch.float64, device=device_of_state(x))
+        return Proposed(x, None, nothing.flatten(), None), LogWeights(nothing), nothing.new_zeros(self.batch_size)
 
     def _retain(self, x: State, t: int) -> State:
         """Put the given trajectory in the place of the first candidate of every group."""
@@ -142,25 +147,24 @@ class Run:
         return x
 
     def _propose(self, x: State, log_twists: Tensor, prediction: Prediction, t: int) -> Proposed:
-        """Draw the candidates for x_t from the particles at t - 1, with their log-twists (N,) and predictions."""
-        own, copies, limit = prediction.transition, self.parts.num_candidates[t], current_max_batch()
+        """Draw the candidates for x_t from the particles at t - 1, with their log-twists and predictions."""
+        own, copies = prediction.transition, self.parts.num_candidates[t]
         law = self.parts.proposal.transition(x, t - 1, prediction)
-        same = law is own
         previous = None if prediction.cache is None else prediction
-        if copies > 1:
-            parents = self.numbers.parents(len(log_twists), copies, log_twists.device)
-            law, previous, log_twists = (take(each, parents) for each in (law, previous, log_twists))
-        drawn = self._retain(law.sample(generator=self.generator), t)
-        if same:
-            log_ratio = None
-        elif copies == 1:
-            log_ratio = own.log_ratio(law, drawn)
-        elif limit is None or len(parents) <= limit:
-            log_ratio = own[parents].log_ratio(law, drawn)
-        else:  # p_ref's law need not be expanded to all candidates at once
-            cuts = [slice(start, start + limit) for start in range(0, len(parents), limit)]
-            log_ratio = torch.cat([own[parents[cut]].log_ratio(law[cut], drawn[cut]) for cut in cuts])
-        return Proposed(drawn, log_ratio, log_twists, previous)
+        if copies == 1:
+            drawn = self._retain(law.sample(generator=self.generator), t)
+            return Proposed(drawn, None if law is own else own.log_ratio(law, drawn), log_twists, previous)
+        parents = self.numbers.parents(len(log_twists), copies, log_twists.device)
+        drawn = self._retain(law.sample_each(parents, generator=self.generator), t)
+        log_ratio = None if law is own else self._log_ratio(own, law, parents, drawn)
+        return Proposed(drawn, log_ratio, log_twists, take(previous, parents))
+
+    @staticmethod
+    def _log_ratio(own: Transition, law: Transition, parents: Tensor, drawn: State) -> Tensor:
+        """log own - log law (N,) of what was drawn from those rows of them, which are not copied for all at once."""
+        size = current_max_batch() or len(parents)
+        cuts = [slice(start, start + size) for start in range(0, len(parents), size)]
+        return torch.cat([own[parents[cut]].log_ratio(law[parents[cut]], take(drawn, cut)) for cut in cuts])
 
     def _survive(self, proposed: Proposed, weights: LogWeights, exponents: Tensor, t: int, copies: int) -> Particles:
         """The survivors of the candidates for x_t.
@@ -176,7 +180,7 @@ class Run:
         parts = []
         for start in range(0, groups, at_once):
             cut = slice(start, start + at_once)
-            some = proposed[start * size * copies : cut.stop * size * copies]
+            some = proposed.of(slice(start * size, cut.stop * size))
             parts.append(self._select(some, noise[cut], weights[cut], exponents[cut], t))
         return concatenate(parts)
 
@@ -207,17 +211,18 @@ class Run:
         self, proposed: Proposed, weights: LogWeights, exponents: Tensor, t: int
     ) -> tuple[Candidates, Prediction | None]:
         """Weigh the candidates for x_t; also returns the reference's prediction of them, where the value reads it."""
-        value, once = self.parts.value, len(proposed.log_twists) == weights.shape.numel()
+        value, x, prediction = self.parts.value, proposed.x, None
         if t == self.last or not value.reads(t):
-            values, prediction = self._values(proposed.x, t, None), None
+            values = self._values(x, t, None)
         else:
+            once, moments = len(x) == weights.shape.numel(), times(t, len(x), device_of_state(x))
             call = self.parts.proposal.look if once else predict  # a loser needs nothing but its value
             look = partial(call, self.parts.reference)
             if value.waits:
-                prediction, values = predict_and_value(look, value, proposed.x, t, proposed.previous)
+                prediction, values = predict_and_value(look, value, x, moments, proposed.previous)
             else:
-                prediction = look(proposed.x, t, proposed.previous)
-                values = self._values(proposed.x, t, prediction)
+                prediction = look(x, moments, proposed.previous)
+                values = evaluate(value, x, moments, prediction, generator=self.generator)
         return self._weigh(proposed, values, weights, exponents, t), prediction
 
     def _values(self, x: State, t: int, prediction: Prediction | None) -> Tensor:
@@ -229,14 +234,15 @@ class Run:
     def _weigh(self, proposed: Proposed, values: Tensor, weights: LogWeights, exponents: Tensor, t: int) -> Candidates:
         """Groups of candidates with what each multiplies the weight of its particle by; exponents λ_{t-1} (B,)."""
         target, final = self.parts.target, t == self.last
-        before = proposed.log_twists if proposed.log_ratio is None else proposed.log_twists - proposed.log_ratio
-        values, before = (each.view(*weights.shape, -1) for each in (values, before))
+        values, before = (each.view(*weights.shape, -1) for each in (values, proposed.log_twists))
+        if proposed.log_ratio is not None:
+            before = before - proposed.log_ratio.view(values.shape)
         if target is None or target.alpha == 0:
-            increments = twists = torch.zeros_like(before)
+            increments = twists = torch.zeros_like(values, dtype=torch.float64)
         else:
             twists = values.double() / target.alpha
             if self.parts.tempering is not None:
-                given = (t, exponents, weights.read(), -before, twists)
+                given = (t, exponents, weights.read(), -before.expand_as(twists), twists)
                 exponents = torch.ones_like(exponents) if final else self.parts.tempering(*given)
                 twists = exponents[:, None, None] * twists
             increments = twists - before

@@ -159,16 +159,14 @@ class Global(Selection):
         if drawn is not None:
             part = log_weights.gather(1, drawn)
             weights = part.softmax(dim=1)
-        if number < len(due):
-            weights = weights.nan_to_num(nan=1.0)  # of the dead, who are not due
         index = self.resample(weights, noise[:, : part.shape[1]])
-        shared = (part.logsumexp(dim=1, keepdim=True) - math.log(part.shape[1])).expand_as(part)
+        shared = _log_mean(part, weights).expand_as(part)
         if drawn is not None:
             index, shared = drawn.gather(1, index), log_weights.scatter(1, drawn, shared)
             index = _places(log_weights).scatter(1, drawn, index)
         if candidates.retained:
             index[:, 0] = 0
-        if number < len(due):
+        if number < len(due):  # of the dead, who are not due, what was drawn is as meaningless as their weights
             some = due[:, None]
             index, shared = torch.where(some, index, _places(log_weights)), torch.where(some, shared, log_weights)
         return Survivors(index, shared, due)
@@ -238,6 +236,12 @@ class BestAtEnd(Selection):
             return Survivors(None, candidates.log_weights)
         best = candidates.values.squeeze(2).argmax(dim=1, keepdim=True)
         return Survivors(best, torch.zeros_like(candidates.log_weights[:, :1]))
+
+
+def _log_mean(log_weights: Tensor, weights: Tensor) -> Tensor:
+    """log (1/K) Σ w, (B, 1), from log w (B, K) and its softmax: the largest tells, sooner than a logsumexp."""
+    largest, share = (each.amax(dim=1, keepdim=True) for each in (log_weights, weights))
+    return largest - (share * log_weights.shape[1]).log()
 
 
 def _places(log_weights: Tensor) -> Tensor:

@@ -62,7 +62,9 @@ def test_the_next_piece_is_predicted_while_one_is_scored():
     x = torch.arange(8.0).view(4, 2)
     value = sv.values.PosteriorMean(sv.Target(Handshake(), 1.0))
     with metered(max_batch=2):
-        prediction, values = beside.predict_and_value(partial(predict, process), value, x, 0, None)
+        prediction, values = beside.predict_and_value(
+            partial(predict, process), value, x, torch.zeros(len(x)).long(), None
+        )
     assert values.tolist() == [0.0, 2.0, 4.0, 6.0]
     assert torch.equal(prediction.clean, x) and torch.equal(prediction.transition.mean, 0.5 * x)
 
@@ -118,5 +120,5 @@ def test_a_number_that_is_not_finite_is_found_in_its_piece():
     x = torch.arange(16.0).view(8, 2)
     value = sv.values.PosteriorMean(sv.Target(Holed(), 1.0))
     with metered(max_batch=2), pytest.raises(ValueError, match="nan at index 1") as raised:
-        beside.predict_and_value(partial(predict, Walk()), value, x, 0, None)
+        beside.predict_and_value(partial(predict, Walk()), value, x, torch.zeros(len(x)).long(), None)
     assert raised.value.__notes__ == ["the index counts from state 4 of a batch of 8"]

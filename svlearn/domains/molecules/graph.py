@@ -57,11 +57,12 @@ def to_places(x: TensorDict) -> Tensor:
     return torch.cat([x["atoms"], x["bonds"]], dim=1)
 
 
-def from_places(places: Tensor, x: TensorDict) -> TensorDict:
-    """The graphs x with what such a row holds in the place of their atoms and bonds."""
-    num_atoms, told = x["atoms"].shape[1], x.copy()
-    told["atoms"], told["bonds"] = places[:, :num_atoms], places[:, num_atoms:]
-    return told
+def from_places(places: Tensor, mask: Tensor) -> TensorDict:
+    """The graphs of atom mask (..., n) with what such rows (..., L) hold, one-hots (..., L, 5) included."""
+    along, num_atoms = mask.dim() - 1, mask.shape[-1]
+    atoms, bonds = places.split([num_atoms, places.shape[along] - num_atoms], dim=along)
+    named = {"atoms": atoms, "bonds": bonds, "mask": mask}
+    return TensorDict(named, batch_size=mask.shape[:-1], device=mask.device)
 
 
 def pair_mask(mask: Tensor) -> Tensor:

@@ -19,10 +19,11 @@ from svlearn.domains.molecules.graph import (
     pair_mask,
     to_places,
 )
-from svlearn.domains.molecules.masking import hide, num_decided, num_steps
+from svlearn.domains.molecules.masking import hide, num_due, num_steps
 from svlearn.domains.molecules.reveal import RevealTransition
 from svlearn.domains.molecules.transformer import GraphTransformer
 from svlearn.process import Prediction, Reference
+from svlearn.transitions import log_normalized
 
 
 class MaskedGraphDiffusion(Reference):
@@ -54,15 +55,15 @@ class MaskedGraphDiffusion(Reference):
         return graph_state(atoms, bonds.view(batch_size, num_pairs(self.max_atoms)), mask)
 
     def forward(self, x: TensorDict, t: Tensor, previous: Prediction | None = None) -> Prediction:
-        log_probs = torch.cat(self.network(x), dim=1).log_softmax(dim=-1)
+        log_probs = log_normalized(torch.cat(self.network(x), dim=1))
         tokens = to_places(x)
         undecided = tokens == MASKED
         left = undecided.split([self.max_atoms, tokens.shape[1] - self.max_atoms], dim=1)
-        now_and_next = num_decided(x["mask"], torch.stack([t, t + 1]))
+        rest = torch.stack([each.sum(dim=1) for each in left], dim=1)
         return Prediction(
-            RevealTransition(x, log_probs, torch.stack([each.diff(dim=0)[0] for each in now_and_next], dim=1)),
-            clean=from_places(torch.where(undecided, log_probs.argmax(-1), tokens), x),
-            clean_law=RevealTransition(x, log_probs, torch.stack([each.sum(dim=1) for each in left], dim=1)),
+            RevealTransition(tokens, x["mask"], log_probs, torch.minimum(num_due(x["mask"], t), rest)),
+            clean=from_places(torch.where(undecided, log_probs.argmax(-1), tokens), x["mask"]),
+            clean_law=RevealTransition(tokens, x["mask"], log_probs, rest),
         )
 
     def noise(

@@ -1,7 +1,7 @@
 """The law of one step of the masked graph diffusion: which places are decided next, and as what."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from svlearn.domains.molecules.graph import MASKED, from_places, to_places
 from svlearn.domains.molecules.masking import choose
-from svlearn.randomness import inverted, uniform
+from svlearn.randomness import categorical, inverted, uniform
 from svlearn.state import concatenate, take
-from svlearn.transitions import Transition
+from svlearn.transitions import Transition, log_normalized
 
 
 class RevealTransition(Transition):
@@ -21,24 +21,42 @@ class RevealTransition(Transition):
     log p(x_{t+1} | x_t) = -log C(m_a, k_a) - log C(m_b, k_b) + Σ log p(token | x_t), over the places newly decided,
     with m places undecided; -inf where x_{t+1} contradicts x_t or decides another number of places.
 
-    x (B,) graphs; log_probs (B, L, 4), normalised, of their L = n + P places, the atoms first; numbers (B, 2), k_a
-    and k_b.
+    Of graphs x_t by their L = n + P places, the atoms first: tokens (B, L), as `to_places` gives them, mask (B, n) of
+    the atoms that there are, log_probs (B, L, 4), normalised; numbers (B, 2), k_a and k_b.
     """
 
-    def __init__(self, x: TensorDict, log_probs: Tensor, numbers: Tensor):
-        self.x, self.log_probs, self.numbers = x, log_probs, numbers
+    def __init__(self, tokens: Tensor, mask: Tensor, log_probs: Tensor, numbers: Tensor):
+        self.tokens, self.mask, self.log_probs, self.numbers = tokens, mask, log_probs, numbers
 
     def sample(self, *, generator: torch.Generator | None = None) -> TensorDict:
-        x_next = self.x.copy()
-        due = self.numbers.any(dim=0).tolist()  # a step hardly ever decides both atoms and bonds
-        for (name, places, number), some in zip(self._kinds(), due):
-            if some:
-                chosen = choose(self.x[name] == MASKED, number, generator=generator)
-                points = uniform(chosen.shape, generator, chosen.device)  # for all places, but few are read
-                at = chosen.nonzero(as_tuple=True)
-                tokens = inverted(self.log_probs[:, places][at].exp(), points[at].unsqueeze(1))
-                x_next[name] = self.x[name].index_put(at, tokens)
-        return x_next
+        return from_places(self._decide(self.tokens.clone(), 1, generator), self.mask)
+
+    def sample_each(self, parents: Tensor, *, generator: torch.Generator | None = None) -> TensorDict:
+        copies = len(parents) // len(self.tokens)
+        return from_places(self._decide(take(self.tokens, parents), copies, generator), take(self.mask, parents))
+
+    def _decide(self, tokens: Tensor, copies: int, generator: torch.Generator | None) -> Tensor:
+        """Decide in the copies (B · copies, L) of each row's places, side by side; they are written to, and returned.
+
+        Where every row decides one place of a kind, as in all steps of graphs of n_max atoms, place and token are drawn
+        by one uniform number a copy: each undecided place has the same share of [0, 1), cut by its tokens' law.
+        """
+        least, most = (each.tolist() for each in torch.aminmax(self.numbers, dim=0))
+        for kind, part in enumerate(self._parts()):
+            if most[kind] == 0:
+                continue
+            open_, probs, drawn = self.tokens[:, part] == MASKED, self.log_probs[:, part].exp(), tokens[:, part]
+            if least[kind] == most[kind] == 1:
+                shares = (probs * open_.unsqueeze(2)).flatten(1)
+                at = inverted(shares, uniform((len(shares), copies), generator, shares.device)).view(-1, 1)
+                number = probs.shape[2]
+                drawn.scatter_(1, at.div(number, rounding_mode="floor"), at.remainder(number))
+            else:
+                count = self.numbers[:, kind].repeat_interleave(copies)
+                row, place = choose(drawn == MASKED, count, generator=generator).nonzero(as_tuple=True)
+                of_parent = row.div(copies, rounding_mode="floor")
+                drawn.index_put_((row, place), categorical(probs[of_parent, place], generator))
+        return tokens
 
     def log_prob(self, x_next: TensorDict) -> Tensor:
         open_, decided, possible = self._decided(x_next)
@@ -52,7 +70,7 @@ class RevealTransition(Transition):
         open_, decided, possible = self._decided(x_next)
         terms = self._terms(x_next)
         ratio = torch.where(terms == -math.inf, terms, terms - other._terms(x_next)).masked_fill(~decided, 0.0).sum(1)
-        if other.x is self.x and other.numbers is self.numbers:  # as of a tilted law: it reaches the same states
+        if other.tokens is self.tokens and other.numbers is self.numbers:  # as of a tilted law: it reaches the same
             return torch.where(possible, ratio, -math.inf)
         other_open, _, other_possible = other._decided(x_next)
         if not (torch.equal(self.numbers, other.numbers) and torch.equal(open_, other_open)):
@@ -63,11 +81,11 @@ class RevealTransition(Transition):
         """The law of each place tilted by the gradient in its one-hot, "atoms" (B, n, 5) and "bonds" (B, P, 5); which
         places are decided stays uniform."""
         slopes = to_places(gradient)[..., : self.log_probs.shape[-1]]
-        return RevealTransition(self.x, (self.log_probs + slopes).log_softmax(dim=-1), self.numbers)
+        return RevealTransition(self.tokens, self.mask, log_normalized(self.log_probs + slopes), self.numbers)
 
     def expansion_point(self, x: TensorDict) -> TensorDict:
         """The one-hots of x_t, "atoms" (B, n, 5) and "bonds" (B, P, 5), float; "mask" as it is."""
-        return from_places(nn.functional.one_hot(to_places(x), 1 + MASKED).to(self.log_probs.dtype), x)
+        return from_places(nn.functional.one_hot(to_places(x), 1 + MASKED).to(self.log_probs.dtype), x["mask"])
 
     def outcomes(self, limit: int) -> tuple[TensorDict, Tensor]:
         """Every token at every place where a step may decide one; rows with fewer are filled up with x_t at -inf.
@@ -77,8 +95,8 @@ class RevealTransition(Transition):
         most = int(self.numbers.sum(dim=1).max())
         if most > 1:
             raise ValueError(f"outcomes: a step that decides {most} places has too many (the limit is {limit})")
-        tokens, kinds = to_places(self.x), self.log_probs.shape[2]
-        due = [(number > 0)[:, None].expand_as(self.x[name]) for name, _, number in self._kinds()]
+        tokens, kinds = self.tokens, self.log_probs.shape[2]
+        due = [(self.numbers[:, [k]] > 0).expand_as(tokens[:, part]) for k, part in enumerate(self._parts())]
         open_ = (tokens == MASKED) & torch.cat(due, dim=1)
         size = open_.sum(dim=1)
         number = int(size.max().clamp(min=1)) * kinds
@@ -93,26 +111,26 @@ class RevealTransition(Transition):
         written = torch.arange(kinds, device=at.device).repeat(places.shape[1]).expand_as(at)
         written = torch.where(open_.gather(1, at), written, tokens.gather(1, at))
         states = tokens[:, None].repeat(1, number, 1).scatter(2, at[..., None], written[..., None])
-        listed = self.x[:, None].expand(-1, number).clone()
-        for name, part, _ in self._kinds():
-            listed[name] = states[..., part]
-        return listed, log_probs
+        return from_places(states, self.mask[:, None].expand(-1, number, -1)), log_probs
 
     def __getitem__(self, index: Any) -> "RevealTransition":
-        return RevealTransition(*(take(each, index) for each in (self.x, self.log_probs, self.numbers)))
+        return RevealTransition(*(take(each, index) for each in self._fields()))
 
     @classmethod
     def cat(cls, parts: Sequence["RevealTransition"]) -> "RevealTransition":
-        return cls(*(concatenate(fields) for fields in zip(*((p.x, p.log_probs, p.numbers) for p in parts))))
+        return cls(*(concatenate(fields) for fields in zip(*(part._fields() for part in parts))))
 
-    def _kinds(self) -> Iterator[tuple[str, slice, Tensor]]:
-        """(name, which of the places, numbers to decide (B,)) of atoms and of bonds."""
-        num_atoms = self.x["atoms"].shape[1]
-        return zip(("atoms", "bonds"), (slice(num_atoms), slice(num_atoms, None)), self.numbers.unbind(dim=1))
+    def _fields(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        return self.tokens, self.mask, self.log_probs, self.numbers
+
+    def _parts(self) -> tuple[slice, slice]:
+        """Which of the places are atoms, and which bonds."""
+        num_atoms = self.mask.shape[1]
+        return slice(num_atoms), slice(num_atoms, None)
 
     def _decided(self, x_next: TensorDict) -> tuple[Tensor, Tensor, Tensor]:
         """The open places and those newly decided, (B, L), and whether this step can reach x_next (B,)."""
-        tokens, after = to_places(self.x), to_places(x_next)
+        tokens, after = self.tokens, to_places(x_next)
         open_ = tokens == MASKED
         decided = open_ & (after != MASKED)
         agrees = (open_ | (after == tokens)).all(dim=1)
@@ -130,4 +148,4 @@ class RevealTransition(Transition):
 
     def _count(self, places: Tensor) -> Tensor:
         """How many of the atoms and of the bonds, (B, 2), from (B, L)."""
-        return torch.stack([places[:, part].sum(dim=1) for _, part, _ in self._kinds()], dim=1)
+        return torch.stack([places[:, part].sum(dim=1) for part in self._parts()], dim=1)

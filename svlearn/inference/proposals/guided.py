@@ -13,7 +13,7 @@ from torch import Tensor
 from svlearn.inference.proposals.proposal import Proposal
 from svlearn.metering import count, current_max_batch
 from svlearn.process import Prediction, Reference, predict
-from svlearn.state import State, concatenate
+from svlearn.state import State, concatenate, device_of_state, times
 from svlearn.targets import Target
 from svlearn.transitions import Transition
 from svlearn.values.value import Value, evaluate
@@ -74,14 +74,15 @@ class Guided(Proposal):
         bound.reference, bound.target, bound.scales = reference, target, scales
         return bound
 
-    def look(self, reference: Reference, x: State, t: int, previous: Prediction | None) -> Prediction:
+    def look(self, reference: Reference, x: State, t: int | Tensor, previous: Prediction | None) -> Prediction:
         """The prediction, with ∇_{x_t} v_t(x_t) where that is asked for."""
         if not self.looks:
             return predict(reference, x, t, previous)
+        moments = times(t, len(x), device_of_state(x))
 
         def predicted(point: State, rows: slice) -> tuple[Tensor, Prediction]:
-            prediction = predict(reference, point, t, None if previous is None else previous[rows])
-            return evaluate(self.value, point, t, prediction), prediction
+            prediction = predict(reference, point, moments[rows], None if previous is None else previous[rows])
+            return evaluate(self.value, point, moments[rows], prediction), prediction
 
         gradients, predictions = self._gradients(x, predicted)
         return replace(concatenate(predictions), gradient=gradients)

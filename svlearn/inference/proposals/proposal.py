@@ -2,6 +2,8 @@
 
 from abc import ABC, abstractmethod
 
+from torch import Tensor
+
 from svlearn.process import Prediction, Reference, predict
 from svlearn.state import State
 from svlearn.targets import Target
@@ -20,8 +22,8 @@ class Proposal(ABC):
         """The proposal as a sampler uses it; raises ValueError where it cannot serve this reference and target."""
         return self
 
-    def look(self, reference: Reference, x: State, t: int, previous: Prediction | None) -> Prediction:
-        """The prediction for kept states (N, ...) at t."""
+    def look(self, reference: Reference, x: State, t: int | Tensor, previous: Prediction | None) -> Prediction:
+        """The prediction for kept states (N, ...) at t, or each at its own (N,)."""
         return predict(reference, x, t, previous)
 
     def carry(self, prediction: Prediction) -> Prediction:

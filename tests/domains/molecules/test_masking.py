@@ -22,7 +22,7 @@ def finished(mask: torch.Tensor):
 
 
 def counts(mask: torch.Tensor, t: int) -> tuple[list[int], list[int]]:
-    atoms, bonds = num_decided(mask, torch.full((len(mask),), t))
+    atoms, bonds = num_decided(mask, torch.full((len(mask),), t)).unbind(dim=1)
     return atoms.tolist(), bonds.tolist()
 
 
@@ -86,7 +86,7 @@ def test_hiding_leaves_as_many_places_as_are_decided_at_t(t):
     mask = mask_of(9, 7, 3, 2, 1)
     state, times = finished(mask), torch.full((5,), t)
     hidden = hide(state, times, generator=seeded("cpu", 9))
-    atoms, bonds = num_decided(mask, times)
+    atoms, bonds = num_decided(mask, times).unbind(dim=1)
     assert torch.equal(((hidden["atoms"] != MASKED_ATOM) & mask).sum(1), atoms)
     assert torch.equal(((hidden["bonds"] != MASKED_BOND) & pair_mask(mask)).sum(1), bonds)
     for name, masked in (("atoms", MASKED_ATOM), ("bonds", MASKED_BOND)):

@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from svlearn.domains.molecules.graph import MASKED_ATOM, MASKED_BOND, from_places, graph_state
+from svlearn.domains.molecules.graph import MASKED_ATOM, MASKED_BOND, from_places, graph_state, to_places
 from svlearn.domains.molecules.reveal import RevealTransition
 
 
@@ -33,7 +33,8 @@ def law(x, num_atoms, num_bonds, seed=0):
     atoms = torch.randn(1, n, 4, generator=generator, dtype=torch.float64).expand(size, -1, -1)
     bonds = torch.randn(1, pairs, 4, generator=generator, dtype=torch.float64).expand(size, -1, -1)
     log_probs = torch.cat([atoms, bonds], dim=1).log_softmax(-1)
-    return RevealTransition(x, log_probs, torch.tensor([[num_atoms, num_bonds]]).expand(size, -1))
+    numbers = torch.tensor([[num_atoms, num_bonds]]).expand(size, -1)
+    return RevealTransition(to_places(x), x["mask"], log_probs, numbers)
 
 
 def every_state(x):
@@ -53,17 +54,44 @@ def test_probabilities_sum_to_one_over_all_states(num_atoms, num_bonds):
     assert step.log_prob(states).exp().sum().item() == pytest.approx(1.0)
 
 
-def test_frequencies_are_the_probabilities():
+@pytest.mark.parametrize("each", [False, True])
+@pytest.mark.parametrize(("num_atoms", "num_bonds"), [(2, 1), (1, 0), (1, 1), (0, 2)])
+def test_frequencies_are_the_probabilities(num_atoms, num_bonds, each):
+    """Of one draw for each of many rows, or of many from one; a single place and its token are one draw."""
     number = 60_000
-    step = law(masked(number), 2, 1)
-    drawn = step.sample(generator=torch.Generator().manual_seed(1))
-    rows = torch.cat([drawn["atoms"], drawn["bonds"]], dim=1)
+    step, generator = law(masked(number), num_atoms, num_bonds), torch.Generator().manual_seed(1)
+    drawn = step.sample(generator=generator)
+    if each:
+        drawn = step[:1].sample_each(torch.zeros(number, dtype=torch.long), generator=generator)
+    rows = to_places(drawn)
     distinct, first, counts = rows.unique(dim=0, return_inverse=True, return_counts=True)
     where = torch.zeros(len(distinct), dtype=torch.long).scatter_(0, first, torch.arange(number))
     p = step.log_prob(drawn)[where].exp()
     error = (p * (1 - p) / number).sqrt()
     assert ((counts / number - p).abs() <= 5 * error).all()  # hundreds of states: five standard errors, not four
     assert p.sum() > 0.99
+
+
+def test_rows_that_decide_nothing_stay_beside_some_that_do():
+    """By turns one atom or none: half of the rows change, in one place, and the bonds of none."""
+    x = masked(400)
+    step = law(x, 1, 0)
+    step.numbers = torch.tensor([[1, 0], [0, 0]]).repeat(200, 1)
+    drawn = step.sample(generator=torch.Generator().manual_seed(0))
+    assert torch.equal((drawn["atoms"] != MASKED_ATOM).sum(dim=1), step.numbers[:, 0])
+    assert torch.equal(drawn["bonds"], x["bonds"])
+    places = (drawn["atoms"][::2] != MASKED_ATOM).int().argmax(dim=1).bincount()
+    assert len(places) == 3 and places.min() > 40
+
+
+@pytest.mark.parametrize(("num_atoms", "num_bonds"), [(1, 0), (0, 1), (2, 1)])
+def test_draws_for_each_row_are_those_of_its_copies(num_atoms, num_bonds):
+    step, parents = law(half_drawn(4), num_atoms, num_bonds), torch.arange(4).repeat_interleave(3)
+    step.log_probs = step.log_probs + torch.randn(4, 6, 1, generator=torch.Generator().manual_seed(7))
+    one, other = torch.Generator().manual_seed(3), torch.Generator().manual_seed(3)
+    drawn, copied = step.sample_each(parents, generator=one), step[parents].sample(generator=other)
+    assert torch.equal(to_places(drawn), to_places(copied)) and torch.equal(drawn["mask"], copied["mask"])
+    assert torch.equal(one.get_state(), other.get_state())
 
 
 def test_what_is_decided_stays_and_places_without_atoms_too():
@@ -96,7 +124,7 @@ def test_log_ratio_is_the_difference_of_log_probs():
     x_next = q.sample(generator=torch.Generator().manual_seed(2))
     torch.testing.assert_close(p.log_ratio(q, x_next), p.log_prob(x_next) - q.log_prob(x_next))
     slope = torch.randn(p.log_probs.shape, generator=torch.Generator().manual_seed(4))
-    tilted = p.tilt(from_places(torch.cat([slope, slope[..., :1]], dim=2), x))
+    tilted = p.tilt(from_places(torch.cat([slope, slope[..., :1]], dim=2), x["mask"]))
     drawn = tilted.sample(generator=torch.Generator().manual_seed(5))
     expected = p.log_prob(drawn) - tilted.log_prob(drawn)
     torch.testing.assert_close(p.log_ratio(tilted, drawn), expected, rtol=0, atol=1e-12)
