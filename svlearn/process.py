@@ -94,7 +94,7 @@ def predict(
     Every call of a reference or a policy in svlearn goes through here. Raises TypeError where the process does not
     return a `Prediction`.
     """
-    size = len(x)
+    size = x.shape[0]
     t = times(t, size, device_of_state(x))
     cache = previous if previous is not None and previous.cache is not None else None
     count(kind, size)

@@ -91,8 +91,9 @@ class GaussianTransition(Transition):
         return self._noise(self.mean.shape, generator).mul_(self._std).add_(self.mean)
 
     def sample_each(self, parents: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
-        noise = self._noise((len(parents), *self.mean.shape[1:]), generator)
-        noise.unflatten(0, (len(self.mean), -1)).mul_(self._std.unsqueeze(1)).add_(self.mean.unsqueeze(1))
+        batch_size, *rest = self.mean.shape
+        noise = self._noise((parents.shape[0], *rest), generator)
+        noise.view(batch_size, -1, *rest).mul_(self._std.unsqueeze(1)).add_(self.mean.unsqueeze(1))
         return noise
 
     def _noise(self, shape: Sequence[int], generator: torch.Generator | None) -> Tensor:
@@ -137,7 +138,7 @@ class GaussianTransition(Transition):
 
     def __getitem__(self, index: Any) -> "GaussianTransition":
         mean = take(self.mean, index)
-        shared = len(self._std) == 1 and mean.dim() == self.mean.dim()  # one for all rows: nothing is to be copied
+        shared = self._std.shape[0] == 1 and mean.dim() == self.mean.dim()  # one for all rows: nothing is to be copied
         return self._of(mean, self._std if shared else take(self.std, index))
 
     @classmethod

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from svlearn.inference import row_numbers
 from svlearn.inference.beside import predict_and_value
 from svlearn.inference.log_weights import LogWeights
 from svlearn.inference.parts import Parts
 from svlearn.inference.recorder import Recorder
-from svlearn.inference.row_numbers import RowNumbers
 from svlearn.inference.samples import History
 from svlearn.inference.selection import Candidates
 from svlearn.metering import current_max_batch
@@ -94,7 +94,6 @@ class Run:
         self.keep_states, self.progress = keep_states, progress
         self.last = parts.reference.num_steps
         self.selection = parts.selection if retained is None else parts.selection.conditional()
-        self.numbers = RowNumbers()
 
     def from_start(self, condition: Any = None) -> tuple[Particles, History]:
         """Draw x_0, all its candidates, and go on to T."""
@@ -154,7 +153,7 @@ class Run:
         if copies == 1:
             drawn = self._retain(law.sample(generator=self.generator), t)
             return Proposed(drawn, None if law is own else own.log_ratio(law, drawn), log_twists, previous)
-        parents = self.numbers.parents(len(log_twists), copies, log_twists.device)
+        parents = row_numbers.parents(log_twists.shape[0], copies, log_twists.device)
         drawn = self._retain(law.sample_each(parents, generator=self.generator), t)
         log_ratio = None if law is own else self._log_ratio(own, law, parents, drawn)
         return Proposed(drawn, log_ratio, log_twists, take(previous, parents))
@@ -162,8 +161,9 @@ class Run:
     @staticmethod
     def _log_ratio(own: Transition, law: Transition, parents: Tensor, drawn: State) -> Tensor:
         """log own - log law (N,) of what was drawn from those rows of them, which are not copied for all at once."""
-        size = current_max_batch() or len(parents)
-        cuts = [slice(start, start + size) for start in range(0, len(parents), size)]
+        number = parents.shape[0]
+        size = current_max_batch() or number
+        cuts = [slice(start, start + size) for start in range(0, number, size)]
         return torch.cat([own[parents[cut]].log_ratio(law[parents[cut]], take(drawn, cut)) for cut in cuts])
 
     def _survive(self, proposed: Proposed, weights: LogWeights, exponents: Tensor, t: int, copies: int) -> Particles:
@@ -215,7 +215,8 @@ class Run:
         if t == self.last or not value.reads(t):
             values = self._values(x, t, None)
         else:
-            once, moments = len(x) == weights.shape.numel(), times(t, len(x), device_of_state(x))
+            size = x.shape[0]
+            once, moments = size == weights.shape.numel(), times(t, size, device_of_state(x))
             call = self.parts.proposal.look if once else predict  # a loser needs nothing but its value
             look = partial(call, self.parts.reference)
             if value.waits:
@@ -254,11 +255,11 @@ class Run:
         batch_size, size, copies = candidates.shape
         if places is None:
             return None
-        return (places + self.numbers.firsts(batch_size, size * copies, places.device)).flatten()
+        return (places + row_numbers.firsts(batch_size, size * copies, places.device)).flatten()
 
     def _ancestors(self, places: Tensor | None, candidates: Candidates) -> Tensor:
         """The particles (B, K') that the candidates at these places were drawn from."""
         batch_size, size, copies = candidates.shape
         if places is None or size == 1:
-            return self.numbers.places(batch_size, size, candidates.values.device)
+            return row_numbers.count_up(size, candidates.values.device).expand(batch_size, size)
         return places if copies == 1 else places // copies

@@ -10,6 +10,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from svlearn.inference.row_numbers import count_up
+
 Scheme = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -37,7 +39,8 @@ def residual(weights: Tensor, uniforms: Tensor) -> Tensor:
     left = torch.where(missing > 0, left, torch.ones_like(left))  # a row with nothing missing draws in vain
     counted = (_places(weights) < missing).to(weights.dtype)
     copies = copies.scatter_add(1, _invert(left, uniforms), counted)
-    return torch.searchsorted(copies.cumsum(dim=1), _places(weights).contiguous(), right=True).clamp(max=size - 1)
+    places = _places(weights).expand_as(weights).contiguous()
+    return torch.searchsorted(copies.cumsum(dim=1), places, right=True).clamp(max=size - 1)
 
 
 SCHEMES: dict[str, Scheme] = {
@@ -76,7 +79,7 @@ def central_moments(numbers: Tensor) -> Tensor:
 
 
 def _places(weights: Tensor) -> Tensor:
-    return torch.arange(weights.shape[1], device=weights.device, dtype=weights.dtype).expand_as(weights)
+    return count_up(weights.shape[1], weights.device, weights.dtype)
 
 
 def _invert(weights: Tensor, points: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from svlearn.inference.log_weights import LogWeights
 from svlearn.inference.resampling import Scheme, effective_size, multinomial
+from svlearn.inference.row_numbers import count_up
 from svlearn.randomness import uniform
 from svlearn.state import State
 
@@ -245,11 +246,11 @@ def _log_mean(log_weights: Tensor, weights: Tensor) -> Tensor:
 
 
 def _places(log_weights: Tensor) -> Tensor:
-    return torch.arange(log_weights.shape[1], device=log_weights.device).expand_as(log_weights)
+    return count_up(log_weights.shape[1], log_weights.device).expand_as(log_weights)
 
 
 def _own(chosen: Tensor, num_candidates: int) -> Tensor:
     """The places (B, K) in the group of the candidates (B, K) that each particle chose among its own."""
     if chosen.shape[1] == 1:
         return chosen
-    return torch.arange(chosen.shape[1], device=chosen.device) * num_candidates + chosen
+    return count_up(chosen.shape[1], chosen.device) * num_candidates + chosen

@@ -61,7 +61,7 @@ def evaluate(
 
     A random value gets the whole batch, so that its noise does not depend on the cut; its own calls are cut.
     """
-    size = len(x)
+    size = x.shape[0]
     reads = value.reads(t)
     t = times(t, size, device_of_state(x))
     if value.counted:
@@ -80,7 +80,7 @@ def evaluate(
             given["generator"] = generator
         part = value(some, moments, **given)
         if not value.checked:
-            check_scalars(part, len(moments), type(value).__name__, moments, cut.start or 0, finite=True)
+            check_scalars(part, moments.shape[0], type(value).__name__, moments, cut.start or 0, finite=True)
         parts.append(part)
     return concatenate(parts)
 

@@ -60,9 +60,8 @@ def to_places(x: TensorDict) -> Tensor:
 def from_places(places: Tensor, mask: Tensor) -> TensorDict:
     """The graphs of atom mask (..., n) with what such rows (..., L) hold, one-hots (..., L, 5) included."""
     along, num_atoms = mask.dim() - 1, mask.shape[-1]
-    atoms, bonds = places.split([num_atoms, places.shape[along] - num_atoms], dim=along)
-    named = {"atoms": atoms, "bonds": bonds, "mask": mask}
-    return TensorDict(named, batch_size=mask.shape[:-1], device=mask.device)
+    atoms, bonds = places.narrow(along, 0, num_atoms), places.narrow(along, num_atoms, places.shape[along] - num_atoms)
+    return TensorDict({"atoms": atoms, "bonds": bonds, "mask": mask}, batch_size=mask.shape[:-1], device=mask.device)
 
 
 def pair_mask(mask: Tensor) -> Tensor:

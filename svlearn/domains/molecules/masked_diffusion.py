@@ -58,7 +58,7 @@ class MaskedGraphDiffusion(Reference):
         log_probs = log_normalized(torch.cat(self.network(x), dim=1))
         tokens = to_places(x)
         undecided = tokens == MASKED
-        left = undecided.split([self.max_atoms, tokens.shape[1] - self.max_atoms], dim=1)
+        left = undecided[:, : self.max_atoms], undecided[:, self.max_atoms :]
         rest = torch.stack([each.sum(dim=1) for each in left], dim=1)
         return Prediction(
             RevealTransition(tokens, x["mask"], log_probs, torch.minimum(num_due(x["mask"], t), rest)),
