@@ -18,11 +18,12 @@ import torch
 from tqdm.auto import tqdm
 
 import svlearn as sv
-from gdss_docking_page import FREE, LEARNED, PLAIN, RELAY, TWISTED, figure, page
+from gdss_docking_page import BOTH, FORESEEN, FREE, LEARNED, PLAIN, RELAY, TWISTED, figure, page
 from gdss_docking_training import (
     FAMILY,
     NUM_DOCKED,
     RECEPTOR,
+    START,
     TWIST,
     docked,
     learned,
@@ -34,6 +35,7 @@ from gdss_docking_training import (
 from gdss_table import key, plain_costs, priced, reference
 from gdss_table_rows import LATE
 from gdss_table_training import COLLECT_BATCH, ROOT, trajectories
+from svlearn.domains.molecules.gdss import pretrained
 from svlearn.evaluation.report.files import write
 from svlearn.evaluation.report.provenance import provenance
 from svlearn.randomness import seeded
@@ -47,6 +49,8 @@ SIZES = {
     TWISTED: (5, 16),
     FREE: (4, 4),
     RELAY: (4, 4),
+    FORESEEN: (5, 16),
+    BOTH: (5, 16),
 }  # batches, molecules each
 M, M_DOCKED, EVERY, CHOICES = 10, 5, 20, 10
 
@@ -69,6 +73,22 @@ def value_then_docking(process: sv.Reference, target: sv.Target) -> sv.Sampler:
     return sv.svdd(process, target, value, process.num_candidates(M)[:LATE] + late[LATE:])
 
 
+def by_surrogate(process: sv.Reference, target: sv.Target) -> sv.Sampler:
+    """SVDD-PM by what is foreseen of the docking score of x̂_T: a molecule is docked at its end alone."""
+    return sv.svdd(process, target, surrogate(), process.num_candidates(M))
+
+
+def value_then_surrogate(process: sv.Reference, target: sv.Target) -> sv.Sampler:
+    """The contrastive twist until t = START, and that from there."""
+    value = sv.values.Relay(learned(process, TWIST), surrogate(), START)
+    return sv.svdd(process, target, value, process.num_candidates(M))
+
+
+def surrogate() -> sv.values.PosteriorMean:
+    """A new one for each batch, which pays for all that it is asked."""
+    return sv.values.PosteriorMean(sv.Target(pretrained.surrogate(RECEPTOR, num_workers=1), 0.0))
+
+
 def at_choices(target: sv.Target, candidates: list[int]) -> sv.values.Value:
     """The docking score of x̂_T where there are several candidates."""
     chosen = [t for t, number in enumerate(candidates) if number > 1]
@@ -86,6 +106,8 @@ SAMPLERS: dict[str, Callable[[sv.Reference, sv.Target], sv.Sampler]] = {
     TWISTED: partial(by_value, TWIST),
     FREE: now_and_then,
     RELAY: value_then_docking,
+    FORESEEN: by_surrogate,
+    BOTH: value_then_surrogate,
 }
 
 

@@ -1,12 +1,13 @@
 """What the docking table of GDSS learns from and learns: the reference's molecules docked, and a value of their scores.
 
-    python benchmarks/gdss_docking_training.py
+    python benchmarks/gdss_docking_training.py [--ship]
 
 docks the finished states of trajectories of gdss_table_training.py, chunk by chunk: hours of one core; then trains the
 values, which the table takes in the place of the shipped ones. What was docked is on disk; a run that was killed goes
-on from there.
+on from there. --ship writes molecules and scores to checkpoints/, of which a `Surrogate` is made.
 """
 
+import argparse
 import json
 from collections.abc import Iterable
 from dataclasses import replace
@@ -16,7 +17,7 @@ import torch
 from tqdm.auto import tqdm
 
 import svlearn as sv
-from gdss_table_training import DEPTH, RUNS, WIDTH, store, train, trajectories
+from gdss_table_training import DEPTH, ROOT, RUNS, WIDTH, store, train, trajectories
 from qm9_training import clock, since
 from svlearn.checkpoints import load_value
 from svlearn.domains.molecules.docking import Docking
@@ -31,6 +32,7 @@ from svlearn.values.calibration import calibrate
 RECEPTOR, FAMILY = "parp1", "monte_carlo"
 TWIST, ALPHA = "contrastive_twist", 1.5  # kcal/mol; its YAML has the temperature of rewards in [0, 1]
 OPTIONS = {FAMILY: (), TWIST: ("--model.init_args.target.alpha", str(ALPHA))}
+START = 240  # from which a surrogate has the steps: what was best for QED, and not tuned here
 NUM_DOCKED = 1024  # as in rewards/parp1.yaml
 TIMEOUT = 600.0  # of a clock on the wall, on cores that others use too
 QUARTERS = (100, 200, 300, 399)  # the times at which a value is judged
@@ -117,8 +119,21 @@ def trained() -> dict[str, float]:
     return {family: json.loads(note.read_text())["cpu_seconds"] for family, note in notes.items() if note.exists()}
 
 
+def ship() -> None:
+    """Write what was docked to checkpoints/: SMILES and scores, in the order of the trajectories."""
+    rollouts = trajectories("QED")
+    notes = [docked(chunk, rollouts) for chunk in range(scored().request.num_chunks)]
+    table = {name: [each for note in notes for each in note[name]] for name in ("smiles", "rewards")}
+    write(ROOT / f"checkpoints/gdss_{RECEPTOR}_docked.json", json.dumps(table, indent=0) + "\n")
+
+
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--ship", action="store_true", help="copy what was docked to checkpoints/")
+    options = parser.parse_args()
     torch.set_num_threads(1)
     scored()
     for wanted in OPTIONS:
         fit(wanted)
+    if options.ship:
+        ship()

@@ -132,7 +132,10 @@ def priced(sampler: sv.Sampler, reward: MoleculeReward, number: int, generator: 
     """Finished states and rewards of so many samples, and their calls and seconds."""
     start = clock()
     samples = sampler.sample(number, generator=generator)
-    reward.scorer.close()  # whose seconds count once it has ended
+    asked = [each.target.reward for each in sampler.value.modules() if isinstance(each, sv.values.PosteriorMean)]
+    for each in (reward, *asked):  # whose seconds count once they have ended
+        if isinstance(each, MoleculeReward):
+            each.scorer.close()
     spent = {each: getattr(samples.cost, each) for each in KINDS} | since(start)
     return samples.states[:, 0], samples.rewards[:, 0], spent
 

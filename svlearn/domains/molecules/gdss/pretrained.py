@@ -1,17 +1,22 @@
 """The authors' pretrained processes by name: what `svlearn.load` calls; and values of them that svlearn ships."""
 
+import json
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from svlearn.assets import fetch
 from svlearn.checkpoints import check_reference, read_record
+from svlearn.domains.molecules.gdss.decode import GDSSCodec
 from svlearn.domains.molecules.gdss.gin import read_network
 from svlearn.domains.molecules.gdss.reference import GDSS
 from svlearn.domains.molecules.gdss.vectors import VectorGDSS
+from svlearn.domains.molecules.surrogate import Surrogate
 from svlearn.loading import shipped
 from svlearn.values import Learned
 
 VALUED, FAMILIES = ("QED", "SA", "parp1"), ("contrastive_twist", "monte_carlo")
+DOCKED = ("parp1",)
 
 
 def load(asset: str, path: Path | None = None) -> GDSS:
@@ -42,6 +47,19 @@ def value(reference: GDSS, reward: str, family: str = "contrastive_twist") -> Le
     file = shipped(f"gdss_{reward}_{family}.safetensors")
     check_reference(read_record(file), file, reference)
     return Learned(read_network(file)).eval()
+
+
+def surrogate(receptor: str = "parp1", **options: Any) -> Surrogate:
+    """What forests learn of the docking scores, kcal/mol, of 1,024 molecules of GDSS on ZINC-250k; svlearn ships these.
+
+    It is fitted when it is called, which takes seconds; options are those of `Surrogate`. Finished graphs are read as
+    GDSS does, their valences repaired. What it is worth in a sampler stands in docs/leaderboards/docking.md.
+    Raises ValueError for another receptor.
+    """
+    if receptor not in DOCKED:
+        raise ValueError(f"receptor: expected one of {', '.join(DOCKED)}, got {receptor!r}")
+    table = json.loads(shipped(f"gdss_{receptor}_docked.json").read_text())
+    return Surrogate(table["smiles"], table["rewards"], **{"correct": True, "codec": GDSSCodec(), **options})
 
 
 zinc250k = partial(load, "gdss/gdss_zinc250k.pth")
