@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from svlearn.transitions import CategoricalTransition, GaussianTransition, Transition
+from svlearn.transitions import CategoricalTransition, GaussianTransition, Transition, log_normalized
 
 
 def generator(seed=0):
@@ -185,3 +185,16 @@ def test_a_transition_of_three_methods_has_right_defaults():
         p.tilt(torch.zeros(2))
     with pytest.raises(ValueError, match="outcomes: Coin"):
         p.outcomes(limit=4)
+
+
+@pytest.mark.parametrize("number", [2, 15, 16, 40])
+def test_log_normalized_is_the_log_softmax(number):
+    """Of few kinds and of many, in any number of dimensions, and its gradient."""
+    logits = (5 * torch.randn(3, 4, number, generator=generator(), dtype=torch.float64)).requires_grad_()
+    weights = torch.randn(3, 4, number, generator=generator(1), dtype=torch.float64)
+    found, exact = log_normalized(logits), logits.log_softmax(dim=-1)
+    assert found.is_contiguous()
+    torch.testing.assert_close(found, exact, rtol=0, atol=1e-13)
+    slopes = [torch.autograd.grad((weights * each).sum(), logits)[0] for each in (found, exact)]
+    torch.testing.assert_close(*slopes, rtol=0, atol=1e-13)
+    torch.testing.assert_close(log_normalized(logits[0].detach()), exact[0].detach(), rtol=0, atol=1e-13)

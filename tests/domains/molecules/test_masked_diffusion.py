@@ -55,6 +55,15 @@ def test_sizes_follow_the_weights_or_the_condition(reference):
         reference.initial(1, condition=[10])
 
 
+@pytest.mark.parametrize("t", [3, 20, 44])
+def test_what_is_further_than_its_time_stays(reference, molecules, t):
+    """A step decides no more places than are open: finished molecules, nine atoms among them, are left as they are."""
+    law = reference(molecules, torch.full((len(molecules),), t)).transition
+    drawn = law.sample(generator=seeded("cpu", 0))
+    assert torch.equal(drawn["atoms"], molecules["atoms"]) and torch.equal(drawn["bonds"], molecules["bonds"])
+    assert (law.log_prob(drawn) == 0).all()
+
+
 def test_the_prediction_keeps_what_is_decided_and_decides_the_rest(reference, molecules):
     t = torch.full((len(molecules),), 20)
     hidden = hide(molecules, t, generator=seeded("cpu", 0))
