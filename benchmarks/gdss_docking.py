@@ -157,8 +157,9 @@ def draw(row: str, batch: int) -> dict:
     """A batch of a row. Its dockings are its own: no score comes from disk, so that each is paid for."""
     reward = made()
     sampler = SAMPLERS[row](reference(), sv.Target(reward, 0.0))
-    states, rewards, spent = priced(sampler, reward, SIZES[row][1], seeded("cpu", SEED, batch))
-    return record(states, rewards.tolist(), reward.scorer.smiles(states), reward.report(), spent)
+    samples, spent = priced(sampler, reward, SIZES[row][1], seeded("cpu", SEED, batch))
+    states, rewards = samples.states[:, 0], samples.rewards[:, 0].tolist()
+    return record(states, rewards, reward.scorer.smiles(states), reward.report(), spent)
 
 
 def stored(row: str, batch: int) -> dict:

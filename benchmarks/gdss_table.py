@@ -26,6 +26,7 @@ from gdss_table_training import REWARDS, ROOT, RUNS, made, trajectories
 from qm9_training import clock, since
 from svlearn.domains.molecules import metrics
 from svlearn.domains.molecules.rewards import MoleculeReward
+from svlearn.evaluation.divergence import reference_kl
 from svlearn.evaluation.report.files import write
 from svlearn.evaluation.report.provenance import provenance
 from svlearn.metering import KINDS
@@ -113,7 +114,8 @@ def draw(reward: str, kind: Row, seed: int, batch: int, strength: float | None =
         states, rewards, spent = stored(reward, batch)
     else:
         sampler = kind.make(process, target, reward, *([] if strength is None else [strength]))
-        states, rewards, spent = priced(sampler, target.reward, BATCH * kind.runs, seeded("cpu", seed, batch))
+        samples, spent = priced(sampler, target.reward, BATCH * kind.runs, seeded("cpu", seed, batch))
+        states, rewards = samples.states[:, 0], samples.rewards[:, 0]
     best = rewards.view(BATCH, kind.runs).argmax(dim=1) + torch.arange(BATCH) * kind.runs
     plain = process.decode(states[best])
     found = {
@@ -125,11 +127,13 @@ def draw(reward: str, kind: Row, seed: int, batch: int, strength: float | None =
         "provenance": provenance(),
     }
     target.reward.scorer.close()
-    return found if strength is None else found | {"strength": strength}
+    return found if strength is None else found | {"strength": strength, "kl": reference_kl(samples, target.alpha)[0]}
 
 
-def priced(sampler: sv.Sampler, reward: MoleculeReward, number: int, generator: torch.Generator) -> tuple:
-    """Finished states and rewards of so many samples, and their calls and seconds."""
+def priced(
+    sampler: sv.Sampler, reward: MoleculeReward, number: int, generator: torch.Generator
+) -> tuple[sv.Samples, dict]:
+    """So many samples, and their calls and seconds."""
     start = clock()
     samples = sampler.sample(number, generator=generator)
     asked = [each.target.reward for each in sampler.value.modules() if isinstance(each, sv.values.PosteriorMean)]
@@ -137,7 +141,7 @@ def priced(sampler: sv.Sampler, reward: MoleculeReward, number: int, generator: 
         if isinstance(each, MoleculeReward):
             each.scorer.close()
     spent = {each: getattr(samples.cost, each) for each in KINDS} | since(start)
-    return samples.states[:, 0], samples.rewards[:, 0], spent
+    return samples, spent
 
 
 def stored(reward: str, batch: int) -> tuple:

@@ -52,13 +52,14 @@ class Drawn:
 
     @property
     def kl(self) -> float | None:
-        """What KL(q || p_ref) is at most, nats, at α = 0: of M candidates so often, and of N runs. None of guidance.
+        """What KL(q || p_ref) is at most, nats: of M candidates so often, and of N runs. That of guidance is the mean
+        of its log q/p_ref, or None where a batch has not recorded it.
 
         Who has one candidate at a step asks the value once, so that the value calls tell how often there were M. Of
         the best of N such runs nothing is known but that each choice multiplies a density by M at most.
         """
         if "strength" in self.batches[0]:
-            return None
+            return fmean(batch["kl"] for batch in self.batches) if all("kl" in each for each in self.batches) else None
         number, runs = number_in(r"M = (\d+)", self.name, 10), number_in(r"best.of.(\d+)", self.name, 1)
         choices = max(0.0, self.cost("value_calls") / runs - NUM_STEPS) / (number - 1)
         chosen = best_of_kl([number] * round(choices)) if runs == 1 else round(choices) * math.log(number)

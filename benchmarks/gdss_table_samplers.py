@@ -74,12 +74,18 @@ def value_then_reward(family: str, start: int = LATE, training: int = SEED) -> R
 def posterior_sampling(reference: sv.Reference, target: sv.Target, name: str, strength: float) -> sv.Sampler:
     """DPS: the gradient of r_θ(x̂_T(x_t)) in x_t."""
     guess = sv.values.PosteriorMean(sv.Target(reward_network(name, reference), target.alpha))
-    return sv.guidance(reference, target, guess, strength, at="state")
+    return guided(reference, target, sv.proposals.Guided(guess, strength, at="state"))
 
 
 def classifier(reference: sv.Reference, target: sv.Target, name: str, strength: float) -> sv.Sampler:
     """The gradient of the learned value at the mean of the step."""
-    return sv.guidance(reference, target, learned(name, "monte_carlo", reference), strength, at="mean")
+    value = learned(name, "monte_carlo", reference)
+    return guided(reference, target, sv.proposals.Guided(value, strength, at="mean"))
+
+
+def guided(reference: sv.Reference, target: sv.Target, proposal: sv.proposals.Guided) -> sv.Sampler:
+    """Single guided samples, as of `sv.guidance`, with their log p_ref/q in their weights."""
+    return sv.smc(reference, target, sv.values.Zero(), 1, proposal=proposal)
 
 
 ROWS = {
