@@ -160,8 +160,10 @@ def test_the_kl_counts_the_choices(pages, name, calls, nats):
     drawn = batch((0.1, 0.2, 0.3), 1.0)
     drawn["per_molecule"]["value_calls"] = float(calls)
     assert pages.gather(held({f"QED/{name}/1/0": drawn}))["QED"][name].kl == pytest.approx(nats)
-    guided = pages.gather(held({"QED/DPS/1/0": drawn | {"strength": 10.0}}))["QED"]["DPS"]
-    assert guided.kl is None
+    guided = drawn | {"strength": 10.0}
+    rows = {"QED/DPS/1/0": guided | {"kl": 3.0}, "QED/DPS/1/1": guided | {"kl": 5.0}, "SA/DPS/1/0": guided}
+    found = pages.gather(held(rows))
+    assert found["QED"]["DPS"].kl == 4.0 and found["SA"]["DPS"].kl is None  # which has not recorded its own
 
 
 def test_of_several_runs_the_best_is_kept(table, samplers, monkeypatch):

@@ -86,8 +86,9 @@ def test_rows_that_decide_nothing_stay_beside_some_that_do():
 
 @pytest.mark.parametrize(("num_atoms", "num_bonds"), [(1, 0), (0, 1), (2, 1)])
 def test_draws_for_each_row_are_those_of_its_copies(num_atoms, num_bonds):
-    step, parents = law(half_drawn(4), num_atoms, num_bonds), torch.arange(4).repeat_interleave(3)
-    step.log_probs = step.log_probs + torch.randn(4, 6, 1, generator=torch.Generator().manual_seed(7))
+    step, parents = law(masked(4), num_atoms, num_bonds), torch.arange(4).repeat_interleave(3)
+    own = 3 * torch.randn(4, 6, 4, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
+    step.log_probs = own.log_softmax(dim=2)  # each row has a law of its own
     one, other = torch.Generator().manual_seed(3), torch.Generator().manual_seed(3)
     drawn, copied = step.sample_each(parents, generator=one), step[parents].sample(generator=other)
     assert torch.equal(to_places(drawn), to_places(copied)) and torch.equal(drawn["mask"], copied["mask"])
