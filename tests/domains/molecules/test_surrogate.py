@@ -8,6 +8,7 @@ import torch
 
 import svlearn as sv
 from svlearn.domains.molecules.gdss import pretrained
+from svlearn.domains.molecules.rewards import parse
 from svlearn.domains.molecules.surrogate import Surrogate, features, foreseen
 from svlearn.loading import shipped
 
@@ -38,12 +39,20 @@ def test_it_foresees_what_it_never_saw():
     assert np.array_equal(said, foreseen(CHAINS, lengths, folds=4))
 
 
+def test_what_nothing_tells_is_not_foreseen():
+    """Rewards by lot: who had learned from the molecule itself would know its own."""
+    lots = torch.randn(len(CHAINS), generator=torch.Generator().manual_seed(0)).tolist()
+    assert np.corrcoef(foreseen(CHAINS, lots, folds=4), lots)[0, 1] < 0.3
+
+
 def test_a_molecule_that_would_fail_is_worth_less(made):
     """Chains have 5 and rings of three fail: of new ones, a chain keeps nearly all and a ring nearly nothing."""
     held = [*CHAINS, *RINGS]
     surrogate = made(held, [5.0] * len(CHAINS) + [0.0] * len(RINGS))
     chain, ring = surrogate.of_smiles(["CCCCCCCCS", "C1CC1CCCCCCS"]).tolist()
     assert chain > 4.5 and ring < 0.5
+    scores = surrogate.scorer.many.scores.predict(np.hstack(features([parse("C1CC1CCCCCCS", "smiles")])))
+    assert scores.item() == pytest.approx(5.0, abs=1e-12)  # of failures nothing was learned but that they fail
     worse = made(held, [5.0] * len(CHAINS) + [-1.0] * len(RINGS), failure_score=-1.0)
     success = ring / 5  # P · 5 + (1 - P) · 0, and below P · 5 + (1 - P) · (-1): the trees are the same
     assert worse.of_smiles(["C1CC1CCCCCCS"]).item() == pytest.approx(success * 5 - (1 - success), abs=1e-6)
@@ -75,7 +84,7 @@ def test_in_a_sampler_a_molecule_is_foreseen_once(made):
 
 def test_features_by_hand():
     """Cyclopropane joined to cyclobutane: the largest ring has 4 atoms, one each of 3 and 4."""
-    counts, descriptors = features([sv.domains.molecules.rewards.parse("C1CC1C1CCC1", "smiles")])
+    counts, descriptors = features([parse("C1CC1C1CCC1", "smiles")])
     assert counts.shape == (1, 1024) and counts.sum() > 7
     assert descriptors.shape == (1, 23) and descriptors[0, 0] == 7 and descriptors[0, -3:].tolist() == [4, 1, 1]
 
