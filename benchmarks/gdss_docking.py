@@ -26,6 +26,7 @@ from gdss_docking_training import (
     START,
     TWIST,
     docked,
+    judged,
     learned,
     made,
     seconds_a_docking,
@@ -121,6 +122,9 @@ def main() -> None:
         for row in tqdm(options.rows, unit="row"):
             for batch in range(SIZES[row][0]):
                 keep(key(RECEPTOR, row, SEED, batch), partial(stored if row == PLAIN else draw, row, batch))
+        if results().get("surrogate") is None:
+            found = judged()
+            write(RESULTS, json.dumps(results() | {"surrogate": found}, indent=1, allow_nan=False) + "\n")
     quote(results())
 
 

@@ -131,11 +131,13 @@ def page(held: dict) -> str:
             INTRODUCTION.format(wanted=WANTED, short="; ".join(short) or "none"),
             "## What came out\n",
             *findings(rows, held["training"], held["trained"]),
+            *price(rows, held),
             "\n![Mean score against seconds a molecule](docking_time.svg)\n",
             "Bars are 95 % intervals of the mean.\n",
             table(rows),
             METHODS.format(alpha=ALPHA, late=LATE, start=START),
             *training(held["training"], held["trained"]),
+            *forests(held.get("surrogate")),
             NOTES,
             ORIGIN.format(**machines(held)),
         ]
@@ -187,6 +189,31 @@ def findings(rows: dict[str, Docked], learned: dict | None, trained: dict[str, f
             f"so that {math.ceil(spent / saved)} molecules pay for it."
         )
     return lines
+
+
+def price(rows: dict[str, Docked], held: dict) -> list[str]:
+    """What the twist and the surrogate cost together, and how many molecules pay for them."""
+    learned, trained, forest = held["training"], held["trained"], held.get("surrogate")
+    if learned is None or forest is None or TWIST not in trained or not {BOTH, BEST[PLAIN]} <= rows.keys():
+        return []
+    spent = learned["docking_cpu_seconds"] + trained[TWIST] + forest["cpu_seconds"]
+    saved = rows[BEST[PLAIN]].cost("cpu_seconds") - rows[BOTH].cost("cpu_seconds")
+    return [
+        f"- **Before the first molecule** of {BOTH} its twist and its surrogate had cost {spent:,.0f} seconds, the "
+        f"dockings that both learned from among them. A molecule takes {plain(saved, 2)} seconds less than the best of "
+        f"five plain ones, so that {math.ceil(spent / saved)} molecules pay for them."
+    ]
+
+
+def forests(found: dict | None) -> list[str]:
+    """What the surrogate took, and how well it foresees a score."""
+    if found is None:
+        return []
+    return [
+        "The surrogate, forests of trees that read molecules (`svlearn.domains.molecules.surrogate`), learned from the "
+        f"same dockings in {found['cpu_seconds']:.0f} seconds. Its correlation with the score of molecules that it did "
+        f"not learn from ({found['folds']} folds), failures included: {found['pearson']:.2f}.\n"
+    ]
 
 
 def verdict(one: Docked, other: Docked) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from tqdm.auto import tqdm
 
@@ -24,7 +25,9 @@ from svlearn.domains.molecules.docking import Docking
 from svlearn.domains.molecules.gdss import pretrained
 from svlearn.domains.molecules.gdss.decode import GDSSCodec
 from svlearn.domains.molecules.gdss.gin import GraphValueNetwork
+from svlearn.domains.molecules.surrogate import foreseen
 from svlearn.evaluation.report.files import write
+from svlearn.loading import shipped
 from svlearn.rollouts import RolloutData, Rollouts
 from svlearn.rollouts.store import Writer
 from svlearn.values.calibration import calibrate
@@ -34,6 +37,7 @@ TWIST, ALPHA = "contrastive_twist", 1.5  # kcal/mol; its YAML has the temperatur
 OPTIONS = {FAMILY: (), TWIST: ("--model.init_args.target.alpha", str(ALPHA))}
 START = 240  # from which a surrogate has the steps: what was best for QED, and not tuned here
 NUM_DOCKED = 1024  # as in rewards/parp1.yaml
+FOLDS = 10
 TIMEOUT = 600.0  # of a clock on the wall, on cores that others use too
 QUARTERS = (100, 200, 300, 399)  # the times at which a value is judged
 
@@ -111,6 +115,14 @@ def told() -> dict:
         "validating": len(data.validation_rows),
         "pearson": {str(t): float(judged.loc[t, "pearson"]) for t in QUARTERS},
     }
+
+
+def judged() -> dict[str, float]:
+    """What fitting the surrogate takes, and its correlation with the scores of molecules that it did not learn from."""
+    table, start = json.loads(shipped(f"gdss_{RECEPTOR}_docked.json").read_text()), clock()
+    pretrained.surrogate(RECEPTOR)
+    spent, said = since(start), foreseen(table["smiles"], table["rewards"], folds=FOLDS)
+    return {"pearson": float(np.corrcoef(said, table["rewards"])[0, 1]), "folds": FOLDS, **spent}
 
 
 def trained() -> dict[str, float]:

@@ -49,6 +49,8 @@ def test_what_is_kept_was_drawn_as_the_rows_say(table, pages):
         pages.TWISTED: (400, None, 1),
         pages.FREE: (440, 50, 51),
         pages.RELAY: (440, None, 51),
+        pages.FORESEEN: (2209, 2209, 2210),
+        pages.BOTH: (400 + 80 * 9, None, 1 + 80 * 11),
     }
     for name, found in table.results()["batches"].items():
         _, row, _, _ = name.split("/")
@@ -66,6 +68,18 @@ def test_every_so_many_choices_are_left(table):
     """Of the choices at 0, 1, 3, 5 and 7, every second: those at 1 and 5."""
     assert table.sparse([4, 4, 1, 4, 1, 4, 1, 4, 1], 2) == [1, 4, 1, 1, 1, 4, 1, 1, 1]
     assert sum(number > 1 for number in table.sparse([5, *[5, 1] * 200], 20)) == 10
+
+
+def test_the_price_of_a_surrogate_by_hand(pages):
+    """100 seconds of dockings, 10 of the twist and 2 of the forests; best-of-5 takes 15 seconds and it 4: 11 pay."""
+    rows = {"pretrained/1/0": batch((1.0, 5.0, 2.0, 4.0, 3.0), 3.0), f"{pages.BOTH}/1/0": batch((6.0, 7.0), 4.0)}
+    told = held(rows, {"docking_cpu_seconds": 100.0}, contrastive_twist=10.0)
+    assert pages.price(pages.rows_of(told), told) == []  # until the forests were judged
+    told["surrogate"] = {"pearson": 0.5, "folds": 10, "cpu_seconds": 2.0}
+    (line,) = pages.price(pages.rows_of(told), told)
+    assert "had cost 112 seconds" in line and "11 seconds less" in line and line.endswith("11 molecules pay for them.")
+    (line,) = pages.forests(told["surrogate"])
+    assert "in 2 seconds" in line and "(10 folds), failures included: 0.50." in line
 
 
 def test_the_best_of_five_by_hand(pages):
