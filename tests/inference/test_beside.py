@@ -16,7 +16,7 @@ PATIENCE = 60.0  # seconds; only a failure takes them
 
 
 class Walk(sv.Reference):
-    """Halves x and adds noise; x̂_T is x. `called` after `marks` calls tells that the next piece is under way."""
+    """Halves x, adds t and noise; x̂_T is x. `called` after `marks` calls tells that the next piece is under way."""
 
     num_steps = 3
 
@@ -31,7 +31,7 @@ class Walk(sv.Reference):
         self.calls += 1
         if self.calls == self.marks:
             self.called.set()
-        return sv.Prediction(sv.GaussianTransition(0.5 * x, torch.full_like(x, 0.3)), clean=x)
+        return sv.Prediction(sv.GaussianTransition(0.5 * x + t[:, None], torch.full_like(x, 0.3)), clean=x)
 
 
 class Waiting:

@@ -33,6 +33,20 @@ def test_unresampled_the_weights_at_t_are_those_of_the_tempered_value(oracle):
         torch.testing.assert_close(samples.history.ess[:, t], ess(exponent * values.double().view(30, 9) / ALPHA))
 
 
+def test_a_tempering_is_told_of_every_candidate():
+    """(B, K, M) of what a candidate brings without its twist and of the twist, K weights and one exponent a group."""
+    seen = []
+
+    class Listening(Tempering):
+        def __call__(self, t, exponents, log_weights, base, twists):
+            seen.append((t, *(tuple(each.shape) for each in (exponents, log_weights, base, twists))))
+            return torch.ones_like(exponents)
+
+    sampler = svdd(GAUSSIAN, GAUSSIAN.target(ALPHA), make_value("exact", GAUSSIAN, ALPHA), 4, tempering=Listening())
+    sampler.sample(3, generator=seeded("cpu", 0))
+    assert seen == [(t, (3,), (3, 1), (3, 1, 4), (3, 1, 4)) for t in range(STEPS)]
+
+
 def exponents_of(tempering, twists, log_weights=None, before=0.0, base=None):
     """λ_t of groups with twists (B, K, M)."""
     twists = torch.as_tensor(twists, dtype=torch.float64)
