@@ -64,6 +64,15 @@ def test_what_is_kept_was_drawn_as_the_rows_say(table, pages):
         assert all(reward >= 0 for reward in found["rewards"])
 
 
+def test_what_the_readme_says_of_it_is_what_was_found(table, pages):
+    """A value early and a surrogate late beat the best of five plain molecules at one docking each, and none fails."""
+    rows = pages.rows_of(table.results())
+    both, five = rows[pages.BOTH], rows[pages.BEST[pages.PLAIN]]
+    (own, error), (other, other_error) = both.mean, five.mean
+    assert own - other > 1.96 * (error**2 + other_error**2) ** 0.5
+    assert both.cost("dockings") == 1 and both.cost("failed") == 0 and five.cost("dockings") > 4.9
+
+
 def test_every_so_many_choices_are_left(table):
     """Of the choices at 0, 1, 3, 5 and 7, every second: those at 1 and 5."""
     assert table.sparse([4, 4, 1, 4, 1, 4, 1, 4, 1], 2) == [1, 4, 1, 1, 1, 4, 1, 1, 1]
