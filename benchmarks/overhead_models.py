@@ -105,7 +105,7 @@ class Scalar(nn.Module):
 
 
 def reward(x: Tensor | TensorDict) -> Tensor:
-    """The first number, or the first token, (B,): what a reward costs is not the loop's, so that it is next to nothing."""
+    """The first number, or the first token, (B,): what a reward costs is not the loop's, so that it is hardly any."""
     return (x if isinstance(x, Tensor) else x["atoms"])[:, 0].float()
 
 
