@@ -22,7 +22,8 @@ class RevealTransition(Transition):
     with m places undecided; -inf where x_{t+1} contradicts x_t or decides another number of places.
 
     Of graphs x_t by their L = n + P places, the atoms first: tokens (B, L), as `to_places` gives them, mask (B, n) of
-    the atoms that there are, log_probs (B, L, 4), normalised; numbers (B, 2), k_a and k_b.
+    the atoms that there are, log_probs (B, L, 4), normalised; numbers (B, 2), k_a and k_b, no more for `sample`
+    than are undecided.
     """
 
     def __init__(self, tokens: Tensor, mask: Tensor, log_probs: Tensor, numbers: Tensor):
