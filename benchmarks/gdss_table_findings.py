@@ -39,7 +39,18 @@ def findings(reward: str, rows: dict[str, Drawn], walls: dict[str, float]) -> li
         lines += learned_then_free(rows)
     if best and FREE in rows and LEARNED in rows:
         lines += another_family(rows, best, len(families))
-    return [f"- **{reward}, {line}" for line in [*lines, *against_best_of_ten(rows, best), *in_pieces(rows)]]
+    lines += [*against_best_of_ten(rows, best), *distances(rows), *in_pieces(rows)]
+    return [f"- **{reward}, {line}" for line in lines]
+
+
+def distances(rows: dict[str, Drawn]) -> list[str]:
+    """How far guidance goes from the reference, against what SVDD-PM can at most."""
+    moved = {name: row.kl for name, row in rows.items() if "strength" in row.batches[0]}
+    far = [f"{rows[name].label} {plain(kl, 3)}" for name, kl in moved.items() if kl is not None]
+    if not far or FREE not in rows:
+        return []
+    most = plain(rows[FREE].kl, 3)
+    return [f"how far from the reference**: KL(q || p_ref) of paths, nats: {', '.join(far)}; SVDD-PM {most} at most."]
 
 
 def at_equal_cost(rows: dict[str, Drawn], walls: dict[str, float]) -> list[str]:

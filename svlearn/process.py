@@ -33,7 +33,7 @@ class Prediction:
 
     def __getitem__(self, index: Any) -> "Prediction":
         """Every part for the chosen rows, so that it follows the particles."""
-        return Prediction(*(take(getattr(self, part.name), index) for part in fields(self)))
+        return Prediction(*[take(part, index) for part in vars(self).values()])
 
     def bare(self) -> "Prediction":
         """The transition, and the cache that the next call may reuse."""

@@ -164,6 +164,10 @@ def test_the_kl_counts_the_choices(pages, name, calls, nats):
     rows = {"QED/DPS/1/0": guided | {"kl": 3.0}, "QED/DPS/1/1": guided | {"kl": 5.0}, "SA/DPS/1/0": guided}
     found = pages.gather(held(rows))
     assert found["QED"]["DPS"].kl == 4.0 and found["SA"]["DPS"].kl is None  # which has not recorded its own
+    free = pages.gather(held({"QED/SVDD-PM/1/0": drawn}))["QED"]
+    (line,) = (each for each in pages.findings("QED", found["QED"] | free, {}) if "how far" in each)
+    assert f"DPS, strength 10 4; SVDD-PM {free['SVDD-PM'].kl:.3g} at most" in line
+    assert not [each for each in pages.findings("SA", found["SA"] | free, {}) if "how far" in each]
 
 
 def test_of_several_runs_the_best_is_kept(table, samplers, monkeypatch):

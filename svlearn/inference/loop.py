@@ -235,7 +235,8 @@ class Run:
     def _weigh(self, proposed: Proposed, values: Tensor, weights: LogWeights, exponents: Tensor, t: int) -> Candidates:
         """Groups of candidates with what each multiplies the weight of its particle by; exponents λ_{t-1} (B,)."""
         target, final = self.parts.target, t == self.last
-        values, before = (each.view(*weights.shape, -1) for each in (values, proposed.log_twists))
+        batch_size, size = weights.shape
+        values, before = values.view(batch_size, size, -1), proposed.log_twists.view(batch_size, size, 1)
         if proposed.log_ratio is not None:
             before = before - proposed.log_ratio.view(values.shape)
         if target is None or target.alpha == 0:

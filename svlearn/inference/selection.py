@@ -105,7 +105,7 @@ class LocalSampling(Selection):
 
     def __call__(self, candidates: Candidates, noise: Tensor) -> Survivors:
         increments = candidates.log_increments
-        chosen = (increments - (-noise.log()).log()).argmax(dim=2)  # Gumbel's way to draw from a softmax
+        chosen = (increments - noise.log().neg_().log_()).argmax(dim=2)  # Gumbel's way to draw from a softmax
         if candidates.retained:
             chosen[:, 0] = 0
         return Survivors(_own(chosen, increments.shape[2]))

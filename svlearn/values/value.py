@@ -68,21 +68,23 @@ def evaluate(
         count("value_calls", size)
     if reads and prediction is None:
         raise ValueError(f"prediction: {type(value).__name__} reads the reference's prediction, got None")
+    given = {"generator": generator} if value.needs_generator else {}
     limit = None if value.needs_generator else current_max_batch()
-    cuts = [slice(start, start + limit) for start in range(0, size, limit)] if limit and size > limit else [slice(None)]
+    if limit is None or size <= limit:
+        return _checked(value, x, t, 0, {**given, "prediction": prediction} if reads else given)
     parts = []
-    for cut in cuts:
-        some, moments, told = (x, t, prediction) if len(cuts) == 1 else (x[cut], t[cut], take(prediction, cut))
-        given: dict[str, Any] = {}
-        if reads:
-            given["prediction"] = told
-        if value.needs_generator:
-            given["generator"] = generator
-        part = value(some, moments, **given)
-        if not value.checked:
-            check_scalars(part, moments.shape[0], type(value).__name__, moments, cut.start or 0, finite=True)
-        parts.append(part)
+    for start in range(0, size, limit):
+        cut = slice(start, start + limit)
+        told = {"prediction": take(prediction, cut)} if reads else {}
+        parts.append(_checked(value, x[cut], t[cut], start, told))
     return concatenate(parts)
+
+
+def _checked(value: Value, x: State, t: Tensor, start: int, given: dict[str, Any]) -> Tensor:
+    values = value(x, t, **given)
+    if not value.checked:
+        check_scalars(values, t.shape[0], type(value).__name__, t, start, finite=True)
+    return values
 
 
 def check_estimand(estimand: str) -> str:
