@@ -45,12 +45,12 @@ def findings(reward: str, rows: dict[str, Drawn], walls: dict[str, float]) -> li
 
 def distances(rows: dict[str, Drawn]) -> list[str]:
     """How far guidance goes from the reference, against what SVDD-PM can at most."""
-    moved = {name: row.kl for name, row in rows.items() if "strength" in row.batches[0]}
-    far = [f"{rows[name].label} {plain(kl, 3)}" for name, kl in moved.items() if kl is not None]
-    if not far or FREE not in rows:
+    guided = [row for row in rows.values() if "strength" in row.batches[0] and row.kl is not None]
+    if not guided or FREE not in rows:
         return []
-    most = plain(rows[FREE].kl, 3)
-    return [f"how far from the reference**: KL(q || p_ref) of paths, nats: {', '.join(far)}; SVDD-PM {most} at most."]
+    far = ", ".join(f"{row.label} {row.kl_in_words}" for row in guided)
+    most = rows[FREE].kl_in_words
+    return [f"how far from the reference**: KL(q || p_ref) of paths, nats: {far}; SVDD-PM {most} at most."]
 
 
 def at_equal_cost(rows: dict[str, Drawn], walls: dict[str, float]) -> list[str]:

@@ -136,7 +136,7 @@ def table(reward: str, rows: Iterable[Drawn]) -> str:
             [row.label, str(len(row.rewards)), with_error(*row.mean), row.quantile(80), row.quantile(90)]
             + ["–" if published is None else " / ".join(f"{each:.3f}" for each in published)]
             + [plain(each, 3) for each in row.molecules.values()]
-            + ["–" if row.kl is None else plain(row.kl, 3)]
+            + [row.kl_in_words]
             + [plain(row.cost(name), 3) for name in COSTS]
         )
     return "".join(f"| {' | '.join(each)} |\n" for each in cells)

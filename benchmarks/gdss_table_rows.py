@@ -12,7 +12,7 @@ from rdkit import Chem
 
 from svlearn.domains.molecules import metrics
 from svlearn.evaluation.divergence import best_of_kl
-from svlearn.evaluation.report.numbers import between, with_error
+from svlearn.evaluation.report.numbers import between, plain, with_error
 from svlearn.evaluation.summary import reward_figures
 
 LEARNED, FREE, FAMILY, ELSEWHERE = "SVDD-MC", "SVDD-PM", "SVDD, ", "chosen at the predictor"
@@ -64,6 +64,10 @@ class Drawn:
         choices = max(0.0, self.cost("value_calls") / runs - NUM_STEPS) / (number - 1)
         chosen = best_of_kl([number] * round(choices)) if runs == 1 else round(choices) * math.log(number)
         return chosen + best_of_kl([runs])
+
+    @property
+    def kl_in_words(self) -> str:
+        return "–" if self.kl is None else plain(self.kl, 3) if self.kl < 1000 else f"{self.kl:,.0f}"
 
     def quantile(self, level: int) -> str:
         low, high = (self.figures[f"reward_quantile_{level}_{end}"] for end in ("low", "high"))

@@ -166,7 +166,9 @@ def test_the_kl_counts_the_choices(pages, name, calls, nats):
     assert found["QED"]["DPS"].kl == 4.0 and found["SA"]["DPS"].kl is None  # which has not recorded its own
     free = pages.gather(held({"QED/SVDD-PM/1/0": drawn}))["QED"]
     (line,) = (each for each in pages.findings("QED", found["QED"] | free, {}) if "how far" in each)
-    assert f"DPS, strength 10 4; SVDD-PM {free['SVDD-PM'].kl:.3g} at most" in line
+    assert f"DPS, strength 10 4; SVDD-PM {free['SVDD-PM'].kl_in_words} at most" in line
+    (far,) = pages.gather(held({"QED/DPS/1/0": guided | {"kl": 1234.5}}))["QED"].values()
+    assert far.kl_in_words == "1,234" and found["SA"]["DPS"].kl_in_words == "–"
     assert not [each for each in pages.findings("SA", found["SA"] | free, {}) if "how far" in each]
 
 
