@@ -76,18 +76,18 @@ METHODS = """\
 """
 NOTES = """\
 ± is one standard error of the molecules and quantiles have 95 % bootstrap intervals; neither holds the chance of
-training, which was done once for each reward. Valid and one piece are shares before repair. Distinct is the share of
-distinct molecules after it, diversity the mean Tanimoto distance of pairs. KL is what that of paths to the reference's,
-KL(q || p_ref), and so that of molecules, is at most: log n - 1 + 1/n for each best of n (`best_of_kl`; less where
-candidates have one value, as many do); that of guidance is the mean of its own log q/p_ref (`reference_kl`). Seconds
-are those of the processor for a molecule, of one thread and of the worker that scores, without those of training; the
-machines were of two kinds, and more or less busy, which makes a row up to twice as slow: [what GDSS
-costs](gdss_speed.md) has samplers timed side by side. The learned value is a GIN fitted by Monte Carlo regression to
-{trajectories:,} trajectories of the reference, a tenth of which validates (`configs/molecules/gdss`); svlearn ships it
-and the contrastive twist (`checkpoints/gdss_values.md`). best-of-10 is made of as many trajectories, and its seconds
-are ten times those of `pretrained`. The reward network of DPS, the same GIN at t = T, learned from 20,000 molecules of
-ZINC-250k: its calls stand among the reward calls. The strength of both kinds of guidance is the best of four, tried on
-32 other molecules.
+training, which was done once for each reward; what other trainings give stands [on a page of its
+own](gdss_trainings.md). Valid and one piece are shares before repair. Distinct is the share of distinct molecules after
+it, diversity the mean Tanimoto distance of pairs. KL is what that of paths to the reference's, KL(q || p_ref), and so
+that of molecules, is at most: log n - 1 + 1/n for each best of n (`best_of_kl`; less where candidates have one value,
+as many do); that of guidance is the mean of its own log q/p_ref (`reference_kl`). Seconds are those of the processor
+for a molecule, of one thread and of the worker that scores, without those of training; the machines were of two kinds,
+and more or less busy, which makes a row up to twice as slow: [what GDSS costs](gdss_speed.md) has samplers timed side
+by side. The learned value is a GIN fitted by Monte Carlo regression to {trajectories:,} trajectories of the reference,
+a tenth of which validates (`configs/molecules/gdss`); svlearn ships it and the contrastive twist
+(`checkpoints/gdss_values.md`). best-of-10 is made of as many trajectories, and its seconds are ten times those of
+`pretrained`. The reward network of DPS, the same GIN at t = T, learned from 20,000 molecules of ZINC-250k: its calls
+stand among the reward calls. The strength of both kinds of guidance is the best of four, tried on 32 other molecules.
 """
 ORIGIN = """\
 Machine: {cpu}, {cores} cores shared with other work, one thread. All batches, with commit and date:
