@@ -60,3 +60,11 @@ def test_each_training_is_kept_apart(script_, tmp_path, monkeypatch):
     monkeypatch.setattr(script_, "results", lambda: held)
     first, *others = script_.trainings()
     assert first and [each["SA"]["twist"].rewards.tolist() for each in others] == [[1.0], [2.0]]
+
+
+@pytest.mark.parametrize("reward", ["QED", "SA"])
+def test_what_the_readme_says_holds_for_every_training(script_, script, reward):
+    """A learned value early and SVDD-PM late beat SVDD-PM alone, whichever training the value is of."""
+    trainings, below = script_.trainings(), script("gdss_table_rows").below
+    free, both = trainings[0][reward]["SVDD-PM"], script_.handover(script_.TWIST, script_.START)
+    assert len(trainings) == 3 and all(below(free, each[reward][both]) for each in trainings)
