@@ -22,6 +22,12 @@ class Transition(ABC):
     `cat(parts)`, a class method that joins batches, is needed as well where `max_batch` is used.
     """
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Who samples in a way of its own does so for each row too, whatever `sample_each` it would inherit."""
+        super().__init_subclass__(**options)
+        if "sample" in vars(cls) and "sample_each" not in vars(cls):
+            cls.sample_each = Transition.sample_each  # type: ignore[method-assign]
+
     @abstractmethod
     def sample(self, *, generator: torch.Generator | None = None) -> State:
         """Draw x_{t+1}, (B, ...); reparametrised where it can be differentiated."""

@@ -177,6 +177,20 @@ def test_draws_for_each_row_are_those_of_its_copies(law):
     assert torch.equal(one.get_state(), other.get_state())
 
 
+def test_who_samples_in_a_way_of_its_own_does_so_for_each_row():
+    class Rounded(GaussianTransition):
+        def sample(self, *, generator=None):
+            return super().sample(generator=generator).round()
+
+        def __getitem__(self, index):
+            return Rounded(self.mean[index], 2.0)
+
+    law, parents = Rounded(torch.zeros(2, 3), 2.0), torch.tensor([0, 0, 1, 1])
+    drawn = law.sample_each(parents, generator=generator())
+    assert torch.equal(drawn, drawn.round()) and torch.equal(drawn, law[parents].sample(generator=generator()))
+    assert drawn.abs().max() > 0
+
+
 def test_a_transition_of_three_methods_has_right_defaults():
     p, q = Coin(torch.tensor([0.5, 0.0])), Coin(torch.tensor([0.25, 0.5]))
     ratio = p.log_ratio(q, torch.ones(2, dtype=torch.long))
