@@ -45,11 +45,11 @@ DESCRIPTORS: tuple[Callable[[Chem.Mol], float], ...] = (
 
 
 class Surrogate(MoleculeReward):
-    """r̂(x_T), (B,), in the reward's units: P(the molecule does not fail) · E[r | it does not], as foreseen.
+    """r̂(x_T) = P E[r | no failure] + (1 - P) failure_score, (B,), in the reward's units, P that no failure comes.
 
-    Both factors are forests of extremely randomised trees (Geurts et al., Machine Learning 63, 3 (2006)), fitted to
-    scored molecules: the score to Morgan counts and descriptors, whether a molecule fails, as one that cannot be
-    docked, to the descriptors alone. A failure counts as `failure_score`, so that 0 is what it should be worth.
+    P and the score to expect are forests of extremely randomised trees (Geurts et al., Machine Learning 63, 3 (2006)),
+    fitted to scored molecules: the score to Morgan counts and descriptors, whether a molecule fails, as one that cannot
+    be docked, to the descriptors alone.
 
     smiles, rewards: what was scored. failed: which of them failed; by default those with exactly `failure_score`.
     seed: of the forests. correct, codec and the other options are those of `MoleculeReward`; the forests run in this
@@ -109,15 +109,24 @@ class Forests:
 
 
 class ManyScorer(Scorer):
-    """A `Scorer` of a function of many molecules at once, which runs here: molecules (N,) to scores (N,)."""
+    """A `Scorer` of a function of many molecules at once, which runs here: molecules (N,) to scores (N,).
+
+    A molecule that RDKit does not read again gets `failure_score`, as there, and the others their scores.
+    """
 
     def __init__(self, many: Callable[[Sequence[Chem.Mol]], np.ndarray], **options: Any):
         super().__init__(cast(Any, many), **options)
         self.many = many
 
     def _evaluate(self, smiles: list[str]) -> None:
-        scores = self.many([Chem.MolFromSmiles(text) for text in smiles])
-        self._scores.update(zip(smiles, scores.tolist(), strict=True))
+        read = {text: Chem.MolFromSmiles(text) for text in smiles}
+        known = {text: molecule for text, molecule in read.items() if molecule is not None}
+        if known:
+            self._scores.update(zip(known, self.many(list(known.values())).tolist(), strict=True))
+        for text, molecule in read.items():
+            if molecule is None:
+                self._scores[text] = self.failure_score
+                self._fail(text, "RDKit does not read it", self.failure_score)
         self._count(scored=len(smiles))
 
 

@@ -82,6 +82,15 @@ def test_in_a_sampler_a_molecule_is_foreseen_once(made):
     assert counts.scored == surrogate.scorer.known < counts.asked
 
 
+def test_what_is_no_molecule_costs_its_own_score_alone(made):
+    """Carbon with five neighbours, as a repair that went wrong would leave it."""
+    surrogate = made(CHAINS, [float(len(smiles)) for smiles in CHAINS], failure_score=-1.0)
+    scores = surrogate.scorer.score(["CCCCO", "C(C)(C)(C)(C)C", None])
+    assert scores[0] == surrogate.of_smiles(["CCCCO"]).item() > 3
+    assert scores[1:] == [-1.0, 0.0]  # what has no molecule has `invalid_score`
+    assert [text for text, _ in surrogate.scorer.failures] == ["C(C)(C)(C)(C)C"] and surrogate.scorer.counts.failed == 1
+
+
 def test_features_by_hand():
     """Cyclopropane joined to cyclobutane: the largest ring has 4 atoms, one each of 3 and 4."""
     counts, descriptors = features([parse("C1CC1C1CCC1", "smiles")])
