@@ -33,9 +33,9 @@ from tqdm import tqdm
 from densities_page import page
 from svlearn.domains.analytic import Density, Funnel, GaussianReference, double_well, gmm40, many_well
 from svlearn.domains.analytic.networks import LangevinControl
-from svlearn.evaluation.report.files import write
 from svlearn.evaluation.report.numbers import with_error
 from svlearn.evaluation.report.provenance import provenance
+from svlearn.files import write
 from svlearn.inference.proposals import Policy
 from svlearn.inference.samplers import smc
 from svlearn.objectives import AdjointMatching, Objective, PathConsistency, StochasticControl

@@ -25,8 +25,8 @@ from tqdm.auto import tqdm
 from svlearn.assets import fetch
 from svlearn.domains.molecules.docking import BOXES, Docking, versions
 from svlearn.domains.molecules.docking_vina import Dock
-from svlearn.evaluation.report.files import write
 from svlearn.evaluation.report.provenance import provenance
+from svlearn.files import write
 
 RESULTS = Path(__file__).parents[1] / "benchmarks/results/docking.json"
 EXHAUSTIVENESS = (1, 2, 4, 8)

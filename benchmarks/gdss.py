@@ -31,8 +31,8 @@ from svlearn.domains.molecules.gdss import packing
 from svlearn.domains.molecules.gdss.checkpoint import read
 from svlearn.domains.molecules.gdss.networks import ScoreNetworks
 from svlearn.domains.molecules.gdss.sizes import SIZES
-from svlearn.evaluation.report.files import write
 from svlearn.evaluation.report.provenance import provenance
+from svlearn.files import write
 from svlearn.randomness import seeded
 
 ROOT = Path(__file__).parents[1]

@@ -42,9 +42,9 @@ from svlearn.domains.molecules.gdss.corrector import Langevin, expected_norms
 from svlearn.domains.molecules.gdss.decode import GDSSCodec, decode
 from svlearn.domains.molecules.gdss.reference import GDSS
 from svlearn.domains.molecules.rewards import QED
-from svlearn.evaluation.report.files import write
 from svlearn.evaluation.report.provenance import provenance
 from svlearn.evaluation.summary import reward_figures
+from svlearn.files import write
 from svlearn.inference.samplers import ancestral
 from svlearn.randomness import seeded
 

@@ -37,8 +37,8 @@ from gdss_table import key, plain_costs, priced, reference
 from gdss_table_rows import LATE
 from gdss_table_training import COLLECT_BATCH, ROOT, trajectories
 from svlearn.domains.molecules.gdss import pretrained
-from svlearn.evaluation.report.files import write
 from svlearn.evaluation.report.provenance import provenance
+from svlearn.files import write
 from svlearn.randomness import seeded
 
 RESULTS = ROOT / "benchmarks/results/gdss_docking.json"

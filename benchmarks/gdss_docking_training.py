@@ -26,7 +26,7 @@ from svlearn.domains.molecules.gdss import pretrained
 from svlearn.domains.molecules.gdss.decode import GDSSCodec
 from svlearn.domains.molecules.gdss.gin import GraphValueNetwork
 from svlearn.domains.molecules.surrogate import foreseen
-from svlearn.evaluation.report.files import write
+from svlearn.files import write
 from svlearn.loading import shipped
 from svlearn.rollouts import RolloutData, Rollouts
 from svlearn.rollouts.store import Writer

@@ -28,8 +28,8 @@ from gdss_table import results as table
 from gdss_table_rows import gather
 from gdss_table_training import REWARDS, ROOT, learned, made
 from svlearn.evaluation.report.figures import COLORS
-from svlearn.evaluation.report.files import write
 from svlearn.evaluation.report.provenance import provenance
+from svlearn.files import write
 from svlearn.randomness import seeded
 from svlearn.rollouts import roll_out
 from svlearn.values.choices import choice_gains

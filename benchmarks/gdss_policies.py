@@ -27,8 +27,8 @@ from svlearn.checkpoints import check_reference, load_into, read_record
 from svlearn.domains.molecules import metrics
 from svlearn.domains.molecules.gdss import GraphControl, GraphControlled, OnGraphs, RewardGain, ScoreGain, Together
 from svlearn.domains.molecules.gdss.gin import PredictedReward, read_network
-from svlearn.evaluation.report.files import write
 from svlearn.evaluation.report.provenance import provenance
+from svlearn.files import write
 from svlearn.metering import KINDS, metered
 from svlearn.objectives.memoryless import measure_memory
 from svlearn.randomness import seeded

@@ -30,7 +30,7 @@ from svlearn.domains.molecules.gdss.gin import GraphValueNetwork, PredictedRewar
 from svlearn.domains.molecules.gdss.pretrained import predictor_alone
 from svlearn.domains.molecules.gdss.state import continuous_state
 from svlearn.domains.molecules.rewards import QED
-from svlearn.evaluation.report.files import write
+from svlearn.files import write
 from svlearn.inference.samplers import ancestral
 from svlearn.randomness import seeded
 from svlearn.state import concatenate

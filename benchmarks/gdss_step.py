@@ -35,8 +35,8 @@ from svlearn.assets import fetch
 from svlearn.domains.molecules.gdss import GDSS, GDSSCodec
 from svlearn.domains.molecules.gdss.gin import GraphValueNetwork
 from svlearn.domains.molecules.rewards import QED
-from svlearn.evaluation.report.files import write
 from svlearn.evaluation.report.provenance import provenance
+from svlearn.files import write
 from svlearn.randomness import seeded
 
 RESULTS = ROOT / "benchmarks/results/gdss_step.json"

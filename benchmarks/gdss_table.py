@@ -27,8 +27,8 @@ from qm9_training import clock, since
 from svlearn.domains.molecules import metrics
 from svlearn.domains.molecules.rewards import MoleculeReward
 from svlearn.evaluation.divergence import reference_kl
-from svlearn.evaluation.report.files import write
 from svlearn.evaluation.report.provenance import provenance
+from svlearn.files import write
 from svlearn.metering import KINDS
 from svlearn.randomness import seeded
 

@@ -31,7 +31,7 @@ from svlearn.domains.molecules.gdss.decode import GDSSCodec
 from svlearn.domains.molecules.gdss.encode import encode
 from svlearn.domains.molecules.gdss.gin import GraphValueNetwork, PredictedReward, save_network
 from svlearn.domains.molecules.rewards import QED, SA, MoleculeReward
-from svlearn.evaluation.report.files import write
+from svlearn.files import write
 from svlearn.randomness import seeded
 from svlearn.rollouts import Rollouts, collect
 from svlearn.rollouts.manifest import MANIFEST, Manifest

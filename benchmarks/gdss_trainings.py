@@ -23,7 +23,7 @@ from gdss_table_rows import gather, handover
 from gdss_table_samplers import Row, by_value, value_then_reward
 from gdss_table_training import REWARDS, ROOT
 from gdss_trainings_page import page
-from svlearn.evaluation.report.files import write
+from svlearn.files import write
 
 RESULTS, PAGE = ROOT / "benchmarks/results/gdss_trainings.json", ROOT / "docs/leaderboards/gdss_trainings.md"
 TRAININGS, START = (1, 2), 240

@@ -32,8 +32,8 @@ from families import MEAN, Family, families_of
 from judges import worst_r2
 from objectives_page import page
 from problems import Problem, Toy, problems
-from svlearn.evaluation.report.files import write
 from svlearn.evaluation.report.provenance import provenance
+from svlearn.files import write
 from svlearn.inference import proposals
 from svlearn.inference.sampler import Sampler
 from svlearn.inference.samplers import ancestral, smc

@@ -33,8 +33,8 @@ from tqdm.auto import tqdm
 from overhead_memory import measure as measure_memory
 from overhead_models import KINDS, SAMPLERS, Model, build, find_width
 from overhead_page import page
-from svlearn.evaluation.report.files import write
 from svlearn.evaluation.report.provenance import provenance
+from svlearn.files import write
 from svlearn.inference.loop import Run
 from svlearn.inference.proposals import Guided
 from svlearn.inference.recorder import Recorder

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from svlearn.evaluation.report.files import write
 from svlearn.evaluation.report.tables import to_markdown
+from svlearn.files import write
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks/results/qm9_demo.json"

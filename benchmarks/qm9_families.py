@@ -27,8 +27,8 @@ from qm9_page import BASELINES, page
 from qm9_training import POLICIES, ROOT, RUNS, VALUES, learned_value, rollouts, train
 from svlearn.checkpoints import check_reference, load_into, read_record
 from svlearn.domains.molecules.rewards import QED
-from svlearn.evaluation.report.files import write
 from svlearn.evaluation.report.provenance import provenance
+from svlearn.files import write
 from svlearn.inference.proposals import Policy
 
 RESULTS = ROOT / "benchmarks/results/qm9_families.json"

@@ -28,9 +28,9 @@ from qm9_inference_figures import figures
 from qm9_inference_page import page
 from qm9_training import ROOT, RUNS, clock, learned_value, rollouts, since, store, train
 from svlearn.domains.molecules.rewards import QED
-from svlearn.evaluation.report.files import write
 from svlearn.evaluation.report.provenance import provenance
 from svlearn.evaluation.summary import cost_figures, gather_groups, group_figures, log_mean_exp, reward_figures
+from svlearn.files import write
 from svlearn.inference.proposals import Exact, Guided
 from svlearn.inference.tempering import Schedule
 from svlearn.randomness import seeded

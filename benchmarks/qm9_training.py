@@ -12,7 +12,7 @@ import svlearn as sv
 from svlearn.checkpoints import load_value
 from svlearn.domains.molecules.gin import GraphIsomorphismNetwork
 from svlearn.domains.molecules.rewards import QED
-from svlearn.evaluation.report.files import write
+from svlearn.files import write
 from svlearn.rollouts import collect
 
 ROOT = Path(__file__).parents[1]

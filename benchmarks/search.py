@@ -29,8 +29,8 @@ from search_bounds import RUNS, bounds, gaussian
 from search_figures import figures
 from search_page import page
 from svlearn.domains.analytic import FiniteMarkovChain
-from svlearn.evaluation.report.files import write
 from svlearn.evaluation.report.provenance import provenance
+from svlearn.files import write
 from svlearn.inference.refinement import refine
 from svlearn.inference.samplers import ancestral, beam_search, smc
 from svlearn.inference.samples import Samples

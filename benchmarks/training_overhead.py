@@ -29,8 +29,8 @@ from tqdm.auto import tqdm
 
 from families import Family, families_of
 from problems import Problem, problems
-from svlearn.evaluation.report.files import write
 from svlearn.evaluation.report.provenance import provenance
+from svlearn.files import write
 from svlearn.objectives import Objective, SoftQIteration
 from svlearn.objectives.fit import fit
 from svlearn.objectives.objective import GRADIENT_NORM, TRAINING

@@ -22,7 +22,7 @@ from torch import nn
 
 import svlearn as sv
 from svlearn.checkpoints import check_reference, load_into, load_value, read_record
-from svlearn.evaluation.report.files import write
+from svlearn.files import write
 from svlearn.inference.proposals import Policy
 from svlearn.rollouts import RolloutData
 from svlearn.values.calibration import calibrate

@@ -20,8 +20,8 @@ from svlearn.domains.molecules import metrics, qm9
 from svlearn.domains.molecules.codec import decode
 from svlearn.domains.molecules.qm9_data import QM9Data, canonical_smiles
 from svlearn.domains.molecules.transformer import GraphTransformer
-from svlearn.evaluation.report.files import write
 from svlearn.evaluation.report.provenance import provenance
+from svlearn.files import write
 from svlearn.inference.samplers import ancestral
 from svlearn.randomness import seeded
 from teaching import TeachingFormatter

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import torch
 
+from svlearn.arguments import integer
+
 KINDS = ("reference_calls", "policy_calls", "value_calls", "gradient_calls", "reward_calls")
 
 
@@ -54,8 +56,7 @@ _frames: ContextVar[tuple[Meter, ...]] = ContextVar("svlearn_meters", default=()
 @contextmanager
 def metered(max_batch: int | None = None) -> Iterator[Meter]:
     """Count what runs inside; cut network calls there to `max_batch` states (None: as the frame around it)."""
-    if max_batch is not None and (not isinstance(max_batch, int) or max_batch < 1):
-        raise ValueError(f"max_batch: expected None or an integer of at least 1, got {max_batch!r}")
+    max_batch = None if max_batch is None else integer(max_batch, "max_batch")
     frames = _frames.get()
     meter = Meter(max_batch if max_batch is not None else current_max_batch())
     token = _frames.set((*frames, meter))

@@ -3,12 +3,12 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from numbers import Real
 
 import torch
 from tensordict import TensorDict
 from torch import Tensor
 
+from svlearn.arguments import real
 from svlearn.metering import count, current_max_batch
 from svlearn.state import State, device_of_state
 
@@ -39,14 +39,11 @@ class Target:
     def __post_init__(self) -> None:
         if not callable(self.reward):
             raise TypeError(f"reward: expected a callable of states, got {type(self.reward).__name__}")
-        if isinstance(self.alpha, bool) or not isinstance(self.alpha, Real):
-            raise TypeError(f"alpha: expected a number, got {type(self.alpha).__name__}")
-        if not (math.isfinite(self.alpha) and self.alpha >= 0):
-            raise ValueError(f"alpha: expected a finite number of at least 0, got {self.alpha}")
+        object.__setattr__(self, "alpha", real(self.alpha, "alpha", least=0))
         if self.floor is None:
             object.__setattr__(self, "floor", FLOOR_NATS * self.alpha if self.alpha > 0 else -1e4)
-        elif not math.isfinite(self.floor):
-            raise ValueError(f"floor: expected a finite number, got {self.floor}")
+        else:
+            object.__setattr__(self, "floor", real(self.floor, "floor"))
 
     def __call__(self, x: State, t: int | str | Tensor = "T") -> Tensor:
         """r(x), (B,), checked and counted. t, one for all or (B,), only tells an error at which step x was predicted.

@@ -10,6 +10,7 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor, nn
 
+from svlearn.arguments import is_number
 from svlearn.randomness import categorical, inverted, uniform
 from svlearn.state import State, concatenate, take
 
@@ -73,7 +74,7 @@ class GaussianTransition(Transition):
     """
 
     def __init__(self, mean: Tensor, std: Tensor | float):
-        number = isinstance(std, (int, float))
+        number = is_number(std) and not isinstance(std, Tensor)
         if not (std >= 0 if number else bool((torch.as_tensor(std) >= 0).all())):
             raise ValueError("std: expected numbers of at least 0, got a negative one or NaN")
         std = torch.as_tensor(std, dtype=mean.dtype, device=mean.device)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pandas as pd
 
+from svlearn.arguments import as_seed, integer, one_or_each
 from svlearn.evaluation.comparison import Comparison
 from svlearn.evaluation.curves import curves
 from svlearn.evaluation.diagnosis import diagnose
@@ -49,7 +50,8 @@ def compare(
     `describe` that has the name of another; TypeError for what is not a `Sampler`. Samplers may differ in reward (a
     UserWarning and a note say so), alpha or reference (a note).
     """
-    seeds = _check(samplers, num_samples, seed)
+    num_samples = integer(num_samples, "num_samples")
+    seeds = _check(samplers, seed)
     calibrations = {} if calibrations is None else calibrations
     for name, frame in calibrations.items():
         missing = [column for column in ("t", "pearson", "r2", "spread") if column not in frame.columns]
@@ -68,7 +70,7 @@ def compare(
             drawn.append(values.double().cpu().numpy())
             if has(sampler.reference, "decode"):
                 objects.extend(sampler.reference.decode(states))
-        rng = np.random.default_rng([abs(each) for each in seeds])
+        rng = np.random.default_rng(seeds)
         table, by_time[name] = np.stack(drawn), curves(runs)
         rewards[name] = table.ravel()
         figures[name] = {
@@ -89,16 +91,14 @@ def compare(
     return Comparison(rewards, figures, pairs, by_time, diagnoses, calibrations, galleries, notes, origin)
 
 
-def _check(samplers: dict[str, Sampler], num_samples: int, seed: int | Sequence[int]) -> tuple[int, ...]:
+def _check(samplers: dict[str, Sampler], seed: int | Sequence[int]) -> tuple[int, ...]:
     if not samplers:
         raise ValueError("samplers: expected at least one, got an empty dict")
-    if isinstance(num_samples, bool) or not isinstance(num_samples, int) or num_samples < 1:
-        raise ValueError(f"num_samples: expected an integer of at least 1, got {num_samples!r}")
     for name, sampler in samplers.items():
         if not isinstance(sampler, Sampler):
             raise TypeError(f"samplers[{name!r}]: expected a Sampler, got {type(sampler).__name__}")
         _target(sampler, name)
-    seeds = (seed,) if isinstance(seed, int) else tuple(int(each) for each in seed)
+    seeds = tuple(as_seed(each) for each in one_or_each(seed, 1))
     if not seeds or len(set(seeds)) < len(seeds):
         raise ValueError(f"seed: expected one integer, or several that differ, got {seed!r}")
     return seeds

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from svlearn.evaluation.findings import Findings
 from svlearn.evaluation.report import html, tables
-from svlearn.evaluation.report.files import write
+from svlearn.files import write
 
 
 class Comparison(Findings):

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 import torch
 
+from svlearn.arguments import integers
 from svlearn.evaluation.summary import mean, standard_error
 from svlearn.inference.samples import Samples
 
@@ -41,7 +42,4 @@ def best_of_kl(numbers: Iterable[int]) -> float:
     bound of arXiv 2401.01879). For `svdd` at α = 0 the numbers are its candidates, step by step; for the best of N
     plain samples N alone. Raises ValueError for a number below 1.
     """
-    found = list(numbers)
-    if any(isinstance(n, bool) or not isinstance(n, int) or n < 1 for n in found):
-        raise ValueError(f"numbers: expected integers of at least 1, got {found}")
-    return math.fsum(math.log(n) - 1 + 1 / n for n in found)
+    return math.fsum(math.log(n) - 1 + 1 / n for n in integers(numbers, "numbers"))

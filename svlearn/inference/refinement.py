@@ -1,14 +1,14 @@
 """Iterative refinement: noise finished samples part of the way back, guide them again, keep by weight."""
 
 from dataclasses import dataclass, replace
-from numbers import Real
 from typing import Any, NoReturn, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from svlearn.inference.checks import at_least_one, expect
+from svlearn.arguments import expect, integer, is_number
 from svlearn.inference.sampler import Sampler
 from svlearn.inference.samples import History, Samples
 from svlearn.metering import metered
@@ -46,7 +46,7 @@ def refine(
     """
     expect(sampler, Sampler, "sampler")
     start = sampler if start is None else expect(start, Sampler, "start")
-    return Refinement(sampler, start, at_least_one(num_rounds, "num_rounds"), depth, keep)
+    return Refinement(sampler, start, integer(num_rounds, "num_rounds"), depth, keep)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,8 +156,8 @@ class Refinement(Sampler):
 
 
 def _steps(depth: int | float, num_steps: int) -> int:
-    share = isinstance(depth, float)
-    if isinstance(depth, bool) or not isinstance(depth, Real) or not 0 < depth <= (1 if share else num_steps):
+    share = isinstance(depth, (float, np.floating))
+    if not is_number(depth) or not 0 < depth <= (1 if share else num_steps):
         raise ValueError(f"depth: expected 1 to {num_steps} steps or a share in (0, 1], got {depth!r}")
     return max(1, round(depth * num_steps)) if share else int(depth)
 

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from svlearn.arguments import integer
 from svlearn.inference.loop import Particles, Run
 from svlearn.inference.parts import Parts
 from svlearn.inference.samples import History, Samples
@@ -40,8 +41,7 @@ class Sampler(Parts):
         keep_states: hold the particles of every step, so that `Samples.paths` can trace them back.
         Raises ValueError for an empty batch, and where a reward or a value is NaN (with the step and the index).
         """
-        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-            raise ValueError(f"batch_size: expected an integer of at least 1, got {batch_size!r}")
+        batch_size = integer(batch_size, "batch_size")
         if condition is not None and len(condition) != batch_size:
             raise ValueError(f"condition: expected {batch_size} rows, one a group, got {len(condition)}")
         generator = resolve_generator(generator, device_of(self.reference))
@@ -69,8 +69,7 @@ class Sampler(Parts):
         where the trajectory has it, whatever the value. The other arguments are those of `sample`.
         Raises ValueError for a t out of range, and where the selection cannot retain a trajectory.
         """
-        if not 0 <= t < self.reference.num_steps:
-            raise ValueError(f"t: expected a time from 0 to {self.reference.num_steps - 1}, got {t}")
+        t = integer(t, "t", 0, self.reference.num_steps - 1)
         generator = resolve_generator(generator, device_of(self.reference))
         with torch.no_grad(), metered(max_batch) as meter:
             run = self._run(len(x), generator, retained=retained, keep_states=keep_states, progress=progress)

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from svlearn.arguments import expect, integer, integers, one_or_each
 from svlearn.inference.beam import Beam
-from svlearn.inference.checks import at_least_one, expect
 from svlearn.inference.proposals import Guided, Proposal
 from svlearn.inference.resampling import scheme
 from svlearn.inference.sampler import Sampler
@@ -24,7 +24,7 @@ def best_of_n(reference: Reference, target: Target, n: int) -> Sampler:
 
     It targets no p*: as n grows, the law runs to the largest reward.
     """
-    return Sampler(_reference(reference), _target(target), Zero(), BestAtEnd(), num_particles=at_least_one(n, "n"))
+    return Sampler(_reference(reference), _target(target), Zero(), BestAtEnd(), num_particles=integer(n, "n"))
 
 
 def svdd(
@@ -101,7 +101,7 @@ def smc(
         between if max(candidates) == 1 else Nested(LocalSampling(), between),
         proposal=_proposal(proposal),
         tempering=_tempering(tempering),
-        num_particles=at_least_one(num_particles, "num_particles"),
+        num_particles=integer(num_particles, "num_particles"),
         num_candidates=candidates,
         estimates_normalizer=True,
     )
@@ -146,17 +146,17 @@ def beam_search(
         _value(value),
         Beam(),
         proposal=_proposal(proposal),
-        num_particles=at_least_one(beam_width, "beam_width"),
+        num_particles=integer(beam_width, "beam_width"),
         num_candidates=_candidates(num_candidates, reference),
     )
 
 
 def _candidates(number: int | Sequence[int], reference: Reference) -> list[int]:
     steps = reference.num_steps + 1
-    candidates = [number] * steps if isinstance(number, int) else list(number)
+    candidates = one_or_each(number, steps)
     if len(candidates) != steps:
         raise ValueError(f"num_candidates: expected {steps} numbers, one per step 0 ... T, got {len(candidates)}")
-    return [at_least_one(m, "num_candidates") for m in candidates]
+    return integers(candidates, "num_candidates")
 
 
 def _tempering(tempering: Tempering | Sequence[float] | None) -> Tempering | None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from svlearn.inference.checks import at_least_one, expect
+from svlearn.arguments import expect, integer
 from svlearn.inference.forest import Forest
 from svlearn.inference.sampler import Sampler
 from svlearn.inference.selection import Keep
@@ -60,7 +60,7 @@ def tree_search(
         expect(reference, Reference, "reference"),
         target,
         Zero() if value is None else expect(value, Value, "value"),
-        at_least_one(num_rollouts, "num_rollouts"),
+        integer(num_rollouts, "num_rollouts"),
         (widening_factor, widening_exponent),
         prior_children,
     )

@@ -6,6 +6,7 @@ import torch
 from tensordict import TensorDict
 from torch import nn
 
+from svlearn.arguments import integer
 from svlearn.objectives.straying import Straying
 from svlearn.policies import Policy
 from svlearn.process import Prediction, Reference
@@ -94,10 +95,8 @@ class Behaviour(nn.Module):
         for name, share in shares.items():
             if not 0 <= share < 1:
                 raise ValueError(f"{name}: expected a share in [0, 1), got {share}")
-        if isinstance(shared_start, bool) or not isinstance(shared_start, int) or shared_start < 1:
-            raise ValueError(f"shared_start: expected an integer of at least 1, got {shared_start!r}")
-        if not isinstance(replay_size, int) or replay_size < shared_start:
-            raise ValueError(f"replay_size: expected an integer of at least {shared_start}, got {replay_size!r}")
+        shared_start = integer(shared_start, "shared_start")
+        replay_size = integer(replay_size, "replay_size", shared_start)
         self.exploration, self.share, self.shared_start = exploration, replay, shared_start
         self.noise = exploration_noise
         self.replay = Replay(replay_size, shared_start) if replay > 0 else None

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from svlearn.arguments import integer
 from svlearn.objectives.adjoint_matching import AdjointMatching, run_back
 from svlearn.objectives.policy_gradient import leave_one_out
 from svlearn.objectives.stochastic_control import gaussian
@@ -46,9 +47,8 @@ class DerivativeFreeAdjointMatching(AdjointMatching):
     def __init__(
         self, reference: Reference, target: Target, policy: Controlled, *, num_candidates: int = 16, **options: Any
     ):
-        if isinstance(num_candidates, bool) or not isinstance(num_candidates, int) or num_candidates < 2:
-            raise ValueError(f"num_candidates: expected an integer of at least 2, got {num_candidates!r}")
-        self.num_candidates = num_candidates  # first: the base class asks for adjoints at construction
+        # first: the base class asks for adjoints at construction
+        self.num_candidates = integer(num_candidates, "num_candidates", 2)
         super().__init__(reference, target, policy, **options)
 
     @torch.no_grad()

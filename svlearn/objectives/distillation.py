@@ -7,6 +7,7 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor, nn
 
+from svlearn.arguments import integer
 from svlearn.fingerprint import fingerprint
 from svlearn.inference import proposals
 from svlearn.inference.paths import sample_paths
@@ -99,8 +100,7 @@ class Distillation(PolicyObjective):
                 raise ValueError(f"{name}: expected one of {', '.join(known)}, got {choice!r}")
         if not 0 <= replay < 1:
             raise ValueError(f"replay: expected a share in [0, 1), got {replay}")
-        if isinstance(replay_size, bool) or not isinstance(replay_size, int) or replay_size < 1:
-            raise ValueError(f"replay_size: expected an integer of at least 1, got {replay_size!r}")
+        replay_size = integer(replay_size, "replay_size")
         check_num_times(num_times, reference.num_steps)
         self.sampler, self.law, self.roll_in, self.num_times = sampler, law, roll_in, num_times
         if sampler is not None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from svlearn.arguments import integer
 from svlearn.metering import metered
 from svlearn.process import Reference
 from svlearn.randomness import device_of, resolve_generator
@@ -44,8 +45,7 @@ def measure_memory(
     It sees what moves the mean of x_T; a dependence in the higher moments alone stays unseen.
     Raises ValueError for fewer than 16 pairs.
     """
-    if not isinstance(num_pairs, int) or num_pairs < 16:
-        raise ValueError(f"num_pairs: expected an integer of at least 16, got {num_pairs!r}")
+    num_pairs = integer(num_pairs, "num_pairs", 16)
     generator = resolve_generator(generator, device_of(reference))
     x = repeat(reference.initial(num_pairs, generator=generator), 2)
     t = torch.zeros(len(x), dtype=torch.long, device=x.device)

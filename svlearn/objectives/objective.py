@@ -8,6 +8,7 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor, nn
 
+from svlearn.arguments import integer, real
 from svlearn.fingerprint import fingerprint
 from svlearn.objectives.guard import Guard
 from svlearn.objectives.lean import LeanModule
@@ -50,14 +51,11 @@ class Objective(LeanModule):
         for name, thing, kind in (("reference", reference, Reference), ("target", target, Target)):
             if not isinstance(thing, kind):
                 raise TypeError(f"{name}: expected a {kind.__name__}, got {type(thing).__name__}")
-        if not learning_rate > 0:
-            raise ValueError(f"learning_rate: expected a number above 0, got {learning_rate}")
-        for name, number in (("batch_size", batch_size), ("num_validation", num_validation)):
-            if not isinstance(number, int) or number < 1:
-                raise ValueError(f"{name}: expected an integer of at least 1, got {number!r}")
         self.reference, self.target = reference, target
-        self.learning_rate, self.batch_size = learning_rate, batch_size
-        self.num_validation, self.steps_per_epoch = num_validation, steps_per_epoch
+        self.learning_rate = real(learning_rate, "learning_rate", above=0)
+        self.batch_size = integer(batch_size, "batch_size")
+        self.num_validation = integer(num_validation, "num_validation")
+        self.steps_per_epoch = integer(steps_per_epoch, "steps_per_epoch")
         self.seed = 0
         self.strict_loading = False  # the reference's weights are not in the checkpoint
         self._guard, self._onlookers = Guard(), Onlookers()

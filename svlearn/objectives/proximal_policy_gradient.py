@@ -6,6 +6,7 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor, nn
 
+from svlearn.arguments import integer
 from svlearn.objectives.policy_gradient import PolicyGradient, path_advantages
 from svlearn.policies import Policy
 from svlearn.process import Reference
@@ -56,12 +57,10 @@ class ProximalPolicyGradient(PolicyGradient):
         **options: Any,
     ):
         super().__init__(reference, target, policy, **options)
-        for name, number in (("num_minibatches", num_minibatches), ("num_epochs", num_epochs)):
-            if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-                raise ValueError(f"{name}: expected an integer of at least 1, got {number!r}")
         if not 0 < clip < 1:
             raise ValueError(f"clip: expected a number in (0, 1), got {clip}")
-        self.num_minibatches, self.num_epochs = num_minibatches, num_epochs
+        self.num_minibatches = integer(num_minibatches, "num_minibatches")
+        self.num_epochs = integer(num_epochs, "num_epochs")
         self.clip, self.normalize_advantages = clip, normalize_advantages
         self.iteration = Iteration()
 

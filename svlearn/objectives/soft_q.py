@@ -8,6 +8,7 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor
 
+from svlearn.arguments import integer
 from svlearn.objectives.monte_carlo import linear_exponential_loss, squared_loss
 from svlearn.objectives.value_objective import ValueObjective
 from svlearn.process import Reference, predict
@@ -61,8 +62,7 @@ class SoftQIteration(ValueObjective):
             raise ValueError("estimand: the soft value needs alpha > 0, got alpha = 0; use 'mean'")
         if not 0 <= decay < 1:
             raise ValueError(f"decay: expected a number in [0, 1), got {decay}")
-        if num_next is not None and (isinstance(num_next, bool) or not isinstance(num_next, int) or num_next < 1):
-            raise ValueError(f"num_next: expected None or an integer of at least 1, got {num_next!r}")
+        num_next = None if num_next is None else integer(num_next, "num_next")
         self.estimand, self.decay, self.num_next = estimand, decay, num_next
         self.slow = copy.deepcopy(value).requires_grad_(False).eval()
 

@@ -7,6 +7,7 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor, nn
 
+from svlearn.arguments import integer
 from svlearn.inference.resampling import ess
 from svlearn.objectives.behaviour import Replay
 from svlearn.state import concatenate
@@ -63,10 +64,8 @@ class TrustRegion(nn.Module):
 
     def __init__(self, bound: float, size: int, inner_steps: int, group: int = 1):
         super().__init__()
-        if isinstance(inner_steps, bool) or not isinstance(inner_steps, int) or inner_steps < 1:
-            raise ValueError(f"inner_steps: expected an integer of at least 1, got {inner_steps!r}")
         self.replay = Replay(size, group)
-        self.bound, self.inner_steps = bound, inner_steps
+        self.bound, self.inner_steps = bound, integer(inner_steps, "inner_steps")
         self.members = self.replay.size if group == 1 else group
         limit = math.log(self.members)
         if not 0 < bound < limit:

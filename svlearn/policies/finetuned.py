@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from svlearn.arguments import integer
 from svlearn.policies.policy import Policy
 from svlearn.process import Prediction, Reference
 from svlearn.state import State
@@ -63,8 +64,7 @@ def _whole(reference: Reference) -> Reference:
 
 def _adapted(reference: Reference, rank: int) -> Reference:
     """A copy with an adapter of that rank at each layer of `ADAPTED`, the rest frozen."""
-    if isinstance(rank, bool) or not isinstance(rank, int) or rank < 1:
-        raise ValueError(f"lora_rank: expected None or an integer of at least 1, got {rank!r}")
+    rank = integer(rank, "lora_rank")
     names = [name for name, module in reference.named_modules() if _adaptable(module)]
     if not names:
         wanted = "one with linear or convolution layers to adapt"

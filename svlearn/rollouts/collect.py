@@ -8,6 +8,7 @@ from tensordict import TensorDict
 from torch import nn
 from tqdm.auto import tqdm
 
+from svlearn.arguments import as_seed, integer
 from svlearn.fingerprint import fingerprint, fingerprint_of_states
 from svlearn.inference.proposals import Proposal
 from svlearn.metering import metered
@@ -119,19 +120,12 @@ def _request(
         raise TypeError(f"process: expected a Reference, got {type(process).__name__}")
     if target is not None and not isinstance(target, Target):
         raise TypeError(f"target: expected None or a Target, got {type(target).__name__}")
-    for name, number, least in (
-        ("num_trajectories", num_trajectories, 1),
-        ("batch_size", batch_size, 1),
-        ("seed", seed, 0),
-    ):
-        if isinstance(number, bool) or not isinstance(number, int) or number < least:
-            raise ValueError(f"{name}: expected an integer of at least {least}, got {number!r}")
     return Request(
         kind=kind,
-        num_trajectories=num_trajectories,
+        num_trajectories=integer(num_trajectories, "num_trajectories"),
         num_steps=process.num_steps,
-        batch_size=batch_size,
-        seed=seed,
+        batch_size=integer(batch_size, "batch_size"),
+        seed=as_seed(seed),
         process=fingerprint(process),
         reward=None if target is None else _name(target.reward),
         finished_states=None if finished_states is None else fingerprint_of_states(finished_states),

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, SubsetRandomSampler
 
+from svlearn.arguments import as_seed, integer
 from svlearn.randomness import seeded
 from svlearn.rollouts.store import Rollouts
 
@@ -32,12 +33,10 @@ class RolloutData(pl.LightningDataModule):
         self, path: str | os.PathLike, *, batch_size: int = 256, validation_fraction: float = 0.1, seed: int = 0
     ):
         super().__init__()
-        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-            raise ValueError(f"batch_size: expected an integer of at least 1, got {batch_size!r}")
         if not 0 <= validation_fraction < 1:
             raise ValueError(f"validation_fraction: expected a number in [0, 1), got {validation_fraction}")
-        self.path, self.batch_size = path, batch_size
-        self.validation_fraction, self.seed = validation_fraction, seed
+        self.path, self.batch_size = path, integer(batch_size, "batch_size")
+        self.validation_fraction, self.seed = validation_fraction, as_seed(seed)
 
     def setup(self, stage: str | None = None) -> None:
         """Open the store and split it; the split depends on N, the fraction and the seed alone."""

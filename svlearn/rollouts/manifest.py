@@ -1,9 +1,10 @@
 """The manifest of stored rollouts: what was asked for, and which chunks of it are on the disk."""
 
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+
+from svlearn.files import write
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -66,13 +67,7 @@ class Manifest:
     def write(self, path: Path) -> None:
         """Replace the manifest in one step: a reader, or a crash, sees the old one or the new one."""
         held = {"format": FORMAT, "request": asdict(self.request), "complete": self.complete, "files": self.files}
-        unfinished = path / f"{MANIFEST}.new"
-        with unfinished.open("w") as file:
-            json.dump(held, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, path / MANIFEST)
-        sync(path)
+        write(path / MANIFEST, json.dumps(held))
 
     def _check(self) -> None:
         request = self.request
@@ -83,12 +78,3 @@ class Manifest:
             raise ValueError(f"complete {self.complete!r} of {request.num_chunks} chunks")
         if not isinstance(self.files, dict) or (self.complete and not self.files):
             raise ValueError(f"files {self.files!r}")
-
-
-def sync(path: Path) -> None:
-    """Wait until a file, or a directory's list of names, is on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -6,6 +6,7 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor
 
+from svlearn.arguments import integer
 from svlearn.inference import proposals
 from svlearn.inference.proposals import Proposal
 from svlearn.process import Prediction, Reference, has, predict
@@ -35,8 +36,7 @@ def roll_out(
     for what is no proposal.
     """
     q = None if proposal is None else as_proposal(proposal).bind(process, target)
-    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-        raise ValueError(f"batch_size: expected an integer of at least 1, got {batch_size!r}")
+    batch_size = integer(batch_size, "batch_size")
     if condition is not None and len(condition) != batch_size:
         raise ValueError(f"condition: expected {batch_size} rows, one a trajectory, got {len(condition)}")
     generator = resolve_generator(generator, device_of(process))

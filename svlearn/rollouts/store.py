@@ -19,7 +19,8 @@ from tensordict import TensorDict, is_leaf_nontensor
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from svlearn.rollouts.manifest import MANIFEST, Manifest, Request, sync
+from svlearn.files import sync
+from svlearn.rollouts.manifest import MANIFEST, Manifest, Request
 from svlearn.state import State
 
 DATA = "data"
@@ -130,7 +131,7 @@ def _make_empty(path: Path) -> None:
     if path.exists() and not path.is_dir():
         raise ValueError(f"{path}: expected a new or empty directory, got a file")
     path.mkdir(parents=True, exist_ok=True)
-    others = sorted(each.name for each in path.iterdir() if each.name != f"{MANIFEST}.new")
+    others = sorted(each.name for each in path.iterdir() if MANIFEST not in each.name)
     if others:
         raise ValueError(f"{path}: expected a new or empty directory, got one that holds {', '.join(others[:5])}")
 

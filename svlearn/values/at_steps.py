@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from svlearn.arguments import integers
 from svlearn.values.parted import Parted
 from svlearn.values.value import Value
 
@@ -28,9 +29,9 @@ class AtSteps(Parted):
 
     def __init__(self, value: Value, steps: Iterable[int]):
         super().__init__(value=value)
-        chosen = sorted({*steps})
-        if not chosen or any(isinstance(t, bool) or not isinstance(t, int) or t < 0 for t in chosen):
-            raise ValueError(f"steps: expected integers of at least 0, at least one, got {chosen}")
+        chosen = sorted({*integers(steps, "steps", 0)})
+        if not chosen:
+            raise ValueError("steps: expected integers of at least 0, at least one, got none")
         self.steps = torch.tensor(chosen)
 
     def asked(self, t: Tensor) -> list[tuple[Value, Tensor]]:

@@ -9,6 +9,7 @@ from tensordict import TensorDict
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from svlearn.arguments import integer, integers
 from svlearn.metering import metered
 from svlearn.process import Reference, predict
 from svlearn.randomness import device_of, resolve_generator
@@ -54,11 +55,8 @@ def choice_gains(
     if not all(isinstance(value, Value) for value in values):
         raise TypeError(f"values: expected Values, got {[type(value).__name__ for value in values]}")
     last = reference.num_steps
-    chosen = list(range(last)) if steps is None else sorted({*steps})
-    if any(isinstance(t, bool) or not isinstance(t, int) or not 0 <= t < last for t in chosen):
-        raise ValueError(f"steps: expected integers of 0 ... {last - 1}, got {chosen}")
-    if isinstance(num_others, bool) or not 1 <= num_others < len(trajectories["states"]):
-        raise ValueError(f"num_others: expected 1 ... {len(trajectories['states']) - 1}, got {num_others!r}")
+    chosen = list(range(last)) if steps is None else sorted({*integers(steps, "steps", 0, last - 1)})
+    num_others = integer(num_others, "num_others", 1, len(trajectories["states"]) - 1)
     rewards, kept = finite_rewards(reference, trajectories, rewards)
     generator = resolve_generator(generator, device_of(reference))
     outcomes = rewards[kept]

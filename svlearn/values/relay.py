@@ -6,6 +6,7 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor
 
+from svlearn.arguments import integer
 from svlearn.process import Reference
 from svlearn.values.choices import choice_gains
 from svlearn.values.parted import Parted
@@ -31,9 +32,7 @@ class Relay(Parted):
 
     def __init__(self, early: Value, late: Value, start: int):
         super().__init__(early=early, late=late)
-        if isinstance(start, bool) or not isinstance(start, int) or start < 0:
-            raise ValueError(f"start: expected an integer of at least 0, got {start!r}")
-        self.start = start
+        self.start = integer(start, "start", 0)
 
     @classmethod
     def fit(

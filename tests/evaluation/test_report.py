@@ -13,10 +13,10 @@ import pytest
 
 from svlearn.evaluation.compare import compare
 from svlearn.evaluation.comparison import Comparison
-from svlearn.evaluation.report.files import write
 from svlearn.evaluation.report.html import embed
 from svlearn.evaluation.report.numbers import between, plain, ratio, with_error
 from svlearn.evaluation.summary import OWN_FIGURES
+from svlearn.files import write
 from svlearn.inference.samplers import ancestral, smc, svdd
 from svlearn.values import PosteriorMean
 

@@ -139,5 +139,5 @@ def test_who_cannot_retain_says_so():
     ):
         with pytest.raises(ValueError, match=f"{name} cannot retain a given trajectory; smc and svdd can"):
             sampler.sample_conditionally(trajectories)
-    with pytest.raises(ValueError, match="t: expected a time from 0 to 2, got 3"):
+    with pytest.raises(ValueError, match="t: expected an integer of 0 ... 2, got 3"):
         smc(CHAIN, TARGET, Zero(), 2).resume(trajectories[:, 0], 3)

@@ -145,7 +145,7 @@ def test_a_directory_of_something_else_is_left_alone(tmp_path):
 def test_what_was_killed_while_it_was_allocated_is_made_anew(tmp_path):
     path = tmp_path / "a"
     path.mkdir()
-    (path / "manifest.json.new").write_text('{"format"')  # killed before the first rename
+    (path / ".manifest.json.1.part").write_text('{"format"')  # killed before the first rename
     request = Request("process", num_trajectories=4, num_steps=3, batch_size=2, seed=0, process="p")
     Writer(path, request)
     (path / "data" / "states").mkdir(parents=True)  # killed before the first chunk was recorded

@@ -104,7 +104,7 @@ def test_what_is_no_value_is_refused(walk, target):
 @pytest.mark.parametrize("number", [0, 10, True])
 def test_as_many_others_as_there_are(walk, target, number):
     trajectories = roll_out(walk, 10, target=target, generator=seeded("cpu", 1))
-    with pytest.raises(ValueError, match=r"num_others: expected 1 \.\.\. 9"):
+    with pytest.raises(ValueError, match=r"num_others: expected an integer of 1 \.\.\. 9"):
         choice_gains([Learned(Last())], walk, trajectories, num_others=number)
 
 

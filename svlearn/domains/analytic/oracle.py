@@ -1,13 +1,12 @@
 """Oracles: processes with a reward whose soft values, log Z and p* are known exactly, in float64."""
 
-import math
 from abc import abstractmethod
 from collections.abc import Callable
-from numbers import Real
 
 import torch
 from torch import Tensor
 
+from svlearn.arguments import real
 from svlearn.process import Reference
 from svlearn.state import State
 from svlearn.targets import Target
@@ -59,11 +58,7 @@ class Oracle(Reference):
 
 def positive(alpha: float) -> float:
     """Return it, or raise where it is no finite number above 0."""
-    if isinstance(alpha, bool) or not isinstance(alpha, Real):
-        raise TypeError(f"alpha: expected a number, got {type(alpha).__name__}")
-    if not (math.isfinite(alpha) and alpha > 0):
-        raise ValueError(f"alpha: expected a finite number above 0, got {alpha}")
-    return float(alpha)
+    return real(alpha, "alpha", above=0)
 
 
 def double(tensor: Tensor | float, shape: tuple[int, ...], name: str) -> Tensor:

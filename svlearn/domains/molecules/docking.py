@@ -14,6 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from svlearn.arguments import integer
 from svlearn.assets import fetch
 from svlearn.domains.molecules.docking_vina import MAX_EMBEDDINGS, Dock
 from svlearn.domains.molecules.rewards import MoleculeReward
@@ -88,9 +89,7 @@ class Docking(MoleculeReward):
         **options: Any,
     ):
         programs = versions()
-        for name, number in (("exhaustiveness", exhaustiveness), ("seed", seed)):
-            if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-                raise ValueError(f"{name}: expected an integer of at least 1, got {number!r}")
+        exhaustiveness, seed = integer(exhaustiveness, "exhaustiveness"), integer(seed, "seed")
         self.receptor = find_receptor(receptor)
         function = Dock(str(self.receptor.path), self.receptor.centre, self.receptor.size, exhaustiveness, seed)
         settings = {

@@ -10,6 +10,7 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor
 
+from svlearn.arguments import one_or_each, real
 from svlearn.inference.proposals.proposal import Proposal
 from svlearn.metering import count, current_max_batch
 from svlearn.process import Prediction, Reference, predict
@@ -65,7 +66,7 @@ class Guided(Proposal):
         if target is None or target.alpha == 0:
             raise ValueError("alpha: guidance needs a target with alpha > 0; for a stronger pull, raise `scale`")
         steps = reference.num_steps
-        scales = [self.scale] * steps if isinstance(self.scale, (int, float)) else list(self.scale)
+        scales = [real(each, "scale") for each in one_or_each(self.scale, steps)]
         if len(scales) != steps:
             raise ValueError(
                 f"scale: expected a number or {steps} of them, one per step 0 ... T - 1, got {len(scales)}"

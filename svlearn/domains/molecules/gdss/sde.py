@@ -12,6 +12,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from svlearn.arguments import integer
+
 LAST_TIME = 1e-4
 
 
@@ -136,9 +138,7 @@ PREDICTORS = ("reverse_diffusion", "euler_maruyama")
 
 def step_times(num_steps: int) -> Tensor:
     """τ_0 ... τ_{N-1}, (N,), at which the network is asked."""
-    if isinstance(num_steps, bool) or not isinstance(num_steps, int) or num_steps < 2:
-        raise ValueError(f"num_steps: expected an integer of at least 2, got {num_steps!r}")
-    return torch.linspace(1.0, LAST_TIME, num_steps, dtype=torch.float64)
+    return torch.linspace(1.0, LAST_TIME, integer(num_steps, "num_steps", 2), dtype=torch.float64)
 
 
 def reverse_steps(sde: SDE, predictor: str, num_steps: int) -> ReverseSteps:

@@ -1,0 +1,102 @@
+"""Checks of what a caller gives: the number, or the object, or an error that names the argument and what was wanted.
+
+A number may be Python's, NumPy's or a tensor without dimensions; a bool is no number, whoever's it is. What comes back
+is Python's own, so that it can be hashed, written as JSON and compared.
+"""
+
+import math
+import operator
+from collections.abc import Iterable
+from typing import Any
+
+MAX_INTEGER = 2**63  # what a tensor can hold
+
+
+def integer(number: Any, name: str, least: int = 1, most: int | None = None) -> int:
+    """An int of least ... most, else ValueError."""
+    wanted = f"an integer of at least {least}" if most is None else f"an integer of {least} ... {most}"
+    found = _index(number)
+    if found is None:
+        raise ValueError(f"{name}: expected {wanted}, got {number!r}")
+    if found < least or found > (MAX_INTEGER - 1 if most is None else most):
+        raise ValueError(f"{name}: expected {wanted}, got {found}")
+    return found
+
+
+def integers(numbers: Any, name: str, least: int = 1, most: int | None = None) -> list[int]:
+    """A list of ints of least ... most, from any iterable of them; else ValueError."""
+    if isinstance(numbers, str) or not isinstance(numbers, Iterable):
+        raise TypeError(f"{name}: expected integers, got {type(numbers).__name__}")
+    given = list(numbers)
+    try:
+        return [integer(each, name, least, most) for each in given]
+    except ValueError as error:
+        wanted = f"of at least {least}" if most is None else f"of {least} ... {most}"
+        raise ValueError(f"{name}: expected integers {wanted}, got {given}") from error
+
+
+def as_seed(number: Any, name: str = "seed") -> int:
+    """An int from 0 on, of any size: `randomness.seeded` mixes all of its bits."""
+    found = _index(number)
+    if found is None or found < 0:
+        raise ValueError(f"{name}: expected an integer of at least 0, got {number!r}")
+    return found
+
+
+def is_number(thing: Any) -> bool:
+    """Whether a thing is one number: of Python, of NumPy, or a tensor without dimensions; a bool is none."""
+    try:
+        _real(thing, "")
+    except TypeError:
+        return False
+    return True
+
+
+def one_or_each(given: Any, number: int) -> list[Any]:
+    """One number as `number` copies of it, several as they come."""
+    return [given] * number if is_number(given) else list(given)
+
+
+def real(
+    number: Any, name: str, least: float = -math.inf, most: float = math.inf, *, above: float = -math.inf
+) -> float:
+    """A finite float, least <= number <= most and above < number. TypeError where it is no number, else ValueError."""
+    found = _real(number, name)
+    if not (math.isfinite(found) and least <= found <= most and found > above):
+        raise ValueError(f"{name}: expected a finite number{_range(least, most, above)}, got {found}")
+    return found
+
+
+def expect(thing: Any, kind: type, name: str) -> Any:
+    """Return it, or raise TypeError where it is of another kind."""
+    if not isinstance(thing, kind):
+        raise TypeError(f"{name}: expected a {kind.__name__}, got {type(thing).__name__}")
+    return thing
+
+
+def _range(least: float, most: float, above: float) -> str:
+    low = f" above {above:g}" if above > -math.inf else f" of at least {least:g}" if least > -math.inf else ""
+    return low + (f"{' and' if low else ' of'} at most {most:g}" if most < math.inf else "")
+
+
+def _is_bool(thing: Any) -> bool:
+    return isinstance(thing, bool) or str(getattr(thing, "dtype", "")) in ("bool", "torch.bool")
+
+
+def _index(number: Any) -> int | None:
+    """As an int, None where it is none."""
+    if _is_bool(number):
+        return None
+    try:
+        return operator.index(number)
+    except TypeError:  # a float too, whatever it holds: 3.0 steps are a mistake elsewhere
+        return None
+
+
+def _real(number: Any, name: str) -> float:
+    if not _is_bool(number) and not isinstance(number, (str, bytes)) and getattr(number, "shape", ()) == ():
+        try:
+            return float(number)
+        except (TypeError, ValueError, RuntimeError, OverflowError):
+            pass
+    raise TypeError(f"{name}: expected a number, got {type(number).__name__}")
