@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import mkstemp
+from tempfile import TemporaryFile, mkstemp
 
 try:
     import fcntl
@@ -18,6 +18,33 @@ def user_path(path: str | os.PathLike) -> Path:
         return Path(path).expanduser()
     except RuntimeError as error:
         raise ValueError(f"path: expected one whose home folder is known (set HOME), got {str(path)!r}") from error
+
+
+def existing(path: str | os.PathLike, kind: str) -> Path:
+    """The path of a file to read, ~ in full; `kind` is what it should be, in words.
+
+    Raises FileNotFoundError where there is nothing, ValueError where there is something that is no file.
+    """
+    path = user_path(path)
+    if path.is_file():
+        return path
+    if path.exists():
+        raise ValueError(f"{path}: expected {kind}, got {'a folder' if path.is_dir() else 'what is no file'}")
+    raise FileNotFoundError(f"{path}: no such file; expected {kind}")
+
+
+def writable(folder: str | os.PathLike, setting: str) -> Path:
+    """A folder, made where it is missing, ~ in full, to be asked for before work that ends there.
+
+    Raises ValueError, naming the `setting` that the folder comes from, where no file can be written to it.
+    """
+    try:
+        folder = user_path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            return folder
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{setting}: expected a folder that can be written, got {str(folder)!r} ({error})") from error
 
 
 @contextmanager

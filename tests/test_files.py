@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from svlearn.files import locked, replacing, user_path, write
+from svlearn.files import existing, locked, replacing, user_path, writable, write
 
 
 def test_text_is_whole_and_nothing_stays_beside_it(tmp_path):
@@ -76,3 +76,26 @@ def test_a_killed_holder_holds_nothing(tmp_path):
 def test_home_is_written_in_full(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert user_path("~/runs") == tmp_path / "runs"
+
+
+def test_a_file_to_read_is_there_and_a_file(tmp_path):
+    (tmp_path / "a").write_text("")
+    assert existing(str(tmp_path / "a"), "a table") == tmp_path / "a"
+    with pytest.raises(FileNotFoundError, match="b: no such file; expected a table"):
+        existing(tmp_path / "b", "a table")
+    with pytest.raises(ValueError, match="expected a table, got a folder"):
+        existing(tmp_path, "a table")
+
+
+def test_a_folder_to_write_to(tmp_path):
+    assert writable(tmp_path / "new" / "one", "cache") == tmp_path / "new" / "one"
+    assert not list((tmp_path / "new" / "one").iterdir())
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match="CACHE: expected a folder that can be written, got .*file/in' "):
+        writable(tmp_path / "file" / "in", "CACHE")
+
+
+def test_a_home_that_is_not_known(monkeypatch):
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)
+    with pytest.raises(ValueError, match="CACHE: .*set HOME"):
+        writable("~/cache", "CACHE")
