@@ -1,9 +1,7 @@
-"""Read the authors' GDSS checkpoints: of all that a pickle may hold, tensors, numbers, strings and dicts, no code."""
+"""Read GDSS checkpoints, the authors' and those of their trainer: tensors, numbers, strings and dicts, no code."""
 
-import pickle
 import re
-from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import shorten
@@ -12,10 +10,16 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from svlearn.arguments import integer, real
+from svlearn.domains.molecules.gdss.archive import MAX_BYTES, NamesCode, content_of
 from svlearn.domains.molecules.gdss.layers import AttentionShape
 from svlearn.domains.molecules.gdss.networks import AttentionScoreX, ConvolutionScoreX, NodeScore, ScoreAdj
+from svlearn.files import existing
 
 PARTS = ("model_config", "params_x", "params_adj", "x_state_dict", "adj_state_dict")
+AVERAGES = ("ema_x", "ema_adj")  # what the authors' trainer writes beside
+WEIGHTS = ("trained", "average")
+MAX_LAYERS, MAX_WIDTH, MAX_SCALES = 100, 10_000, 10**6
 KINDS = ("weight", "bias")
 ATTENTION = re.compile(r"(?P<layer>layers\.\d+\.)(attn|multi_channel)\.")
 ADVICE = "svlearn.assets.fetch brings the authors' files"
@@ -57,92 +61,162 @@ class GDSSCheckpoint:
     max_feat_num: int
 
 
-def read(path: str | Path, dtype: torch.dtype = torch.float32) -> GDSSCheckpoint:
-    """The networks and the processes in a file of the authors, in evaluation mode.
+def read(path: str | Path, dtype: torch.dtype = torch.float32, weights: str = "trained") -> GDSSCheckpoint:
+    """The networks and the processes in a file of the authors or of their trainer, in evaluation mode.
 
     dtype: of the weights, which are cast before some of them are multiplied with each other.
+    weights: "trained", those that the optimiser left, which the authors draw molecules with; or "average", their moving
+    averages (`use_ema` of the authors), which the trainer writes and the public files do not have. The names that
+    DataParallel gives are taken as well.
+
     Raises FileNotFoundError where there is no file, and ValueError for one that holds code or anything but a GDSS
-    checkpoint.
+    checkpoint, that is cut or damaged, or whose weights are not finite. A file, and its tensors together, have at most
+    256 MiB, a network at most 100 layers, each at most 10,000 wide.
     """
-    path = Path(path)
-    content = _unpickled(path)
-    if not isinstance(content, dict) or set(content) != set(PARTS):
+    if weights not in WEIGHTS:
+        raise ValueError(f"weights: expected one of {', '.join(WEIGHTS)}, got {weights!r}")
+    path, content = _opened(path)
+    if not isinstance(content, dict) or set(content) not in (set(PARTS), {*PARTS, *AVERAGES}):
         came = ", ".join(map(str, content)) if isinstance(content, dict) else type(content).__name__
-        raise ValueError(f"{path}: expected a GDSS checkpoint of {', '.join(PARTS)}, got {came}; {ADVICE}")
+        raise ValueError(
+            f"{path}: expected a GDSS checkpoint of {', '.join(PARTS)}, got {shorten(came, 300)}; {ADVICE}"
+        )
+    if weights == "average" and AVERAGES[0] not in content:
+        raise ValueError(
+            f"{path}: expected a GDSS checkpoint with moving averages, {' and '.join(AVERAGES)}, got one without; take "
+            'weights="trained"'
+        )
     try:
         config = content["model_config"]
         return GDSSCheckpoint(
-            network_x=_filled(_node_score(content["params_x"]), content["x_state_dict"], dtype),
-            network_adj=_filled(_score_adj(content["params_adj"]), content["adj_state_dict"], dtype),
+            network_x=_filled(_node_score, content, "x", dtype, weights),
+            network_adj=_filled(_score_adj, content, "adj", dtype, weights),
             sde_x=_sde(config["sde"]["x"]),
             sde_adj=_sde(config["sde"]["adj"]),
-            data=config["data"]["data"],
-            max_node=config["data"]["max_node_num"],
-            max_feat_num=config["data"]["max_feat_num"],
+            data=_text(config["data"], "data"),
+            max_node=_number(config["data"], "max_node_num"),
+            max_feat_num=_number(config["data"], "max_feat_num"),
         )
     except KeyError as error:
         raise ValueError(
             f"{path}: expected a GDSS checkpoint with an entry {error}, got one without; {ADVICE}"
         ) from error
-    except (ValueError, TypeError, AttributeError, RuntimeError) as error:
+    except (ValueError, TypeError, AttributeError, RuntimeError, LookupError, ArithmeticError) as error:
         why = shorten(str(error), 300)
         raise ValueError(f"{path}: expected a GDSS checkpoint whose parts fit, got this: {why}; {ADVICE}") from error
 
 
-def _unpickled(path: Path) -> Any:
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such checkpoint; {ADVICE}")
-    # The authors' config is an easydict.EasyDict, a dict with attributes: an OrderedDict stands in for it.
-    with torch.serialization.safe_globals([(OrderedDict, "easydict.EasyDict")]):
-        try:
-            code = torch.serialization.get_unsafe_globals_in_checkpoint(path)
-            if not code:
-                return torch.load(path, map_location="cpu", weights_only=True)
-        except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError) as error:
-            why = shorten(str(error), 200)
-            raise ValueError(f"{path}: expected a GDSS checkpoint, got a corrupt file ({why}); {ADVICE}") from error
-    raise ValueError(
-        f"{path}: expected a GDSS checkpoint of tensors, numbers and strings, got one that names {', '.join(code)}; "
-        f"it was not loaded: {ADVICE}"
-    )
+def _opened(path: str | Path) -> tuple[Path, Any]:
+    """The path, and what the file holds."""
+    try:
+        path = existing(path, "a GDSS checkpoint")
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{path}: no such checkpoint; {ADVICE}") from error
+    with open(path, "rb") as file:
+        content = file.read(MAX_BYTES + 1)
+    try:
+        return path, content_of(content)
+    except NamesCode as error:
+        raise ValueError(
+            f"{path}: expected a GDSS checkpoint of tensors, numbers and strings, got one that names "
+            f"{shorten(str(error), 300)}; it was not loaded: {ADVICE}"
+        ) from error
+    except ValueError as error:
+        why = shorten(str(error), 200)
+        raise ValueError(f"{path}: expected a GDSS checkpoint, got a corrupt file ({why}); {ADVICE}") from error
+
+
+def _number(config: Mapping[str, Any], name: str, most: int = MAX_WIDTH) -> int:
+    return integer(_plain(config, name), name, 1, most)
+
+
+def _text(config: Mapping[str, Any], name: str) -> str:
+    return str(_plain(config, name))
+
+
+def _plain(config: Mapping[str, Any], name: str) -> Any:
+    """A string or a number of a config; what else a file may hold there is not printed, for it may have no end."""
+    entry = config[name]
+    if entry is not None and not isinstance(entry, (str, int, float)):
+        raise TypeError(f"{name}: expected a string or a number, got {type(entry).__name__}")
+    return entry
 
 
 def _node_score(params: Mapping[str, Any]) -> NodeScore:
-    common = dict(num_features=params["max_feat_num"], hidden=params["nhid"], depth=params["depth"])
-    match params["model_type"]:
+    common = dict(num_features=_number(params, "max_feat_num"), hidden=_number(params, "nhid"))
+    depth = _number(params, "depth", MAX_LAYERS)
+    match _plain(params, "model_type"):
         case "ScoreNetworkX":
-            return ConvolutionScoreX(**common)
+            return ConvolutionScoreX(**common, depth=depth)
         case "ScoreNetworkX_GMH":
-            return AttentionScoreX(**common, **_attention(params, params["depth"]))
+            return AttentionScoreX(**common, depth=depth, **_attention(params, depth))
     raise ValueError(f"model_type: expected ScoreNetworkX or ScoreNetworkX_GMH, got {params['model_type']!r}")
 
 
 def _score_adj(params: Mapping[str, Any]) -> ScoreAdj:
-    if params["model_type"] != "ScoreNetworkA":
+    if _plain(params, "model_type") != "ScoreNetworkA":
         raise ValueError(f"model_type: expected ScoreNetworkA, got {params['model_type']!r}")
-    return ScoreAdj(params["max_feat_num"], params["nhid"], **_attention(params, params["num_layers"]))
+    num_layers = _number(params, "num_layers", MAX_LAYERS)
+    return ScoreAdj(_number(params, "max_feat_num"), _number(params, "nhid"), **_attention(params, num_layers))
 
 
 def _attention(params: Mapping[str, Any], num_layers: int) -> dict[str, Any]:
-    if params["conv"] != "GCN":
+    if _plain(params, "conv") != "GCN":
         raise ValueError(f"conv: expected GCN, got {params['conv']!r}")
-    channels = [params["c_init"], *[params["c_hid"]] * (num_layers - 1), params["c_final"]]
-    return dict(channels=channels, attention=AttentionShape(params["adim"], params["num_heads"], params["num_linears"]))
+    first, hidden, last = (_number(params, name) for name in ("c_init", "c_hid", "c_final"))
+    shape = AttentionShape(
+        _number(params, "adim"), _number(params, "num_heads"), _number(params, "num_linears", MAX_LAYERS)
+    )
+    return dict(channels=[first, *[hidden] * (num_layers - 1), last], attention=shape)
 
 
-def _filled(network: AnyNetwork, weights: Mapping[str, Tensor], dtype: torch.dtype) -> AnyNetwork:
-    """The network with the authors' weights, those of each attention layer put together."""
+def _filled(
+    build: Callable[[Mapping[str, Any]], AnyNetwork], content: dict, part: str, dtype: torch.dtype, weights: str
+) -> AnyNetwork:
+    """A network with the authors' weights, those of each attention layer put together."""
+    with torch.device("meta"):  # so that no more memory is asked for than the file's own
+        network = build(content[f"params_{part}"])
+    given = _weights(content, part, weights)
     ours: dict[str, Tensor] = {}
     layers: dict[str, dict[str, Tensor]] = {}
-    for name, tensor in weights.items():
+    for name, tensor in given.items():
         if found := ATTENTION.match(name):
             layers.setdefault(found["layer"], {})[name.removeprefix(found["layer"])] = tensor.to(dtype)
         else:
-            ours[name] = tensor
+            ours[name] = tensor.to(dtype)
     for layer, theirs in layers.items():
         ours |= {f"{layer}{name}": tensor for name, tensor in _attention_layer(theirs).items()}
-    network.to(dtype).load_state_dict(ours)
+    network.load_state_dict(ours, assign=True)
     return network.eval()
+
+
+def _weights(content: dict, part: str, weights: str) -> dict[str, Tensor]:
+    """The named weights of a network: as they were trained, or their moving averages, listed in the same order."""
+    state = content[f"{part}_state_dict"]
+    if isinstance(state, dict) and state and all(str(name).startswith("module.") for name in state):
+        state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
+    for name, tensor in state.items():
+        _check(tensor, f"{part}_state_dict", name)
+    if weights == "trained":
+        return state
+    averages = content[f"ema_{part}"]["shadow_params"]
+    if len(averages) != len(state):
+        raise ValueError(f"ema_{part}: expected {len(state)} averages, one of each weight, got {len(averages)}")
+    for (name, tensor), average in zip(state.items(), averages):
+        _check(average, f"ema_{part}", name)
+        if average.shape != tensor.shape:
+            raise ValueError(
+                f"ema_{part}: expected an average of shape {tuple(tensor.shape)} for {name}, got {tuple(average.shape)}"
+            )
+    return dict(zip(state, averages))
+
+
+def _check(tensor: Any, where: str, name: str) -> None:
+    if not isinstance(tensor, Tensor) or not tensor.is_floating_point():
+        came = tensor.dtype if isinstance(tensor, Tensor) else type(tensor).__name__
+        raise TypeError(f"{where}: expected floating-point weights, got {came} as {name}")
+    if not bool(tensor.isfinite().all()):
+        raise ValueError(f"{where}: expected finite weights, got {name} with NaN or infinity")
 
 
 def _attention_layer(weights: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -166,6 +240,8 @@ def _attention_layer(weights: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _sde(config: Mapping[str, Any]) -> SDEConfig:
-    if config["type"] not in ("VP", "VE"):
-        raise ValueError(f"sde: expected VP or VE, got {config['type']!r}")
-    return SDEConfig(config["type"], float(config["beta_min"]), float(config["beta_max"]), int(config["num_scales"]))
+    kind = _plain(config, "type")
+    if kind not in ("VP", "VE"):
+        raise ValueError(f"sde: expected VP or VE, got {kind!r}")
+    low, high = (real(_plain(config, name), name) for name in ("beta_min", "beta_max"))
+    return SDEConfig(kind, low, high, _number(config, "num_scales", MAX_SCALES))

@@ -73,18 +73,26 @@ class GDSS(Reference):
         num_steps: int = 200,
         corrector: bool | Langevin = True,
         predictor: str = "reverse_diffusion",
+        weights: str = "trained",
     ) -> Self:
         """The process of a file of the authors, in evaluation mode, its node counts drawn as in the training data.
 
         num_steps: the predictor's; with the corrector the process has twice as many. corrector: False for none, True
-        for the one that the authors sample this checkpoint with. Raises what `checkpoint.read` does, and ValueError
-        for data without a histogram of node counts.
+        for the one that the authors sample this checkpoint with. weights: "trained", or "average" for the moving
+        averages in a file of the authors' trainer. Raises what `checkpoint.read` does, and ValueError for data without
+        a histogram of node counts, and for data and a network that the authors have not sampled with a corrector.
         """
-        content = read(path)
+        content = read(path, weights=weights)
         if content.data not in SIZES:
             raise ValueError(f"{path}: expected data of {', '.join(SIZES)}, got {content.data!r}")
         if corrector is True:
-            corrector = Langevin(scale=CORRECTOR_SCALES[content.data, type(content.network_x)])
+            asked = (content.data, type(content.network_x))
+            if asked not in CORRECTOR_SCALES:
+                raise ValueError(
+                    f"corrector: expected a Langevin(scale=...) or False, for the authors have none for {asked[0]} and "
+                    f"{asked[1].__name__}, got True"
+                )
+            corrector = Langevin(scale=CORRECTOR_SCALES[asked])
         sde_x, sde_adj = (SDES[each.kind](each.beta_min, each.beta_max) for each in (content.sde_x, content.sde_adj))
         reference = cls(
             ScoreNetworks(content.network_x, content.network_adj),
