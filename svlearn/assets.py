@@ -1,15 +1,16 @@
 """Named public files: the address, the SHA-256 and the licence of each; fetched on first use, never shipped."""
 
 import gzip
-import hashlib
 import os
-import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
 import pooch
 from requests import RequestException
+
+from svlearn.files import replacing, sha256_of, user_path, writable
+from svlearn.unpacking import only_text, text_sha256
 
 FOLDER_VARIABLE = "SVLEARN_ASSETS"
 CACHE_VARIABLE = "SVLEARN_CACHE"
@@ -48,15 +49,9 @@ class Asset:
 
     def matches(self, path: Path) -> bool:
         """Whether a file holds what is named here."""
-        content = path.read_bytes()
-        if hashlib.sha256(content).hexdigest() == self.sha256:
+        if sha256_of(path) == self.sha256:
             return True
-        if self.text_sha256 is None:
-            return False
-        try:
-            return hashlib.sha256(gzip.decompress(content)).hexdigest() == self.text_sha256
-        except (OSError, EOFError):
-            return False
+        return self.text_sha256 is not None and text_sha256(path) == self.text_sha256
 
 
 ASSETS: dict[str, Asset] = {
@@ -176,64 +171,57 @@ def fetch(name: str, progress: bool = True) -> Path:
     """The file of that name, verified: from the folder in SVLEARN_ASSETS, else the cache, else its public address.
 
     name: one of `ASSETS`. progress: draw a bar while a file comes in.
-    The cache is the folder in SVLEARN_CACHE, or the system's own for svlearn.
+    The cache is the folder in SVLEARN_CACHE, or the system's own for svlearn; ~ is the home folder in both.
 
-    Raises ValueError for an unknown name (listing the known ones) and for a file with the wrong SHA-256, and
-    ConnectionError, naming the address, where the file cannot be downloaded.
+    Raises ValueError for an unknown name (listing the known ones), for a file with the wrong SHA-256, and, before
+    anything is downloaded, for a cache that is not known or cannot be written; ConnectionError, naming the address,
+    where the file cannot be downloaded, and OSError where it cannot be kept.
     """
     if name not in ASSETS:
         raise ValueError(f"name: expected one of {', '.join(ASSETS)}, got {name!r}")
     asset = ASSETS[name]
     folder = os.environ.get(FOLDER_VARIABLE)
-    if folder and (Path(folder) / name).is_file():
-        return _verified(asset, Path(folder) / name)
+    if folder and (user_path(folder) / name).is_file():
+        return _verified(asset, user_path(folder) / name)
     path = _cache() / name
     if not (path.is_file() and asset.matches(path)):
+        writable(path.parent, f"the cache of downloads (set {CACHE_VARIABLE})")
         _download(asset, path, progress)
     return _verified(asset, path)
 
 
 def _cache() -> Path:
     folder = os.environ.get(CACHE_VARIABLE)
-    return Path(folder) if folder else Path(pooch.os_cache("svlearn"))
+    try:
+        return user_path(folder or pooch.os_cache("svlearn"))
+    except (ValueError, RuntimeError) as error:  # the latter of platformdirs' own, in later versions
+        raise ValueError(
+            f"{CACHE_VARIABLE}: expected a folder for downloads, since no home folder is known to have one ({error})"
+        ) from error
 
 
 def _download(asset: Asset, path: Path, progress: bool) -> None:
-    repacked = asset.text_sha256 is not None
+    """Download beside, and rename once the file is known to be what it must be."""
     try:
-        got = pooch.retrieve(
-            asset.address,
-            known_hash=None if repacked else f"sha256:{asset.sha256}",
-            fname=f"{path.name}.tar" if repacked else path.name,
-            path=path.parent,
-            downloader=pooch.HTTPDownloader(progressbar=progress),
-        )
+        with replacing(path) as beside:
+            pooch.HTTPDownloader(progressbar=progress)(asset.address, str(beside), None)
+            if asset.text_sha256 is not None:
+                beside.write_bytes(gzip.compress(only_text(beside), mtime=0))
+            if not asset.matches(beside):
+                raise ValueError(
+                    f"{asset.address}: the download is corrupt, it does not match the known hash: expected SHA-256 "
+                    f"{asset.sha256}, got {sha256_of(beside)}"
+                )
     except RequestException as error:
         raise ConnectionError(
             f"could not download {asset.address} ({error}); without a network, put the file into a folder as "
             f"{path.parent.name}/{path.name} and name that folder in {FOLDER_VARIABLE}"
         ) from error
-    if repacked:
-        _repack(Path(got), path)
-
-
-def _repack(archive: Path, path: Path) -> None:
-    """Write the one text in a tar archive to a gzip file, and drop the archive."""
-    try:
-        with tarfile.open(archive) as tar:
-            files = [member for member in tar if member.isfile()]
-            text = tar.extractfile(files[0]) if len(files) == 1 else None
-            if text is None:
-                raise ValueError(f"{archive.name}: expected an archive of one file, got one of {len(files)}")
-            path.write_bytes(gzip.compress(text.read(), mtime=0))
-    except tarfile.TarError as error:
-        raise ValueError(f"{archive.name}: expected a tar archive ({error})") from error
-    finally:
-        archive.unlink()
+    except OSError as error:
+        raise OSError(f"{path}: could not be written ({error}); name another folder in {CACHE_VARIABLE}") from error
 
 
 def _verified(asset: Asset, path: Path) -> Path:
     if not asset.matches(path):
-        got = hashlib.sha256(path.read_bytes()).hexdigest()
-        raise ValueError(f"{path}: the file is corrupt: expected SHA-256 {asset.sha256}, got {got}")
+        raise ValueError(f"{path}: the file is corrupt: expected SHA-256 {asset.sha256}, got {sha256_of(path)}")
     return path

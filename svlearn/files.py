@@ -1,5 +1,6 @@
 """Files that are whole or not there, and folders that one process writes at a time."""
 
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,6 +32,12 @@ def existing(path: str | os.PathLike, kind: str) -> Path:
     if path.exists():
         raise ValueError(f"{path}: expected {kind}, got {'a folder' if path.is_dir() else 'what is no file'}")
     raise FileNotFoundError(f"{path}: no such file; expected {kind}")
+
+
+def sha256_of(path: str | os.PathLike) -> str:
+    """SHA-256 (hex) of a file's bytes."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def writable(folder: str | os.PathLike, setting: str) -> Path:

@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import io
 import re
+import resource
 import tarfile
 import threading
 from functools import partial
@@ -192,3 +193,59 @@ def test_a_wrong_archive_is_refused(served, message, folders, register, server):
     write(folders["served"], served, "file.tar.gz")
     with pytest.raises(ValueError, match=message):
         fetch("some/file.txt.gz", progress=False)
+
+
+def test_the_home_folder_in_either_variable(folders, register, monkeypatch, tmp_path):
+    register(asset_at("http://127.0.0.1:1/file.txt", CONTENT))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("SVLEARN_ASSETS", "~/assets")
+    monkeypatch.setenv("SVLEARN_CACHE", "~/cache")
+    path = write(folders["cache"], CONTENT)
+    assert fetch(NAME) == path
+    path = write(folders["assets"], CONTENT)
+    assert fetch(NAME) == path
+
+
+def test_without_a_home_the_error_names_the_variable(folders, register, monkeypatch, tmp_path):
+    register(asset_at("http://127.0.0.1:1/file.txt", CONTENT))
+    monkeypatch.delenv("SVLEARN_CACHE")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)  # as for a user whom the system does not know
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(
+        ValueError, match="SVLEARN_CACHE: expected a folder for downloads, since no home folder is known"
+    ):
+        fetch(NAME)
+    assert not (tmp_path / "~").exists()
+
+
+def test_a_cache_that_cannot_be_written_is_told_before_the_download(folders, register, monkeypatch, tmp_path):
+    register(asset_at("http://127.0.0.1:1/file.txt", CONTENT))
+    write(tmp_path, b"", "file")
+    monkeypatch.setenv("SVLEARN_CACHE", str(tmp_path / "file"))
+    with pytest.raises(
+        ValueError, match=r"set SVLEARN_CACHE\): expected a folder that can be written, got '.*file/some'"
+    ):
+        fetch(NAME)
+
+
+def test_a_full_disk_names_the_variable(folders, register, server):
+    register(asset_at(f"{server}/file.txt", CONTENT * 1000))
+    write(folders["served"], CONTENT * 1000, "file.txt")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, limits[1]))  # a write beyond it fails, as on a full disk
+    try:
+        with pytest.raises(OSError, match=r"some/file.txt: could not be written \(.*SVLEARN_CACHE"):
+            fetch(NAME, progress=False)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not list((folders["cache"] / "some").iterdir())
+
+
+@pytest.mark.parametrize("damage", [lambda packed: packed[:-9], lambda packed: packed[:20] + b"\0" + packed[21:]])
+def test_a_damaged_text_is_refused_whatever_is_wrong_with_it(damage, folders, register):
+    register(asset_at("http://127.0.0.1:1/file.tar.gz", b"", text=CONTENT), "some/file.txt.gz")
+    packed = gzip.compress(CONTENT * 10)
+    write(folders["assets"], damage(packed), "some/file.txt.gz")
+    with pytest.raises(ValueError, match=r"some/file.txt.gz: the file is corrupt"):
+        fetch("some/file.txt.gz")

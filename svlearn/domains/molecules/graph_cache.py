@@ -17,12 +17,6 @@ from svlearn.fingerprint import fingerprint_of_states
 FORMAT = 1
 
 
-def sha256_of(path: Path) -> str:
-    """SHA-256 (hex) of a file's bytes."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def cached(folder: Path, name: str, digest: str, num_atoms: int, encode: Callable[[], TensorDict]) -> TensorDict:
     """The graphs that `encode` makes, from the file in `folder` where an earlier call has left them.
 

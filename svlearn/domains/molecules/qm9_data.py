@@ -12,9 +12,9 @@ from torch.utils.data import BatchSampler, DataLoader, RandomSampler, Sequential
 from svlearn.arguments import as_seed, integer
 from svlearn.assets import ASSETS, fetch
 from svlearn.domains.molecules.codec import encode
-from svlearn.domains.molecules.graph_cache import cached, sha256_of
+from svlearn.domains.molecules.graph_cache import cached
 from svlearn.domains.molecules.smiles_table import KIND, read_smiles
-from svlearn.files import existing, user_path
+from svlearn.files import existing, sha256_of, user_path
 from svlearn.state import concatenate
 
 NUM_ATOMS = 9
