@@ -9,6 +9,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 from svlearn.checkpoints import read_record
+from svlearn.files import user_path
 from svlearn.process import Reference
 
 GROUP = "svlearn.references"
@@ -17,17 +18,17 @@ GROUP = "svlearn.references"
 def load(name_or_path: str | Path) -> Reference:
     """The shipped reference of that name ("qm9", ...), or the one in a safetensors file that svlearn wrote.
 
-    Raises ValueError for an unknown name (listing the known ones) and a corrupt file, FileNotFoundError for a path
-    that does not exist.
+    Raises ValueError for an unknown name (listing the known ones), a corrupt file and one of another kind,
+    FileNotFoundError for a path that does not exist. ~ in a path is the home folder.
     """
     known = {point.name: point for point in entry_points(group=GROUP)}
     if str(name_or_path) in known:
         return _built(known[str(name_or_path)], None)
-    path = Path(name_or_path)
+    path = user_path(name_or_path)
     if not path.suffix and not path.exists():
         raise ValueError(f"name_or_path: expected a file or one of {', '.join(sorted(known))}, got {str(path)!r}")
     family = read_record(path).get("family")
-    if family not in known:
+    if not isinstance(family, str) or family not in known:
         raise ValueError(f"{path}: expected a reference of a family of {', '.join(sorted(known))}, got {family!r}")
     return _built(known[family], path)
 

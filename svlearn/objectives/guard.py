@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import cast
 
 import pytorch_lightning as pl
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from tensordict import TensorDict
 from torch import Tensor
 
+from svlearn.checkpoints import entry, read_record, read_tensors
 from svlearn.targets import NonFiniteError
 
 
@@ -89,17 +90,23 @@ def save_batch(trajectories: TensorDict, path: Path, **record: object) -> Path:
 
 
 def load_batch(path: str | Path) -> TensorDict:
-    """The batch of trajectories that a guard has saved, on the CPU: what the `loss` of its objective takes."""
-    with safe_open(path, framework="pt") as file:
-        record = json.loads(file.metadata()["svlearn"])
-        tensors = {tuple(name.split("/")): file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    batch = TensorDict({}, batch_size=[record["size"]])
-    for key, field in tensors.items():
-        batch[key] = field
-    for name, dims in record["batch_dims"].items():
-        key = tuple(name.split("/"))
-        leaf = next(field for other, field in tensors.items() if other[: len(key)] == key)
-        batch[key].batch_size = leaf.shape[:dims]
+    """The batch of trajectories that a guard has saved, on the CPU: what the `loss` of its objective takes.
+
+    Raises FileNotFoundError where there is none, ValueError for a file that no guard has saved.
+    """
+    record = read_record(path)
+    size, dims = entry(record, "size", int, path), entry(record, "batch_dims", dict, path)
+    tensors = {tuple(name.split("/")): tensor for name, tensor in read_tensors(path).items()}
+    try:
+        batch = TensorDict({}, batch_size=[size])
+        for key, field in tensors.items():
+            batch[key] = field
+        for name, number in dims.items():
+            key = tuple(name.split("/"))
+            leaf = next(field for other, field in tensors.items() if other[: len(key)] == key)
+            batch[key].batch_size = leaf.shape[:number]
+    except (RuntimeError, ValueError, TypeError, LookupError, AttributeError, StopIteration) as error:
+        raise ValueError(f"{path}: expected a batch that a guard has saved, got another file ({error!r})") from error
     return batch
 
 

@@ -1,10 +1,12 @@
 """The guard: what is not finite stops the training at its step, is named, and leaves a batch that can be read."""
 
+import json
 import math
 import re
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from tensordict import TensorDict
 from torch import nn
 from value_toys import Table, markov
@@ -196,6 +198,31 @@ def test_nested_states_come_back_with_their_batch_sizes(tmp_path):
     assert found.batch_size == (2,) and found["states"].batch_size == (2, 3)
     assert bool((found == batch).all())
     assert torch.equal(found["states"][:, 1]["inner", "place"], states["inner", "place"][:, 1])
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {},
+        {"size": 2},
+        {"size": "2", "batch_dims": {}},
+        {"size": 3, "batch_dims": {}},
+        {"size": -1, "batch_dims": {}},
+        {"size": 2, "batch_dims": {"absent": 1}},
+        {"size": 2, "batch_dims": {"x": "1"}},
+    ],
+)
+def test_files_that_no_guard_has_saved(record, tmp_path):
+    path = tmp_path / "odd.safetensors"
+    save_file({"x": torch.zeros(2)}, path, metadata={"svlearn": json.dumps(record)})
+    with pytest.raises(ValueError, match="odd.safetensors: expected"):
+        load_batch(path)
+    for content in (b"", b"no such thing"):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match="odd.safetensors: expected a safetensors file"):
+            load_batch(path)
+    with pytest.raises(FileNotFoundError, match="absent.safetensors"):
+        load_batch(tmp_path / "absent.safetensors")
 
 
 def test_a_clipped_gradient_has_the_norm_that_was_asked_for(tmp_path):

@@ -21,8 +21,8 @@ def load(path: Path | None = None) -> MaskedGraphDiffusion:
     record = checkpoints.read_record(path)
     if record.get("family") != FAMILY:
         raise ValueError(f"{path}: expected a reference of family {FAMILY!r}, got {record.get('family')!r}")
-    network = GraphTransformer(**record["network"])
-    reference = MaskedGraphDiffusion(network, torch.ones(record["network"]["num_atoms"]))
+    network = checkpoints.build(GraphTransformer, record, path)
+    reference = MaskedGraphDiffusion(network, torch.ones(network.hyperparameters["num_atoms"]))
     checkpoints.load_into(reference, path)
     return reference.eval().requires_grad_(False)
 

@@ -83,7 +83,7 @@ def read_network(path: str | Path) -> GraphValueNetwork:
     record = checkpoints.read_record(path)
     if "network" not in record:
         raise ValueError(f"{path}: expected a file of gin.save_network, got one that does not say how to build it")
-    network = GraphValueNetwork(**record["network"])
+    network = checkpoints.build(GraphValueNetwork, record, path)
     return checkpoints.load_into(network, path).eval().requires_grad_(False)
 
 
