@@ -1,6 +1,7 @@
 """How the figures of the docs look: SVG files of their own, the same each time they are drawn."""
 
 import io
+import re
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any
@@ -10,8 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, StrMethodFormatter
 
+REFERENCE = re.compile(r'(?<= id=")[^"]+(?=")|(?<=url\(#)[^)]+(?=\))|(?<=href="#)[^"]+(?=")')
 STYLE: Any = {
     "svg.fonttype": "none",
+    "path.simplify": False,  # which points of a curve it drops hangs on how they are rounded
     "font.size": 10,
     "axes.grid": True,
     "grid.color": "#dddddd",
@@ -40,4 +43,14 @@ def svg(figure: Figure, axes: Axes, columns: int = 2) -> str:
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     text = buffer.getvalue()
-    return "\n".join(line.rstrip() for line in text[text.index("<svg") :].splitlines()) + "\n"
+    text = numbered(text[text.index("<svg") :], matplotlib.rcParams["svg.hashsalt"])
+    return "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
+
+
+def numbered(text: str, prefix: str) -> str:
+    """An SVG whose ids that something refers to are counted in their order: matplotlib's are hashes of rounded floats,
+    which another processor rounds otherwise."""
+    wanted = set(re.findall(r'(?:url\(#|href="#)([^)"]+)', text))
+    found = [name for name in dict.fromkeys(REFERENCE.findall(text)) if name in wanted]
+    names = {name: f"{prefix}-{place}" for place, name in enumerate(found)}
+    return REFERENCE.sub(lambda match: names.get(match[0], match[0]), text)

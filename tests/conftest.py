@@ -1,7 +1,8 @@
 """What every test may rely on: one thread, a fixed global seed, assets that skip where they are absent, and a
-process whose values are known, a Gaussian random walk that can decode, describe and draw."""
+process whose values are known, a Gaussian random walk that can decode, describe and draw. shipped.py is on the path."""
 
 import os
+import sys
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -9,6 +10,7 @@ from types import ModuleType
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
+sys.path.insert(0, str(Path(__file__).parent))
 
 import pytest
 import torch

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from shipped import check_shipped
 
 COSTS = ("reference_calls", "value_calls", "reward_calls", "dockings", "failed")
 
@@ -38,7 +39,7 @@ def held(batches, training=None, **trained):
 
 def test_page_and_figure_are_those_of_the_results(table):
     for path, text in table.written(table.results()).items():
-        assert path.read_text() == text, f"{path.name}: run benchmarks/gdss_docking.py --quote"
+        check_shipped(path, text, "gdss_docking.py")
 
 
 def test_what_is_kept_was_drawn_as_the_rows_say(table, pages):

@@ -4,6 +4,7 @@ import math
 
 import pandas as pd
 import pytest
+from shipped import check_shipped
 
 STEPS = [1, 101, 201, 241, 281, 321, 361]
 
@@ -43,7 +44,7 @@ def held(pages):
 
 def test_page_and_figure_are_those_of_the_results(script_):
     for path, text in script_.written(script_.results()).items():
-        assert path.read_text() == text, f"{path.name}: run benchmarks/gdss_foresight.py --quote"
+        check_shipped(path, text, "gdss_foresight.py")
 
 
 def test_it_hands_over_where_the_sums_are_largest(pages, held):

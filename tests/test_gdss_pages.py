@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from shipped import check_shipped
 
 
 @pytest.fixture
@@ -16,7 +17,7 @@ def step(script):
 
 
 def test_the_page_of_the_unguided_molecules_is_that_of_the_results(baseline):
-    assert baseline.PAGE.read_text() == baseline.page(baseline.results())
+    check_shipped(baseline.PAGE, baseline.page(baseline.results()), "gdss_baseline.py")
 
 
 def test_the_unguided_quantiles_are_those_of_the_authors_code(baseline):
@@ -29,7 +30,7 @@ def test_the_unguided_quantiles_are_those_of_the_authors_code(baseline):
 
 def test_the_page_of_the_cost_is_that_of_the_results(step):
     held = [json.loads(path.read_text()) for path in (step.NETWORKS, step.RESULTS)]
-    assert step.PAGE.read_text() == step.page(*held)
+    check_shipped(step.PAGE, step.page(*held), "gdss_step.py")
 
 
 def test_what_was_measured_is_what_the_sides_cost(step):

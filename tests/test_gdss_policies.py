@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from shipped import check_shipped
 
 from svlearn.objectives.memoryless import Memory
 
@@ -47,7 +48,7 @@ def held():
 
 
 def test_the_page_is_that_of_the_results(policies):
-    assert policies.PAGE.read_text() == policies.page(policies.results()), "run benchmarks/gdss_policies.py --quote"
+    check_shipped(policies.PAGE, policies.page(policies.results()), "gdss_policies.py")
 
 
 def test_what_is_kept_was_drawn_as_the_rows_say(policies):

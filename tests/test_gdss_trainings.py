@@ -1,6 +1,7 @@
 """The page of several trainings: it is that of its results, and its figures by hand."""
 
 import pytest
+from shipped import check_shipped
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def drawn(script):
 
 def test_page_is_that_of_the_results(script_):
     for path, text in script_.written().items():
-        assert path.read_text() == text, f"{path.name}: run benchmarks/gdss_trainings.py --quote"
+        check_shipped(path, text, "gdss_trainings.py")
 
 
 def test_a_row_by_hand(pages, drawn):

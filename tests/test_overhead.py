@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from shipped import check_shipped
 
 from svlearn.randomness import seeded
 
@@ -34,7 +35,7 @@ def test_the_bare_run_makes_the_calls_of_the_sampler(overhead, kind):
 
 def test_the_page_is_that_of_the_results(overhead):
     results = json.loads(overhead.RESULTS.read_text())
-    assert overhead.page(results) == overhead.PAGE.read_text()
+    check_shipped(overhead.PAGE, overhead.page(results), "overhead.py")
     measured = [(each["states"], each["sampler"], each["groups"], each["candidates"]) for each in results["entries"]]
     assert measured == overhead.cases()
 

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from shipped import check_shipped
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def figures(mean, error=0.01, log_z=(None, None), mean_log_z=(None, None)):
 
 def test_page_and_figures_are_those_of_the_results(inference):
     for path, text in inference.written(inference.results()).items():
-        assert path.read_text() == text, f"{path.name}: run benchmarks/qm9_inference.py --quote"
+        check_shipped(path, text, "qm9_inference.py")
 
 
 def test_every_method_was_run_at_equal_calls_with_both_seeds(inference):

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from shipped import check_shipped
 
 import svlearn as sv
 from svlearn.inference import proposals
@@ -71,12 +72,12 @@ def benchmark(name, monkeypatch):
 def test_the_table_is_that_of_the_results(monkeypatch):
     demo = benchmark("qm9_demo", monkeypatch)
     results = json.loads(demo.RESULTS.read_text())
-    assert demo.quote(README.read_text(), results) == README.read_text()
+    check_shipped(README, demo.quote(README.read_text(), results), "qm9_demo.py")
 
 
 def test_the_page_of_the_families_is_that_of_their_results(monkeypatch):
     families = benchmark("qm9_families", monkeypatch)
-    assert families.page(families.results(), families.KNOWN) == families.PAGE.read_text()
+    check_shipped(families.PAGE, families.page(families.results(), families.KNOWN), "qm9_families.py")
 
 
 def test_the_card_of_the_reference_is_that_of_its_results():

@@ -5,6 +5,7 @@ import json
 
 import pytest
 import torch
+from shipped import check_shipped
 
 from svlearn.domains.analytic import FiniteMarkovChain, LinearGaussianChain
 
@@ -81,10 +82,10 @@ def test_svdd_as_a_chain_by_enumeration_of_two_candidates(laws):
 
 
 def test_the_page_and_its_figures_are_those_of_the_results(search, results):
-    assert search.page(results) == search.PAGE.read_text()
+    check_shipped(search.PAGE, search.page(results), "search.py")
     drawn = search.figures(results)
     for name, drawing in drawn.items():
-        assert drawing == search.PAGE.with_name(name).read_text()
+        check_shipped(search.PAGE.with_name(name), drawing, "search.py")
         assert f"]({name})" in search.PAGE.read_text()
     assert {path.name for path in search.PAGE.parent.glob("search-*.svg")} == set(drawn)
 
