@@ -87,6 +87,17 @@ def decode(state: TensorDict, correct: bool = False) -> list[Chem.Mol | None]:
     return [build(*row, correct=correct) for row in rows]
 
 
+def sanitised(molecule: Chem.Mol | None) -> Chem.Mol | None:
+    """A copy as RDKit reads it from a SMILES; None for None, without atoms, and where its valences are wrong."""
+    if molecule is None or molecule.GetNumAtoms() == 0:
+        return None
+    molecule = Chem.Mol(molecule)
+    with rdBase.BlockLogs():
+        if Chem.SanitizeMol(molecule, catchErrors=True) != Chem.SanitizeFlags.SANITIZE_NONE:
+            return None
+    return molecule
+
+
 def largest_piece(molecule: Chem.Mol) -> Chem.Mol:
     """The connected piece with the most heavy atoms; of equals, the last by canonical SMILES."""
     pieces = Chem.GetMolFrags(molecule, asMols=True)
