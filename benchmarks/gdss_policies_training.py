@@ -105,7 +105,7 @@ def known_molecules() -> tuple[TensorDict, Tensor]:
     reward = made()
     qed = reward.of_molecules(molecules)
     reward.scorer.close()
-    return encode(molecules, process().nodes), qed
+    return encode(molecules, process().nodes, losses="count"), qed
 
 
 def fitted(sources: list[tuple[TensorDict, Tensor]]) -> GraphValueNetwork:

@@ -165,7 +165,8 @@ def _fitted(name: str, reference: sv.Reference) -> nn.Module:
     generator = seeded("cpu", SEED)
     chosen = torch.randperm(len(smiles), generator=generator)[:NUM_KNOWN].tolist()
     molecules = [Chem.MolFromSmiles(smiles[place]) for place in chosen]
-    states, rewards = encode(molecules, len(reference.size_weights)), made(name).of_molecules(molecules)
+    states = encode(molecules, len(reference.size_weights), losses="count")
+    rewards = made(name).of_molecules(molecules)
     with torch.random.fork_rng():
         torch.manual_seed(SEED)  # the only way to seed the weights of torch's layers
         network = _network(reference)

@@ -74,6 +74,17 @@ def expect(thing: Any, kind: type, name: str) -> Any:
     return thing
 
 
+def each_of(given: Any, kind: type, name: str) -> list[Any]:
+    """A list of things of a kind or None; TypeError for one thing instead of a list, and for one of another kind."""
+    if isinstance(given, (str, bytes, kind)) or not isinstance(given, Iterable):
+        raise TypeError(f"{name}: expected a list of {kind.__name__} or None, got one {type(given).__name__}")
+    things = list(given)
+    for place, thing in enumerate(things):
+        if thing is not None and not isinstance(thing, kind):
+            raise TypeError(f"{name}[{place}]: expected a {kind.__name__} or None, got {type(thing).__name__}")
+    return things
+
+
 def _range(least: float, most: float, above: float) -> str:
     low = f" above {above:g}" if above > -math.inf else f" of at least {least:g}" if least > -math.inf else ""
     return low + (f"{' and' if low else ' of'} at most {most:g}" if most < math.inf else "")

@@ -16,21 +16,25 @@ BOND_TYPES = (NO_BOND, Chem.BondType.SINGLE, Chem.BondType.DOUBLE, Chem.BondType
 def encode(molecule: Chem.Mol | None, num_atoms: int, name: str = "molecule") -> TensorDict:
     """One molecule as a finished graph state, batch size (1,), its bonds kekulised.
 
-    Raises ValueError where it is not a molecule, has more than `num_atoms` heavy atoms, or an atom, a charge or a
-    bond outside the vocabulary.
+    A state is a constitution: stereochemistry is left out. Raises ValueError where it is not a molecule, has more than
+    `num_atoms` heavy atoms, or an atom, a charge, an isotope, a radical or a bond outside the vocabulary.
     """
     if molecule is None:
         raise ValueError(f"{name}: not a molecule that RDKit can read")
     size = molecule.GetNumAtoms()
     if not 1 <= size <= num_atoms:
         raise ValueError(f"{name}: expected 1 to {num_atoms} heavy atoms, got {size}")
-    molecule = Chem.Mol(molecule)
+    molecule = sanitised(molecule)
+    if molecule is None:
+        raise ValueError(f"{name}: not a molecule that RDKit can sanitise")
     Chem.Kekulize(molecule, clearAromaticFlags=True)
     atoms = torch.zeros(1, num_atoms, dtype=torch.long)
     matrix = torch.zeros(num_atoms, num_atoms, dtype=torch.long)
     for atom in molecule.GetAtoms():
         if atom.GetSymbol() not in ATOMS or atom.GetFormalCharge() != 0:
             raise ValueError(f"{name}: expected neutral {', '.join(ATOMS)}, got {atom.GetSmarts()}")
+        if atom.GetIsotope() or atom.GetNumRadicalElectrons():
+            raise ValueError(f"{name}: expected no isotopes and no radicals, got {atom.GetSmarts()}")
         atoms[0, atom.GetIdx()] = ATOMS.index(atom.GetSymbol())
     for bond in molecule.GetBonds():
         if bond.GetBondType() not in BOND_TYPES[1:]:
@@ -85,6 +89,17 @@ def decode(state: TensorDict, correct: bool = False) -> list[Chem.Mol | None]:
     """RDKit molecules of a batch of finished states (B,); None where a graph is not a valid molecule."""
     rows = zip(state["atoms"].tolist(), state["bonds"].tolist(), state["mask"].tolist())
     return [build(*row, correct=correct) for row in rows]
+
+
+def sanitised(molecule: Chem.Mol | None) -> Chem.Mol | None:
+    """A copy as RDKit reads it from a SMILES; None for None, without atoms, and where its valences are wrong."""
+    if molecule is None or molecule.GetNumAtoms() == 0:
+        return None
+    molecule = Chem.Mol(molecule)
+    with rdBase.BlockLogs():
+        if Chem.SanitizeMol(molecule, catchErrors=True) != Chem.SanitizeFlags.SANITIZE_NONE:
+            return None
+    return molecule
 
 
 def largest_piece(molecule: Chem.Mol) -> Chem.Mol:

@@ -1,6 +1,6 @@
 """How far a set of molecules is from another: Fréchet ChemNet distance, and the graph kernel's mean discrepancy.
 
-They need the extra `metrics` (fcd and eden-kernel). A molecule that is None is an invalid one, and left out.
+They need the extra `metrics` (fcd and eden-kernel). Invalid molecules, as `metrics` tells them, are left out.
 """
 
 from collections.abc import Sequence
@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 from rdkit import Chem
+
+from svlearn.domains.molecules.metrics import valid
 
 COMPLEXITY = 4  # of the NSPDK kernel, as GDSS has it
 
@@ -29,7 +31,7 @@ def chemnet_activations(molecules: Sequence[Chem.Mol | None]) -> Activations:
     Raises ValueError for fewer than two, ImportError where fcd is not installed.
     """
     fcd = _needs("fcd", "fcd")
-    smiles = [Chem.MolToSmiles(molecule) for molecule in molecules if molecule is not None]
+    smiles = [Chem.MolToSmiles(molecule) for molecule in valid(molecules)]
     if len(smiles) < 2:
         raise ValueError(f"molecules: expected at least two valid ones, got {len(smiles)}")
     rows = np.asarray(fcd.get_predictions(fcd.load_ref_model(), smiles, n_jobs=0, device="cpu"), dtype=np.float64)
@@ -68,7 +70,7 @@ def nspdk_mmd(molecules: Sequence[Chem.Mol | None], known: Sequence[Chem.Mol | N
     graphs = _needs("networkx", "networkx")
     means = []
     for name, some in (("molecules", molecules), ("known", known)):
-        drawn = [_graph(molecule, graphs) for molecule in some if molecule is not None]
+        drawn = [_graph(molecule, graphs) for molecule in valid(some, name)]
         if not drawn:
             raise ValueError(f"{name}: expected at least one valid molecule, got none of {len(some)}")
         means.append(vectorize(drawn, complexity=COMPLEXITY, discrete=True).mean(axis=0))

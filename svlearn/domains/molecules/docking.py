@@ -7,28 +7,37 @@ It needs the extra `docking` (vina and meeko). The receptors and boxes are those
 
 import hashlib
 import json
-import math
+import logging
 from collections import Counter
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from svlearn.arguments import integer
+import numpy as np
+
+from svlearn.arguments import integer, is_number
 from svlearn.assets import fetch
-from svlearn.domains.molecules.docking_vina import MAX_EMBEDDINGS, Dock
+from svlearn.domains.molecules.docking_vina import Dock, recipe
 from svlearn.domains.molecules.rewards import MoleculeReward
 from svlearn.domains.molecules.score_store import ScoreStore
+from svlearn.files import user_path
 
 Vector = tuple[float, float, float]
 PROGRAMS = ("vina", "meeko", "rdkit")  # whose versions a score depends on
+SHORTEST_EDGE, LONGEST_EDGE = 5.0, 100.0  # of a box, Å: a ligand must find room, and the maps memory
+FEW_ATOMS = 20  # in the box of a pocket are hundreds
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Receptor:
     """A rigid protein as a PDBQT file, and the box in which a ligand is placed: centre and size, Å.
 
-    Raises ValueError for a file that is not there and for a box that has no volume.
+    The box must hold atoms of the receptor, as one elsewhere scores 0 whatever the molecule is, and its edges must be
+    of 5 to 100 Å; few atoms in it are told in a warning.
+    Raises ValueError for a file that is not there, is no PDBQT file or has no atoms, and for another box.
     """
 
     path: Path
@@ -36,16 +45,44 @@ class Receptor:
     size: Vector
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "path", Path(self.path))
+        object.__setattr__(self, "path", user_path(self.path))
         if self.path.suffix != ".pdbqt" or not self.path.is_file():
             raise ValueError(
                 f"path: expected a PDBQT file of a receptor, got {self.path}; meeko's mk_prepare_receptor.py makes one"
             )
         for name in ("centre", "size"):
-            numbers = tuple(float(number) for number in getattr(self, name))
-            if len(numbers) != 3 or not all(map(math.isfinite, numbers)) or (name == "size" and min(numbers) <= 0):
-                raise ValueError(f"{name}: expected three numbers in Å{', above 0' * (name == 'size')}, got {numbers}")
+            given = list(getattr(self, name))
+            numbers = tuple(map(float, given)) if all(map(is_number, given)) else ()
+            if len(numbers) != 3 or not np.isfinite(numbers).all() or (name == "size" and min(numbers) <= 0):
+                got = numbers or tuple(given)
+                raise ValueError(f"{name}: expected three numbers in Å{', above 0' * (name == 'size')}, got {got}")
             object.__setattr__(self, name, numbers)
+        if min(self.size) < SHORTEST_EDGE or max(self.size) > LONGEST_EDGE:
+            raise ValueError(f"size: expected edges of {SHORTEST_EDGE:g} to {LONGEST_EDGE:g} Å, got {self.size}")
+        atoms = positions(self.path)
+        inside = int((np.abs(atoms - self.centre) <= np.array(self.size) / 2).all(axis=1).sum())
+        if inside == 0:
+            low, high = ([round(float(each), 1) for each in edge] for edge in (atoms.min(0), atoms.max(0)))
+            raise ValueError(
+                f"centre: expected a box that holds atoms of {self.path}, which reaches from {low} to {high}, got none "
+                f"of its {len(atoms)} in the box of {self.size} at {self.centre}"
+            )
+        if inside < FEW_ATOMS:
+            logger.warning("the box of %s at %s holds only %d of its atoms", self.path, self.centre, inside)
+
+
+def positions(path: Path) -> np.ndarray:
+    """Where the atoms of a PDBQT file are, (N, 3), Å; ValueError, naming the line, where it has none or others."""
+    found = []
+    for number, line in enumerate(path.read_text(errors="replace").splitlines(), start=1):
+        if line.startswith(("ATOM", "HETATM")):
+            try:
+                found.append([float(line[start : start + 8]) for start in (30, 38, 46)])
+            except ValueError as error:
+                raise ValueError(f"path: expected a PDBQT file, got {path} with line {number}: {line[:80]}") from error
+    if not found or not np.isfinite(found).all():
+        raise ValueError(f"path: expected a PDBQT file with the places of atoms, got {path} with {len(found)} of them")
+    return np.array(found)
 
 
 BOXES: dict[str, tuple[Vector, Vector]] = {
@@ -64,11 +101,13 @@ class Docking(MoleculeReward):
     which the seconds are proportional; with 2 the scores are as near to those with 8 as these are to themselves with
     another seed, and with 1 flexible molecules can lack more (benchmarks/docking.py). seed, from 1 on: of the
     conformer and of the search, so that a molecule has one score.
-    cache: a SQLite file that keeps every score, under the receptor, its box, the seed, the exhaustiveness and the
-    programs' versions; a run that was stopped goes on from it. `forget()` leaves it as it is.
+    cache: a SQLite file that keeps every score, under all that decides it: the receptor's digest, its box, the seed,
+    the exhaustiveness, what is done to the molecule (`docking_vina.recipe`) and the programs' versions. correct and
+    the codec decide which molecule is docked and not its score; the time limit decides which molecules fail for now,
+    and these are not kept (see `Scorer`). A run that was stopped goes on from it. `forget()` leaves it as it is.
     timeout: seconds for one molecule, after which its worker is killed. A molecule that fails (no conformer, an atom
-    that Vina does not know, too slow) has r = 0, as a graph without a molecule; `report()` tells how many did and why.
-    num_workers: of one thread and about 0.5 GB each.
+    that Vina does not know, a pose out of the box or with an affinity that no molecule has, too slow) has r = 0, as a
+    graph without a molecule; `report()` tells how many did and why. num_workers: of one thread and about 0.5 GB each.
 
     An affinity above 0 counts as 0, and so do failures, as in the scorer of MOOD (arXiv 2206.07632), which docks by
     QuickVina 2 with exhaustiveness 1, from conformers of Open Babel. The molecule is docked uncharged, as it is drawn,
@@ -91,14 +130,10 @@ class Docking(MoleculeReward):
         programs = versions()
         exhaustiveness, seed = integer(exhaustiveness, "exhaustiveness"), integer(seed, "seed")
         self.receptor = find_receptor(receptor)
-        function = Dock(str(self.receptor.path), self.receptor.centre, self.receptor.size, exhaustiveness, seed)
-        settings = {
-            **asdict(function),
-            "rings": "rigid",
-            "embeddings": MAX_EMBEDDINGS,
-            "receptor": hashlib.sha256(self.receptor.path.read_bytes()).hexdigest(),
-            **programs,
-        }
+        box = self.receptor.centre, self.receptor.size
+        digest = hashlib.sha256(self.receptor.path.read_bytes()).hexdigest()
+        function = Dock(str(self.receptor.path), *box, exhaustiveness, seed, digest)
+        settings = {**asdict(function), "receptor": "of the digest", **recipe(), **programs}
         store = None if cache is None else ScoreStore(cache, json.dumps(settings, sort_keys=True))
         super().__init__(
             function, correct=correct, num_workers=num_workers, timeout=timeout, store=store, per_task=1, **options

@@ -1,33 +1,67 @@
 """One docking: a molecule to a conformer, to a ligand, to Vina's affinity. It runs in a worker process."""
 
+import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rdkit import Chem
 from rdkit.Chem import rdDistGeom, rdForceFieldHelpers
 
 ELEMENTS = frozenset(("H", "C", "N", "O", "F", "Si", "P", "S", "Cl", "Br", "I"))  # that a ligand of Vina may have
 MAX_FORCE_FIELD_STEPS = 500
+STRONGEST, WEAKEST = -30.0, 1000.0  # kcal/mol: twice what any ligand reaches; Vina's own penalty for want of room
+TOLERANCE = 2.0  # Å that an atom of a pose may stick out: Vina rounds a box up to its grid
+SCORING_FUNCTION = "vina"
+VERSION = 2  # of all that is done to a molecule here, and of what counts as a failure: raise it with either
 MAX_EMBEDDINGS = 50  # of either kind: RDKit's own number keeps a strained cage for tens of seconds, mostly for nothing
 
 
 @dataclass(frozen=True)
 class Dock:
-    """max(0, -affinity) of a molecule in a box of a receptor, kcal/mol; centre and size in Å; see `docking.Docking`."""
+    """max(0, -affinity) of a molecule in a box of a receptor, kcal/mol; centre and size in Å; see `docking.Docking`.
+
+    digest: the SHA-256 of the receptor's file, where it must not change while it is docked against.
+    Raises ValueError where there is no pose: none in the box, none that touches the receptor, or of an affinity that
+    no molecule has. An affinity of 0 to 1000 kcal/mol is one that does not bind.
+    """
 
     receptor: str
     centre: tuple[float, float, float]
     size: tuple[float, float, float]
     exhaustiveness: int
     seed: int
+    digest: str | None = None
 
     def __call__(self, molecule: Chem.Mol) -> float:
         ligand = ligand_of(conformer_of(molecule, self.seed))
-        engine = _engine(self.receptor, self.centre, self.size, self.seed)
+        engine = _engine(self.receptor, self.centre, self.size, self.seed, self.digest)
         engine.set_ligand_from_string(ligand)
         engine.dock(exhaustiveness=self.exhaustiveness, n_poses=1)
-        return max(0.0, -float(engine.energies(n_poses=1)[0][0]))
+        affinity, between = (float(energy) for energy in engine.energies(n_poses=1)[0][:2])
+        if not STRONGEST <= affinity <= WEAKEST:
+            raise ValueError(f"no pose: an affinity of {affinity:g} kcal/mol")
+        if between == 0:
+            raise ValueError("no pose: it touches no atom of the receptor")
+        outside = np.abs(engine.poses(n_poses=1, coordinates_only=True)[0] - self.centre) - np.array(self.size) / 2
+        if not outside.max() <= TOLERANCE:
+            raise ValueError(f"no pose: it lies {outside.max():.1f} Å out of the box")
+        return max(0.0, -affinity)
+
+
+def recipe() -> dict[str, Any]:
+    """All that decides a score beside the molecule, the fields of `Dock` and the programs' versions."""
+    return {
+        "version": VERSION,
+        "scoring_function": SCORING_FUNCTION,
+        "rings": "rigid",
+        "embeddings": MAX_EMBEDDINGS,
+        "force_field_steps": MAX_FORCE_FIELD_STEPS,
+        "affinities": [STRONGEST, WEAKEST],
+        "tolerance": TOLERANCE,
+    }
 
 
 def conformer_of(molecule: Chem.Mol, seed: int) -> Chem.Mol:
@@ -67,11 +101,13 @@ def ligand_of(molecule: Chem.Mol) -> str:
 
 
 @lru_cache(maxsize=1)
-def _engine(receptor: str, centre: tuple, size: tuple, seed: int) -> Any:
+def _engine(receptor: str, centre: tuple, size: tuple, seed: int, digest: str | None = None) -> Any:
     """Vina with the receptor's maps of every atom type, made once a process."""
     from vina import Vina
 
-    engine = Vina(sf_name="vina", cpu=1, seed=seed, verbosity=0)
+    if digest is not None and hashlib.sha256(Path(receptor).read_bytes()).hexdigest() != digest:
+        raise OSError(f"{receptor} is another file than it was when the docking was set up")  # no molecule's failure
+    engine = Vina(sf_name=SCORING_FUNCTION, cpu=1, seed=seed, verbosity=0)
     engine.set_receptor(receptor)
     engine.compute_vina_maps(center=list(centre), box_size=list(size))
     return engine

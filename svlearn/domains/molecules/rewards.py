@@ -20,6 +20,7 @@ from rdkit.Chem import rdFingerprintGenerator, rdMolDescriptors
 from tensordict import TensorDict
 from torch import Tensor
 
+from svlearn.arguments import each_of
 from svlearn.domains.molecules.scoring import Scorer
 from svlearn.state import device_of_state
 
@@ -34,8 +35,9 @@ class MoleculeReward:
     function: a callable RDKit Mol -> float that can be pickled. By default the graph is scored as it comes:
     `invalid_score` (0) for an invalid one and for one without atoms, its largest piece for a disconnected one; with
     correct=True its valences are repaired first, so that every graph with an atom is scored. A molecule on which the
-    function crashes, hangs or raises gets `failure_score` (0). `scorer`, a `Scorer`, remembers the scores, counts them
-    and takes the options given by keyword; among them `codec`, for the states of another reference than QM9's.
+    function crashes, hangs or raises gets `failure_score` (0). `scorer`, a `Scorer`, remembers the scores, counts them,
+    tries again what may go well later, and takes the options given by keyword; among them `codec`, for the states of
+    another reference than QM9's.
     Raises ValueError for a graph with masked atoms or bonds.
     """
 
@@ -48,12 +50,20 @@ class MoleculeReward:
         return torch.tensor(self.scorer(graphs), dtype=torch.float32, device=device_of_state(graphs))
 
     def of_molecules(self, molecules: Sequence[Chem.Mol | None]) -> Tensor:
-        """The rewards of RDKit molecules, float32 (B,); a molecule that is None is an invalid one."""
+        """The rewards of RDKit molecules, float32 (B,).
+
+        None, one without atoms and one that RDKit does not sanitise are invalid. Raises TypeError for one molecule
+        instead of a list, and for what is no molecule.
+        """
         return torch.tensor(self.scorer.score_molecules(molecules), dtype=torch.float32)
 
     def of_smiles(self, smiles: Sequence[str]) -> Tensor:
-        """The rewards of SMILES, float32 (B,); raises ValueError with the first that RDKit does not read."""
-        return self.of_molecules([parse(text, f"smiles[{place}]") for place, text in enumerate(smiles)])
+        """The rewards of SMILES, float32 (B,).
+
+        Raises ValueError with the first that RDKit does not read, TypeError for one text instead of a list.
+        """
+        each = enumerate(each_of(smiles, str, "smiles"))
+        return self.of_molecules([parse(text, f"smiles[{place}]") for place, text in each])
 
     def forget(self) -> None:
         """Empty the scorer's caches, as `compare` asks before it times a sampler."""

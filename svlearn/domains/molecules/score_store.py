@@ -1,61 +1,150 @@
 """Scores on disk: what was expensive to find out is looked up by the next run, and by the one that goes on."""
 
+import hashlib
+import logging
+import math
+import os
 import sqlite3
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from pathlib import Path
+from typing import Any
+
+from svlearn.arguments import expect, is_number
+from svlearn.domains.molecules.failures import LONGEST_REASON, printable
+from svlearn.files import user_path
 
 TABLE = (
-    "CREATE TABLE IF NOT EXISTS scores (settings TEXT, smiles TEXT, score REAL, failure TEXT, "
+    "CREATE TABLE checked_scores (settings TEXT, smiles TEXT, score REAL, failure TEXT, checksum TEXT, "
     "PRIMARY KEY (settings, smiles)) WITHOUT ROWID"
 )
 PATIENCE = 60.0  # seconds to wait for another process that writes
+LONGEST_TEXT = 100_000  # characters of a SMILES and of the settings
+LARGEST_ROW = 1_000_000  # bytes that are read of a file, however it came about
+
+Known = tuple[float | None, str | None]
+
+logger = logging.getLogger(__name__)
 
 
 class ScoreStore:
     """A SQLite file of (settings, canonical SMILES) -> a score, or why there is none.
 
-    settings: all that a score depends on beside the molecule, as one text; scores under other settings are others.
-    Several processes may share the file; a run that is killed loses nothing that it wrote. Makes missing folders.
+    settings: all that a score depends on beside the molecule, as one text: the function's name, its options, the
+    programs' versions. Scores under other settings are others. What only decides whether a score is found, as a time
+    limit, is none of it, as long as the failures that are written are those of the molecule.
+    Several processes may share the file, on a file system whose locks work; a run that is killed loses nothing that it
+    wrote. Every row has a checksum: one that does not check out, or holds anything but a number or a reason, counts as
+    not there, with a warning. A molecule or settings of more than 100,000 characters are not kept, a reason is cut at
+    500. Makes missing folders.
+    Raises TypeError for settings that are no text, ValueError for empty ones, and for a path that is no such file or
+    cannot be written: at once, and not when the first score is known.
     """
 
-    def __init__(self, path: str | Path, settings: str):
-        self.path, self.settings = Path(path), settings
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+    def __init__(self, path: str | os.PathLike, settings: str):
+        expect(settings, str, "settings")
+        if not 0 < len(settings) <= LONGEST_TEXT:
+            raise ValueError(f"settings: expected a text of 1 to {LONGEST_TEXT:,} characters, got {len(settings):,}")
+        self.path, self.settings = user_path(path), printable(settings)
         try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
             with closing(self._open()) as file, file:
-                file.execute(TABLE)
-        except sqlite3.Error as error:
-            raise ValueError(f"path: expected a SQLite file of scores or none yet, got {path} ({error})") from error
+                file.execute("BEGIN IMMEDIATE")
+                self._check_tables(file)
+                file.execute("INSERT OR REPLACE INTO checked_scores VALUES ('', '', NULL, '', '')")
+                file.execute("DELETE FROM checked_scores WHERE settings = ''")  # it can be written, then
+        except (sqlite3.Error, OSError, ValueError) as error:
+            raise ValueError(
+                f"path: expected a SQLite file of scores that can be written, or none yet in a folder that can be, got "
+                f"{self.path} ({error}); give one in a folder of your own"
+            ) from error
 
-    def read(self, smiles: Sequence[str]) -> dict[str, tuple[float | None, str | None]]:
+    def read(self, smiles: Sequence[str]) -> dict[str, Known]:
         """Those of the molecules that are in the file: (score, None), or (None, why it failed)."""
-        found = {}
+        found, damaged = {}, 0
         with closing(self._open()) as file:
             for text in smiles:
-                query = "SELECT score, failure FROM scores WHERE settings = ? AND smiles = ?"
-                row = file.execute(query, (self.settings, text)).fetchone()
-                if row is not None:
-                    found[text] = row
+                query = "SELECT score, failure, checksum FROM checked_scores WHERE settings = ? AND smiles = ?"
+                try:
+                    row = file.execute(query, (self.settings, printable(text))).fetchone()
+                    if row is not None:
+                        found[text] = self._checked(printable(text), *row)
+                except (sqlite3.DatabaseError, ValueError) as error:
+                    if isinstance(error, sqlite3.OperationalError):
+                        raise  # the file cannot be read at all
+                    damaged += 1
+        if damaged:
+            logger.warning(
+                "%s is damaged: %d scores in it do not check out, and are as if not there", self.path, damaged
+            )
         return found
 
-    def write(self, scores: Mapping[str, tuple[float | None, str | None]]) -> None:
-        """Add what is known of molecules, in the form of `read`; what was known of them before is replaced."""
-        rows = [(self.settings, text, *known) for text, known in scores.items()]
+    def write(self, scores: Mapping[str, Known]) -> None:
+        """Add what is known of molecules, in the form of `read`, in one transaction; it replaces what was known before.
+
+        Raises ValueError for NaN, and TypeError for what is neither (number, None) nor (None, text).
+        """
+        rows = [self._row(text, *known) for text, known in scores.items() if len(text) <= LONGEST_TEXT]
         if rows:
             with closing(self._open()) as file, file:
-                file.executemany("INSERT OR REPLACE INTO scores VALUES (?, ?, ?, ?)", rows)
+                file.execute("BEGIN IMMEDIATE")
+                self._check_tables(file)  # somebody may have deleted the file
+                file.executemany("INSERT OR REPLACE INTO checked_scores VALUES (?, ?, ?, ?, ?)", rows)
 
     def forget_failures(self) -> int:
         """Drop the failures under these settings, so that they are tried again; returns how many there were."""
         with closing(self._open()) as file, file:
-            query = "DELETE FROM scores WHERE settings = ? AND failure IS NOT NULL"
+            query = "DELETE FROM checked_scores WHERE settings = ? AND failure IS NOT NULL"
             return file.execute(query, (self.settings,)).rowcount
 
     def __len__(self) -> int:
         """How many molecules are in the file under these settings, failures included."""
         with closing(self._open()) as file:
-            return file.execute("SELECT COUNT(*) FROM scores WHERE settings = ?", (self.settings,)).fetchone()[0]
+            query = "SELECT COUNT(*) FROM checked_scores WHERE settings = ?"
+            return file.execute(query, (self.settings,)).fetchone()[0]
 
     def _open(self) -> sqlite3.Connection:
-        return sqlite3.connect(self.path, timeout=PATIENCE)  # one a call: a connection must not cross a fork
+        file = sqlite3.connect(self.path, timeout=PATIENCE)  # one a call: a connection must not cross a fork
+        file.text_factory = bytes  # damaged text need not be UTF-8
+        file.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LARGEST_ROW)
+        file.execute("PRAGMA trusted_schema = OFF")
+        return file
+
+    def _check_tables(self, file: sqlite3.Connection) -> None:
+        """Make the table where there is none; a view, a trigger or another table in its place is refused."""
+        names = "SELECT type, sql FROM sqlite_master WHERE tbl_name = 'checked_scores'"
+        tables = file.execute(names).fetchall()
+        if not tables:
+            file.execute(TABLE)
+            if file.execute("SELECT 1 FROM sqlite_master WHERE name = 'scores'").fetchone():
+                logger.warning(
+                    "%s holds scores of an earlier svlearn: they have no checksums, and failures among them that need "
+                    "not last, so they are not read",
+                    self.path,
+                )
+        elif tables != [(b"table", TABLE.encode())]:
+            raise ValueError("its table of scores is not one of svlearn")
+
+    def _row(self, smiles: str, score: Any, failure: Any) -> tuple[str, str, float | None, str | None, str]:
+        if score is None and isinstance(failure, str):
+            failure = printable(failure)[:LONGEST_REASON]
+        elif failure is None and is_number(score):
+            score = float(score)
+            if math.isnan(score):
+                raise ValueError(f"scores: expected numbers, got NaN of {smiles}")
+        else:
+            raise TypeError(f"scores: expected (number, None) or (None, why), got {(score, failure)!r} of {smiles}")
+        return self.settings, printable(smiles), score, failure, self._checksum(printable(smiles), score, failure)
+
+    def _checked(self, smiles: str, score: Any, failure: Any, checksum: Any) -> Known:
+        """The score and failure of a row, or ValueError."""
+        failure = failure.decode() if isinstance(failure, bytes) else failure
+        if (failure is None) == (score is None) or not isinstance(score, float | None) or score != score:
+            raise ValueError("neither a score nor a failure")
+        if not isinstance(failure, str | None) or checksum != self._checksum(smiles, score, failure).encode():
+            raise ValueError("its checksum is another")
+        return score, failure
+
+    def _checksum(self, smiles: str, score: float | None, failure: str | None) -> str:
+        """Of all that a row says, its own key included."""
+        said = repr((self.settings, smiles, None if score is None else score.hex(), failure))
+        return hashlib.blake2b(said.encode(), digest_size=8).hexdigest()

@@ -8,17 +8,22 @@ store is given.
 import logging
 import math
 import pickle
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
+from typing import Any
 
 from rdkit import Chem
 from tensordict import TensorDict
 
-from svlearn.domains.molecules.codec import largest_piece
+from svlearn.arguments import each_of, integer, is_number
+from svlearn.domains.molecules.codec import sanitised
+from svlearn.domains.molecules.failures import MACHINE, MOLECULE, Failure
 from svlearn.domains.molecules.graph_codec import Codec, MaskedGraphCodec
-from svlearn.domains.molecules.score_store import ScoreStore
+from svlearn.domains.molecules.score_store import Known, ScoreStore
+from svlearn.domains.molecules.smiles import score_smiles, smiles_of, smiles_of_key
 from svlearn.domains.molecules.workers import Workers
 
 GRAPHS_PER_TASK, MOLECULES_PER_TASK = 256, 32
@@ -61,10 +66,19 @@ class Scorer:
     soon as it is known and looked up first. memory: so many graphs, and molecules, are remembered; the oldest go.
     per_task: molecules that a worker takes at a time; 1 for a function of seconds.
 
+    What fails is told apart. A function that raises fails on the molecule, and the store keeps that. A molecule that is
+    too slow or crashes its worker fails in this run: it is remembered here until `forget()`, and the next run tries it
+    again, perhaps with more time. Where memory, a disk or a file was missing, or somebody else killed the worker, the
+    next call tries again. So what a store holds does not depend on timeout, num_workers, per_task, correct or codec.
+    A store that cannot be written any more costs a warning, and is tried again with the next scores.
+
     The pool starts at the first call and ends with `close()`, the scorer or the program; a copy or a pickle of a
-    scorer keeps what is known and starts its own.
-    Raises TypeError where function is not a callable that can be pickled, ValueError for num_workers < 1, timeout <= 0
-    and memory < 1; a call raises ValueError for undecided graphs, and RuntimeError where the first molecules all fail.
+    scorer keeps what is known and starts its own. In a daemonic process, which may have no workers, the function runs
+    in the process itself, with a warning.
+    Raises TypeError where function is not a callable that can be pickled, or a score no number; ValueError for
+    num_workers < 1, timeout <= 0, memory < 1 and per_task < 1; a call raises ValueError for undecided graphs, TypeError
+    for what is no list of molecules or SMILES, and RuntimeError where the first molecules, of however many calls, all
+    fail: that is the function's fault, and neither memory nor store keeps it.
     """
 
     def __init__(
@@ -87,17 +101,22 @@ class Scorer:
             pickle.dumps(function)
         except Exception as error:
             raise TypeError(f"function: expected one that can be pickled, as a module's functions; {error}") from error
-        if memory < 1:
-            raise ValueError(f"memory: expected an integer of at least 1, got {memory}")
+        for name, score in (("invalid_score", invalid_score), ("failure_score", failure_score)):
+            if not is_number(score):
+                raise TypeError(f"{name}: expected a number, got {type(score).__name__}")
         self.function, self.correct = function, correct
-        self.invalid_score, self.failure_score = invalid_score, failure_score
+        self.invalid_score, self.failure_score = float(invalid_score), float(failure_score)
         self.codec = MaskedGraphCodec() if codec is None else codec
-        self.store, self.memory, self.per_task = store, memory, per_task
+        self.store = store
+        self.memory, self.per_task = integer(memory, "memory"), integer(per_task, "per_task")
         self.counts = Counts()
         self.failures: list[tuple[str, str]] = []
         self._workers = Workers(num_workers, timeout)
-        self._smiles: OrderedDict[bytes, str | None] = OrderedDict()
-        self._scores: OrderedDict[str, float] = OrderedDict()
+        self._smiles: dict[bytes, str | None] = {}
+        self._scores: dict[str, float] = {}
+        self._unsaved: dict[str, Known] = {}  # for the store
+        self._works = False  # whether the function has scored a molecule
+        self._first_failures: dict[str, str] = {}  # until it has
 
     def __call__(self, graphs: TensorDict) -> list[float]:
         """The score of every finished graph (B,), in their order."""
@@ -106,33 +125,44 @@ class Scorer:
     def smiles(self, graphs: TensorDict) -> list[str | None]:
         """The canonical SMILES of what is scored of every finished graph (B,), None for what has no molecule."""
         keys = self.codec.keys(graphs)
-        new = [key for key in dict.fromkeys(keys) if key not in self._smiles]
+        new, passing = [key for key in dict.fromkeys(keys) if key not in self._smiles], []
         if new:
             read = partial(smiles_of_key, codec=self.codec, correct=self.correct)
-            for key, (smiles, why) in zip(new, self._workers.map(read, new, GRAPHS_PER_TASK)):
-                self._smiles[key] = smiles
-                if why is not None:
-                    self._fail(f"graph {list(key)}", why, self.invalid_score)
+            for key, found in zip(new, self._workers.map(read, new, GRAPHS_PER_TASK)):
+                if isinstance(found, Failure):
+                    self._fail(f"graph {list(key)}", found.why, self.invalid_score)
+                    if found.cause == MACHINE:
+                        passing.append(key)
+                self._smiles[key] = None if isinstance(found, Failure) else found
             self._count(built=len(new))
-        found = [self._smiles[key] for key in keys]
-        _trim(self._smiles, self.memory)
-        return found
+        smiles = [self._smiles[key] for key in keys]
+        _forget(self._smiles, passing, self.memory)
+        return smiles
 
     def score(self, smiles: Sequence[str | None]) -> list[float]:
-        """The scores of molecules given as canonical SMILES, in their order; None has `invalid_score`."""
+        """The scores of molecules given as canonical SMILES, in their order; None and "" have `invalid_score`.
+
+        Raises TypeError for one text instead of a list, and for what is neither a text nor None.
+        """
+        smiles = [text or None for text in each_of(smiles, str, "smiles")]
         self._count(asked=len(smiles))
-        new = [text for text in dict.fromkeys(smiles) if text is not None and text not in self._scores]
+        new, passing = [text for text in dict.fromkeys(smiles) if text is not None and text not in self._scores], []
         if new and self.store is not None:
             new = self._recall(new, self.store)
         if new:
-            self._evaluate(new)
+            passing = self._evaluate(new)
         found = [self.invalid_score if text is None else self._scores[text] for text in smiles]
-        _trim(self._scores, self.memory)
+        _forget(self._scores, passing, self.memory)
         return found
 
     def score_molecules(self, molecules: Sequence[Chem.Mol | None]) -> list[float]:
-        """The scores of molecules, each by its largest connected piece, in their order; None has `invalid_score`."""
-        return self.score([None if molecule is None else smiles_of(molecule) for molecule in molecules])
+        """The scores of molecules, each by its largest connected piece, in their order.
+
+        None, a molecule without atoms and one that RDKit does not sanitise have `invalid_score`. Raises TypeError for
+        one molecule or SMILES instead of a list, and for what is neither a molecule nor None.
+        """
+        given = [sanitised(molecule) for molecule in each_of(molecules, Chem.Mol, "molecules")]
+        return self.score([None if molecule is None else smiles_of(molecule) for molecule in given])
 
     @property
     def known(self) -> int:
@@ -153,38 +183,74 @@ class Scorer:
 
     def _recall(self, smiles: list[str], store: ScoreStore) -> list[str]:
         """Take from the disk what is there; returns the others."""
-        found = store.read(smiles)
+        try:
+            found = store.read(smiles)
+        except (sqlite3.Error, OSError) as error:
+            logger.warning("%s cannot be read, so that its scores are found anew: %s", store.path, error)
+            return smiles
         for text, (score, why) in found.items():
             self._scores[text] = self.failure_score if score is None else score
+            self._works |= score is not None
             if why is not None:
                 self.failures.append((text, why))
         self._count(stored=len(found))
         return [text for text in smiles if text not in found]
 
-    def _evaluate(self, smiles: list[str]) -> None:
-        """Score molecules that are not known, and remember them.
+    def _evaluate(self, smiles: list[str]) -> list[str]:
+        """Score molecules that are not known, and remember them; returns those that the next call is to try again.
 
-        On disk a score is kept at once. A failure waits until it is clear that not all fail, which would be the
-        function's fault; and a NaN, which is an error where it is used, is not kept.
+        On disk a score is kept as soon as it is known, with those that came with it. A failure waits until a success
+        shows that it is not the function's; and a NaN, which is an error where it is used, is not kept.
         """
 
-        def keep(place: int, score: float, why: str | None) -> None:
-            if self.store is not None and why is None and not math.isnan(score):
-                self.store.write({smiles[place]: (score, None)})
+        def keep(found: dict[int, Any]) -> None:
+            for place, result in found.items():
+                if not isinstance(result, Failure):
+                    self._works = True
+                    if not math.isnan(result):
+                        self._unsaved[smiles[place]] = (result, None)
+                elif result.cause == MOLECULE:
+                    self._unsaved[smiles[place]] = (None, result.why)
+            self._save()
 
-        read = partial(score_smiles, function=self.function)
-        results = self._workers.map(read, smiles, self.per_task, keep)
-        failed = {text: why for text, (_, why) in zip(smiles, results) if why is not None}
-        if len(failed) == len(smiles) >= PATIENCE and not self._scores:
-            reason = failed[smiles[0]]
-            raise RuntimeError(f"function: it failed on all of the first {len(smiles)} molecules; {reason}")
-        for text, (score, why) in zip(smiles, results):
-            self._scores[text] = score if why is None else self.failure_score
-        if self.store is not None:
-            self.store.write({text: (None, why) for text, why in failed.items()})
-        for text, why in failed.items():
-            self._fail(text, why, self.failure_score)
+        results = dict(zip(smiles, self._apply(smiles, keep)))
+        failed = {text: result for text, result in results.items() if isinstance(result, Failure)}
+        self._check_function({text: failure.why for text, failure in failed.items()})
+        for text, result in results.items():
+            self._scores[text] = self.failure_score if isinstance(result, Failure) else result
+        for text, failure in failed.items():
+            self._fail(text, failure.why, self.failure_score)
         self._count(scored=len(smiles))
+        return [text for text, failure in failed.items() if failure.cause == MACHINE]
+
+    def _apply(self, smiles: list[str], keep: Callable[[dict[int, Any]], None]) -> list[Any]:
+        """The score of every molecule, or a `Failure`; `keep` is told, by place, what is known so far."""
+        return self._workers.map(partial(score_smiles, function=self.function), smiles, self.per_task, keep)
+
+    def _check_function(self, failed: dict[str, str]) -> None:
+        """Raise RuntimeError where there were only failures since this scorer was made, and enough of them."""
+        if self._works:
+            self._first_failures = {}
+            return
+        self._first_failures |= failed
+        if len(self._first_failures) < PATIENCE:
+            return
+        number, reason = len(self._first_failures), next(iter(self._first_failures.values()))
+        _forget(self._scores, self._first_failures, self.memory)
+        self._unsaved, self._first_failures = {}, {}
+        raise RuntimeError(f"function: it failed on all of the first {number} molecules; {reason}")
+
+    def _save(self) -> None:
+        """Write to the store what is known; what cannot be written now waits for the next time."""
+        if self.store is None or not self._works:
+            return
+        try:
+            self.store.write(self._unsaved)
+        except (sqlite3.Error, OSError, ValueError) as error:
+            logger.warning("%s cannot be written, and %d scores wait: %s", self.store.path, len(self._unsaved), error)
+            _forget(self._unsaved, [], self.memory)
+        else:
+            self._unsaved = {}
 
     def _fail(self, what: str, why: str, score: float) -> None:
         self.failures.append((what, why))
@@ -195,25 +261,9 @@ class Scorer:
         self.counts = Counts(**{name: count + more.get(name, 0) for name, count in vars(self.counts).items()})
 
 
-def smiles_of(molecule: Chem.Mol) -> str:
-    """The largest connected piece of a molecule as canonical SMILES."""
-    return Chem.MolToSmiles(largest_piece(molecule))
-
-
-def smiles_of_key(key: bytes, codec: Codec, correct: bool) -> str | None:
-    """What is scored of a quantised graph, as canonical SMILES; None where there is no molecule."""
-    molecule = codec.build(key, correct)
-    return None if molecule is None else smiles_of(molecule)
-
-
-def score_smiles(smiles: str, function: Callable[[Chem.Mol], float]) -> float:
-    """function of the molecule that a SMILES describes."""
-    molecule = Chem.MolFromSmiles(smiles)
-    if molecule is None:
-        raise ValueError(f"RDKit does not read the SMILES {smiles}")
-    return float(function(molecule))
-
-
-def _trim(memory: OrderedDict, size: int) -> None:
-    while len(memory) > size:
-        memory.popitem(last=False)
+def _forget(memory: dict, passing: Iterable, size: int) -> None:
+    """Drop what is not to be remembered, and the oldest where there are too many."""
+    for key in passing:
+        memory.pop(key, None)
+    for key in list(islice(memory, max(0, len(memory) - size))):
+        del memory[key]

@@ -15,8 +15,12 @@ from rdkit.Chem import Crippen, rdFingerprintGenerator, rdMolDescriptors
 from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
 from sklearn.model_selection import KFold
 
+from svlearn.arguments import each_of
+from svlearn.domains.molecules.failures import Failure
 from svlearn.domains.molecules.rewards import MoleculeReward, parse
 from svlearn.domains.molecules.scoring import Scorer
+from svlearn.domains.molecules.smiles import molecule_of
+from svlearn.domains.molecules.workers import apply_here
 
 NUM_TREES, SMALLEST_LEAF, SHARE = 200, 2, 0.3  # of the features that a tree may split by at a node
 NUM_COUNTS, RADIUS = 1024, 2
@@ -51,12 +55,13 @@ class Surrogate(MoleculeReward):
     fitted to scored molecules: the score to Morgan counts and descriptors, whether a molecule fails, as one that cannot
     be docked, to the descriptors alone.
 
-    smiles, rewards: what was scored. failed: which of them failed; by default those with exactly `failure_score`.
+    smiles, rewards: what was scored. failed: which of them failed; by default those with exactly `failure_score`, as
+    float32, in which rewards come.
     seed: of the forests. correct, codec and the other options are those of `MoleculeReward`; the forests run in this
     process, many molecules at a time, and the workers only build the molecules.
     It is a guess about molecules like those it learned from: judge it by `foreseen`, and a sample by the reward itself.
-    Raises ValueError for SMILES that do not parse, for unequal numbers, rewards that are not finite, and fewer than 10
-    molecules that did not fail.
+    Raises ValueError for SMILES that do not parse, for unequal numbers, rewards that are not finite, fewer than 10
+    molecules that did not fail, and a store, TypeError for one SMILES instead of a list.
     """
 
     waits = False  # not for its workers, but for its own trees
@@ -71,13 +76,17 @@ class Surrogate(MoleculeReward):
         seed: int = 0,
         **options: Any,
     ):
-        molecules = [parse(text, f"smiles[{place}]") for place, text in enumerate(smiles)]
+        molecules = [parse(text, f"smiles[{place}]") for place, text in enumerate(each_of(smiles, str, "smiles"))]
         scores = np.asarray(rewards, dtype=float)
         if scores.shape != (len(molecules),) or not np.isfinite(scores).all():
             raise ValueError(f"rewards: expected {len(molecules)} finite numbers, one a SMILES, got {scores.shape}")
-        lost = scores == failure_score if failed is None else np.asarray(failed, dtype=bool)
+        lost = (
+            scores.astype(np.float32) == np.float32(failure_score) if failed is None else np.asarray(failed, dtype=bool)
+        )
         if lost.shape != scores.shape or (~lost).sum() < 10:
             raise ValueError(f"failed: expected {len(scores)}, and 10 molecules that did not, got {(~lost).sum()}")
+        if options.get("store") is not None:
+            raise ValueError("store: expected none, as what forests say depends on all that they learned from")
         forests = Forests(seed).fit(molecules, scores, lost, failure_score)
         self.scorer = ManyScorer(forests, failure_score=failure_score, **options)
 
@@ -111,23 +120,30 @@ class Forests:
 class ManyScorer(Scorer):
     """A `Scorer` of a function of many molecules at once, which runs here: molecules (N,) to scores (N,).
 
-    A molecule that RDKit does not read again gets `failure_score`, as there, and the others their scores.
+    A molecule that RDKit does not read again, or on which the function raises alone, gets `failure_score`, as there,
+    and the others their scores.
     """
 
     def __init__(self, many: Callable[[Sequence[Chem.Mol]], np.ndarray], **options: Any):
         super().__init__(cast(Any, many), **options)
         self.many = many
 
-    def _evaluate(self, smiles: list[str]) -> None:
-        read = {text: Chem.MolFromSmiles(text) for text in smiles}
-        known = {text: molecule for text, molecule in read.items() if molecule is not None}
-        if known:
-            self._scores.update(zip(known, self.many(list(known.values())).tolist(), strict=True))
-        for text, molecule in read.items():
-            if molecule is None:
-                self._scores[text] = self.failure_score
-                self._fail(text, "RDKit does not read it", self.failure_score)
-        self._count(scored=len(smiles))
+    def _apply(self, smiles: list[str], keep: Callable[[dict[int, Any]], None]) -> list[Any]:
+        results = apply_here(molecule_of, smiles)
+        read = {place: each for place, each in enumerate(results) if not isinstance(each, Failure)}
+        (scores,) = apply_here(self._of_many, [list(read.values())]) if read else [[]]
+        if isinstance(scores, Failure):  # one of them spoiled it for all
+            scores = apply_here(lambda molecule: self._of_many([molecule])[0], list(read.values()))
+        for place, score in zip(read, scores, strict=True):
+            results[place] = score
+        keep(dict(enumerate(results)))
+        return results
+
+    def _of_many(self, molecules: list[Chem.Mol]) -> list[float]:
+        scores = np.asarray(self.many(molecules), dtype=float)
+        if scores.shape != (len(molecules),):
+            raise ValueError(f"many: expected {len(molecules)} scores, got {scores.shape}")
+        return scores.tolist()
 
 
 def foreseen(

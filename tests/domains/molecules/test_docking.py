@@ -24,7 +24,7 @@ class Engine:
     """In the place of Vina: its affinity is a number of choice, or it does not come back."""
 
     def __init__(self, affinity: float = -7.25):
-        self.affinity, self.asked = affinity, []
+        self.affinity, self.between, self.place, self.asked = affinity, -99.0, (0.0, 4.0, 0.0), []
 
     def set_ligand_from_string(self, ligand):
         assert ligand == "a ligand"
@@ -35,7 +35,11 @@ class Engine:
             time.sleep(60)
 
     def energies(self, n_poses):
-        return np.array([[self.affinity, -99.0, -99.0, -99.0, -99.0]])
+        return np.array([[self.affinity, self.between, -99.0, -99.0, -99.0]])
+
+    def poses(self, n_poses, coordinates_only):
+        assert coordinates_only
+        return np.array([[[0.0, 0.0, 0.0], self.place]])
 
 
 @pytest.fixture
@@ -92,10 +96,26 @@ def test_a_molecule_has_one_score(parp1, tmp_path):
     assert later.report() == {"asked": 2, "docked": 0, "cached": 2, "failed": 0}
 
 
-def test_nothing_binds_where_no_protein_is(parp1):
+def test_a_box_where_no_protein_is_or_no_ligand_can_be_is_refused(parp1):
     found = find_receptor(parp1)
-    away = Receptor(found.path, tuple(place + 200 for place in found.centre), found.size)
-    assert Docking(away, exhaustiveness=1, num_workers=1).of_smiles(["CCO"]).tolist() == [0.0]
+    for away in (200, -60):
+        with pytest.raises(ValueError, match="centre: expected a box that holds atoms of .*parp1.pdbqt, which reaches"):
+            Receptor(found.path, tuple(place + away for place in found.centre), found.size)
+    for size in ((1, 1, 1), (20, 20, 4.9), (20, 101, 20)):
+        with pytest.raises(ValueError, match="size: expected edges of 5 to 100 Å, got"):
+            Receptor(found.path, found.centre, size)
+
+
+def test_a_molecule_that_finds_no_room_fails(parp1):
+    """A box of 8 Å holds ethanol; of a long molecule much would lie outside."""
+    found = find_receptor(parp1)
+    reward = Docking(Receptor(found.path, found.centre, (8, 8, 8)), exhaustiveness=1, num_workers=1)
+    large = "c1ccc(cc1)-c1ccc(cc1)-c1ccc(cc1)-c1ccccc1"  # 19 Å long, and stiff
+    ethanol, ring = reward.of_smiles(["CCO", large]).tolist()
+    reward.scorer.close()
+    assert 1 < ethanol < 3 and ring == 0.0
+    ((failed, why),) = reward.scorer.failures
+    assert Chem.CanonSmiles(large) == failed and why.startswith("ValueError: no pose: ")
 
 
 def test_what_vina_cannot_dock_is_counted_with_its_reason(parp1):
@@ -127,17 +147,42 @@ def test_the_reward_is_minus_the_affinity_of_the_best_pose(engine, own):
     assert engine.asked == [4, 4]
 
 
-def test_a_docking_that_hangs_is_killed_and_has_no_reward(engine, own, tmp_path):
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"affinity": -7e5}, "an affinity of -700000 kcal/mol"),
+        ({"affinity": 7e5}, "an affinity of 700000 kcal/mol"),
+        ({"affinity": -31.0}, "an affinity of -31 kcal/mol"),
+        ({"affinity": math.nan}, "an affinity of nan kcal/mol"),
+        ({"affinity": 0.0, "between": 0.0}, "it touches no atom of the receptor"),
+        ({"place": (0.0, 0.0, -7.5)}, "it lies 2.5 Å out of the box"),
+        ({"place": (0.0, math.nan, 0.0)}, "it lies nan Å out of the box"),
+    ],
+)
+def test_what_is_no_pose_is_a_failure_of_the_molecule(engine, own, tmp_path, change, why):
+    vars(engine).update(change)
+    reward = Docking(own, num_workers=1, cache=tmp_path / "docking.sqlite")
+    assert reward.of_smiles(["CCO"]).tolist() == [0.0]
+    assert reward.scorer.failures == [("CCO", f"ValueError: no pose: {why}")]
+    reward.scorer.close()
+
+
+def test_a_docking_that_hangs_is_killed_and_tried_again_by_the_next_run(engine, own, tmp_path):
+    """With a longer time limit, or on a quieter machine, it has a score."""
     engine.affinity = -math.inf
     reward = Docking(own, num_workers=1, timeout=1.0, cache=tmp_path / "docking.sqlite")
     assert reward.of_smiles(["CCO"]).tolist() == [0.0]
-    assert reward.report() == {"asked": 1, "docked": 1, "cached": 0, "failed": 1, "no result within 1 seconds": 1}
-    later = Docking(own, num_workers=1, cache=tmp_path / "docking.sqlite")
-    assert later.of_smiles(["CCO"]).tolist() == [0.0]
-    assert later.report() == {"asked": 1, "docked": 0, "cached": 1, "failed": 1, "no result within 1 seconds": 1}
-    later.forget()
-    later.of_smiles(["CCO"])
-    assert later.report()["failed"] == 1
+    told = {"asked": 1, "docked": 1, "cached": 0, "failed": 1, "no result within 1 seconds": 1}
+    assert reward.report() == told
+    assert reward.of_smiles(["CCO"]).tolist() == [0.0]  # this run does not wait for it twice
+    assert reward.report() == told | {"asked": 2}
+    reward.scorer.close()
+    engine.affinity = -2.3
+    for cached in (0, 1):
+        later = Docking(own, num_workers=1, cache=tmp_path / "docking.sqlite")
+        assert later.of_smiles(["CCO"]).tolist() == pytest.approx([2.3])
+        assert later.report() == {"asked": 1, "docked": 1 - cached, "cached": cached, "failed": 0}
+        later.scorer.close()
 
 
 def test_a_graph_without_a_molecule_is_not_docked(engine, own):
@@ -147,17 +192,55 @@ def test_a_graph_without_a_molecule_is_not_docked(engine, own):
     assert Target(reward, alpha=0.0)(graphs_of("CCO")).tolist() == [7.25]
 
 
-@pytest.mark.parametrize("change", [{"exhaustiveness": 3}, {"seed": 2}, {"receptor": "other"}, {"size": (11, 11, 11)}])
-def test_a_score_is_cached_under_all_that_it_depends_on(engine, own, tmp_path, change):
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"exhaustiveness": 3},
+        {"seed": 2},
+        {"receptor": "other"},
+        {"size": (11, 11, 11)},
+        {"centre": (0, 0, 1)},
+        {"vina": "2.0"},
+        {"meeko": "2.0"},
+        {"rdkit": "2.0"},
+        {"recipe": "MAX_FORCE_FIELD_STEPS"},
+        {"recipe": "VERSION"},
+    ],
+)
+def test_a_score_is_cached_under_all_that_it_depends_on(engine, own, tmp_path, monkeypatch, change):
     cache, centre, size = tmp_path / "docking.sqlite", *BOX
     Docking(own, num_workers=1, cache=cache).of_smiles(["CCO"])
     engine.affinity = -1.5
     assert Docking(own, num_workers=1, cache=cache).of_smiles(["CCO"]).tolist() == [7.25]
     if "receptor" in change:
         own.path.write_text(own.path.read_text().replace("0.000   0.000", "0.000   1.000"))
-    changed = Receptor(own.path, centre, change.pop("size", size))
-    change.pop("receptor", None)
-    assert Docking(changed, num_workers=1, cache=cache, **change).of_smiles(["CCO"]).tolist() == [1.5]
+    monkeypatch.setattr(docking, "version", lambda name: change.get(name, f"{name} 1.0"))
+    if "recipe" in change:
+        monkeypatch.setattr(docking_vina, change["recipe"], 3)
+    changed = Receptor(own.path, change.get("centre", centre), change.get("size", size))
+    options = {name: number for name, number in change.items() if name in ("exhaustiveness", "seed")}
+    assert Docking(changed, num_workers=1, cache=cache, **options).of_smiles(["CCO"]).tolist() == [1.5]
+
+
+@pytest.mark.parametrize("same", [{"timeout": 50.0}, {"num_workers": 2}, {"correct": True}, {"failure_score": -1.0}])
+def test_what_does_not_decide_a_score_is_no_part_of_its_key(engine, own, tmp_path, same):
+    Docking(own, num_workers=1, cache=tmp_path / "docking.sqlite").of_smiles(["CCO"])
+    engine.affinity = -1.5
+    later = Docking(own, cache=tmp_path / "docking.sqlite", **{"num_workers": 1, **same})
+    assert later.of_smiles(["CCO"]).tolist() == [7.25]
+
+
+def test_a_receptor_that_changes_while_it_is_docked_against_is_no_score(parp1, tmp_path):
+    found = find_receptor(parp1)
+    path = tmp_path / "mine.pdbqt"
+    path.write_bytes(found.path.read_bytes())
+    cache = tmp_path / "docking.sqlite"
+    reward = Docking(Receptor(path, found.centre, found.size), exhaustiveness=1, num_workers=1, cache=cache)
+    path.write_text(path.read_text() + "REMARK another\n")
+    assert reward.of_smiles(["CCO"]).tolist() == [0.0]
+    assert "is another file than it was" in reward.scorer.failures[0][1]
+    assert len(reward.scorer.store) == 0
+    reward.scorer.close()
 
 
 def test_a_receptor_may_move_to_another_folder(engine, own, tmp_path):
@@ -238,11 +321,32 @@ def test_a_receptor_that_is_not_there_is_refused(make, words, tmp_path):
         ({"centre": (0, 0)}, r"centre: expected three numbers in Å, got \(0.0, 0.0\)"),
         ({"centre": (0, 0, math.nan)}, r"centre: expected three numbers in Å, got"),
         ({"size": (1, 1, 0)}, r"size: expected three numbers in Å, above 0, got \(1.0, 1.0, 0.0\)"),
+        ({"size": (1, 1, 1)}, r"size: expected edges of 5 to 100 Å, got \(1.0, 1.0, 1.0\)"),
+        ({"centre": ("0", "0", "0")}, r"centre: expected three numbers in Å, got \('0', '0', '0'\)"),
+        ({"centre": (0, 0, 6)}, r"centre: expected a box that holds atoms of .*own.pdbqt, .* got none of its 1 in"),
     ],
 )
 def test_a_box_without_a_place_or_a_volume_is_refused(own, options, words):
     with pytest.raises(ValueError, match=words):
         Receptor(**{"path": own.path, "centre": BOX[0], "size": BOX[1], **options})
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "path: expected a PDBQT file with the places of atoms, got .*own.pdbqt with 0 of them"),
+        ("REMARK nothing\nEND\n", "path: expected a PDBQT file with the places of atoms, got .*with 0 of them"),
+        ("ATOM      1  C   LIG\n", "path: expected a PDBQT file, got .*own.pdbqt with line 1: ATOM      1  C   LIG"),
+        (
+            "ATOM      1  C   LIG     1         nan   0.000   0.000  1.00  0.00     0.000 C \n",
+            "path: expected a PDBQT file with the places of atoms",
+        ),
+    ],
+)
+def test_a_receptor_without_atoms_is_refused(own, text, words):
+    own.path.write_text(text)
+    with pytest.raises(ValueError, match=words):
+        Receptor(own.path, *BOX)
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,14 @@
 """Worker processes: what an item that breaks costs, and how the processes start and end."""
 
 import faulthandler
+import itertools
 import logging
+import math
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -22,6 +26,7 @@ from molecule_toys import (
 from rdkit import Chem
 
 from svlearn.domains.molecules.scoring import Scorer
+from svlearn.domains.molecules.workers import Workers, apply_here
 
 
 def exits_on_ethane(molecule: Chem.Mol) -> float:
@@ -41,6 +46,79 @@ def hangs_on_ethane(molecule: Chem.Mol) -> float:
     if Chem.MolToSmiles(molecule) == "CC":
         time.sleep(60)
     return molecule.GetNumAtoms()
+
+
+def leaves_on_ethane(kind: type[BaseException], molecule: Chem.Mol) -> float:
+    if Chem.MolToSmiles(molecule) == "CC":
+        raise kind("it says")
+    return molecule.GetNumAtoms()
+
+
+def is_killed_once_on_ethane(path: Path, molecule: Chem.Mol) -> float:
+    """As by the system, where memory is short: the first time."""
+    if Chem.MolToSmiles(molecule) == "CC" and not path.exists():
+        path.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return molecule.GetNumAtoms()
+
+
+def runs_a_program(path: Path, session: bool, molecule: Chem.Mol) -> float:
+    """A program of its own that would last for minutes, perhaps in a session of its own; on disk are its and our id."""
+    program = subprocess.Popen(["sleep", "300"], start_new_session=session)
+    path.write_text(f"{os.getpid()} {program.pid}")
+    program.wait()
+    return 0.0
+
+
+def counts_for_ever(path: Path, molecule: Chem.Mol) -> float:
+    """In compiled code that holds Python's lock, with a program beside it."""
+    program = subprocess.Popen(["sleep", "300"])
+    path.write_text(f"{os.getpid()} {program.pid}")
+    return float(sum(itertools.repeat(1, 10**12)))
+
+
+def is_alive(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def ids_in(path: Path) -> list[int]:
+    """Waits until the processes are there."""
+    while not path.exists() or len(path.read_text().split()) < 2:
+        time.sleep(0.02)
+    return [int(each) for each in path.read_text().split()]
+
+
+def have_ended(processes: list[int]) -> bool:
+    """Within half a minute: they would last for five."""
+    deadline = time.monotonic() + 30
+    while any(map(is_alive, processes)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return not any(map(is_alive, processes))
+
+
+def score_as_a_daemon(function, queue) -> None:
+    scorer = Scorer(function, num_workers=2)
+    queue.put((scorer.score(["C", "CC", "CCC"]), scorer.failures))
+
+
+def interrupts_itself(molecule: Chem.Mol) -> float:
+    os.kill(os.getpid(), signal.SIGINT)  # as Ctrl-C does
+    time.sleep(5)
+    return 1.0
+
+
+def raises_on_chains(molecule: Chem.Mol) -> float:
+    if "C" in Chem.MolToSmiles(molecule):
+        raise KeyError("no chains")
+    return molecule.GetNumAtoms()
+
+
+def sleeps(seconds: float) -> float:
+    time.sleep(seconds)
+    return seconds
 
 
 def takes_its_time(path: Path, molecule: Chem.Mol) -> float:
@@ -64,6 +142,9 @@ def score_in_child(scorer: Scorer, graphs, queue) -> None:
         (segfaults_on_ethane, f"the worker process died with exit code {-signal.SIGSEGV}"),
         (hangs_on_ethane, "no result within 1 seconds"),
         (raises_on_ethane, "KeyError: 'no ethane'"),
+        (partial(leaves_on_ethane, SystemExit), "SystemExit: it says"),
+        (partial(leaves_on_ethane, KeyboardInterrupt), "KeyboardInterrupt: it says"),
+        (partial(leaves_on_ethane, GeneratorExit), "GeneratorExit: it says"),
     ],
 )
 def test_a_molecule_that_breaks_costs_itself_alone(scored, function, why, caplog):
@@ -91,7 +172,118 @@ def test_a_function_that_always_fails_is_an_error(scored):
     assert scored(raises_always).score(CHAIN[:2]) == [0.0, 0.0]
 
 
+@pytest.mark.parametrize("sizes", [(7, 52), (2, 2, 2, 1, 1), (1,) * 8])
+def test_small_calls_do_not_hide_a_function_that_always_fails(scored, sizes):
+    scorer, smiles = scored(raises_always), ["C" * length for length in range(1, 60)]
+    for size in sizes[:-1]:
+        assert scorer.score(smiles[:size]) == [0.0] * size
+        smiles = smiles[size:]
+    with pytest.raises(RuntimeError, match=f"failed on all of the first {sum(sizes)} molecules; KeyError: 'wrong"):
+        scorer.score(smiles[: sizes[-1]])
+    assert scorer.known == 0
+
+
+def test_after_a_success_many_may_fail(scored):
+    scorer = scored(raises_on_chains)
+    assert scorer.score(["N"]) == [1.0]
+    assert scorer.score(CHAIN) == [0.0] * 8
+    scorer.forget()
+    assert scorer.score(CHAIN) == [0.0] * 8
+
+
+def test_a_molecule_whose_worker_was_killed_is_tried_once_more(scored, log):
+    scorer = scored(partial(is_killed_once_on_ethane, log), per_task=1)
+    assert scorer.score(["C", "CC", "CCC"]) == [1.0, 2.0, 3.0]
+    assert scorer.failures == []
+
+
+def test_what_is_known_is_told_in_few_reports():
+    workers, told = Workers(2), []
+    results = workers.map(abs, range(-100, 0), per_task=1, done=told.append)
+    workers.close()
+    assert results == list(range(100, 0, -1))
+    assert {place: result for known in told for place, result in known.items()} == dict(enumerate(results))
+    assert sum(map(len, told)) == 100 and len(told) < 50
+
+
 # processes
+
+
+@pytest.mark.parametrize("session", [False, True])
+def test_a_program_ends_with_the_time_of_its_worker(scored, log, session):
+    scorer = scored(partial(runs_a_program, log, session), timeout=1.0, num_workers=1)
+    assert scorer.score(["CC"]) == [0.0]
+    assert scorer.failures == [("CC", "no result within 1 seconds")]
+    assert have_ended(ids_in(log))
+
+
+SCRIPT = """
+import sys
+from functools import partial
+from pathlib import Path
+sys.path.insert(0, {folder!r})
+from test_workers import {function}
+from svlearn.domains.molecules.scoring import Scorer
+if __name__ == "__main__":
+    Scorer(partial({function}, Path({path!r}){more}), num_workers=1, timeout=1000.0).score(["CC"])
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    ("function", "more"),
+    [("runs_a_program", ", False"), ("runs_a_program", ", True"), ("counts_for_ever", "")],
+)
+def test_workers_and_programs_end_with_their_parent(log, number, function, more):
+    folder = str(Path(__file__).parent)
+    script = SCRIPT.format(folder=folder, function=function, more=more, path=str(log))
+    parent = subprocess.Popen([sys.executable, "-c", script])
+    processes = ids_in(log)
+    assert all(map(is_alive, processes))
+    parent.send_signal(number)
+    ended = have_ended(processes)
+    parent.kill()
+    parent.wait()
+    assert ended
+
+
+@pytest.mark.parametrize("kind", [KeyError, SystemExit, KeyboardInterrupt])
+def test_a_daemonic_process_scores_alone_and_says_so(kind):
+    fork = multiprocessing.get_context("fork")
+    queue = fork.SimpleQueue()
+    child = fork.Process(target=score_as_a_daemon, args=(partial(leaves_on_ethane, kind), queue), daemon=True)
+    child.start()
+    child.join(60)
+    assert child.exitcode == 0
+    scores, ((failed, why),) = queue.get()
+    assert scores == [1.0, 0.0, 3.0] and failed == "CC" and why.startswith(f"{kind.__name__}: ")
+
+
+def test_an_interrupt_of_the_user_stops_what_runs_here():
+    """And one that an item raises does not."""
+
+    def raises(item):
+        raise KeyboardInterrupt("not the user's")
+
+    (failure,) = apply_here(raises, [1])
+    assert failure.why == "KeyboardInterrupt: not the user's"
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        apply_here(interrupts_itself, [1])
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_an_interrupt_of_the_user_ends_the_work(log):
+    """What was under way is dropped, and the pool serves the next call."""
+    workers = Workers(1, timeout=1000.0)
+
+    def stop(known):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        workers.map(sleeps, [0.0, 0.5, 300.0, 300.0], per_task=1, done=stop)
+    assert workers.map(sleeps, [0.0], per_task=1) == [0.0]
+    workers.close()
 
 
 def test_closing_ends_the_workers_and_a_later_call_starts_new_ones(scored):
@@ -137,6 +329,11 @@ def test_a_forked_process_starts_and_ends_its_own_workers(scored):
     [
         ({"num_workers": 0}, ValueError, "num_workers: expected None or an integer of at least 1, got 0"),
         ({"timeout": 0.0}, ValueError, "timeout: expected seconds above 0, got 0.0"),
+        ({"num_workers": 1.5}, ValueError, "num_workers: expected None or an integer of at least 1, got 1.5"),
+        ({"timeout": math.nan}, ValueError, "timeout: expected seconds above 0, got nan"),
+        ({"timeout": "10"}, TypeError, "timeout: expected seconds above 0, got str"),
+        ({"per_task": 0}, ValueError, "per_task: expected an integer of at least 1, got 0"),
+        ({"failure_score": None}, TypeError, "failure_score: expected a number, got NoneType"),
         ({"memory": 0}, ValueError, "memory: expected an integer of at least 1, got 0"),
         ({"function": 3}, TypeError, "function: expected a callable of RDKit molecules, got int"),
         ({"function": lambda molecule: 0.0}, TypeError, "function: expected one that can be pickled"),
