@@ -214,8 +214,10 @@ from svlearn import Target
 from svlearn.rollouts import collect
 
 torch.set_num_threads(1)
-WRITES = ("write", "_allocate", "sync")
-FILES = tuple(os.path.join("svlearn", "rollouts", name) for name in ("store.py", "manifest.py"))
+WRITES = ("__init__", "write", "_write", "allocate", "replacing", "sync")
+FILES = tuple(
+    os.path.join("svlearn", *name) for name in (("files.py",), ("rollouts", "store.py"), ("rollouts", "memory_map.py"))
+)
 
 def run(path):
     collect(Walk(width=500), 23, path, target=Target(total, alpha=1.0), batch_size=3, progress=False)

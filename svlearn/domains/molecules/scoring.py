@@ -93,6 +93,7 @@ class Scorer:
         self.invalid_score, self.failure_score = invalid_score, failure_score
         self.codec = MaskedGraphCodec() if codec is None else codec
         self.store, self.memory, self.per_task = store, memory, per_task
+        self.timeout = timeout
         self.counts = Counts()
         self.failures: list[tuple[str, str]] = []
         self._workers = Workers(num_workers, timeout)
