@@ -12,7 +12,7 @@ at, the manifest holds complete chunks alone, each of them once. One process wri
 import os
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, cast
@@ -113,6 +113,9 @@ class Writer:
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Keep others from writing while the block runs; wait for one who does, and go on from what it has written."""
+        if self._is_alone:
+            yield
+            return
         with self._locked(wait=True) as is_held:
             self._refresh()
             self._is_alone, self._keeps_others_out = True, is_held
@@ -131,7 +134,7 @@ class Writer:
         if len(trajectories) != rows.stop - rows.start:
             came = f"{len(trajectories)} trajectories"
             raise ValueError(f"{self.path}: chunk {chunk}: expected {rows.stop - rows.start}, got {came}")
-        with nullcontext() if self._is_alone else self.alone():
+        with self.alone():
             if chunk not in self.manifest.complete:
                 self._write(chunk, rows, trajectories.cpu())
 
@@ -205,11 +208,12 @@ def _check_same(path: Path, held: Request, asked: Request) -> None:
             "little to know that they are these; Rollouts.open reads them; to collect, choose another path"
         )
     what = "; ".join(f"{name} = {getattr(held, name)!r}, got {getattr(asked, name)!r}" for name in differ)
-    hint = "; an identity holds the code and all that it reads: to go on although a part of it changed that does not "
-    hint += "matter, name the reward, Target(reward, alpha, name=...), from the start"
-    raise ValueError(
-        f"{path}: holds rollouts of other arguments: expected {what}{hint if {*differ} <= {*IDENTITIES} else ''}"
-    )
+    if differ == ["reward_identity"]:
+        what += (
+            "; it holds the reward's code and all that this reads: where they will change and its rewards will not, "
+        )
+        what += "name it from the start, Target(reward, alpha, name=...)"
+    raise ValueError(f"{path}: holds rollouts of other arguments: expected {what}")
 
 
 def _open_data(path: Path, manifest: Manifest) -> TensorDict:
