@@ -14,10 +14,11 @@ QM9 := configs/molecules/qm9
 VALUE := $(wildcard $(QM9)/values/$(FAMILY).yaml)
 POLICY := $(wildcard $(QM9)/policies/$(FAMILY).yaml)
 FAMILIES := $(basename $(notdir $(sort $(wildcard $(QM9)/values/*.yaml) $(wildcard $(QM9)/policies/*.yaml))))
-BENCHMARKS := $(sort $(wildcard benchmarks/*.py))
+SOAKS := $(sort $(wildcard benchmarks/soak_*.py))
+BENCHMARKS := $(filter-out $(SOAKS), $(sort $(wildcard benchmarks/*.py)))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast lint bench docs clean
+.PHONY: help setup demo test test-fast lint bench soak docs clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -57,6 +58,9 @@ lint: $(READY) ## check style, format and types
 
 bench: $(READY) ## run every benchmark
 	@set -e; for script in $(BENCHMARKS); do echo "$$script"; $(BIN)/python $$script; done
+
+soak: $(READY) ## several processes, and kills, on one store of rollouts and one of scores; minutes
+	@set -e; for script in $(SOAKS); do OMP_NUM_THREADS=1 $(BIN)/python $$script; done
 
 docs: $(DOCS_READY) ## build the documentation into .cache/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet

@@ -27,6 +27,7 @@ from svlearn.domains.molecules.gdss.decode import GDSSCodec
 from svlearn.domains.molecules.gdss.gin import GraphValueNetwork
 from svlearn.domains.molecules.surrogate import foreseen
 from svlearn.files import write
+from svlearn.identity import identity
 from svlearn.loading import shipped
 from svlearn.rollouts import RolloutData, Rollouts
 from svlearn.rollouts.store import Writer
@@ -69,7 +70,8 @@ def seconds_a_docking(notes: Iterable[dict]) -> dict[str, float]:
 def scored() -> Rollouts:
     """The first of the reference's trajectories, with their docking scores for rewards."""
     rollouts = trajectories("QED")
-    request = replace(rollouts.request, num_trajectories=NUM_DOCKED, reward=Docking.__qualname__)
+    reward = {"reward": Docking.__qualname__, "reward_identity": identity((RECEPTOR, TIMEOUT))}
+    request = replace(rollouts.request, num_trajectories=NUM_DOCKED, **reward)
     writer = Writer(store(RECEPTOR), request)
     for chunk in tqdm(writer.missing(), desc="docking", unit="chunk"):
         rewards = torch.tensor(docked(chunk, rollouts)["rewards"])

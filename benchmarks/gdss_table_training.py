@@ -32,6 +32,7 @@ from svlearn.domains.molecules.gdss.encode import encode
 from svlearn.domains.molecules.gdss.gin import GraphValueNetwork, PredictedReward, save_network
 from svlearn.domains.molecules.rewards import QED, SA, MoleculeReward
 from svlearn.files import write
+from svlearn.identity import identity
 from svlearn.randomness import seeded
 from svlearn.rollouts import Rollouts, collect
 from svlearn.rollouts.manifest import MANIFEST, Manifest
@@ -83,7 +84,8 @@ def rescored(rollouts: Rollouts, name: str, path: Path) -> None:
     last = rollouts.request.num_steps
     reward = made(name)
     linked["rewards"].copy_(torch.cat([reward(linked["states"][i : i + 64, last]) for i in range(0, len(linked), 64)]))
-    replace(held, request=replace(held.request, reward=name)).write(path)
+    request = replace(held.request, reward=name, reward_identity=identity(reward))
+    replace(held, request=request).write(path)
 
 
 def train(name: str, family: str, *options: str, training: int = SEED) -> dict:

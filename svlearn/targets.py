@@ -30,15 +30,20 @@ class Target:
     largest reward; samplers and objectives for which it has no meaning refuse it.
     floor: what a value puts in the place of a lower reward of a *predicted* sample at t < T, where it must stay
     finite; reward units. Default: -100 · alpha, that is e^-100 in probability (-1e4 for alpha = 0).
+    name: what stored rollouts tell the reward apart by, in the place of its `svlearn.identity`; for a reward that has
+    none, and to be changed with what the reward does. `dataclasses.replace(target, name=...)` names one that is there.
     """
 
     reward: Callable
     alpha: float
     floor: float | None = None
+    name: str | None = None
 
     def __post_init__(self) -> None:
         if not callable(self.reward):
             raise TypeError(f"reward: expected a callable of states, got {type(self.reward).__name__}")
+        if self.name is not None and not (isinstance(self.name, str) and self.name):
+            raise TypeError(f"name: expected None or a text, got {self.name!r}")
         object.__setattr__(self, "alpha", real(self.alpha, "alpha", least=0))
         if self.floor is None:
             object.__setattr__(self, "floor", FLOOR_NATS * self.alpha if self.alpha > 0 else -1e4)

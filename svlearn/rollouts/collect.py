@@ -10,6 +10,7 @@ from tqdm.auto import tqdm
 
 from svlearn.arguments import as_seed, integer
 from svlearn.fingerprint import fingerprint, fingerprint_of_states
+from svlearn.identity import identity, identity_of_process, type_name
 from svlearn.inference.proposals import Proposal
 from svlearn.metering import metered
 from svlearn.process import Reference
@@ -38,11 +39,14 @@ def collect(
     The store has states (N, T + 1, ...) and, with a target, rewards (N,), reward units; -inf is kept. With a proposal,
     which then draws in the place of `process`, it has log_ratios (N, T) as well (see `roll_out`). Chunks of
     `batch_size` trajectories are drawn from streams of (seed, chunk), so that interruptions change nothing: collect
-    again with the same arguments and what is complete stays, what is missing is drawn. A reward that is not a module
-    is told from another only by its name, a proposal by its class and the modules it holds. max_batch: at most so
-    many states in one network call.
-    Raises ValueError where `path` holds rollouts of other arguments (it says which) or corrupt ones, and for a reward
-    that is NaN or +inf; TypeError for a process that is not a `Reference`.
+    again with the same arguments and what is complete stays, what is missing is drawn. Arguments are the same by their
+    `svlearn.identity`; alpha counts only where a proposal uses it. max_batch: at most so many states in one network
+    call. path: ~ is the home folder.
+    One process collects at a time: another with the same arguments waits until it is done, or dies, with a message, and
+    takes what is there. What is complete is only read.
+    Raises ValueError where `path` holds rollouts of other arguments (it says which), or corrupt ones, and for a reward
+    or a proposal whose identity cannot be known; NonFiniteError, which is one, for a state with a NaN and a reward that
+    is NaN or +inf; TypeError for a process that is not a `Reference`; OSError where `path` cannot be written.
     """
     q = None if proposal is None else as_proposal(proposal)
     request = _request("process", process, num_trajectories, target, batch_size, seed, proposal=q)
@@ -88,22 +92,31 @@ def _fill(
 ) -> Rollouts:
     with metered(max_batch):
         writer = Writer(path, request)
-        with tqdm(
-            total=request.num_trajectories,
-            initial=writer.num_written(),
-            disable=not progress,
-            desc="collecting",
-            unit="trajectory",
-        ) as bar:
-            for chunk in writer.missing():
-                rows = request.rows(chunk)
-                try:
-                    writer.write(chunk, draw(rows, seeded(device, request.seed, chunk)))
-                except Exception as error:
-                    error.add_note(f"in chunk {chunk}, trajectories {rows.start} to {rows.stop - 1} of {path}")
-                    raise
-                bar.update(rows.stop - rows.start)
+        if writer.missing():
+            with writer.alone():
+                _draw_missing(writer, draw, device, progress)
     return Rollouts.open(path)
+
+
+def _draw_missing(
+    writer: Writer, draw: Callable[[slice, torch.Generator], TensorDict], device: torch.device, progress: bool
+) -> None:
+    request = writer.manifest.request
+    with tqdm(
+        total=request.num_trajectories,
+        initial=writer.num_written(),
+        disable=not progress,
+        desc="collecting",
+        unit="trajectory",
+    ) as bar:
+        for chunk in writer.missing():
+            rows = request.rows(chunk)
+            try:
+                writer.write(chunk, draw(rows, seeded(device, request.seed, chunk)))
+            except Exception as error:
+                error.add_note(f"in chunk {chunk}, trajectories {rows.start} to {rows.stop - 1} of {writer.path}")
+                raise
+            bar.update(rows.stop - rows.start)
 
 
 def _request(
@@ -120,6 +133,7 @@ def _request(
         raise TypeError(f"process: expected a Reference, got {type(process).__name__}")
     if target is not None and not isinstance(target, Target):
         raise TypeError(f"target: expected None or a Target, got {type(target).__name__}")
+    used = target if proposal is not None and type(proposal).bind is not Proposal.bind else None
     return Request(
         kind=kind,
         num_trajectories=integer(num_trajectories, "num_trajectories"),
@@ -127,16 +141,23 @@ def _request(
         batch_size=integer(batch_size, "batch_size"),
         seed=as_seed(seed),
         process=fingerprint(process),
-        reward=None if target is None else _name(target.reward),
+        reward=None if target is None else _name(target),
         finished_states=None if finished_states is None else fingerprint_of_states(finished_states),
         proposal=None if proposal is None else _name_of_proposal(proposal),
+        process_identity=identity_of_process(process),
+        reward_identity=None if target is None else _identity_of_reward(target),
+        proposal_identity=None if proposal is None else identity((proposal, used), "proposal"),
     )
 
 
-def _name(reward: Callable) -> str:
-    if isinstance(reward, nn.Module):
-        return fingerprint(reward)
-    return getattr(reward, "__qualname__", type(reward).__qualname__)
+def _name(target: Target) -> str:
+    if target.name is not None:
+        return target.name
+    return fingerprint(target.reward) if isinstance(target.reward, nn.Module) else type_name(target.reward)
+
+
+def _identity_of_reward(target: Target) -> str:
+    return identity(target.reward if target.name is None else target.name, "reward")
 
 
 def _name_of_proposal(proposal: Proposal) -> str:

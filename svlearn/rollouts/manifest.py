@@ -1,13 +1,19 @@
 """The manifest of stored rollouts: what was asked for, and which chunks of it are on the disk."""
 
 import json
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+import re
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path, PurePosixPath
+from typing import Any
 
+from svlearn.arguments import as_seed, integer
 from svlearn.files import write
 
 FORMAT = 1
 MANIFEST = "manifest.json"
+MAX_BYTES, MAX_CHUNKS, MAX_FILES = 64 << 20, 1_000_000, 10_000  # of a manifest, of a request, of one store
+MAX_TRAJECTORIES, MAX_STEPS = 2**40, 2**31
+NAMES = ("process_identity", "reward", "reward_identity", "finished_states", "proposal", "proposal_identity")
 
 
 @dataclass(frozen=True)
@@ -16,8 +22,10 @@ class Request:
 
     kind: "process" (rolled out) or "noising" (rolled back from finished states); process: its fingerprint; reward:
     the fingerprint of a module, the name of any other callable, None without a target; finished_states: their
-    fingerprint, where the kind is "noising"; proposal: what drew in the place of the process. Chunk i holds rows
-    i · batch_size and on.
+    fingerprint, where the kind is "noising"; proposal: what drew in the place of the process. Of each of the three,
+    the name is for people and the identity (`svlearn.identity`) tells them apart; stores of before have none. Chunk i
+    holds rows i · batch_size and on.
+    Raises ValueError for more than 2^40 trajectories, 2^31 steps or a million chunks.
     """
 
     kind: str
@@ -29,6 +37,21 @@ class Request:
     reward: str | None = None
     finished_states: str | None = None
     proposal: str | None = None
+    process_identity: str | None = None
+    reward_identity: str | None = None
+    proposal_identity: str | None = None
+
+    def __post_init__(self) -> None:
+        as_seed(self.seed)
+        integer(self.num_trajectories, "num_trajectories", most=MAX_TRAJECTORIES)
+        integer(self.num_steps, "num_steps", most=MAX_STEPS)
+        integer(self.batch_size, "batch_size")
+        if self.num_chunks > MAX_CHUNKS:
+            least = -(-self.num_trajectories // MAX_CHUNKS)
+            raise ValueError(
+                f"batch_size: expected at least {least}, for {MAX_CHUNKS} chunks or fewer of {self.num_trajectories} "
+                f"trajectories, got {self.batch_size}"
+            )
 
     @property
     def num_chunks(self) -> int:
@@ -49,32 +72,75 @@ class Manifest:
 
     @classmethod
     def read(cls, path: Path) -> "Manifest":
-        """FileNotFoundError where there is none, ValueError where it is corrupt."""
+        """FileNotFoundError where there is none, ValueError where it is corrupt or has more than 64 MiB."""
         file = path / MANIFEST
         if not file.is_file():
             raise FileNotFoundError(f"{path}: no rollouts there, {MANIFEST} is missing")
         try:
-            held = json.loads(file.read_bytes())
-            if held["format"] != FORMAT:
-                raise ValueError(f"format {held['format']!r}")
-            manifest = cls(Request(**held["request"]), tuple(held["complete"]), held["files"])
-            manifest._check()
+            held = read_json(file)
+            if type(held["format"]) is not int or held["format"] != FORMAT:
+                raise ValueError(f"format {_brief(held['format'])}")
+            request = _request(held["request"])
+            return cls(
+                request, _complete(held["complete"], request.num_chunks), _files(held["files"], held["complete"])
+            )
         except (ValueError, TypeError, KeyError) as error:
             wanted = f"expected a manifest of svlearn rollouts, format {FORMAT}"
             raise ValueError(f"{file}: {wanted}, got a corrupt one ({type(error).__name__}: {error})") from error
-        return manifest
 
     def write(self, path: Path) -> None:
         """Replace the manifest in one step: a reader, or a crash, sees the old one or the new one."""
         held = {"format": FORMAT, "request": asdict(self.request), "complete": self.complete, "files": self.files}
         write(path / MANIFEST, json.dumps(held))
 
-    def _check(self) -> None:
-        request = self.request
-        for name in ("num_trajectories", "num_steps", "batch_size"):
-            if not isinstance(getattr(request, name), int) or getattr(request, name) < 1:
-                raise ValueError(f"{name} {getattr(request, name)!r}")
-        if len({*self.complete} & {*range(request.num_chunks)}) != len(self.complete):
-            raise ValueError(f"complete {self.complete!r} of {request.num_chunks} chunks")
-        if not isinstance(self.files, dict) or (self.complete and not self.files):
-            raise ValueError(f"files {self.files!r}")
+
+def read_json(file: Path) -> dict[str, Any]:
+    """The JSON object of a file of at most 64 MiB; ValueError for what is none, however deep or long it is."""
+    size = file.stat().st_size
+    if size > MAX_BYTES:
+        raise ValueError(f"{size} bytes, where at most {MAX_BYTES} are read")
+    try:
+        held = json.loads(file.read_bytes())
+    except RecursionError as error:
+        raise ValueError("lists in each other without end") from error
+    if not isinstance(held, dict):
+        raise ValueError(f"{_brief(held)} in the place of an object")
+    return held
+
+
+def _request(held: Any) -> Request:
+    unknown = {*held} - {each.name for each in fields(Request)} if isinstance(held, dict) else held
+    if unknown:
+        raise ValueError(f"request {_brief(unknown)}")
+    request = Request(**held)
+    for name in ("kind", "process", *NAMES):
+        text = getattr(request, name)
+        if not isinstance(text, str) and (text is not None or name not in NAMES):
+            raise ValueError(f"{name} {_brief(text)}")
+    return request
+
+
+def _complete(held: Any, num_chunks: int) -> tuple[int, ...]:
+    if not isinstance(held, list) or len(held) > num_chunks:
+        raise ValueError(f"complete {_brief(held)} of {num_chunks} chunks")
+    complete = tuple(integer(each, "complete", least=0, most=num_chunks - 1) for each in held)
+    if len({*complete}) != len(complete):
+        raise ValueError(f"complete {_brief(held)}, a chunk of it twice")
+    return complete
+
+
+def _files(held: Any, complete: list[int]) -> dict[str, int | str]:
+    if not isinstance(held, dict) or (complete and not held) or len(held) > MAX_FILES:
+        raise ValueError(f"files {_brief(held)}")
+    for name, entry in held.items():
+        is_length = type(entry) is int and entry >= 0
+        is_digest = isinstance(entry, str) and re.fullmatch("[0-9a-f]{64}", entry) is not None
+        path = PurePosixPath(name.replace("\\", "/"))
+        if path.is_absolute() or ".." in path.parts or "\0" in name or not (is_length or is_digest):
+            raise ValueError(f"files {_brief(name)}: {_brief(entry)}")
+    return held
+
+
+def _brief(thing: Any) -> str:
+    text = repr(thing)
+    return text if len(text) <= 80 else f"{text[:80]}..."

@@ -32,8 +32,9 @@ def roll_out(
     condition: B rows of what the samples are conditioned on. kind: what a call counts as (see `metering.KINDS`).
     proposal: q, in the place of p, draws x_{t+1}; "log_ratios" (B, T), float64, nats, are then log p(x_{t+1}|x_t) -
     log q(x_{t+1}|x_t): their exponential weighs what q has drawn as p would. A process is taken as a policy.
-    Raises ValueError for an empty batch, a condition of another length, and a reward that is NaN or +inf; TypeError
-    for what is no proposal.
+    Raises ValueError for an empty batch and a condition of another length; NonFiniteError, which is one, for a state
+    with a NaN, naming the first step that has one and the row, and for a reward that is NaN or +inf; TypeError for
+    what is no proposal.
     """
     q = None if proposal is None else as_proposal(proposal).bind(process, target)
     batch_size = integer(batch_size, "batch_size")
@@ -70,7 +71,8 @@ def roll_back(
 
     No call of the network (SVDD, arXiv 2408.08252, remark 1). Returns the same as `roll_out`. Its law is that of
     p_ref where p_ref is the exact reversal of the forward process and the finished states are drawn from it.
-    Raises TypeError where the reference has no `noise`, ValueError for a reward that is NaN or +inf.
+    Raises TypeError where the reference has no `noise`; NonFiniteError for a reward that is NaN or +inf, and for a
+    state with a NaN, naming the last step that has one, for they are drawn from there.
     """
     check_has_noise(reference)
     device = device_of(reference)
@@ -79,7 +81,7 @@ def roll_back(
     for t in reversed(range(reference.num_steps)):
         now, earlier = (times(step, len(finished_states), device) for step in (t + 1, t))
         states.append(reference.noise(states[-1], now, earlier, generator=generator))
-    return _trajectories(states[::-1], target)
+    return _trajectories(states[::-1], target, backward=True)
 
 
 def check_has_noise(reference: Reference) -> None:
@@ -98,14 +100,34 @@ def as_proposal(proposal: Proposal | Reference) -> Proposal:
     return proposal
 
 
-def _trajectories(states: list[State], target: Target | None, log_ratios: Sequence[Tensor] = ()) -> TensorDict:
+def _trajectories(
+    states: list[State], target: Target | None, log_ratios: Sequence[Tensor] = (), backward: bool = False
+) -> TensorDict:
     batch = TensorDict({"states": torch.stack(states, dim=1)}, batch_size=[len(states[0])])
     if log_ratios:
         batch["log_ratios"] = torch.stack(list(log_ratios), dim=1)
-    if target is not None:
-        try:
+    try:
+        _check_numbers(batch["states"], backward)
+        if target is not None:
             batch["rewards"] = target(states[-1])
-        except NonFiniteError as error:
-            error.trajectories = batch  # for who wants to see on what
-            raise
+    except NonFiniteError as error:
+        error.trajectories = batch  # for who wants to see on what
+        raise
     return batch
+
+
+def _check_numbers(states: State, backward: bool) -> None:
+    """Raise NonFiniteError where a float of trajectories (B, T + 1, ...) is NaN: a reward may be blind to it.
+
+    It names the first step that has one, the last where they were drawn backward, and the first such row there. An
+    infinite one passes, for a mask may hold it.
+    """
+    leaves = [states] if isinstance(states, Tensor) else list(states.values(include_nested=True, leaves_only=True))
+    floats = [leaf for leaf in leaves if leaf.is_floating_point()]
+    if not floats or not bool(torch.stack([leaf.sum().double() for leaf in floats]).isnan().any()):
+        return
+    bad = torch.stack([leaf.isnan().flatten(2).any(dim=2) if leaf.dim() > 2 else leaf.isnan() for leaf in floats])
+    rows, steps = bad.any(dim=0).nonzero(as_tuple=True)
+    if len(steps) > 0:  # else a sum is that of inf and -inf
+        t = int(steps.max() if backward else steps.min())
+        raise NonFiniteError(f"state: expected numbers at step {t}, got NaN at index {int(rows[steps == t][0])}")

@@ -5,6 +5,9 @@ import math
 import os
 import subprocess
 import sys
+import threading
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,10 +16,11 @@ from rollout_toys import Mixed, Walk, files_of, total
 from torch import nn
 
 import svlearn
-from svlearn import Target
+from svlearn import Target, targets
 from svlearn.metering import metered
 from svlearn.randomness import seeded
 from svlearn.rollouts import Rollouts, collect, collect_by_noising, roll_back, roll_out
+from svlearn.targets import NonFiniteError
 
 TARGET = Target(total, alpha=1.0)
 
@@ -138,6 +142,118 @@ def test_a_reward_module_is_told_apart_by_its_weights(tmp_path):
         collect(Walk(), 4, tmp_path, target=Target(Slope(2.0), alpha=1.0), progress=False)
 
 
+@dataclass
+class Slope:
+    slope: float
+
+    def __call__(self, x):
+        return self.slope * x[:, 0]
+
+
+def sloped(slope):
+    return lambda x: slope * x[:, 0]
+
+
+def of_default(x, slope=1.0):
+    return slope * x[:, 0]
+
+
+@pytest.mark.parametrize(
+    ("one", "same", "other"),
+    [
+        (lambda x: x[:, 0], lambda x: x[:, 0], lambda x: x[:, 1]),
+        (sloped(1.0), sloped(1.0), sloped(2.0)),
+        (partial(of_default, slope=1.0), partial(of_default, slope=1), partial(of_default, slope=2.0)),
+        (Slope(1.0), Slope(1.0), Slope(2.0)),
+        (Slope(1.0).__call__, Slope(1.0).__call__, Slope(2.0).__call__),
+    ],
+    ids=["lambdas", "closures", "partials", "objects", "methods"],
+)
+def test_another_reward_of_the_same_name_is_refused(tmp_path, one, same, other):
+    collect(Walk(), 4, tmp_path, target=Target(one, alpha=1.0), progress=False)
+    collect(Walk(), 4, tmp_path, target=Target(same, alpha=0.5), progress=False)
+    with pytest.raises(ValueError, match="holds rollouts of other arguments: expected reward_identity = '.*name="):
+        collect(Walk(), 4, tmp_path, target=Target(other, alpha=1.0), progress=False)
+
+
+@pytest.mark.parametrize(
+    "targets_of",
+    [
+        lambda x: targets.constraint(lambda state: state[:, 0] > x),
+        lambda x: targets.likelihood(lambda state: x * state[:, 0]),
+        lambda x: targets.unnormalized_density(lambda state: x * state[:, 0], Slope(2.0)),
+    ],
+    ids=["constraint", "likelihood", "unnormalized_density"],
+)
+def test_the_targets_of_the_posteriors_are_told_apart_by_their_arguments(tmp_path, targets_of):
+    collect(Walk(), 4, tmp_path, target=targets_of(0.0), progress=False, seed=1)
+    collect(Walk(), 4, tmp_path, target=targets_of(0.0), progress=False, seed=1)
+    with pytest.raises(ValueError, match="expected reward_identity = "):
+        collect(Walk(), 4, tmp_path, target=targets_of(1.0), progress=False, seed=1)
+
+
+def test_a_reward_that_has_no_identity_needs_a_name(tmp_path):
+    lock = threading.Lock()
+
+    def reward(x):
+        with lock:
+            return x[:, 0]
+
+    with pytest.raises(ValueError, match=r"reward: expected one whose identity .*'lock', a lock.*name='...'"):
+        collect(Walk(), 4, tmp_path / "a", target=Target(reward, alpha=1.0), progress=False)
+    assert not (tmp_path / "a").exists()
+    collect(Walk(), 4, tmp_path / "a", target=Target(reward, alpha=1.0, name="first"), progress=False)
+    collect(Walk(), 4, tmp_path / "a", target=Target(total, alpha=1.0, name="first"), progress=False)
+    with pytest.raises(ValueError, match="expected reward = 'first', got 'second'"):
+        collect(Walk(), 4, tmp_path / "a", target=Target(reward, alpha=1.0, name="second"), progress=False)
+
+
+def test_what_a_process_keeps_beside_its_weights_counts(tmp_path):
+    collect(Walk(width=3), 4, tmp_path, progress=False)
+    walk = Walk(width=3)
+    walk.calls = 7  # which its constructor was not given
+    collect(walk, 4, tmp_path, progress=False)
+    with pytest.raises(ValueError, match="of other arguments: expected process_identity = "):
+        collect(Walk(width=2), 4, tmp_path, progress=False)
+
+
+def of_before(path):
+    """The store as an earlier svlearn wrote it, which had no identities."""
+    manifest = path / "manifest.json"
+    held = json.loads(manifest.read_bytes())
+    for name in ("process_identity", "reward_identity", "proposal_identity"):
+        del held["request"][name]
+    manifest.write_text(json.dumps(held))
+
+
+@pytest.mark.parametrize("target", [None, TARGET])
+def test_a_store_of_before_is_read_and_not_taken_for_this_one(tmp_path, target):
+    collect(Walk(), 4, tmp_path, target=target, progress=False)
+    of_before(tmp_path)
+    assert len(Rollouts.open(tmp_path)) == 4
+    with pytest.raises(
+        ValueError, match="of an earlier svlearn, .*Rollouts.open reads them; to collect, choose another"
+    ):
+        collect(Walk(), 4, tmp_path, target=target, progress=False)
+    with pytest.raises(ValueError, match="of other arguments: expected seed = 0, got 1"):
+        collect(Walk(), 4, tmp_path, target=target, progress=False, seed=1)
+
+
+def test_a_trajectory_with_a_nan_is_not_stored(tmp_path):
+    class Broken(Walk):
+        def forward(self, x, t, previous=None):
+            prediction = super().forward(x.clone(), t)
+            if t[0] == 1:
+                prediction.transition.mean[2] = math.nan
+            return prediction
+
+    target = Target(lambda x: (x[:, 0] > 0.5).double(), alpha=1.0)
+    with pytest.raises(NonFiniteError, match="expected numbers at step 2, got NaN at index 2") as raised:
+        collect(Broken(), 8, tmp_path, target=target, batch_size=4, progress=False)
+    assert raised.value.__notes__ == [f"in chunk 0, trajectories 0 to 3 of {tmp_path}"]
+    assert json.loads((tmp_path / "manifest.json").read_text())["complete"] == []
+
+
 def test_noising_and_rolling_out_do_not_mix(tmp_path):
     finished = torch.zeros(4, 3, dtype=torch.float64)
     collect_by_noising(Walk(), finished, tmp_path, progress=False)
@@ -214,8 +330,10 @@ from svlearn import Target
 from svlearn.rollouts import collect
 
 torch.set_num_threads(1)
-WRITES = ("write", "_allocate", "sync")
-FILES = tuple(os.path.join("svlearn", "rollouts", name) for name in ("store.py", "manifest.py"))
+WRITES = ("__init__", "write", "_write", "allocate", "replacing", "sync")
+FILES = tuple(
+    os.path.join("svlearn", *name) for name in (("files.py",), ("rollouts", "store.py"), ("rollouts", "memory_map.py"))
+)
 
 def run(path):
     collect(Walk(width=500), 23, path, target=Target(total, alpha=1.0), batch_size=3, progress=False)

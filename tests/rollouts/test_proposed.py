@@ -15,6 +15,7 @@ from svlearn.policies import Controlled
 from svlearn.randomness import seeded
 from svlearn.rollouts import RolloutData, Rollouts, collect, roll_out
 from svlearn.targets import NonFiniteError
+from svlearn.values import Value, Zero
 
 
 class Push(nn.Module):
@@ -123,3 +124,43 @@ def test_stores_from_before_proposals_stay_readable(tmp_path):
     assert len(collect(Walk(), 4, tmp_path, progress=False)) == 4
     with pytest.raises(ValueError, match="expected proposal = None, got 'FromReference'"):
         collect(Walk(), 4, tmp_path, proposal=proposals.FromReference(), progress=False)
+
+
+class Pull(Value):
+    """v_t(x) = -|x|² / 2."""
+
+    def forward(self, x, t, prediction=None):
+        return -0.5 * x.square().sum(dim=1)
+
+
+PULLED = Target(total, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("other", "target"),
+    [
+        (proposals.Guided(Pull(), scale=2.0), PULLED),
+        (proposals.Guided(Pull(), scale=[1.0, 1.0, 1.0, 2.0]), PULLED),
+        (proposals.Guided(Pull(), clip=1.0), PULLED),
+        (proposals.Guided(Pull(), at="state"), PULLED),
+        (proposals.Guided(Zero()), PULLED),
+        (proposals.Exact(Pull()), PULLED),
+        (proposals.Guided(Pull()), Target(total, 2.0)),
+        (proposals.Guided(Pull()), Target(total, 1.0, floor=-5.0)),
+    ],
+    ids=["scale", "schedule", "clip", "at", "value", "class", "alpha", "floor"],
+)
+def test_all_that_a_proposal_depends_on_counts(tmp_path, other, target):
+    def stored(proposal, target):
+        return collect(Walk(), 4, tmp_path, target=target, proposal=proposal, progress=False)
+
+    stored(proposals.Guided(Pull()), PULLED)
+    stored(proposals.Guided(Pull(), scale=1), PULLED)  # the same
+    with pytest.raises(ValueError, match="of other arguments: expected .*proposal_identity = "):
+        stored(other, target)
+
+
+def test_alpha_does_not_count_for_a_proposal_that_does_not_use_it(tmp_path):
+    policy = Controlled(Walk(), Push())
+    collect(Walk(), 4, tmp_path, target=PULLED, proposal=policy, progress=False)
+    collect(Walk(), 4, tmp_path, target=Target(total, 2.0), proposal=policy, progress=False)

@@ -10,6 +10,7 @@ from svlearn import GaussianTransition, Prediction, Target
 from svlearn.metering import metered
 from svlearn.randomness import seeded
 from svlearn.rollouts import roll_back, roll_out
+from svlearn.targets import NonFiniteError
 
 
 def test_is_the_loop_written_by_hand():
@@ -141,3 +142,68 @@ def test_a_nan_reward_is_refused():
         roll_out(Walk(), 2, target=target)
     with pytest.raises(ValueError, match="reward.*nan at index 1"):
         roll_back(Walk(), torch.zeros(2, 3, dtype=torch.float64), target=target)
+
+
+class Broken(Walk):
+    """NaN in the last coordinate of row 2 from step 3 on, of rows 0 and 2 at step 4."""
+
+    def forward(self, x, t, previous=None):
+        law = GaussianTransition(x.clone(), self.step)
+        if t[0] >= 2:
+            law.mean[2 if t[0] == 2 else 0, -1] = math.nan
+        return Prediction(transition=law)
+
+    def noise(self, x, t_from, t_to, *, generator=None):
+        x = x.clone()
+        if t_to[0] <= 1:
+            x[1] = math.nan
+        return x
+
+
+def blind(x):
+    """A reward that a NaN does not show in."""
+    return (x[:, -1] > 0.5).double()
+
+
+@pytest.mark.parametrize("target", [None, Target(blind, alpha=1.0)])
+def test_a_state_with_a_nan_is_refused_with_the_first_step_and_row_that_has_one(target):
+    with pytest.raises(NonFiniteError, match="^state: expected numbers at step 3, got NaN at index 2$") as raised:
+        roll_out(Broken(), 4, target=target)
+    assert raised.value.trajectories["states"].isnan().any(dim=2).nonzero().tolist() == [[0, 4], [2, 3], [2, 4]]
+    with pytest.raises(NonFiniteError, match="^state: expected numbers at step 1, got NaN at index 1$"):
+        roll_back(Broken(), torch.zeros(2, 3, dtype=torch.float64), target=target)
+    finished = torch.tensor([[0.0], [math.nan]])
+    with pytest.raises(NonFiniteError, match="^state: expected numbers at step 4, got NaN at index 1$"):
+        roll_back(Walk(), finished, target=target)
+
+
+def test_a_nan_in_one_leaf_of_a_state_is_found():
+    class Lost(Mixed):
+        def forward(self, x, t, previous=None):
+            return Prediction(transition=self._law(x["inner", "place"] * (math.nan if t[0] == 1 else 1.0)))
+
+    with pytest.raises(NonFiniteError, match="^state: expected numbers at step 2, got NaN at index 0$"):
+        roll_out(Lost(), 3)
+
+
+def test_infinite_places_may_be_a_mask():
+    class Masked(Walk):
+        def initial(self, batch_size, *, condition=None, generator=None):
+            x = super().initial(batch_size, generator=generator)
+            x[:, 0], x[:, 1] = math.inf, -math.inf
+            return x
+
+    states = roll_out(Masked(), 2)["states"]
+    assert bool(states[..., 0].isposinf().all()) and bool(states[..., 2].isfinite().all())
+
+
+def test_states_without_dimensions_are_checked_too():
+    class Single(Walk):
+        def initial(self, batch_size, *, condition=None, generator=None):
+            return torch.tensor([0.0, math.nan, 0.0])
+
+        def forward(self, x, t, previous=None):
+            return Prediction(transition=GaussianTransition(x, torch.ones(())))
+
+    with pytest.raises(NonFiniteError, match="^state: expected numbers at step 0, got NaN at index 1$"):
+        roll_out(Single(), 3)

@@ -1,5 +1,6 @@
 """The store on disk: what is refused, and how it is read."""
 
+import hashlib
 import json
 import pickle
 
@@ -87,6 +88,155 @@ def test_a_corrupt_manifest_is_refused(stored, text):
 def test_a_manifest_that_contradicts_itself_is_refused(stored, changes):
     rewrite(stored, **changes)
     with pytest.raises(ValueError, match="got a corrupt one"):
+        Rollouts.open(stored)
+
+
+HELD = {"kind": "process", "num_trajectories": 10, "num_steps": 4, "batch_size": 4, "seed": 0, "process": "p"}
+
+
+def manifest_of(complete=(0, 1, 2), files=None, format=1, **request):
+    files = {"data/rewards.memmap": 80} if files is None else files
+    return json.dumps({"format": format, "request": HELD | request, "complete": complete, "files": files})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        manifest_of(num_trajectories=10**9, batch_size=1),
+        manifest_of(num_trajectories=10**30, batch_size=10**29),
+        manifest_of(num_trajectories=10**9, batch_size=1000, complete=[10**9]),
+        manifest_of(num_trajectories=True),
+        manifest_of(num_trajectories=10.0),
+        manifest_of(num_trajectories="10"),
+        manifest_of(num_trajectories=float("nan")),
+        manifest_of(num_trajectories=[10]),
+        manifest_of(num_steps=0),
+        manifest_of(num_steps=10**12),
+        manifest_of(batch_size=False),
+        manifest_of(batch_size=float("inf")),
+        manifest_of(seed=-1),
+        manifest_of(seed=None),
+        manifest_of(seed=True),
+        manifest_of(kind=3),
+        manifest_of(kind=None),
+        manifest_of(process=["p"]),
+        manifest_of(reward=3),
+        manifest_of(reward_identity={}),
+        manifest_of(finished_states=True),
+        manifest_of(proposal=[]),
+        manifest_of(another=1),
+        manifest_of(format=True),
+        manifest_of(format=1.0),
+        manifest_of(complete=[True, 1, 2]),
+        manifest_of(complete=[0.0, 1, 2]),
+        manifest_of(complete=[-1, 1, 2]),
+        manifest_of(complete={"0": 1}),
+        manifest_of(complete=[0] * 1000),
+        manifest_of(complete=None),
+        manifest_of(files={"data/rewards.memmap": True}),
+        manifest_of(files={"data/rewards.memmap": -80}),
+        manifest_of(files={"data/rewards.memmap": "80"}),
+        manifest_of(files={"data/rewards.memmap": None}),
+        manifest_of(files={"../store/data/rewards.memmap": 80}),
+        manifest_of(files={"/etc/passwd": 80}),
+        manifest_of(files={"data/a\0b": 80}),
+        manifest_of(files={f"data/{i}": 0 for i in range(10_001)}),
+        "[" * 100_000 + "]" * 100_000,
+        '{"format": ' + "[" * 100_000,
+        '{"format": 1' + "0" * 5000 + "}",
+    ],
+    ids=range(42),
+)
+def test_a_manifest_of_absurd_entries_is_refused_at_once(stored, text):
+    (stored / "manifest.json").write_text(text)
+    for use in (Rollouts.open, lambda path: collect(Walk(), 10, path, batch_size=4, progress=False)):
+        with pytest.raises(
+            ValueError, match=f"^{stored}/manifest.json: expected a manifest .*, got a corrupt"
+        ) as raised:
+            use(stored)
+        assert len(str(raised.value)) < 1000
+
+
+def test_a_manifest_is_read_to_its_limit(stored):
+    with (stored / "manifest.json").open("wb") as opened:
+        opened.truncate(2**40)
+    with pytest.raises(ValueError, match="manifest.json: .*1099511627776 bytes, where at most 67108864 are read"):
+        Rollouts.open(stored)
+
+
+def test_more_chunks_than_a_store_may_have_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="batch_size: expected at least 10, for 1000000 chunks or fewer of 10000000"):
+        collect(Walk(), 10_000_000, tmp_path / "store", batch_size=9, progress=False)
+    assert not (tmp_path / "store").exists()
+
+
+def described(path, changes, entry=None):
+    """A store whose description of the data was changed, and the digest of it too."""
+    file = path / "data" / "meta.json"
+    held = json.loads(file.read_text())
+    (held if entry is None else held[entry]).update(changes)
+    file.write_text(json.dumps(held))
+    manifest = json.loads((path / "manifest.json").read_text())
+    manifest["files"]["data/meta.json"] = hashlib.sha256(file.read_bytes()).hexdigest()
+    rewrite(path, **manifest)
+
+
+@pytest.mark.parametrize(
+    ("entry", "changes"),
+    [
+        (None, {"shape": [90]}),
+        (None, {"shape": 10}),
+        (None, {"shape": [True]}),
+        (None, {"shape": None}),
+        (None, {"states": {"type": "Bomb"}}),
+        (None, {"states": {}}),
+        ("rewards", {"shape": [1000]}),
+        ("rewards", {"shape": [10, 10**9]}),
+        ("rewards", {"shape": [10] * 100}),
+        ("rewards", {"shape": [10.0]}),
+        ("rewards", {"shape": "10"}),
+        ("rewards", {"dtype": "torch.float128"}),
+        ("rewards", {"dtype": "torch.float32"}),
+        ("rewards", {"dtype": ["torch.float64"]}),
+        ("rewards", {"dtype": None}),
+        ("rewards", {"is_nested": True}),
+        ("rewards", {"type": "NonTensorData"}),
+    ],
+)
+def test_a_description_that_does_not_fit_the_files_is_refused(stored, entry, changes):
+    described(stored, changes, entry)
+    with pytest.raises(ValueError, match=f"^{stored}/data/meta.json: expected the description of 10 rows"):
+        Rollouts.open(stored)
+    assert (stored / "data" / "rewards.memmap").stat().st_size == 80
+
+
+def test_no_class_that_a_description_names_is_imported(stored, tmp_path, monkeypatch):
+    (tmp_path / "bomb_of_a_store.py").write_text(f"open({str(tmp_path / 'gone_off')!r}, 'w')")
+    monkeypatch.syspath_prepend(tmp_path)
+    described(stored, {"_class": "bomb_of_a_store:Bomb", "_type": "<class 'bomb_of_a_store.Bomb'>"})
+    assert len(Rollouts.open(stored)) == 10
+    assert not (tmp_path / "gone_off").exists()
+
+
+def test_folders_in_each_other_end(stored):
+    folder = stored / "data"
+    for _ in range(40):
+        folder = folder / "a"
+        folder.mkdir()
+        (folder / "meta.json").write_text('{"shape": [10]}')
+    with pytest.raises(ValueError, match="meta.json: expected .* more than 32 folders in each other"):
+        Rollouts.open(stored)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "[" * 100_000, "\x00\xff"])
+def test_a_description_that_is_none_is_refused(stored, text):
+    described(stored, {})
+    file = stored / "data" / "meta.json"
+    file.write_text(text, encoding="latin-1")
+    manifest = json.loads((stored / "manifest.json").read_text())
+    del manifest["files"]["data/meta.json"]
+    rewrite(stored, **manifest)
+    with pytest.raises(ValueError, match=f"^{file}: expected the description of 10 rows of tensors"):
         Rollouts.open(stored)
 
 

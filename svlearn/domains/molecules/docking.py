@@ -134,10 +134,14 @@ class Docking(MoleculeReward):
         digest = hashlib.sha256(self.receptor.path.read_bytes()).hexdigest()
         function = Dock(str(self.receptor.path), *box, exhaustiveness, seed, digest)
         settings = {**asdict(function), "receptor": "of the digest", **recipe(), **programs}
+        self.settings = settings
         store = None if cache is None else ScoreStore(cache, json.dumps(settings, sort_keys=True))
         super().__init__(
             function, correct=correct, num_workers=num_workers, timeout=timeout, store=store, per_task=1, **options
         )
+
+    def _function(self) -> dict[str, Any]:
+        return self.settings  # with the receptor's digest in the place of its path
 
     def report(self) -> dict[str, int]:
         """How many molecules were asked for, docked and taken from the cache; how many failed, and of what."""

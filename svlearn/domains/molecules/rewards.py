@@ -22,6 +22,7 @@ from torch import Tensor
 
 from svlearn.arguments import each_of
 from svlearn.domains.molecules.scoring import Scorer
+from svlearn.identity import identity
 from svlearn.state import device_of_state
 
 # Mean and standard deviation over ZINC-250k, as published with GCPN (arXiv 1806.02473). Its rings were those of
@@ -64,6 +65,17 @@ class MoleculeReward:
         """
         each = enumerate(each_of(smiles, str, "smiles"))
         return self.of_molecules([parse(text, f"smiles[{place}]") for place, text in each])
+
+    @property
+    def name(self) -> str:
+        """The class, and a digest of all that decides a reward beside the molecule: stored rollouts of one name have
+        the same rewards."""
+        scorer = self.scorer
+        options = (scorer.codec, scorer.correct, scorer.invalid_score, scorer.failure_score, scorer.timeout)
+        return f"{type(self).__qualname__} {identity((self._function(), *options), 'function')}"
+
+    def _function(self) -> Any:
+        return self.scorer.function
 
     def forget(self) -> None:
         """Empty the scorer's caches, as `compare` asks before it times a sampler."""

@@ -107,7 +107,7 @@ class Scorer:
         self.function, self.correct = function, correct
         self.invalid_score, self.failure_score = float(invalid_score), float(failure_score)
         self.codec = MaskedGraphCodec() if codec is None else codec
-        self.store = store
+        self.store, self.timeout = store, timeout
         self.memory, self.per_task = integer(memory, "memory"), integer(per_task, "per_task")
         self.counts = Counts()
         self.failures: list[tuple[str, str]] = []

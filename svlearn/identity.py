@@ -1,0 +1,267 @@
+"""Identities: whether two callables, or two objects, are the same in all that decides what they return.
+
+They are what a cache is keyed by. Two things of one identity do the same; two that do the same may have two.
+"""
+
+import dataclasses
+import functools
+import inspect
+import types
+from collections.abc import Iterable, Mapping
+from enum import Enum
+from pathlib import PurePath
+from typing import Any
+
+import numpy as np
+import torch
+from tensordict import TensorDict
+from torch import Tensor, nn
+
+from svlearn.bytecode import digest, digest_of_code, is_installed, is_installed_module, names, names_of_globals
+from svlearn.fingerprint import fingerprint, fingerprint_of_states
+from svlearn.targets import Target
+
+OF_PYTHON = (types.BuiltinFunctionType, types.MethodDescriptorType, types.WrapperDescriptorType, np.ufunc)
+BARE = vars(nn.Module()).keys() | {"_is_torch_compile"}  # what every module has
+
+
+def identity(thing: Any, name: str = "thing") -> str:
+    """32 hex digits that are the same in another process, and others where the thing would return another result.
+
+    function         its code, its defaults, what it has closed over, and the globals that it reads, each by its own
+                     identity: so an edited function is another one, and so is one of another Python version
+    method, partial  the object or function, and the arguments
+    nn.Module        its fingerprint, its classes, and what is no tensor among its attributes as far as that is known
+    Target           its name where it has one, else its reward; alpha and floor
+    dataclass        its class and fields
+    callable with a `name` that is a str: its class and that name
+    other objects    the class and what pickle would keep of them; nothing is pickled
+
+    A class counts with the code of its methods. Of an installed package, and of svlearn, a function or a class counts
+    by its name alone. Raises ValueError, naming the argument, where something in it has no identity, as an open file
+    or a lock has none: then give the target a name, `Target(reward, alpha, name=...)`.
+    """
+    try:
+        return _Reader().read(thing).hex()[:32]
+    except (_Unknown, RecursionError) as error:
+        reason = str(error) if isinstance(error, _Unknown) else "holds things in each other without end"
+        raise ValueError(
+            f"{name}: expected one whose identity can be known, so that what is stored is not taken for another's, got "
+            f"{type_name(thing)}, which {reason}; name it, as Target(reward, alpha, name='...'), and change the name "
+            "with what it does"
+        ) from error
+
+
+def identity_of_process(process: nn.Module) -> str:
+    """32 hex digits of what a process is beside its `fingerprint`: its classes, and what their constructors were given
+    and keep under the same name, as far as that is known. Other attributes, such as counters, are no part of it."""
+    reader = _Reader()
+    return digest("process", *(reader.read_known(each) for each in _given(process))).hex()[:32]
+
+
+def type_name(thing: Any) -> str:
+    """A function's own name, the class of anything else."""
+    return getattr(thing, "__qualname__", type(thing).__qualname__)
+
+
+class _Unknown(Exception):
+    """Something has no identity; says what."""
+
+
+class _Reader:
+    """Digests of things in things, each thing once."""
+
+    def __init__(self) -> None:
+        self.known: dict[int, tuple[bytes, Any]] = {}  # the things too, for an id may be given again
+        self.open: dict[int, int] = {}
+
+    def read(self, thing: Any) -> bytes:
+        text = _plain(thing)
+        if text is not None:
+            return digest("plain", text.encode(errors="surrogatepass"))
+        key = id(thing)
+        if key in self.known:
+            return self.known[key][0]
+        if key in self.open:  # it holds itself
+            return digest("again", str(self.open[key]).encode())
+        self.open[key] = len(self.open)
+        try:
+            found = self._read(thing)
+        finally:
+            del self.open[key]
+        self.known[key] = found, thing
+        return found
+
+    def read_known(self, thing: Any) -> bytes:
+        """By its class alone, or by its code, where it has no identity."""
+        try:
+            return self.read(thing)
+        except _Unknown:
+            code = digest_of_code(thing.__code__) if isinstance(thing, types.FunctionType) else b""
+            return digest("unknown", type_name(type(thing)).encode(), code)
+
+    def part(self, what: str, thing: Any) -> bytes:
+        try:
+            return self.read(thing)
+        except _Unknown as error:
+            raise _Unknown(f"{what}, a {type_name(type(thing))}, which {error}") from None
+
+    def _read(self, thing: Any) -> bytes:
+        thing = getattr(thing, "_orig_mod", getattr(thing, "_torchdynamo_orig_callable", thing))  # of torch.compile
+        if isinstance(thing, (Tensor, TensorDict)):
+            return digest("states", fingerprint_of_states(thing).encode())
+        if isinstance(thing, np.ndarray):
+            return self._array(thing)
+        if isinstance(thing, types.FunctionType):
+            return self._function(thing)
+        if isinstance(thing, types.MethodType):
+            return digest("method", self.part("is of an object", thing.__self__), self.read(thing.__func__))
+        if isinstance(thing, functools.partial):
+            return digest("partial", *map(self.read, (thing.func, thing.args, thing.keywords)))
+        if isinstance(thing, functools._lru_cache_wrapper):
+            return self.read(thing.__wrapped__)
+        if isinstance(thing, type):
+            return self._class(thing)
+        if isinstance(thing, Mapping):
+            return digest("mapping", *sorted(self.read(k) + self.part(f"has {k!r}", v) for k, v in thing.items()))
+        if isinstance(thing, (set, frozenset)):
+            return digest("set", *sorted(map(self.read, thing)))
+        if type(thing) in (list, tuple):
+            return digest("sequence", *(self.part(f"has [{i}]", each) for i, each in enumerate(thing)))
+        if isinstance(thing, nn.Module):
+            return self._module(thing)
+        return self._object(thing)
+
+    def _object(self, thing: Any) -> bytes:
+        kind = self.read(type(thing))
+        if isinstance(thing, Target) and thing.name is not None:
+            return digest("target", *map(self.read, (thing.name, thing.alpha, thing.floor)))
+        if dataclasses.is_dataclass(thing):
+            fields = [each.name for each in dataclasses.fields(thing)]
+            return digest("dataclass", kind, *(self.part(f"has .{name}", getattr(thing, name)) for name in fields))
+        name = getattr(thing, "name", None)
+        if callable(thing) and isinstance(name, str):
+            return digest("named", type_name(type(thing)).encode(), name.encode())
+        try:
+            kept = thing.__reduce_ex__(4)
+        except Exception as error:
+            raise _Unknown(f"has no identity ({type(error).__name__}: {error})") from None
+        if isinstance(kept, str):
+            return digest("global", kind, kept.encode())
+        function, arguments, state, *more = (*kept, None, None, None)[:5]
+        parts = [list(each) if each is not None else None for each in more]
+        return digest(
+            "object", kind, *map(self.read, (function, arguments)), self._state(state), *map(self.read, parts)
+        )
+
+    def _state(self, state: Any) -> bytes:
+        if isinstance(state, dict):
+            held = sorted(state, key=str)
+            return digest("state", *(self.read(name) + self.part(f"has .{name}", state[name]) for name in held))
+        return self.read(state)
+
+    def _array(self, array: np.ndarray) -> bytes:
+        if array.dtype.names is not None:  # what pads its rows is of no meaning, and random
+            return digest("record", *(self.read(name) + self._array(array[name]) for name in array.dtype.names))
+        if array.dtype.hasobject:
+            return digest("objects", self.read(array.tolist()))
+        return digest("array", str((array.dtype.str, array.shape)).encode(), np.ascontiguousarray(array).tobytes())
+
+    def _function(self, function: types.FunctionType) -> bytes:
+        code = function.__code__
+        cells = zip(code.co_freevars, function.__closure__ or ())
+        parts = [self._cell(name, cell) for name, cell in cells]
+        parts.append(self.part("has defaults", (function.__defaults__, function.__kwdefaults__)))
+        if not is_installed(code.co_filename):
+            parts += [digest_of_code(code), *(self._global(name, function) for name in sorted(names_of_globals(code)))]
+        elif "<" in code.co_qualname:  # two lambdas of one place have one name
+            parts.append(digest_of_code(code))
+        else:
+            parts.append(f"{function.__module__} {code.co_qualname}".encode())
+        return digest("function", *parts)
+
+    def _cell(self, name: str, cell: types.CellType) -> bytes:
+        try:
+            content = cell.cell_contents
+        except ValueError:  # not yet filled
+            return digest("empty")
+        return self.part(f"has closed over {name!r}", content)
+
+    def _global(self, name: str, function: types.FunctionType) -> bytes:
+        if name not in function.__globals__:  # of Python, or not there
+            return name.encode()
+        thing = function.__globals__[name]
+        found = name.encode() + self.part(f"reads the global {name!r}", thing)
+        if isinstance(thing, types.ModuleType) and not is_installed_module(thing.__name__):
+            own = sorted(set(names(function.__code__)) & vars(thing).keys())
+            return digest(found.hex(), *(self.part(f"reads {name}.{each}", getattr(thing, each)) for each in own))
+        return found
+
+    def _class(self, kind: type) -> bytes:
+        parts = []
+        for each in kind.__mro__:
+            if is_installed_module(each.__module__):
+                parts.append(f"{each.__module__}.{each.__qualname__}".encode())
+            else:
+                parts += [each.__qualname__.encode(), *self._body(each)]
+        return digest("class", *parts)
+
+    def _body(self, kind: type) -> Iterable[bytes]:
+        """What a class of the user defines: its functions, and its attributes that are not Python's own."""
+        for name, entry in sorted(vars(kind).items()):
+            entry = getattr(entry, "__func__", entry)  # of a static or a class method
+            parts = (entry.fget, entry.fset) if isinstance(entry, property) else (entry,)
+            if isinstance(entry, (types.FunctionType, property)) or not name.startswith(("__", "_abc")):
+                yield digest(name, *map(self.read_known, parts))
+
+    def _module(self, module: nn.Module) -> bytes:
+        parts = [fingerprint(module).encode()]
+        for path, each in _modules(module):
+            parts += [path.encode(), self.read(type(each))]
+            own = sorted(vars(each).keys() - BARE)
+            parts += [name.encode() + self.read_known(vars(each)[name]) for name in own]
+            parts += [str(each.code).encode()] if isinstance(each, torch.jit.ScriptModule) else []
+        return digest("module", *parts)
+
+
+def _given(process: nn.Module) -> Iterable[Any]:
+    for path, each in _modules(process):
+        yield from (path, type(each))
+        for name in inspect.signature(type(each).__init__).parameters:
+            held = vars(each).get(name, vars(each).get(f"_{name}"))
+            if held is not None and not isinstance(held, torch.device):
+                yield from (name, held)
+
+
+def _modules(module: nn.Module) -> Iterable[tuple[str, nn.Module]]:
+    """Every module in it by its path, those of torch.compile left out."""
+    for path, each in module.named_modules():
+        if not hasattr(each, "_orig_mod"):
+            yield ".".join(name for name in path.split(".") if name != "_orig_mod"), each
+
+
+def _plain(thing: Any) -> str | None:
+    """A text for what is small and cannot change; None for anything else. 2, 2.0 and NumPy's 2 are the same number."""
+    if thing is None or thing is ... or isinstance(thing, (bool, np.bool_)):
+        return str(thing)
+    if isinstance(thing, Enum):
+        return f"{type(thing).__qualname__}.{thing.name}"
+    if isinstance(thing, (int, np.integer)):
+        return f"number {int(thing)}"
+    if isinstance(thing, (float, np.floating)):
+        return f"number {int(thing) if float(thing).is_integer() else float(thing)!r}"
+    if isinstance(thing, str):
+        return f"text {thing}"
+    if isinstance(thing, PurePath):
+        return f"path {thing}"
+    if isinstance(thing, types.ModuleType):
+        return f"module {thing.__name__}"
+    if isinstance(thing, OF_PYTHON) and not _is_bound(thing):
+        return f"built in {getattr(thing, '__module__', None)} {getattr(thing, '__qualname__', thing.__name__)}"
+    if isinstance(thing, (bytes, complex, range, slice, torch.dtype, torch.device, np.dtype, np.generic)):
+        return f"{type(thing).__name__} {thing!r}"
+    return None
+
+
+def _is_bound(thing: Any) -> bool:
+    return not isinstance(getattr(thing, "__self__", None), (types.ModuleType, type, types.NoneType))
