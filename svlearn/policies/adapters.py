@@ -18,7 +18,7 @@ from svlearn.process import Reference
 
 ALL_LINEAR = "all-linear"  # peft's name for every linear layer
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-ADAPTED = (nn.Linear, nn.Embedding, *CONVOLUTIONS, nn.MultiheadAttention)
+OTHERS = (nn.Embedding, *CONVOLUTIONS, nn.MultiheadAttention)  # than linear ones
 SHOWN = 8  # names in a message
 
 logger = logging.getLogger(__name__)
@@ -92,7 +92,7 @@ def _layers(reference: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     """The layers of the kinds that take adapters; an attention's own projections are a part of it."""
     inside: set[int] = set()
     for name, module in reference.named_modules():
-        if id(module) in inside or not (isinstance(module, ADAPTED) or _is_conv1d_of_transformers(module)):
+        if id(module) in inside or not (isinstance(module, (nn.Linear, *OTHERS)) or _is_conv1d_of_transformers(module)):
             continue
         inside |= {id(each) for each in module.modules()}
         yield name, module
@@ -125,7 +125,7 @@ def _targeted(
     """Those that peft's `target_modules` means: a string is a regular expression for whole names, or "all-linear"; of
     a list, each is a name or the end of some."""
     if isinstance(targets, str) and targets.lower() == ALL_LINEAR:
-        return {name: each for name, each in layers.items() if isinstance(each, nn.Linear) or not isinstance(each, ADAPTED)}
+        return {name: each for name, each in layers.items() if not isinstance(each, OTHERS)}
     named = dict(reference.named_modules())
     if isinstance(targets, str):
         hits = [name for name in named if re.fullmatch(targets, name)]
