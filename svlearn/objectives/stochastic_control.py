@@ -68,7 +68,8 @@ class StochasticControl(PolicyObjective):
         for t in range(self.reference.num_steps):
             x, cost = checkpoint(self._step, x, noise[:, t], t, use_reentrant=False)
             costs = costs + cost
-        rewards = self.target(x)
+        with frozen(self.target.reward):
+            rewards = self.target(x)
         check_scalars(rewards, len(x), "reward", "T", finite=True)
         return stochastic_control_loss(rewards, costs, self.target.alpha).mean()
 
@@ -142,9 +143,9 @@ def check_own_data(batch: Any, objective: PolicyObjective) -> None:
 
 
 @contextmanager
-def frozen(module: nn.Module) -> Iterator[None]:
-    """Record no gradient of a module's parameters inside; that of its inputs still passes."""
-    free = [parameter for parameter in module.parameters() if parameter.requires_grad]
+def frozen(module: object) -> Iterator[None]:
+    """Record no gradient of a module's parameters inside; that of its inputs still passes. Else nothing is done."""
+    free = [each for each in module.parameters() if each.requires_grad] if isinstance(module, nn.Module) else []
     for parameter in free:
         parameter.requires_grad_(False)
     try:
