@@ -1,11 +1,19 @@
 """Noise schedules: from how much noise x_t holds to the Gaussian steps of a diffusion, and the ones that forget x_0."""
 
+import copy
 import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
+from tensordict import TensorDict
 from torch import Tensor
+
+from svlearn.modes import evaluating
+from svlearn.process import Reference
+from svlearn.randomness import device_of, seeded
+from svlearn.state import State, device_of_state, times
+from svlearn.transitions import GaussianTransition, Transition
 
 VARIANCES = ("large", "small")
 
@@ -113,3 +121,58 @@ def cosine_schedule(num_steps: int, start: float = 0.0) -> Tensor:
     alpha_bars = (math.pi / 2 * phases).sin() ** 2
     alpha_bars[0], alpha_bars[-1] = start, 1.0
     return alpha_bars
+
+
+def check_noise(reference: Reference, need: str) -> None:
+    """Raise ValueError where no step of the reference has noise, as with eta = 0 or in an Euler flow, and say what has.
+
+    need: what would do nothing then. Two trajectories are looked at, up to the first step with noise: most often one
+    call, of a shallow copy of the reference, so that neither it nor the cost of a run remembers it. A step is without
+    noise where its Gaussian std is 0 or, for other laws of floats, where two draws are equal. A process that starts
+    from a condition is not looked at.
+    """
+    if _is_noiseless(reference):
+        raise ValueError(
+            f"reference: expected noise at some step t < {reference.num_steps}, got {type(reference).__name__} without "
+            f"any: {need}. The steps of schedules.gaussian_steps with eta > 0 have noise, with eta=1 they are "
+            "memoryless as well; a flow along straight lines is NoiseLevels(scales=t/T, stds=1 - t/T) for them"
+        )
+
+
+@torch.no_grad()
+def _is_noiseless(reference: Reference) -> bool:
+    generator, previous = seeded(device_of(reference), 0), None
+    reference = copy.copy(reference)
+    try:
+        x = reference.initial(2, generator=generator)
+    except (TypeError, ValueError):  # as of one that starts from a prompt
+        return False
+    for t in range(reference.num_steps):
+        given = {} if previous is None or previous.cache is None else {"previous": previous}
+        with evaluating(reference):
+            previous = reference(x, times(t, 2, device_of_state(x)), **given)
+        after = _after_a_noiseless_step(previous.transition, x, generator)
+        if after is None:
+            return False
+        x = after
+    return True
+
+
+def _after_a_noiseless_step(law: Transition, x: State, generator: torch.Generator) -> State | None:
+    """x_{t+1}, or None where x_t and the law do not say it for certain."""
+    if type(law) is GaussianTransition:
+        return law.mean if bool((law.std == 0).all()) else None
+    drawn = [_leaves(law.sample(generator=generator)) for _ in range(2)]
+    before, moved = _leaves(x), False
+    for name, leaf in drawn[0].items():
+        if not torch.equal(leaf, drawn[1][name]):
+            return None
+        still = torch.equal(leaf, before[name])
+        if not still and not leaf.is_floating_point():
+            return None  # two draws of a token are equal by chance
+        moved = moved or not still
+    return law.sample(generator=generator) if moved else None
+
+
+def _leaves(x: State) -> dict:
+    return dict(x.items(True, True)) if isinstance(x, TensorDict) else {"": x}

@@ -53,6 +53,8 @@ class Target:
     def __call__(self, x: State, t: int | str | Tensor = "T") -> Tensor:
         """r(x), (B,), checked and counted. t, one for all or (B,), only tells an error at which step x was predicted.
 
+        It has a gradient only where one is asked for: where gradients are on and x requires one. What a reward computes
+        with gradients of its own accord, or through parameters of its own, is detached.
         Raises ValueError for a wrong shape, NaN or +inf (naming the index), TypeError for what is not a tensor.
         """
         size = len(x)
@@ -73,8 +75,15 @@ class Target:
     def _evaluate(self, x: State, t: int | str | Tensor, start: int) -> Tensor:
         rewards = self.reward(x)
         check_scalars(rewards, len(x), "reward", t, start)
+        if rewards.requires_grad and not (torch.is_grad_enabled() and _requires_grad(x)):
+            rewards = rewards.detach()
         dtype = rewards.dtype if rewards.is_floating_point() else torch.get_default_dtype()
         return rewards.to(device_of_state(x), dtype)
+
+
+def _requires_grad(x: State) -> bool:
+    leaves = [x] if isinstance(x, Tensor) else x.values(True, True)
+    return any(leaf.requires_grad for leaf in leaves)
 
 
 def check_scalars(

@@ -29,7 +29,7 @@ RANKS = {
 }
 NEIGHBOURS = {("rollouts", "objectives"), ("objectives", "rollouts")}
 HEAVY = {"rdkit": "molecules", "torch_geometric": "molecules", "diffusers": "images", "transformers": "language"}
-OPTIONAL = {"svlearn.policies.finetuned": {"peft"}}  # of an extra, imported only where it is used
+OPTIONAL = {"svlearn.policies.adapters": {"peft"}}  # of an extra, imported only where it is used
 OUTSIDE = ("scripts", "benchmarks", "tests")
 
 

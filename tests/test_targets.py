@@ -4,6 +4,8 @@ import math
 
 import pytest
 import torch
+from tensordict import TensorDict
+from torch import nn
 
 from svlearn import targets
 from svlearn.metering import metered
@@ -86,3 +88,31 @@ def test_rewards_are_counted_per_state():
     with metered(max_batch=3) as meter:
         target(torch.zeros(7, 2))
     assert meter.cost.reward_calls == 7
+
+
+class Eager(nn.Module):
+    """A reward that computes with gradients whatever is asked of it, through a parameter of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(()))
+
+    def forward(self, x):
+        with torch.enable_grad():
+            return self.weight * (x if isinstance(x, torch.Tensor) else x["place"]).sum(dim=1)
+
+
+@pytest.mark.parametrize("limit", [None, 2])
+def test_a_reward_has_a_gradient_only_where_its_state_asks_for_one(limit):
+    target = Target(Eager(), 1.0)
+    x = torch.randn(5, 2)
+    asking = x.clone().requires_grad_()
+    with metered(max_batch=limit):
+        assert not target(x).requires_grad
+        assert not target.floored(x, 0).requires_grad
+        assert not target(TensorDict({"place": x}, batch_size=[5])).requires_grad
+        with torch.no_grad():
+            assert not target(asking).requires_grad
+        assert target(TensorDict({"place": asking, "token": x.long()}, batch_size=[5])).requires_grad
+        (gradient,) = torch.autograd.grad(target(asking).sum(), asking)
+    assert torch.equal(gradient, torch.ones(5, 2))

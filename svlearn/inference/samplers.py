@@ -10,6 +10,7 @@ from svlearn.inference.sampler import Sampler
 from svlearn.inference.selection import BestAtEnd, Global, Keep, LocalGreedy, LocalSampling, Nested
 from svlearn.inference.tempering import Schedule, Tempering
 from svlearn.process import Reference
+from svlearn.schedules import check_noise
 from svlearn.targets import Target
 from svlearn.values.value import Value, Zero
 
@@ -44,16 +45,18 @@ def svdd(
 
     Its law tends to p* as M grows, for the exact v. For α > 0 `log_normalizer` holds Σ_t log (1/M) Σ_m of the weight
     increments, unbiased in Z for any v. Reference calls a lineage: T where v reads (x, t) alone, M T where v reads
-    the prediction.
+    the prediction. Raises ValueError where candidates are asked for after x_0 and no step has noise.
     """
+    candidates = _candidates(num_candidates, _reference(reference))
+    _check_candidates(reference, candidates)
     return Sampler(
-        _reference(reference),
+        reference,
         _target(target),
         _value(value),
         LocalSampling() if target.alpha > 0 else LocalGreedy(),
         proposal=_proposal(proposal),
         tempering=_tempering(tempering),
-        num_candidates=_candidates(num_candidates, reference),
+        num_candidates=candidates,
         estimates_normalizer=target.alpha > 0,
     )
 
@@ -83,7 +86,8 @@ def smc(
     by_value: sort the particles by their value before, which lowers the variance of schemes with strata. share:
     resample only this share of a group, its heaviest and lightest particles. num_candidates: M > 1 lets each particle
     first choose among M candidates of its own, as svdd does (nested importance sampling); an int, or one per step.
-    Raises ValueError for α = 0 and for numbers out of range.
+    Raises ValueError for α = 0, for numbers out of range, and where several particles may be resampled after x_0 and no
+    step has noise: copies would stay copies.
     """
     if _target(target).alpha == 0:
         raise ValueError("alpha: smc needs alpha > 0, got 0; use svdd, beam_search or best_of_n")
@@ -93,6 +97,10 @@ def smc(
     if window is not None and not (len(window) == 2 and 0 <= window[0] < window[1]):
         raise ValueError(f"window: expected None or (start, stop) with 0 <= start < stop, got {window}")
     candidates = _candidates(num_candidates, _reference(reference))
+    num_particles = integer(num_particles, "num_particles")
+    _check_candidates(reference, candidates)
+    if num_particles > 1 and ess_threshold > 0 and (window is None or window[1] > 1):
+        check_noise(reference, "particles that were copied would stay copies (ess_threshold=0 only weighs them)")
     between = Global(scheme(resampling), ess_threshold, window=window, by_value=by_value, share=share)
     return Sampler(
         reference,
@@ -101,7 +109,7 @@ def smc(
         between if max(candidates) == 1 else Nested(LocalSampling(), between),
         proposal=_proposal(proposal),
         tempering=_tempering(tempering),
-        num_particles=integer(num_particles, "num_particles"),
+        num_particles=num_particles,
         num_candidates=candidates,
         estimates_normalizer=True,
     )
@@ -119,10 +127,12 @@ def guidance(
     """Single samples moved by the gradient of a value: classifier guidance, DPS; α > 0. See `proposals.Guided`.
 
     Nobody is weighed or selected, so its law is that of the guided steps, which is p* only where each is p*'s own.
-    The same proposal inside `svdd` and `smc` keeps p* exact.
+    The same proposal inside `svdd` and `smc` keeps p* exact. Raises ValueError where no step has noise: the gradient is
+    taken times std².
     """
+    check_noise(_reference(reference), "guidance moves a step by std² times a gradient")
     proposal = Guided(_value(value), scale, at, clip=clip)
-    return Sampler(_reference(reference), _target(target), Zero(), BestAtEnd(), proposal=proposal)
+    return Sampler(reference, _target(target), Zero(), BestAtEnd(), proposal=proposal)
 
 
 def beam_search(
@@ -138,16 +148,18 @@ def beam_search(
     It targets no p*: it looks for the largest reward, whatever α is. Discrete states are kept once each while others
     are left. The particles of a group come best first, and `Samples.draw` gives the best: no finished candidate of the
     group had a larger reward. M = num_candidates, an int, or one per step 0 ... T. Reference calls a group: K T where v
-    reads (x, t) alone, K M T where v reads the prediction.
+    reads (x, t) alone, K M T where v reads the prediction. Raises ValueError as `svdd`.
     """
+    candidates = _candidates(num_candidates, _reference(reference))
+    _check_candidates(reference, candidates)
     return Sampler(
-        _reference(reference),
+        reference,
         _target(target),
         _value(value),
         Beam(),
         proposal=_proposal(proposal),
         num_particles=integer(beam_width, "beam_width"),
-        num_candidates=_candidates(num_candidates, reference),
+        num_candidates=candidates,
     )
 
 
@@ -157,6 +169,12 @@ def _candidates(number: int | Sequence[int], reference: Reference) -> list[int]:
     if len(candidates) != steps:
         raise ValueError(f"num_candidates: expected {steps} numbers, one per step 0 ... T, got {len(candidates)}")
     return integers(candidates, "num_candidates")
+
+
+def _check_candidates(reference: Reference, candidates: list[int]) -> None:
+    if max(candidates[1:]) > 1:
+        need = "the candidates of a step would be copies (num_candidates=[M, 1, ..., 1] chooses x_0 alone)"
+        check_noise(reference, need)
 
 
 def _tempering(tempering: Tempering | Sequence[float] | None) -> Tempering | None:

@@ -7,18 +7,17 @@ from tensordict import TensorDict
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from svlearn.objectives.control import check_controls, control_of, gaussian, prediction_for_control
 from svlearn.objectives.memoryless import MEMORY, warn_of_memory
 from svlearn.objectives.policy_objective import PolicyObjective
 from svlearn.objectives.stochastic_control import (
-    check_controlled,
     check_own_data,
     control_cost,
-    gaussian,
     pull_back,
     reward_gradient,
 )
-from svlearn.policies import Controlled
-from svlearn.process import Reference, predict
+from svlearn.policies import Policy
+from svlearn.process import Prediction, Reference, predict
 from svlearn.randomness import device_of, seeded
 from svlearn.rollouts.roll_out import roll_out
 from svlearn.state import times
@@ -76,17 +75,16 @@ class AdjointMatching(PolicyObjective):
     `StochasticControl`. The continuous-time form is arXiv 2409.08861, section 5.
 
     log Z is reached only where the reference is memoryless, else `fit` warns.
-    Raises TypeError for a policy that is not `Controlled`; ValueError for a std that depends on the state, a reward or
-    a reference's mean without a gradient, a reward that is -inf, and stored trajectories.
+    policy: as for `StochasticControl`; g_θ of one that is no `Controlled` costs one more call of the reference a state.
+    Raises as `StochasticControl`, and ValueError for a std that depends on the state.
     """
 
-    policy: Controlled
-
-    def __init__(self, reference: Reference, target: Target, policy: Controlled, **options: Any):
+    def __init__(self, reference: Reference, target: Target, policy: Policy, **options: Any):
         super().__init__(reference, target, policy, **options)
-        check_controlled(policy)
         generator = seeded(device_of(reference), 0)
-        self.adjoints(roll_out(reference, 2, generator=generator)["states"], generator)
+        states = roll_out(reference, 2, generator=generator)["states"]
+        check_controls(policy, states)
+        self.adjoints(states, generator)
 
     def on_fit_start(self) -> None:
         generator = seeded(self.device, self.seed, MEMORY)
@@ -102,12 +100,13 @@ class AdjointMatching(PolicyObjective):
         adjoints, stds = self.adjoints(states, generator)
         total = torch.zeros(len(states), dtype=torch.float64, device=states.device)
         for t in range(self.reference.num_steps):
-            given = (states[:, t], adjoints[:, t], stds[:, t], t)
+            told = prediction_for_control(self.policy, states[:, t], t)
+            given = (states[:, t], adjoints[:, t], stds[:, t], t, told)
             total = total + checkpoint(self._step, *given, use_reentrant=False)
         return total.mean()
 
-    def _step(self, x: Tensor, adjoint: Tensor, std: Tensor, t: int) -> Tensor:
-        control = self.policy.control(x, times(t, len(x), x.device))
+    def _step(self, x: Tensor, adjoint: Tensor, std: Tensor, t: int, told: Prediction | None) -> Tensor:
+        control = control_of(self.policy, x, times(t, len(x), x.device), told)
         return adjoint_matching_loss(control, adjoint, std)
 
     def _trajectories(self, batch: Any, size: int, generator: torch.Generator) -> TensorDict:

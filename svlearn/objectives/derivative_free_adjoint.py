@@ -7,9 +7,9 @@ from torch import Tensor
 
 from svlearn.arguments import integer
 from svlearn.objectives.adjoint_matching import AdjointMatching, run_back
+from svlearn.objectives.control import gaussian
 from svlearn.objectives.policy_gradient import leave_one_out
-from svlearn.objectives.stochastic_control import gaussian
-from svlearn.policies import Controlled
+from svlearn.policies import Policy
 from svlearn.process import Reference, predict
 from svlearn.targets import Target, check_scalars
 
@@ -45,7 +45,7 @@ class DerivativeFreeAdjointMatching(AdjointMatching):
     """
 
     def __init__(
-        self, reference: Reference, target: Target, policy: Controlled, *, num_candidates: int = 16, **options: Any
+        self, reference: Reference, target: Target, policy: Policy, *, num_candidates: int = 16, **options: Any
     ):
         # first: the base class asks for adjoints at construction
         self.num_candidates = integer(num_candidates, "num_candidates", 2)

@@ -13,6 +13,7 @@ from svlearn.objectives.probe import check_log_prob
 from svlearn.policies import Policy
 from svlearn.process import Reference, predict
 from svlearn.rollouts.roll_out import roll_out
+from svlearn.schedules import check_noise
 from svlearn.state import State, repeat
 from svlearn.targets import Target
 
@@ -42,6 +43,7 @@ class PolicyObjective(Objective):
             raise ValueError(f"alpha: {type(self).__name__} needs alpha > 0, got 0; its target law would be a point")
         self.policy = policy
         if self.needs_log_prob():
+            check_noise(reference, "a policy has no move to choose")
             check_log_prob(reference, proposals.Policy(policy), f"{type(self).__name__} weighs log q - log p_ref")
 
     def trained(self) -> nn.Module:

@@ -10,15 +10,15 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from svlearn.metering import count
+from svlearn.objectives.control import check_controls, control_of, gaussian
 from svlearn.objectives.memoryless import MEMORY, warn_of_memory
 from svlearn.objectives.policy_objective import PolicyObjective
-from svlearn.policies import Controlled
-from svlearn.process import Prediction, Reference, predict
+from svlearn.policies import Policy
+from svlearn.process import Reference, predict
 from svlearn.randomness import device_of, seeded
 from svlearn.rollouts.roll_out import roll_out
 from svlearn.state import times
 from svlearn.targets import Target, check_scalars
-from svlearn.transitions import GaussianTransition
 
 
 def control_cost(control: Tensor, std: Tensor) -> Tensor:
@@ -42,16 +42,17 @@ class StochasticControl(PolicyObjective):
     of both networks, and memory then holds x_t and ε_t of every step, and the activations of one. The std s_t may
     depend on the state. Learns the policy of the largest ELBO that the network can hold; log Z is reached only where
     the reference is memoryless, else `fit` warns.
-    Raises TypeError for a policy that is not `Controlled`; ValueError for a reward or a reference's mean without a
-    gradient, a reward that is -inf, and stored trajectories, which another policy has drawn.
+    policy: a `Controlled`, or any whose steps are Gaussian with the reference's std, as a `Finetuned` of most diffusion
+    models: then g_θ = (m_θ - m)/s_t².
+    Raises TypeError for a policy without such a control, ValueError where it trains the std or moves a step without
+    noise; ValueError for a reward or a reference's mean without a gradient, a reward that is -inf, and stored
+    trajectories, which another policy has drawn.
     """
 
-    policy: Controlled
-
-    def __init__(self, reference: Reference, target: Target, policy: Controlled, **options: Any):
+    def __init__(self, reference: Reference, target: Target, policy: Policy, **options: Any):
         super().__init__(reference, target, policy, **options)
-        check_controlled(policy)
         states = roll_out(reference, 2, generator=seeded(device_of(reference), 0))["states"]
+        check_controls(policy, states)
         reward_gradient(target, states[:, -1])
         if reference.num_steps > 1:  # else no gradient passes through the mean
             pull_back(reference, states[:, -2], reference.num_steps - 1, torch.zeros_like(states[:, -1]))
@@ -67,18 +68,19 @@ class StochasticControl(PolicyObjective):
         for t in range(self.reference.num_steps):
             x, cost = checkpoint(self._step, x, noise[:, t], t, use_reentrant=False)
             costs = costs + cost
-        rewards = self.target(x)
+        with frozen(self.target.reward):
+            rewards = self.target(x)
         check_scalars(rewards, len(x), "reward", "T", finite=True)
         return stochastic_control_loss(rewards, costs, self.target.alpha).mean()
 
     def _step(self, x: Tensor, noise: Tensor, t: int) -> tuple[Tensor, Tensor]:
         """x_{t+1} and the cost of the step."""
         with frozen(self.reference):
-            law = gaussian(predict(self.reference, x, t))
+            prediction = predict(self.reference, x, t)
+        law = gaussian(prediction)
         count("policy_calls", len(x))
-        control = self.policy.control(x, times(t, len(x), x.device))
-        steered = law.tilt(control)
-        return steered.mean + steered.std * noise, control_cost(control, law.std)
+        control = control_of(self.policy, x, times(t, len(x), x.device), prediction)
+        return law.tilt(control).mean + law.std * noise, control_cost(control, law.std)
 
     def _trajectories(self, batch: Any, size: int, generator: torch.Generator) -> TensorDict:
         check_own_data(batch, self)
@@ -131,22 +133,6 @@ def pull_back(reference: Reference, x: Tensor, t: int, adjoint: Tensor) -> tuple
     return pulled, law.std.detach()
 
 
-def gaussian(prediction: Prediction) -> GaussianTransition:
-    """The transition, or TypeError where it is not Gaussian."""
-    if not isinstance(prediction.transition, GaussianTransition):
-        raise TypeError(f"reference: expected a Gaussian transition, got {type(prediction.transition).__name__}")
-    return prediction.transition
-
-
-def check_controlled(policy: Any) -> None:
-    """Raise TypeError unless the policy is a `Controlled`."""
-    if not isinstance(policy, Controlled):
-        raise TypeError(
-            f"policy: expected a policies.Controlled, got {type(policy).__name__}; PolicyGradient, "
-            "DistributionalPolicyGradient and PathConsistency train a policy of any kind"
-        )
-
-
 def check_own_data(batch: Any, objective: PolicyObjective) -> None:
     """Raise ValueError for a batch of stored trajectories."""
     if isinstance(batch, TensorDict):
@@ -157,9 +143,9 @@ def check_own_data(batch: Any, objective: PolicyObjective) -> None:
 
 
 @contextmanager
-def frozen(module: nn.Module) -> Iterator[None]:
-    """Record no gradient of a module's parameters inside; that of its inputs still passes."""
-    free = [parameter for parameter in module.parameters() if parameter.requires_grad]
+def frozen(module: object) -> Iterator[None]:
+    """Record no gradient of a module's parameters inside; that of its inputs still passes. Else nothing is done."""
+    free = [each for each in module.parameters() if each.requires_grad] if isinstance(module, nn.Module) else []
     for parameter in free:
         parameter.requires_grad_(False)
     try:

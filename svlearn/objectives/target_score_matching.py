@@ -9,11 +9,12 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from svlearn.objectives.adjoint_matching import adjoint_matching_loss
+from svlearn.objectives.control import check_controls, control_of, gaussian, prediction_for_control
 from svlearn.objectives.distributional_policy_gradient import DistributionalPolicyGradient
 from svlearn.objectives.memoryless import MEMORY, warn_of_memory
-from svlearn.objectives.stochastic_control import check_controlled, gaussian, reward_gradient
-from svlearn.policies import Controlled
-from svlearn.process import Reference, predict
+from svlearn.objectives.stochastic_control import reward_gradient
+from svlearn.policies import Policy
+from svlearn.process import Prediction, Reference, predict
 from svlearn.randomness import device_of, seeded
 from svlearn.rollouts.roll_out import roll_out
 from svlearn.schedules import NoiseLevels, gaussian_steps
@@ -67,17 +68,16 @@ class TargetScoreMatching(DistributionalPolicyGradient):
     ∇log p* = ∇log p_ref + ∇r/α (with `targets.unnormalized_density` their sum is ∇log π̃). variance: about that of
     one coordinate of x_T under p*; any number above 0 leaves the minimiser as it is, and sets the noise of y_t. A
     policy keeps p_0, so its x_T is p*'s only where the reference is memoryless, else `fit` warns.
-    Raises TypeError for a policy that is not `Controlled`; ValueError for a reward or log_reference without a gradient,
-    a reward that is -inf, levels of another number of steps, and a step without noise, where no control acts.
+    policy: as for `StochasticControl`; g_θ of one that is no `Controlled` costs one more call of the reference a state.
+    Raises as `StochasticControl` for the policy; ValueError for a reward or log_reference without a gradient, a reward
+    that is -inf, levels of another number of steps, and a step without noise, where no control acts.
     """
-
-    policy: Controlled
 
     def __init__(
         self,
         reference: Reference,
         target: Target,
-        policy: Controlled,
+        policy: Policy,
         *,
         levels: NoiseLevels,
         log_reference: Callable[[State], Tensor],
@@ -85,7 +85,6 @@ class TargetScoreMatching(DistributionalPolicyGradient):
         **options: Any,
     ):
         super().__init__(reference, target, policy, **options)
-        check_controlled(policy)
         if not isinstance(levels, NoiseLevels):
             raise TypeError(f"levels: expected a schedules.NoiseLevels, got {type(levels).__name__}")
         if levels.num_steps != reference.num_steps:
@@ -97,6 +96,7 @@ class TargetScoreMatching(DistributionalPolicyGradient):
         self.levels, self.steps, self.variance = levels, gaussian_steps(levels), float(variance)
         self.log_reference = log_reference
         states = roll_out(reference, 2, generator=seeded(device_of(reference), 0))["states"]
+        check_controls(policy, states)
         score = self.score(states[:, -1])
         for t in range(reference.num_steps):
             self.wanted(states[:, t], states[:, -1], score, t)
@@ -127,7 +127,8 @@ class TargetScoreMatching(DistributionalPolicyGradient):
             noise = torch.randn(finished.shape, generator=generator, dtype=finished.dtype, device=finished.device)
             x = float(self.levels.scales[t]) * finished + float(self.levels.stds[t]) * noise
             wanted, std = self.wanted(x, finished, score, t)
-            total = total + checkpoint(self._step, x, wanted, std, t, use_reentrant=False)
+            told = prediction_for_control(self.policy, x, t)
+            total = total + checkpoint(self._step, x, wanted, std, t, told, use_reentrant=False)
         return (log_weights.exp() * total).mean()
 
     @torch.no_grad()
@@ -140,6 +141,6 @@ class TargetScoreMatching(DistributionalPolicyGradient):
         clean = posterior_mean(x, finished, score, *level, self.variance)
         return target_control(law, x, clean, float(self.steps.kept[t]), float(self.steps.added[t])), law.std
 
-    def _step(self, x: Tensor, wanted: Tensor, std: Tensor, t: int) -> Tensor:
-        control = self.policy.control(x, times(t, len(x), x.device))
+    def _step(self, x: Tensor, wanted: Tensor, std: Tensor, t: int, told: Prediction | None) -> Tensor:
+        control = control_of(self.policy, x, times(t, len(x), x.device), told)
         return adjoint_matching_loss(control, wanted, std)

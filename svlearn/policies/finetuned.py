@@ -1,41 +1,64 @@
 """A policy for processes of any kind: a copy of the reference that is trained, whole or by low-rank adapters."""
 
-import re
+from collections import Counter
 from collections.abc import Iterable
 from copy import deepcopy
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from svlearn.arguments import integer
+from svlearn.policies.adapters import adapted
 from svlearn.policies.policy import Policy
+from svlearn.policies.reading import read_by
 from svlearn.process import Prediction, Reference
 from svlearn.state import State
 from svlearn.transitions import Transition
-
-ADAPTED = (nn.Linear, nn.Conv1d, nn.Conv2d)
 
 
 class Finetuned(Policy):
     """q(x_{t+1} | x_t) = that of a trainable copy of the reference, which starts as q = p_ref.
 
-    lora_rank: None trains every parameter of the copy. A rank r >= 1 freezes them, and every linear layer and
-    ungrouped convolution of the copy becomes W + B A, with A (r, in) random and the same at every construction,
-    B (out, r) = 0 at first, and no further factor (LoRA, arXiv 2106.09685, with its α = r); needs the library peft.
-    Parameters that the reference has frozen are then shared with it in memory, not copied.
+    lora_rank: None trains the parameters of the copy. A rank r >= 1 freezes them, and every layer of a kind that peft
+    adapts becomes W + B A, with A (r, in) random and the same at every construction, B (out, r) = 0 at first, and no
+    further factor (LoRA, arXiv 2106.09685, with its α = r); needs the library peft. The kinds: linear layers (also
+    transformers' Conv1D), embeddings, convolutions (grouped ones where r is a multiple of the groups), and
+    nn.MultiheadAttention as a whole. `adapted` holds which, {name: kind}, and the repr their numbers; a warning names
+    the weights that have no adapter. A layer whose weight is read without a call of it has none: it would not act.
+    target_modules: which of these layers, as peft takes it: a string is a regular expression for whole names, or
+    "all-linear"; of a list, each is a name or the end of some, after a dot.
+
+    modules: names of parts of the reference (modules or parameters) that are trained; None: the whole reference. Of
+    each part, the parameters that require a gradient are trained; all of them where none does, as in a reference that
+    was loaded for sampling. So what a reference has frozen, a VAE or a text encoder inside it, stays frozen. Parameters
+    that the reference has frozen and that are not trained are shared with it in memory, not copied.
 
     A step costs one call of the copy; as a proposal it takes nothing from the reference's prediction. The copy is in
     evaluation mode: dropout would make log q random. The state_dict leaves out the reference: the copy holds it.
-    Raises ValueError where the reference has no parameter to train, no layer to adapt, or for a lora_rank below 1;
-    ImportError where peft is missing.
+    Raises ValueError where there is no parameter to train, no layer to adapt, where no step of a trajectory reads what
+    is trained (looked at once, with two states), for names that name nothing, and a lora_rank below 1; ImportError
+    where peft is missing.
     """
 
     copy: Reference
 
-    def __init__(self, reference: Reference, lora_rank: int | None = None):
+    def __init__(
+        self,
+        reference: Reference,
+        lora_rank: int | None = None,
+        *,
+        target_modules: str | list[str] | None = None,
+        modules: str | list[str] | None = None,
+    ):
         super().__init__(reference)
-        self.copy = _whole(reference) if lora_rank is None else _adapted(reference, lora_rank)
+        self.lora_rank = lora_rank
+        self.adapted: dict[str, str] = {}
+        free = free_parameters(reference, modules)
+        if lora_rank is not None:
+            self.copy, self.adapted = adapted(reference, lora_rank, free, target_modules)
+        elif target_modules is not None:
+            raise ValueError(f"target_modules: they are for adapters, got {target_modules!r} without a lora_rank")
+        else:
+            self.copy = _whole(reference, free)
         self.copy.eval()
         self.register_state_dict_post_hook(_without_reference)
         self.register_load_state_dict_pre_hook(_with_own_reference)
@@ -51,49 +74,47 @@ class Finetuned(Policy):
     def trained(self) -> Iterable[nn.Parameter]:
         return [parameter for parameter in self.copy.parameters() if parameter.requires_grad]
 
+    def extra_repr(self) -> str:
+        """How much is trained, and by how many adapters at layers of which kind."""
+        trained, held = (sum(each.numel() for each in some) for some in (self.trained(), self.copy.parameters()))
+        told = [f"{trained:,} of {held:,} parameters are trained"]
+        if self.adapted:
+            kinds = sorted(Counter(self.adapted.values()).items())
+            told.append(f"lora_rank={self.lora_rank} at " + ", ".join(f"{number} {kind}" for kind, number in kinds))
+        return "; ".join(told)
 
-def _whole(reference: Reference) -> Reference:
-    trainable = deepcopy(reference)
-    parameters = [each for each in trainable.parameters() if each.is_floating_point()]
-    if not parameters:
+
+def free_parameters(reference: Reference, modules: str | Iterable[str] | None = None) -> set[int]:
+    """The ids of the parameters that may be trained: of each named part (None: of the whole reference) those that
+    require a gradient, all of them where none does. Raises ValueError for a name of no part with parameters."""
+    named, free = list(reference.named_parameters(remove_duplicate=False)), set[int]()
+    for part in [""] if modules is None else [modules] if isinstance(modules, str) else modules:
+        held = [each for name, each in named if not part or name == part or name.startswith(f"{part}.")]
+        if not held and part:
+            parts = ", ".join(sorted({name.split(".")[0] for name, _ in named}))
+            raise ValueError(f"modules: expected names of parts with parameters, as {parts}, got {part!r}")
+        free |= {id(each) for each in held if each.requires_grad} or {id(each) for each in held}
+    return free
+
+
+def _whole(reference: Reference, free: set[int]) -> Reference:
+    rest = [each for each in reference.parameters() if id(each) not in free and not each.requires_grad]
+    shared: dict[int, Any] = {id(each): each for each in rest}
+    trainable = deepcopy(reference, shared)
+    trained = [each for each in reference.parameters() if id(each) in free and each.is_floating_point()]
+    if not trained:
         raise ValueError(f"reference: expected one with parameters to train, got {type(reference).__name__} without")
-    for parameter in parameters:
-        parameter.requires_grad_(True)
+    chosen = {id(each) for each in trained}
+    for own, each in zip(trainable.parameters(), reference.parameters(), strict=True):
+        if own is not each:
+            own.requires_grad_(id(each) in chosen)
+    reading = read_by(trainable.eval(), [each for each in trainable.parameters() if each.requires_grad])
+    if reading is not None and not reading.parameters:
+        raise ValueError(
+            f"reference: expected a law of the next state that depends on the parameters that are trained, "
+            f"{type(reference).__name__}'s does not (is its forward under torch.no_grad, or are other modules meant?)"
+        )
     return trainable
-
-
-def _adapted(reference: Reference, rank: int) -> Reference:
-    """A copy with an adapter of that rank at each layer of `ADAPTED`, the rest frozen."""
-    rank = integer(rank, "lora_rank")
-    names = [name for name, module in reference.named_modules() if _adaptable(module)]
-    if not names:
-        wanted = "one with linear or convolution layers to adapt"
-        raise ValueError(f"reference: expected {wanted}, got {type(reference).__name__} without; use lora_rank=None")
-    try:
-        from peft import LoraConfig, inject_adapter_in_model
-    except ImportError as error:
-        raise ImportError("lora_rank: low-rank adapters need peft; pip install 'svlearn[policies]'") from error
-    shared: dict[int, Any] = {id(each): each for each in reference.parameters() if not each.requires_grad}
-    copied = deepcopy(reference, shared)
-    config = LoraConfig(r=rank, lora_alpha=rank, target_modules="|".join(map(re.escape, names)))
-    with torch.random.fork_rng(devices=[]):  # peft draws A on the CPU, from the global generator
-        torch.default_generator.manual_seed(0)
-        inject_adapter_in_model(config, copied)
-    for module in copied.modules():  # torch's fast path for encoders reads the weights past the adapters
-        if isinstance(module, nn.TransformerEncoder):
-            module.use_nested_tensor = False
-        elif isinstance(module, nn.TransformerEncoderLayer):
-            module.register_forward_pre_hook(_nothing)  # it gives way to any hook
-    return copied
-
-
-def _adaptable(module: nn.Module) -> bool:
-    """Whether calling it is all that its owner does; a subclass, as in nn.MultiheadAttention, is read in other ways."""
-    return type(module) in ADAPTED and getattr(module, "groups", 1) == 1
-
-
-def _nothing(module: nn.Module, arguments: tuple) -> None:
-    """A hook that changes nothing."""
 
 
 def _without_reference(module: nn.Module, state: dict[str, Any], prefix: str, metadata: dict) -> None:

@@ -1,0 +1,83 @@
+"""The control of a Gaussian policy, g_θ = (m_θ - m)/s², of whatever form the policy is; and which policies have one."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from svlearn.policies import Controlled, Policy
+from svlearn.process import Prediction, predict
+from svlearn.state import times
+from svlearn.transitions import GaussianTransition
+
+OTHERS = "PolicyGradient, DistributionalPolicyGradient and PathConsistency train a policy of any kind"
+
+
+def gaussian(prediction: Prediction, whose: str = "reference") -> GaussianTransition:
+    """The transition, or TypeError where it is not Gaussian."""
+    if not isinstance(prediction.transition, GaussianTransition):
+        raise TypeError(f"{whose}: expected a Gaussian transition, got {type(prediction.transition).__name__}")
+    return prediction.transition
+
+
+def control_of(policy: Policy, x: Tensor, t: Tensor, prediction: Prediction | None) -> Tensor:
+    """g_θ(x_t, t) = (m_θ(x_t) - m(x_t))/s_t², (B, ...), nats per unit of x, of a policy that `check_controls` took.
+
+    prediction: the reference's, of x_t; a `Controlled`, which says g_θ itself, does without.
+    """
+    if isinstance(policy, Controlled):
+        return policy.control(x, t)
+    own = gaussian(_given(prediction))
+    return (gaussian(Prediction(policy.steer(_given(prediction), x, t)), "policy").mean - own.mean) / own.std**2
+
+
+def prediction_for_control(policy: Policy, x: Tensor, t: int) -> Prediction | None:
+    """What `control_of` reads of the reference, without its gradient; None, and no call, for a `Controlled`."""
+    if isinstance(policy, Controlled):
+        return None
+    with torch.no_grad():
+        return predict(policy.reference, x, t)
+
+
+def check_controls(policy: Any, states: Tensor) -> None:
+    """Raise where the policy has no control that can be trained; states (B, T + 1, ...) of its reference.
+
+    A `Controlled` has one. Of another, each step must be Gaussian with the reference's std, which is above 0 and not
+    trained, and the mean must be trained at some step: TypeError for what is not Gaussian or trains no mean, ValueError
+    for the std, both with the step.
+    """
+    if isinstance(policy, Controlled):
+        return
+    moved = False
+    for t in range(policy.num_steps):
+        x = states[:, t]
+        with torch.no_grad():
+            prediction = predict(policy.reference, x, t)
+        with torch.inference_mode(False), torch.enable_grad():
+            law = gaussian(Prediction(policy.steer(prediction, x.clone(), times(t, len(x), x.device))), "policy")
+        own, name = gaussian(prediction), type(policy).__name__
+        if law.std.requires_grad or not torch.equal(law.std.expand_as(law.mean), own.std.expand_as(own.mean)):
+            came = "one that is trained along" if law.std.requires_grad else "another"
+            raise ValueError(
+                f"policy: expected the reference's std, as a control moves the mean alone, got {came} from {name} at "
+                f"step {t}; policies.Controlled keeps it, and modules= of Finetuned leaves out what it depends on; "
+                f"{OTHERS}"
+            )
+        if not bool((own.std > 0).all()):
+            raise ValueError(
+                f"policy: expected noise at every step, got a std of 0 at step {t}, where {name} would move the state "
+                "at no cost; policies.Controlled leaves such a step as it is, and a DDPM has noise there with the "
+                "variance 'large' of schedules.gaussian_steps"
+            )
+        moved = moved or law.mean.requires_grad
+    if not moved:
+        raise TypeError(
+            f"policy: expected a policies.Controlled, got {type(policy).__name__}, which trains the mean of no step; a "
+            f"Finetuned whose steps are Gaussian will do; {OTHERS}"
+        )
+
+
+def _given(prediction: Prediction | None) -> Prediction:
+    if prediction is None:
+        raise ValueError("prediction: expected the reference's, of which the control is told, got None")
+    return prediction
