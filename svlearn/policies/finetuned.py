@@ -64,7 +64,7 @@ def _whole(reference: Reference) -> Reference:
 
 def _adapted(reference: Reference, rank: int) -> Reference:
     """A copy with an adapter of that rank at each layer of `ADAPTED`, the rest frozen."""
-    rank = integer(rank, "lora_rank")
+    rank = integer(rank, "lora_rank", optional=True)
     names = [name for name, module in reference.named_modules() if _adaptable(module)]
     if not names:
         wanted = "one with linear or convolution layers to adapt"
