@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "svlearn"
 RANKS = {
     **dict.fromkeys(("arguments", "files", "modes", "randomness", "metering", "fingerprint", "schedules"), 0),
+    **dict.fromkeys(("caches", "shapes", "checking"), 0),
     **dict.fromkeys(("state", "transitions", "process", "targets", "assets", "checkpoints", "loading"), 0),
     **dict.fromkeys(("values", "policies"), 1),
     "inference": 2,
