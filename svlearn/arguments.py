@@ -12,9 +12,10 @@ from typing import Any
 MAX_INTEGER = 2**63  # what a tensor can hold
 
 
-def integer(number: Any, name: str, least: int = 1, most: int | None = None) -> int:
-    """An int of least ... most, else ValueError."""
-    wanted = f"an integer of at least {least}" if most is None else f"an integer of {least} ... {most}"
+def integer(number: Any, name: str, least: int = 1, most: int | None = None, *, optional: bool = False) -> int:
+    """An int of least ... most, else ValueError; optional: the error says that None would do too."""
+    wanted = "None or " if optional else ""
+    wanted += f"an integer of at least {least}" if most is None else f"an integer of {least} ... {most}"
     found = _index(number)
     if found is None:
         raise ValueError(f"{name}: expected {wanted}, got {number!r}")

@@ -2,13 +2,15 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from svlearn.caches import join, lent, select
 from svlearn.metering import count, current_max_batch
+from svlearn.shapes import check_forward, check_prediction, check_states, forget, is_new
 from svlearn.state import State, concatenate, device_of_state, take, times
 from svlearn.transitions import Transition
 
@@ -20,7 +22,7 @@ class Prediction:
     clean        x̂_T(x_t), the point prediction of the finished sample, in the form that a reward takes
     clean_law    the network's law of x_T given x_t
     features     what a cheap value head may read, (B, ...)
-    cache        what the next call may reuse; immutable to its readers
+    cache        what the next call may reuse, see `svlearn.caches`; immutable to its readers
     gradient     of a value in x_t, where a proposal that needs it has made the call (B, ...)
     """
 
@@ -33,7 +35,8 @@ class Prediction:
 
     def __getitem__(self, index: Any) -> "Prediction":
         """Every part for the chosen rows, so that it follows the particles."""
-        return Prediction(*[take(part, index) for part in vars(self).values()])
+        chosen = [take(part, index) for part in (self.transition, self.clean, self.clean_law, self.features)]
+        return Prediction(*chosen, select(self.cache, index), take(self.gradient, index))
 
     def bare(self) -> "Prediction":
         """The transition, and the cache that the next call may reuse."""
@@ -41,7 +44,8 @@ class Prediction:
 
     @classmethod
     def cat(cls, parts: Sequence["Prediction"]) -> "Prediction":
-        return cls(*(concatenate([getattr(part, each.name) for part in parts]) for each in fields(cls)))
+        joined = {each.name: [getattr(part, each.name) for part in parts] for each in fields(cls)}
+        return cls(**{name: (join if name == "cache" else concatenate)(own) for name, own in joined.items()})
 
 
 class Reference(nn.Module, ABC):
@@ -77,6 +81,16 @@ class Reference(nn.Module, ABC):
         return None
 
 
+def draw_initial(
+    reference: Reference, batch_size: int, *, condition: Any = None, generator: torch.Generator | None = None
+) -> State:
+    """x_0 (B, ...) of a process. Raises TypeError and ValueError where `initial` gives something else."""
+    given = {} if condition is None else {"condition": condition}
+    x = reference.initial(batch_size, generator=generator, **given)
+    check_states(x, batch_size, f"{type(reference).__name__}.initial")
+    return x
+
+
 def has(reference: Reference, method: str) -> bool:
     """Whether a reference defines one of the optional methods of `Reference`."""
     return getattr(type(reference), method) is not getattr(Reference, method)
@@ -92,7 +106,8 @@ def predict(
     """Call a process on a batch, in pieces of the frame's `max_batch`, and count its states.
 
     Every call of a reference or a policy in svlearn goes through here. Raises TypeError where the process does not
-    return a `Prediction`.
+    take (x, t) or does not return a `Prediction`, and what `shapes.check_prediction` does where states of a shape are
+    met first.
     """
     size = x.shape[0]
     t = times(t, size, device_of_state(x))
@@ -106,7 +121,16 @@ def predict(
 
 
 def _call(reference: Reference, x: State, t: Tensor, cache: Prediction | None) -> Prediction:
-    prediction = reference(x, t) if cache is None else reference(x, t, previous=cache)
+    new = is_new(reference, (x.shape, cache is None))
+    if new:
+        check_forward(reference, cache is not None)
+    prediction = reference(x, t) if cache is None else reference(x, t, previous=replace(cache, cache=lent(cache.cache)))
+    if new and isinstance(prediction, Prediction):
+        try:
+            check_prediction(reference, x, prediction)
+        except (TypeError, ValueError):
+            forget(reference)
+            raise
     if not isinstance(prediction, Prediction):
         raise TypeError(f"{type(reference).__name__}.forward: expected a Prediction, got {type(prediction).__name__}")
     return prediction

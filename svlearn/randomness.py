@@ -18,8 +18,13 @@ def device_of(module: nn.Module) -> torch.device:
 def resolve_generator(generator: torch.Generator | None, device: torch.device) -> torch.Generator:
     """The given generator, or a new one on `device`, seeded from the system's entropy.
 
-    Raises ValueError where the given one lives on another kind of device.
+    Raises ValueError where the given one lives on another kind of device, TypeError for what is none, as a seed.
     """
+    if generator is not None and not isinstance(generator, torch.Generator):
+        raise TypeError(
+            f"generator: expected None or a torch.Generator, got {type(generator).__name__}; "
+            "a seed makes one: torch.Generator(device).manual_seed(seed)"
+        )
     if generator is None:
         generator = torch.Generator(device)
         generator.seed()

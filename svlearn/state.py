@@ -17,6 +17,11 @@ def device_of_state(x: State) -> torch.device:
     return cast(Tensor, next(iter(x.values(include_nested=True, leaves_only=True)))).device
 
 
+def flattened(x: Tensor) -> Tensor:
+    """A tensor (B, ...) as (B, N), N = 1 where a row is a number."""
+    return x.unsqueeze(1) if x.dim() == 1 else x.flatten(1)
+
+
 def repeat(rows: Any, times: int) -> Any:
     """Each row `times` times, copies side by side: (B, ...) to (B · times, ...)."""
     return rows if times == 1 else take(rows, torch.arange(len(rows)).repeat_interleave(times))

@@ -20,8 +20,8 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "svlearn"
 RANKS = {
     **dict.fromkeys(("arguments", "files", "modes", "randomness", "metering", "fingerprint", "schedules"), 0),
-    **dict.fromkeys(("bytecode", "identity", "unpacking", "state", "transitions", "process", "targets"), 0),
-    **dict.fromkeys(("assets", "checkpoints", "loading"), 0),
+    **dict.fromkeys(("bytecode", "identity", "caches", "shapes", "checking", "unpacking"), 0),
+    **dict.fromkeys(("state", "transitions", "process", "targets", "assets", "checkpoints", "loading"), 0),
     **dict.fromkeys(("values", "policies"), 1),
     "inference": 2,
     **dict.fromkeys(("objectives", "rollouts"), 3),

@@ -2,10 +2,17 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
-from svlearn.transitions import CategoricalTransition, GaussianTransition, Transition, log_normalized
+from svlearn.transitions import (
+    CategoricalTransition,
+    GaussianTransition,
+    ListedTransition,
+    Transition,
+    log_normalized,
+)
 
 
 def generator(seed=0):
@@ -74,6 +81,99 @@ def test_a_std_of_zero_is_a_dirac():
     both = GaussianTransition(mean, 0.0)
     assert both.log_ratio(GaussianTransition(mean, 0.0), on).item() == 0.0
     assert both.log_ratio(GaussianTransition(mean, 1.0), off).item() == -math.inf
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("mixed", [False, True])
+def test_two_diracs_meet_where_their_means_agree_but_for_rounding(dtype, mixed):
+    """With equal stds and with others beside the Diracs; wherever x is."""
+    mean = torch.tensor([[3.0, 0.0], [3.0, 0.0], [3.0, 0.0]], dtype=dtype)
+    eps = torch.finfo(dtype).eps
+    moved = mean + torch.tensor([[0.0, 0.0], [3 * eps, 0.0], [40 * eps, 0.0]], dtype=dtype)
+    std = torch.tensor([[0.0, 1.0]], dtype=dtype)
+    other = torch.tensor([[0.0, 2.0]], dtype=dtype) if mixed else std
+    p, q = GaussianTransition(mean, std), GaussianTransition(moved, other)
+    for x in (mean, moved, mean + 5):
+        ratio, finite = p.log_ratio(q, x), GaussianTransition(mean[:, 1:], 1.0)
+        wanted = finite.log_ratio(GaussianTransition(moved[:, 1:], 2.0 if mixed else 1.0), x[:, 1:])
+        assert ratio[2].item() == -math.inf and torch.allclose(ratio[:2], wanted[:2])
+    everywhere = GaussianTransition(mean, 0.0).log_ratio(GaussianTransition(mean + 1, 0.0), mean)
+    assert everywhere.tolist() == [-math.inf] * 3
+
+
+def test_a_tilt_leaves_a_dirac_where_it_is_and_its_gradient_finite():
+    mean = torch.tensor([[3.0, 1.0]], requires_grad=True)
+    law = GaussianTransition(mean.detach(), torch.tensor([[0.0, 1.0]]))
+    assert law.log_ratio(law.tilt(torch.tensor([[1e6, 0.0]])), mean.detach()).item() == 0.0
+    apart = GaussianTransition(mean, torch.tensor([[0.0, 1.0]])).log_ratio(
+        law.tilt(torch.ones(1, 2)), mean.detach() + 1
+    )
+    apart.sum().backward()
+    assert mean.grad.isfinite().all() and mean.grad[0, 0] == 0
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_laws_of_halves_are_computed_in_float32(dtype):
+    logits = (4 * torch.randn(5, 3, 30, generator=generator())).to(dtype)
+    law = CategoricalTransition(logits)
+    assert law.log_probs.dtype == torch.float32
+    assert torch.allclose(law.log_probs.exp().sum(-1), torch.ones(()), atol=1e-5)
+    listed = ListedTransition(torch.arange(30).expand(5, 30), logits[:, 0])
+    assert torch.allclose(listed.log_probs.exp().sum(-1), torch.ones((), dtype=torch.float64))
+    mean, x = (torch.randn(5, 30, generator=generator(k)).to(dtype) for k in (1, 2))
+    half, full = GaussianTransition(mean, 0.5), GaussianTransition(mean.double(), 0.5)
+    torch.testing.assert_close(half.log_prob(x), full.log_prob(x.double()), rtol=1e-5, atol=1e-5)
+    other = GaussianTransition(mean + 1, 0.25)
+    exact = full.log_ratio(GaussianTransition(other.mean.double(), 0.25), x.double())
+    torch.testing.assert_close(half.log_ratio(other, x), exact, rtol=1e-5, atol=1e-4)
+
+
+def test_a_state_may_be_one_number():
+    mean, x = torch.randn(2, 4, generator=generator(), dtype=torch.float64)
+    law, exact = GaussianTransition(mean, torch.full((4,), 0.5)), torch.distributions.Normal(mean, 0.5)
+    torch.testing.assert_close(law.log_prob(x), exact.log_prob(x))
+    other = law.tilt(torch.ones(4))
+    torch.testing.assert_close(law.log_ratio(other, x), law.log_prob(x) - other.log_prob(x))
+    parents = torch.arange(4).repeat_interleave(3)
+    one, two = (generator(3) for _ in range(2))
+    assert torch.equal(law.sample_each(parents, generator=one), law[parents].sample(generator=two))
+    listed = ListedTransition(torch.tensor([[0, 1], [0, 1]]), torch.tensor([[0.2, 0.8], [0.5, 0.5]]).log())
+    assert listed.log_prob(torch.tensor([1, 0])).exp().tolist() == pytest.approx([0.8, 0.5])
+
+
+@pytest.mark.parametrize(
+    "std", [np.float32(0.5), np.float64(0.5), np.array(0.5), torch.tensor(0.5), np.full((4, 1), 0.5)]
+)
+def test_a_std_may_be_a_number_of_any_library(std):
+    law = GaussianTransition(torch.zeros(4, 3), std)
+    assert law.std.expand(4, 3).tolist() == [[0.5] * 3] * 4
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "error", "words"),
+    [
+        (
+            torch.zeros(3, 3),
+            torch.ones(3),
+            ValueError,
+            r"std: expected the batch first, got \(3,\).*\(3, 1\) or \(1, 3\)",
+        ),
+        (torch.zeros(3, 3, 5), torch.ones(3, 5), ValueError, r"std: expected the batch first, got \(3, 5\)"),
+        (torch.tensor(0.0), 1.0, ValueError, r"mean: expected shape \(B, ...\), got a number"),
+        (
+            torch.zeros(3, 3, dtype=torch.long),
+            1.0,
+            TypeError,
+            "mean: expected a float tensor .*, got a tensor of torch.int64",
+        ),
+        ([0.0], 1.0, TypeError, "mean: expected a float tensor .*, got list"),
+        (torch.zeros(3, 3), "1", TypeError, "std: expected a number or a tensor, got str"),
+        (torch.zeros(3, 3), np.float32(-1), ValueError, "std: expected numbers of at least 0, got -1.0"),
+    ],
+)
+def test_a_gaussian_names_what_is_wrong(mean, std, error, words):
+    with pytest.raises(error, match=words):
+        GaussianTransition(mean, std)
 
 
 def test_gaussian_tilt_is_exact():

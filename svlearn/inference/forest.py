@@ -13,7 +13,7 @@ from svlearn.inference.loop import Particles, Run
 from svlearn.inference.parts import Parts
 from svlearn.inference.resampling import ess
 from svlearn.inference.samples import History
-from svlearn.process import Prediction, predict
+from svlearn.process import Prediction, draw_initial, predict
 from svlearn.randomness import uniform
 from svlearn.state import State, concatenate, take
 from svlearn.targets import Target
@@ -72,8 +72,8 @@ class Forest(Run):
         """Grow the trees of which the first nodes are draws of x_0."""
 
         def draw(rows: Tensor) -> State:
-            given = {} if condition is None else {"condition": take(condition, rows)}
-            return self.parts.reference.initial(len(rows), generator=self.generator, **given)
+            given = take(condition, rows)
+            return draw_initial(self.parts.reference, len(rows), condition=given, generator=self.generator)
 
         return self._grow(draw, 0, math.inf)
 

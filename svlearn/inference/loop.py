@@ -16,7 +16,7 @@ from svlearn.inference.recorder import Recorder
 from svlearn.inference.samples import History
 from svlearn.inference.selection import Candidates
 from svlearn.metering import current_max_batch
-from svlearn.process import Prediction, predict
+from svlearn.process import Prediction, draw_initial, predict
 from svlearn.state import State, concatenate, device_of_state, repeat, take, times
 from svlearn.transitions import Transition
 from svlearn.values.value import Zero, evaluate
@@ -98,8 +98,8 @@ class Run:
     def from_start(self, condition: Any = None) -> tuple[Particles, History]:
         """Draw x_0, all its candidates, and go on to T."""
         copies = self.parts.num_particles * self.parts.num_candidates[0]
-        given = {} if condition is None else {"condition": repeat(condition, copies)}
-        x = self.parts.reference.initial(self.batch_size * copies, generator=self.generator, **given)
+        given = None if condition is None else repeat(condition, copies)
+        x = draw_initial(self.parts.reference, self.batch_size * copies, condition=given, generator=self.generator)
         return self._loop(x, 0, self.parts.num_candidates[0])
 
     def from_states(self, x: State, t: int) -> tuple[Particles, History]:

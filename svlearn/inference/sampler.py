@@ -122,7 +122,8 @@ class Sampler(Parts):
             died = history.start + int((history.ess > 0).sum(dim=1).max())
             raise ValueError(
                 f"every group died, the last at t = {died} of {self.reference.num_steps}: all its particles have "
-                "reward or proposal ratio -inf; use more particles, a value that looks ahead, or a larger alpha"
+                "reward or proposal ratio -inf (as where a policy moves a step without noise); "
+                "use more particles, a value that looks ahead, or a larger alpha"
             )
         return Samples(
             states=particles.x.unflatten(0, (batch_size, size)),

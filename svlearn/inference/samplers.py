@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from svlearn.arguments import expect, integer, integers, one_or_each
+from svlearn.arguments import expect, integer, integers, is_number
 from svlearn.inference.beam import Beam
 from svlearn.inference.proposals import Guided, Proposal
 from svlearn.inference.resampling import scheme
@@ -165,10 +165,12 @@ def beam_search(
 
 def _candidates(number: int | Sequence[int], reference: Reference) -> list[int]:
     steps = reference.num_steps + 1
-    candidates = one_or_each(number, steps)
+    if is_number(number):
+        return [integer(number, "num_candidates")] * steps
+    candidates = integers(number, "num_candidates")
     if len(candidates) != steps:
         raise ValueError(f"num_candidates: expected {steps} numbers, one per step 0 ... T, got {len(candidates)}")
-    return integers(candidates, "num_candidates")
+    return candidates
 
 
 def _check_candidates(reference: Reference, candidates: list[int]) -> None:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from svlearn.fingerprint import fingerprint
 from svlearn.inference import proposals
 from svlearn.objectives.objective import Objective
-from svlearn.objectives.probe import check_log_prob
+from svlearn.objectives.probe import check_log_prob, check_unmoved
 from svlearn.policies import Policy
 from svlearn.process import Reference, predict
 from svlearn.rollouts.roll_out import roll_out
@@ -26,7 +26,8 @@ class PolicyObjective(Objective):
     Its own data are trajectories of the policy as it is at that step (on-policy). Validation logs the ELBO
     E_q[r(x_T)/α] - KL(q || p_ref), nats, of fresh trajectories of the policy: at most log Z.
     Raises TypeError for what is not a policy, and for one without log-probabilities (with the objectives that need
-    none); ValueError for a policy of another reference and for alpha = 0.
+    none); ValueError for a policy of another reference, for alpha = 0, and for a policy that would move x at a last
+    (or first) step without noise, which costs log q - log p_ref = -inf.
     """
 
     needs_temperature = True  # that α > 0
@@ -44,7 +45,9 @@ class PolicyObjective(Objective):
         self.policy = policy
         if self.needs_log_prob():
             check_noise(reference, "a policy has no move to choose")
-            check_log_prob(reference, proposals.Policy(policy), f"{type(self).__name__} weighs log q - log p_ref")
+            need = f"{type(self).__name__} weighs log q - log p_ref"
+            check_log_prob(reference, proposals.Policy(policy), need)
+            check_unmoved(reference, policy, need)
 
     def trained(self) -> nn.Module:
         return nn.ParameterList(self.policy.trained())

@@ -1,28 +1,83 @@
-"""One step of two trajectories, tried when an objective is made: what cannot be is said before it costs an hour."""
+"""A step of two trajectories, tried when an objective is made: what cannot be is said before it costs an hour."""
+
+import math
 
 import torch
 
+from svlearn.inference import proposals
 from svlearn.inference.proposals import Proposal
+from svlearn.policies import Policy
 from svlearn.process import Reference
 from svlearn.randomness import device_of, seeded
+from svlearn.transitions import Transition, gaussian_of
 
 
 @torch.no_grad()
 def check_log_prob(reference: Reference, proposal: Proposal, need: str) -> None:
     """Raise TypeError, with the objectives that can do without, where log q(x_1|x_0) - log p_ref(x_1|x_0) is not to be
-    had. need: who asks for it, and what for."""
+    had; ValueError, with the step, where q moves x otherwise than p_ref at a first or last step that has no noise.
+    need: who asks for it, and what for."""
     generator = seeded(device_of(reference), 0)
     x = reference.initial(2, generator=generator)
-    prediction = proposal.look(reference, x, 0, None)
-    law = proposal.transition(x, 0, prediction)
-    if law is prediction.transition:  # q = p_ref: 0, whatever it is
-        return
-    try:
-        law.log_ratio(prediction.transition, law.sample(generator=generator))
-    except (NotImplementedError, TypeError, AttributeError) as error:
-        kinds = " and ".join(sorted({type(each).__name__ for each in (law, prediction.transition)}))
-        raise TypeError(
-            f"{need}: expected transitions with a log-probability, got {kinds} ({type(error).__name__}: {error}); "
-            "MonteCarloRegression, SoftQIteration, ContrastiveTwist and ContrastiveEnergy learn a value without one, "
-            "from trajectories of the reference"
-        ) from error
+    for t in _tried(reference):
+        prediction = proposal.look(reference, x, t, None)
+        own = prediction.transition
+        law = proposal.transition(x, t, prediction)
+        if law is own:  # q = p_ref: 0, whatever it is
+            return
+        try:
+            ratio = law.log_ratio(own, law.sample(generator=generator))
+        except (NotImplementedError, TypeError, AttributeError) as error:
+            kinds = " and ".join(sorted({type(each).__name__ for each in (law, own)}))
+            raise TypeError(
+                f"{need}: expected transitions with a log-probability, got {kinds} ({type(error).__name__}: {error}); "
+                "MonteCarloRegression, SoftQIteration, ContrastiveTwist and ContrastiveEnergy learn a value without "
+                "one, from trajectories of the reference"
+            ) from error
+        if gaussian_of(own) is None:  # others are never without noise, and x_0 may be no state of another t
+            return
+        if _without_noise(own) and bool((ratio == -math.inf).any()):
+            raise ValueError(_refusal(need, t, "the proposal"))
+
+
+def check_unmoved(reference: Reference, policy: Policy, need: str) -> None:
+    """Raise ValueError, with the step and what to do, where training would move x at a first or last step that has no
+    noise: log q - log p_ref is -inf there from the first optimiser step on."""
+    generator = seeded(device_of(reference), 0)
+    parameters = [each for each in policy.trained() if each.requires_grad]
+    with torch.inference_mode(False), torch.enable_grad():
+        x = reference.initial(2, generator=generator)
+        for t in _tried(reference):
+            with torch.no_grad():
+                prediction = proposals.FromReference().look(reference, x, t, None)
+            own = gaussian_of(prediction.transition)
+            if own is None:
+                return
+            if not bool(own.diracs.any()):
+                continue
+            law = gaussian_of(proposals.Policy(policy).transition(x, t, prediction))
+            if law is None or not law.mean.requires_grad:
+                continue
+            moved = law.mean[own.diracs]
+            weights = torch.randn(moved.shape, generator=generator, dtype=moved.dtype, device=moved.device)
+            found = torch.autograd.grad((weights * moved).sum(), parameters, allow_unused=True)
+            if any(each is not None and bool((each != 0).any()) for each in found):
+                raise ValueError(_refusal(need, t, type(policy).__name__))
+
+
+def _tried(reference: Reference) -> list[int]:
+    """The first and the last step."""
+    return sorted({0, reference.num_steps - 1})
+
+
+def _without_noise(law: Transition) -> bool:
+    inner = gaussian_of(law)
+    return inner is not None and bool(inner.diracs.any())
+
+
+def _refusal(need: str, t: int, who: str) -> str:
+    return (
+        f"{need}: the reference has no noise at t = {t} (a std of 0), so that log q - log p_ref is -inf where q moves "
+        f"x at all, and {who} does; take a reference with noise in that step, policies.Controlled, whose mean + std² g "
+        "stays there, or a policy whose `steer` returns prediction.transition at that t"
+    )

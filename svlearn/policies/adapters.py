@@ -32,7 +32,7 @@ def adapted(
     free: the ids of the parameters that may be moved. targets: as peft's `target_modules`, None for all that can be.
     Raises ValueError where no layer is adapted, and for a target that names nothing or what takes no adapter.
     """
-    rank = integer(rank, "lora_rank")
+    rank = integer(rank, "lora_rank", optional=True)
     peft = _peft()
     layers = dict(_layers(reference))
     chosen = _able(layers, rank) if targets is None else _targeted(reference, layers, rank, targets)

@@ -9,7 +9,7 @@ from torch import Tensor
 from svlearn.arguments import integer
 from svlearn.inference import proposals
 from svlearn.inference.proposals import Proposal
-from svlearn.process import Prediction, Reference, has, predict
+from svlearn.process import Prediction, Reference, draw_initial, has, predict
 from svlearn.randomness import device_of, resolve_generator
 from svlearn.state import State, times
 from svlearn.targets import NonFiniteError, Target
@@ -41,8 +41,7 @@ def roll_out(
     if condition is not None and len(condition) != batch_size:
         raise ValueError(f"condition: expected {batch_size} rows, one a trajectory, got {len(condition)}")
     generator = resolve_generator(generator, device_of(process))
-    given = {} if condition is None else {"condition": condition}
-    states = [process.initial(batch_size, generator=generator, **given)]
+    states = [draw_initial(process, batch_size, condition=condition, generator=generator)]
     log_ratios: list[Tensor] = []
     prediction: Prediction | None = None
     for t in range(process.num_steps):

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from svlearn.domains.analytic.oracle import double
 from svlearn.state import concatenate
-from svlearn.transitions import Transition
+from svlearn.transitions import Transition, widened
 
 MAX_NODES = 200_000
 
@@ -124,7 +124,7 @@ class MixtureTransition(Transition):
             raise ValueError(
                 f"log_weights: expected shape (B, m) with means (B, m, d), got {shapes[1]} and {shapes[0]}"
             )
-        self.log_weights, self.means = log_weights.log_softmax(dim=1), means
+        self.log_weights, self.means = widened(log_weights).log_softmax(dim=1), means
         self.stds = torch.as_tensor(stds, dtype=means.dtype, device=means.device).expand_as(means)
         if not bool((self.stds > 0).all()):
             raise ValueError("stds: expected numbers above 0, got one that is not")

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from svlearn.state import concatenate
-from svlearn.transitions import Transition
+from svlearn.transitions import Transition, widened
 
 
 def append(x: Tensor, tokens: Tensor) -> Tensor:
@@ -31,7 +31,7 @@ class TokenTransition(Transition):
             shapes = ", ".join(str(tuple(part.shape)) for part in (x, logits, finished))
             raise ValueError(f"logits: expected x (B, L + 1), logits (B, V) and finished (B,), got {shapes}")
         self.x, self.finished = x, finished
-        self.log_probs = logits.log_softmax(dim=1)
+        self.log_probs = widened(logits).log_softmax(dim=1)
 
     def sample(self, *, generator: torch.Generator | None = None) -> Tensor:
         tokens = torch.multinomial(self.log_probs.exp(), 1, generator=generator)[:, 0]

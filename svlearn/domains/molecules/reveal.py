@@ -12,7 +12,7 @@ from svlearn.domains.molecules.graph import MASKED, from_places, to_places
 from svlearn.domains.molecules.masking import choose
 from svlearn.randomness import categorical, inverted, uniform
 from svlearn.state import concatenate, take
-from svlearn.transitions import Transition, log_normalized
+from svlearn.transitions import HALVES, Transition, log_normalized
 
 
 class RevealTransition(Transition):
@@ -27,6 +27,8 @@ class RevealTransition(Transition):
     """
 
     def __init__(self, tokens: Tensor, mask: Tensor, log_probs: Tensor, numbers: Tensor):
+        if log_probs.dtype in HALVES:
+            log_probs = log_normalized(log_probs)
         self.tokens, self.mask, self.log_probs, self.numbers = tokens, mask, log_probs, numbers
 
     def sample(self, *, generator: torch.Generator | None = None) -> TensorDict:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from svlearn.inference.proposals.proposal import Proposal
 from svlearn.process import Prediction, Reference, predict
-from svlearn.state import State, repeat
+from svlearn.state import State, device_of_state, take
 from svlearn.targets import Target
 from svlearn.transitions import ListedTransition, Transition
 from svlearn.values.value import Value, evaluate
@@ -55,5 +55,6 @@ class Exact(Proposal):
             return self.target(x)
         told = None
         if self.value.reads(t):
-            told = predict(self.reference, x, t, None if previous.cache is None else repeat(previous, number))
+            rows = torch.arange(len(x) // number, device=device_of_state(x)).repeat_interleave(number)
+            told = predict(self.reference, x, t, None if previous.cache is None else take(previous, rows))
         return evaluate(self.value, x, t, told)

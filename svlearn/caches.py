@@ -1,0 +1,160 @@
+"""What a step keeps for the next one, `Prediction.cache`: its rows follow the particles, whatever it is made of.
+
+A tensor with the batch first; a tuple, a list or a dict of such, in any depth, as the keys and values (B, heads, L, D)
+of every layer; a cache of transformers; or an object with `__getitem__(rows)` and a class method `cat(parts)`.
+transformers is not imported: its caches are known by `reorder_cache` and their `layers`.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
+from typing import Any
+
+import torch
+from tensordict import TensorDict
+from torch import Tensor
+
+from svlearn.state import concatenate, take
+
+CONTAINERS = (tuple, list, dict)
+SHARED = (bool, int, float, type(None))  # the same for all rows
+WANTED = (
+    "a tensor with the batch first, a tuple, list or dict of such, a cache of transformers, or an object with "
+    "__getitem__(rows) and a class method cat(parts)"
+)
+
+
+def check_cache(cache: Any, size: int) -> None:
+    """Raise TypeError for what cannot follow the particles, ValueError where a tensor has no batch of `size` rows."""
+    if cache is None:
+        return
+    if isinstance(cache, (bool, int, float, str, bytes)):
+        raise TypeError(f"Prediction.cache: expected {WANTED}, got {type(cache).__name__}")
+    if _is_foreign(cache):
+        found = [(f".layers[{k}].{name}", each) for k, name, each in _tensors(cache)]
+    elif isinstance(cache, (*CONTAINERS, Tensor)):
+        found = list(_leaves(cache, ""))
+        if not any(isinstance(leaf, Tensor) for _, leaf in found):
+            raise TypeError(f"Prediction.cache: expected {WANTED}, got a {type(cache).__name__} without a tensor")
+    else:
+        if not hasattr(cache, "__getitem__"):
+            raise TypeError(f"Prediction.cache: expected {WANTED}, got {type(cache).__name__}")
+        return
+    for place, leaf in found:
+        if isinstance(leaf, (Tensor, TensorDict)):
+            if not leaf.shape or leaf.shape[0] != size:
+                came = f"shape {tuple(leaf.shape)}"
+                raise ValueError(f"Prediction.cache{place}: expected the batch of {size} rows first, got {came}")
+        elif not isinstance(leaf, SHARED):
+            raise TypeError(f"Prediction.cache{place}: expected {WANTED}, got {type(leaf).__name__}")
+
+
+def select(cache: Any, index: Any) -> Any:
+    """The chosen rows of it; what was given stays as it is."""
+    if isinstance(cache, CONTAINERS):
+        return _mapped(lambda leaf: leaf if isinstance(leaf, SHARED) else take(leaf, index), [cache])
+    if cache is None or index is None or not _is_foreign(cache):
+        return take(cache, index)
+    tensors = [each for _, _, each in _tensors(cache)]
+    if not tensors:  # nothing was written yet
+        return _copied(cache)
+    size, device = tensors[0].shape[0], tensors[0].device
+    rows = index.to(device) if isinstance(index, Tensor) and index.dtype == torch.long else None
+    rows = torch.arange(size, device=device)[index] if rows is None else rows
+    chosen = _copied(cache)
+    chosen.reorder_cache(rows)
+    return _resized(chosen, rows.shape[0])
+
+
+def join(parts: Sequence[Any]) -> Any:
+    """Batches of it as one. TypeError for a kind that cannot be joined, ValueError where shared numbers differ."""
+    first = parts[0]
+    if len(parts) == 1 or first is None:
+        return first
+    if isinstance(first, CONTAINERS):
+        return _mapped(_joined, parts)
+    if not _is_foreign(first):
+        return concatenate(parts)
+    joined, total = _copied(first), 0
+    for part in parts:
+        total += next((each.shape[0] for _, _, each in _tensors(part)), 0)
+    for k, layer in enumerate(_layers(joined)):
+        others = [_layers(part)[k] for part in parts]
+        for name, own in list(vars(layer).items()):
+            if name.startswith("_quantized"):
+                raise TypeError(f"Prediction.cache: a {type(layer).__name__} cannot be cut by max_batch")
+            if isinstance(own, Tensor) and own.dim() > 1:
+                setattr(layer, name, torch.cat([getattr(each, name) for each in others]))
+            elif isinstance(own, (list, dict)):
+                setattr(layer, name, _mapped(_joined, [getattr(each, name) for each in others]))
+    return _resized(joined, total)
+
+
+def lent(cache: Any) -> Any:
+    """As a network may be given it: what it then writes is not seen by who else holds the cache."""
+    if isinstance(cache, CONTAINERS):
+        return _mapped(lambda leaf: leaf, [cache])
+    if not _is_foreign(cache):
+        return cache
+    in_place = any(getattr(layer, "is_compileable", False) for layer in _layers(cache))  # as those of a StaticCache
+    return deepcopy(cache) if in_place else _copied(cache)
+
+
+def _is_foreign(cache: Any) -> bool:
+    """Whether it is a cache of transformers."""
+    return hasattr(cache, "reorder_cache") and (hasattr(cache, "layers") or hasattr(cache, "self_attention_cache"))
+
+
+def _layers(cache: Any) -> list[Any]:
+    if hasattr(cache, "self_attention_cache"):
+        return [*_layers(cache.self_attention_cache), *_layers(cache.cross_attention_cache)]
+    return list(cache.layers)
+
+
+def _tensors(cache: Any) -> Iterator[tuple[int, str, Tensor]]:
+    """The tensors of its layers that have rows, with the layer's number and their name."""
+    for k, layer in enumerate(_layers(cache)):
+        for name, each in vars(layer).items():
+            if isinstance(each, Tensor) and each.dim() > 1:
+                yield k, name, each
+
+
+def _copied(cache: Any) -> Any:
+    """A copy that shares the tensors which have rows: they are replaced, not written to."""
+    return deepcopy(cache, {id(each): each for _, _, each in _tensors(cache)})
+
+
+def _resized(cache: Any, size: int) -> Any:
+    for layer in _layers(cache):
+        if hasattr(layer, "batch_size"):
+            layer.batch_size = size
+    return cache
+
+
+def _mapped(function: Callable, parts: Sequence[Any]) -> Any:
+    """The containers of the first part, with function(leaves, one of each part) at its leaves."""
+    first = parts[0]
+    if isinstance(first, dict):
+        found = {name: _mapped(function, [part[name] for part in parts]) for name in first}
+        return found if type(first) is dict else type(first)(found)
+    if isinstance(first, (tuple, list)):
+        items = [_mapped(function, each) for each in zip(*parts, strict=True)]
+        return type(first)(*items) if hasattr(first, "_fields") else type(first)(items)
+    return function(*parts)
+
+
+def _joined(*leaves: Any) -> Any:
+    first = leaves[0]
+    if not isinstance(first, SHARED):
+        return concatenate(leaves)
+    if any(leaf != first for leaf in leaves):
+        raise ValueError(f"Prediction.cache: expected one number for all rows, got {', '.join(map(str, leaves))}")
+    return first
+
+
+def _leaves(tree: Any, place: str) -> Iterator[tuple[str, Any]]:
+    """What the containers hold, each with its place, such as "[0]['keys']"."""
+    if not isinstance(tree, CONTAINERS):
+        yield place, tree
+        return
+    for name, child in tree.items() if isinstance(tree, dict) else enumerate(tree):
+        yield from _leaves(child, f"{place}[{name!r}]")

@@ -1,0 +1,93 @@
+"""What a process gives for a batch of states, looked at where it is called first: an error that names it, not luck."""
+
+import inspect
+from typing import Any, Protocol
+from weakref import WeakKeyDictionary
+
+from tensordict import TensorDict
+from torch import Tensor, nn
+
+from svlearn.caches import check_cache
+from svlearn.state import State
+from svlearn.transitions import CategoricalTransition, GaussianTransition, Transition
+
+MOST = 256  # shapes that are remembered of a process
+DISTRIBUTIONS = "GaussianTransition(mean, std) in the place of a Normal, CategoricalTransition(logits) of a Categorical"
+
+_seen: WeakKeyDictionary[nn.Module, set] = WeakKeyDictionary()
+
+
+class Predicted(Protocol):
+    """The parts of a `Prediction`."""
+
+    transition: Any
+    clean: Any
+    clean_law: Any
+    features: Any
+    cache: Any
+
+
+def is_new(process: nn.Module, key: Any) -> bool:
+    """Whether a process was not yet seen with this key, a shape of its states; from now on it was."""
+    seen = _seen.get(process)
+    if seen is None:
+        seen = _seen[process] = set()
+    if key in seen:
+        return False
+    if len(seen) >= MOST:
+        seen.clear()
+    seen.add(key)
+    return True
+
+
+def forget(process: nn.Module) -> None:
+    """Look at it anew: a call has failed."""
+    _seen.pop(process, None)
+
+
+def check_forward(process: nn.Module, cached: bool) -> None:
+    """Raise TypeError unless forward takes (x, t), and `previous` where there is a cache."""
+    given = {"previous": None} if cached else {}
+    try:
+        inspect.signature(process.forward).bind(None, None, **given)
+    except TypeError as error:
+        wanted = "forward(self, x, t, previous=None)"
+        raise TypeError(f"{type(process).__name__}.forward: expected {wanted}, {error}") from None
+    except ValueError:  # of some builtins nothing is known
+        return
+
+
+def check_prediction(process: nn.Module, x: State, prediction: Predicted) -> None:
+    """Raise TypeError or ValueError, with the part, unless a prediction fits the states (B, ...) it was made from."""
+    name, size, law = f"{type(process).__name__}.forward", x.shape[0], prediction.transition
+    if not isinstance(law, Transition):
+        kind = f"{type(law).__module__}.{type(law).__name__}"
+        raise TypeError(f"{name}: transition: expected a svlearn.Transition, got {kind}; write {DISTRIBUTIONS}")
+    if isinstance(x, Tensor):
+        wanted, shape = tuple(x.shape), None
+        if isinstance(law, GaussianTransition):
+            shape, part = tuple(law.mean.shape), "mean"
+        elif isinstance(law, CategoricalTransition) and not x.is_floating_point():
+            shape, part = tuple(law.log_probs.shape[:2]), "logits (B, L, V) over states"
+        if shape is not None and shape != wanted:
+            raise ValueError(f"{name}: transition: expected a {part} of shape {wanted}, as the states, got {shape}")
+    _check_rows(prediction.clean, size, f"{name}: clean")
+    _check_rows(prediction.features, size, f"{name}: features")
+    if prediction.clean_law is not None and not isinstance(prediction.clean_law, Transition):
+        raise TypeError(f"{name}: clean_law: expected a Transition, got {type(prediction.clean_law).__name__}")
+    check_cache(prediction.cache, size)
+    if prediction.cache is not None:
+        check_forward(process, cached=True)
+
+
+def check_states(x: Any, size: int, name: str) -> None:
+    """Raise TypeError for what is no state, ValueError for another number of rows."""
+    if not isinstance(x, (Tensor, TensorDict)):
+        raise TypeError(f"{name}: expected a tensor or a TensorDict ({size}, ...), got {type(x).__name__}")
+    if not x.shape or x.shape[0] != size:
+        raise ValueError(f"{name}: expected shape ({size}, ...), the batch first, got {tuple(x.shape)}")
+
+
+def _check_rows(part: Any, size: int, name: str) -> None:
+    if part is not None:
+        check_states(part, size, name)

@@ -1,0 +1,17 @@
+"""The laws of the next state: one a file."""
+
+from svlearn.transitions.categorical import CategoricalTransition, log_normalized
+from svlearn.transitions.gaussian import GaussianTransition, gaussian_of
+from svlearn.transitions.listed import ListedTransition
+from svlearn.transitions.transition import HALVES, Transition, widened
+
+__all__ = [
+    "HALVES",
+    "CategoricalTransition",
+    "GaussianTransition",
+    "ListedTransition",
+    "Transition",
+    "gaussian_of",
+    "log_normalized",
+    "widened",
+]
