@@ -148,7 +148,7 @@ class Distillation(PolicyObjective):
         replayed = round(self.share * size) if len(self.replay) else 0
         past = [self.replay.draw(replayed, generator)] if replayed else []
         new = self._fresh(self.sampler, size - replayed, generator)
-        self.replay.add(new)
+        self.replay.wait(new, more=self.more_to_come)
         return concatenate([new, *past])
 
     def _fresh(self, sampler: Sampler, size: int, generator: torch.Generator) -> TensorDict:
