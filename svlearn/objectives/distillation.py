@@ -131,6 +131,9 @@ class Distillation(PolicyObjective):
             elbo = rewards / self.target.alpha - self.log_ratios(own["states"]).sum(dim=1)
             self.log("validation/elbo", elbo.mean(), prog_bar=True, batch_size=len(own))
 
+    def beside(self) -> list[object]:
+        return [*super().beside(), self.sampler]
+
     def on_fit_start(self) -> None:
         """Bring the teacher, which is no part of this module, to its device."""
         if self.sampler is not None:

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from svlearn.arguments import integer, real
 from svlearn.fingerprint import fingerprint
+from svlearn.modes import evaluating
+from svlearn.objectives.cosine_decay import CosineDecay
 from svlearn.objectives.guard import Guard
 from svlearn.objectives.lean import LeanModule
 from svlearn.objectives.onlookers import Onlookers
@@ -33,7 +35,8 @@ class Objective(LeanModule):
     its first batch to keep (a scale, a level) it takes from the first of these. Of n devices a resumed run draws anew
     what the others than the first held of the past.
 
-    Adam at `learning_rate` with cosine decay to 1 % over the trainer's steps; gradient norm clipped at 10. The
+    Adam at `learning_rate` with cosine decay to 1 % over the trainer's steps; gradient norm clipped at 10. What is not
+    trained runs in evaluation mode, and so does all that draws trajectories. The
     reference is not trained, and not stored in checkpoints: only its fingerprint is, and a checkpoint of another
     reference is refused with ValueError. `num_validation`: fresh trajectories on which an own-data validation runs.
 
@@ -61,6 +64,7 @@ class Objective(LeanModule):
         self.num_validation = integer(num_validation, "num_validation")
         self.steps_per_epoch = integer(steps_per_epoch, "steps_per_epoch")
         self.seed = 0
+        self.known_fingerprint: str | None = None  # of the reference, where a fit runs it in another precision
         self.micro_batch, self.more_to_come = 0, False  # which of those of the present step, and whether others follow
         self.strict_loading = False  # the reference's weights are not in the checkpoint
         self._guard, self._onlookers = Guard(), Onlookers()
@@ -72,6 +76,10 @@ class Objective(LeanModule):
     @abstractmethod
     def trained(self) -> nn.Module:
         """The module whose parameters this objective trains."""
+
+    def beside(self) -> list[object]:
+        """What runs besides this module's own parts, and learns nothing; a family adds to the target."""
+        return [self.target]
 
     def watch(self, name: str, term: Tensor) -> Tensor:
         """Return `term`, a part of the loss that is named should the loss not be finite."""
@@ -90,7 +98,8 @@ class Objective(LeanModule):
         place = dict(rank=self.global_rank, part=self.micro_batch)
         generator = stream(self.device, self.seed, TRAINING, self.global_step, **place)
         with self._guard.over(self):
-            trajectories = self._guard.trajectories = self._trajectories(batch, self.batch_size, generator)
+            with evaluating(*self.children(), *self.beside()):
+                trajectories = self._guard.trajectories = self._trajectories(batch, self.batch_size, generator)
             if "rewards" in trajectories:
                 self.watch("reward", trajectories["rewards"])
             loss = self.loss(trajectories, generator)
@@ -101,10 +110,11 @@ class Objective(LeanModule):
 
     def validation_step(self, batch: Any, batch_index: int) -> None:
         generator = stream(self.device, self.seed, VALIDATION, batch_index, rank=self.global_rank)
-        trajectories = self._trajectories(batch, self.num_validation, generator)
-        loss = self.loss(trajectories, generator)
-        self.log("validation/loss", loss, prog_bar=True, batch_size=len(trajectories))
-        self.validate(trajectories, generator)
+        with evaluating(*self.children(), *self.beside()):
+            trajectories = self._trajectories(batch, self.num_validation, generator)
+            loss = self.loss(trajectories, generator)
+            self.log("validation/loss", loss, prog_bar=True, batch_size=len(trajectories))
+            self.validate(trajectories, generator)
 
     def validate(self, trajectories: TensorDict, generator: torch.Generator) -> None:
         """What else a validation looks at; nothing, unless a family says so."""
@@ -119,7 +129,7 @@ class Objective(LeanModule):
     def configure_optimizers(self) -> dict:
         optimizer = torch.optim.Adam(self.trained().parameters(), lr=self.learning_rate)
         steps = max(1, int(self.trainer.estimated_stepping_batches))
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps, eta_min=0.01 * self.learning_rate)
+        schedule = CosineDecay(optimizer, steps, eta_min=0.01 * self.learning_rate)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def configure_gradient_clipping(self, optimizer, gradient_clip_val=None, gradient_clip_algorithm=None) -> None:
@@ -134,16 +144,19 @@ class Objective(LeanModule):
     def on_save_checkpoint(self, checkpoint: dict) -> None:
         state = checkpoint["state_dict"]
         checkpoint["state_dict"] = {name: x for name, x in state.items() if not name.startswith("reference.")}
-        checkpoint["reference_fingerprint"] = fingerprint(self.reference)
+        checkpoint["reference_fingerprint"] = self._reference_fingerprint()
 
     def on_load_checkpoint(self, checkpoint: dict) -> None:
-        came, wanted = checkpoint.get("reference_fingerprint"), fingerprint(self.reference)
+        came, wanted = checkpoint.get("reference_fingerprint"), self._reference_fingerprint()
         if came != wanted:
             raise ValueError(f"checkpoint: expected one of this reference ({wanted}), got one of another ({came})")
         if self.global_rank > 0:  # rank 0 has written it: what that one drew, the others are not to learn from again
             own = [name for name, part in self.named_modules() if getattr(part, "of_one_process", False)]
             for name in own:
                 checkpoint["state_dict"].pop(f"{name}._extra_state", None)
+
+    def _reference_fingerprint(self) -> str:
+        return fingerprint(self.reference) if self.known_fingerprint is None else self.known_fingerprint
 
     @property
     def num_micro_batches(self) -> int:

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from svlearn.domains.molecules.graph import MASKED_ATOM, MASKED_BOND, pair_mask, permuted
 from svlearn.domains.molecules.masking import hide, num_steps
 from svlearn.domains.molecules.transformer import GraphTransformer
+from svlearn.objectives.cosine_decay import CosineDecay
 from svlearn.randomness import seeded
 
 APART, VALIDATION = 0, 1  # streams of randomness
@@ -72,8 +73,6 @@ class MaskedGraphTraining(pl.LightningModule):
         optimizer = torch.optim.AdamW(self.parameters(), lr=self.learning_rate, weight_decay=0.01)
         total = int(self.trainer.estimated_stepping_batches)
         warmup = torch.optim.lr_scheduler.LinearLR(optimizer, 0.01, total_iters=self.warmup_steps)
-        decay = torch.optim.lr_scheduler.CosineAnnealingLR(
-            optimizer, max(1, total - self.warmup_steps), eta_min=0.01 * self.learning_rate
-        )
+        decay = CosineDecay(optimizer, max(1, total - self.warmup_steps), eta_min=0.01 * self.learning_rate)
         schedule = torch.optim.lr_scheduler.SequentialLR(optimizer, [warmup, decay], [self.warmup_steps])
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
