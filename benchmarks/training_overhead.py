@@ -58,7 +58,9 @@ def bare_loop(family: Family, problem: Problem, steps: int) -> float:
     """Steps a second of a loop by hand."""
     objective = new(family, problem)
     objective.log = objective.log_dict = lambda *args, **kwargs: None
-    place = objective._trainer = SimpleNamespace(global_step=0)  # from which some families read the step
+    place = objective._trainer = SimpleNamespace(
+        global_step=0, accumulate_grad_batches=1, world_size=1
+    )  # from which some families read the step
     parameters = [each for each in objective.trained().parameters() if each.requires_grad]
     rate = objective.learning_rate
     optimizer = torch.optim.Adam(parameters, lr=rate)

@@ -7,7 +7,8 @@ The first YAML is what all policies of a reference share; the second names one f
 stands over the first. What they say: which reference and reward (`model.init_args.reference`, `.target`; alpha > 0),
 which policy (`.policy`: `Controlled` for Gaussian processes, `Finetuned` for any, whole or by low-rank adapters), and
 which objective (`model.class_path`). Validation logs the ELBO E_q[r/alpha] - KL(q || p_ref), in nats, which rises to
-at most log Z. Any value can be overridden on the command line; go on after a stop with `--ckpt_path`.
+at most log Z. Any value can be overridden on the command line; go on after a stop with
+`--ckpt_path <trainer.default_root_dir>/checkpoints/last.ckpt`.
 
 The policy is written to <trainer.default_root_dir>/policy.safetensors with the fingerprint of its reference.
 """

@@ -8,7 +8,8 @@ over the first. What they say: which reference and reward (`model.init_args.refe
 (`.value`), which objective (`model.class_path`), and where trajectories are kept (`data.init_args.path`;
 `num_trajectories` of them are collected there first, a run that was killed goes on). Without `data` the objective
 rolls out fresh trajectories at every step. Any value can be overridden on the command line, as in
-`--trainer.max_steps 500`; go on after a stop with `--ckpt_path` and a checkpoint of <trainer.default_root_dir>/logs.
+`--trainer.max_steps 500`; go on after a stop, by SIGTERM or SIGKILL, with
+`--ckpt_path <trainer.default_root_dir>/checkpoints/last.ckpt`, to the bit as it would have gone on.
 
 The learned network is written to <trainer.default_root_dir>/value.safetensors with the fingerprint of its
 reference; metrics by time step go to the logger. `python scripts/train_value.py fit --help` lists all options.

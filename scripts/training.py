@@ -6,14 +6,14 @@ from typing import Any
 from pytorch_lightning.cli import LightningCLI
 
 from svlearn.objectives.fit import no_wrong_advice
+from svlearn.objectives.trainer import Trainer
 from teaching import TeachingFormatter
 
 
 class ObjectiveCLI(LightningCLI):
-    """An objective with its reference in evaluation mode, and the seed of the command line."""
+    """An objective with the seed of the command line."""
 
     def before_fit(self) -> None:
-        self.model.reference.eval()
         self.model.seed = self.config.fit.seed_everything
 
     def output(self, name: str) -> Path:
@@ -26,6 +26,7 @@ def run(cli: type[LightningCLI], description: str, model: type | None = None, **
     with no_wrong_advice():
         cli(
             model,
+            trainer_class=Trainer,
             seed_everything_default=0,
             save_config_kwargs={"overwrite": True},
             parser_kwargs={"description": description, "formatter_class": TeachingFormatter},

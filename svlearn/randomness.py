@@ -44,6 +44,15 @@ def seeded(device: torch.device | str, *seeds: int) -> torch.Generator:
     return torch.Generator(device).manual_seed(mixed & 0x7FFFFFFFFFFFFFFF)
 
 
+def stream(
+    device: torch.device | str, seed: int, kind: int, step: int, *, rank: int = 0, part: int = 0
+) -> torch.Generator:
+    """The generator of one draw of a training: (seed, kind of draw, step), and among the processes that train together
+    its rank, and of the micro-batches that make up the step its part. Rank 0's part 0 is what a process alone draws."""
+    apart = (rank, part) if rank or part else ()
+    return seeded(device, seed, kind, step, *apart)
+
+
 def categorical(probs: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """An index drawn from each row of probabilities (..., V), (...), long.
 

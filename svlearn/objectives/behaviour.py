@@ -33,14 +33,18 @@ class SharedStart(Reference):
 class Replay(nn.Module):
     """The last `size` trajectories, in memory where they were drawn; a checkpoint holds them.
 
-    Rows come and go in groups of `group` consecutive ones, so that those of one x_0 stay together.
+    Rows come and go in groups of `group` consecutive ones, so that those of one x_0 stay together. What a step draws
+    waits for the last of its micro-batches: all of them look at the same past.
     """
+
+    of_one_process = True
 
     def __init__(self, size: int, group: int = 1):
         super().__init__()
         self.size, self.group = size - size % group, group
         self.written = 0
         self.held: TensorDict | None = None
+        self.waiting: list[TensorDict] = []
 
     def __len__(self) -> int:
         return min(self.written, self.size)
@@ -54,6 +58,14 @@ class Replay(nn.Module):
         self.held[rows.to(device_of_state(self.held))] = trajectories
         self.written += len(trajectories)
 
+    def wait(self, trajectories: TensorDict, more: bool) -> None:
+        """Keep them once the step is over: at once, unless more of its micro-batches follow."""
+        self.waiting.append(trajectories)
+        if not more:
+            for each in self.waiting:
+                self.add(each)
+            self.waiting.clear()
+
     def draw(self, number: int, generator: torch.Generator) -> TensorDict:
         """`number` of them, by groups, uniformly with repetition."""
         if self.held is None:
@@ -65,11 +77,13 @@ class Replay(nn.Module):
         return self.held[rows.flatten().to(device_of_state(self.held))].to(generator.device)
 
     def get_extra_state(self) -> dict:
-        return {"written": self.written, "held": None if self.held is None else self.held.to_dict()}
+        held = None if self.held is None else self.held.to_dict()
+        return {"written": self.written, "held": held, "waiting": [each.to_dict() for each in self.waiting]}
 
     def set_extra_state(self, state: dict) -> None:
         self.written = state["written"]
         self.held = None if state["held"] is None else TensorDict(state["held"], batch_size=[self.size])
+        self.waiting = [TensorDict(each, batch_size=[len(each["states"])]) for each in state["waiting"]]
 
 
 class Behaviour(nn.Module):
@@ -123,15 +137,23 @@ class Behaviour(nn.Module):
         return concatenate(parts)
 
     def batch(
-        self, policy: Policy, reference: Reference, target: Target, size: int, generator: torch.Generator
+        self,
+        policy: Policy,
+        reference: Reference,
+        target: Target,
+        size: int,
+        generator: torch.Generator,
+        *,
+        more: bool = False,
     ) -> TensorDict:
-        """Fresh trajectories and replayed ones; the fresh ones are kept for later."""
+        """Fresh trajectories and replayed ones; the fresh ones are kept for later steps. more: whether others of the
+        step's micro-batches follow."""
         if self.replay is None:
             return self.fresh(policy, reference, target, size, generator)
         replayed = self._groups(self.share, size) if len(self.replay) else 0
         past = [self.replay.draw(replayed, generator)] if replayed else []
         new = self.fresh(policy, reference, target, size - replayed, generator)
-        self.replay.add(new)
+        self.replay.wait(new, more)
         return concatenate([new, *past])
 
     def _groups(self, share: float, size: int) -> int:

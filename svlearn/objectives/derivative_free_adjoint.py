@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from svlearn.arguments import integer
+from svlearn.modes import evaluating
 from svlearn.objectives.adjoint_matching import AdjointMatching, run_back
 from svlearn.objectives.control import gaussian
 from svlearn.objectives.policy_gradient import leave_one_out
@@ -55,7 +56,8 @@ class DerivativeFreeAdjointMatching(AdjointMatching):
     def adjoints(self, states: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """As the base class's; x_T of the trajectories is not read, for others are drawn in its place."""
         x, number = states[:, -2], self.num_candidates
-        law = gaussian(predict(self.policy, x, self.reference.num_steps - 1, kind="policy_calls"))
+        with evaluating(self.policy):
+            law = gaussian(predict(self.policy, x, self.reference.num_steps - 1, kind="policy_calls"))
         if not bool((law.std > 0).all()):
             raise ValueError(
                 "reference: expected noise at the last step, over which the reward is differenced, got a std of 0 from "

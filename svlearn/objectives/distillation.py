@@ -131,6 +131,9 @@ class Distillation(PolicyObjective):
             elbo = rewards / self.target.alpha - self.log_ratios(own["states"]).sum(dim=1)
             self.log("validation/elbo", elbo.mean(), prog_bar=True, batch_size=len(own))
 
+    def beside(self) -> list[object]:
+        return [*super().beside(), self.sampler]
+
     def on_fit_start(self) -> None:
         """Bring the teacher, which is no part of this module, to its device."""
         if self.sampler is not None:
@@ -148,7 +151,7 @@ class Distillation(PolicyObjective):
         replayed = round(self.share * size) if len(self.replay) else 0
         past = [self.replay.draw(replayed, generator)] if replayed else []
         new = self._fresh(self.sampler, size - replayed, generator)
-        self.replay.add(new)
+        self.replay.wait(new, more=self.more_to_come)
         return concatenate([new, *past])
 
     def _fresh(self, sampler: Sampler, size: int, generator: torch.Generator) -> TensorDict:

@@ -8,8 +8,9 @@ from typing import Any, TypeVar
 
 import pytorch_lightning as pl
 
-from svlearn.objectives.lean import without_profiler
+from svlearn.arguments import as_seed, integer
 from svlearn.objectives.objective import Objective
+from svlearn.objectives.trainer import Trainer
 
 # Lightning's advice that does not hold here: a batch is made on the device, and depends on (seed, step) alone.
 ADVICE = (
@@ -18,6 +19,7 @@ ADVICE = (
     "in eval mode at the start of training",
     "your dataloader is not resumable",
     "callbacks used to create the checkpoint",
+    "exists and is not empty",
     "LeafSpec",
     "You have overridden `transfer_batch_to_device`",
 )
@@ -35,26 +37,29 @@ def fit(
 ) -> AnyObjective:
     """Train for `max_steps` optimiser steps and return the objective.
 
+    Every module has the mode that it had before, also after an exception; meanwhile what is not trained, the reference
+    above all, runs in evaluation mode (see `Trainer`).
+
     seed: of all that training draws; the same seed on the same machine gives the same bits (the networks' initial
     weights are the caller's). data: stored trajectories, as `rollouts.RolloutData`; the objective's own, fresh ones
-    where it is None. ckpt_path: a Lightning checkpoint to go on from; read with `weights_only`.
+    where it is None. ckpt_path: a Lightning checkpoint to go on from; read with `weights_only`. The
+    run goes on to the bit as it would have; the learning rate follows the `max_steps` that are asked for now.
     trainer_kwargs: anything a `pytorch_lightning.Trainer` takes; by default it logs to nowhere, keeps no checkpoint
-    and does not validate.
+    and does not validate. callbacks=[objectives.LastCheckpoint()] keeps the latest state, and
+    precision="bf16-true" trains in bfloat16: all modules run in it, and have their own dtype afterwards, what was
+    trained rounded to it, the reference byte for byte.
+
+    SIGTERM ends the fit after the step in hand: it writes a checkpoint, says where, and raises SystemExit(143).
     """
     if not isinstance(objective, Objective):
         raise TypeError(f"objective: expected an Objective, got {type(objective).__name__}")
-    if max_steps < 1:
-        raise ValueError(f"max_steps: expected an integer of at least 1, got {max_steps}")
-    objective.seed = seed
+    max_steps, objective.seed = integer(max_steps, "max_steps"), as_seed(seed)
     settings = dict(
         logger=False, enable_checkpointing=False, enable_model_summary=False, limit_val_batches=0, max_epochs=-1
     )
-    was_training = objective.reference.training
-    objective.reference.eval()
     with no_wrong_advice():
-        trainer = without_profiler(pl.Trainer(max_steps=max_steps, **(settings | trainer_kwargs)))
-        trainer.fit(objective, datamodule=data, ckpt_path=ckpt_path, weights_only=True if ckpt_path else None)
-    objective.reference.train(was_training)
+        trainer = Trainer(max_steps=max_steps, **(settings | trainer_kwargs))
+        trainer.fit(objective, datamodule=data, ckpt_path=ckpt_path)
     return objective
 
 

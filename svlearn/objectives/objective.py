@@ -10,11 +10,13 @@ from torch import Tensor, nn
 
 from svlearn.arguments import integer, real
 from svlearn.fingerprint import fingerprint
+from svlearn.modes import evaluating
+from svlearn.objectives.cosine_decay import CosineDecay
 from svlearn.objectives.guard import Guard
 from svlearn.objectives.lean import LeanModule
 from svlearn.objectives.onlookers import Onlookers
 from svlearn.process import Reference
-from svlearn.randomness import seeded
+from svlearn.randomness import stream
 from svlearn.rollouts.roll_out import roll_out
 from svlearn.targets import Target
 
@@ -27,9 +29,14 @@ class Objective(LeanModule):
 
     A batch is a number, the place in the objective's own data, for which `batch_size` fresh trajectories are rolled
     out on the objective's device; or a TensorDict of stored ones, "states" (B, T + 1, ...) and "rewards" (B,), as
-    `rollouts.RolloutData` serves. What step k draws depends on (seed, k) alone, so a resumed run goes on as it would.
+    `rollouts.RolloutData` serves. What step k draws depends on (seed, k), the process' rank and the micro-batch alone,
+    so a resumed run goes on as it would. `accumulate_grad_batches=n` of a trainer, and n devices, thus learn from n
+    times as many trajectories a step, each mean over a batch becoming one over n of them; what an objective takes from
+    its first batch to keep (a scale, a level) it takes from the first of these. Of n devices a resumed run draws anew
+    what the others than the first held of the past.
 
-    Adam at `learning_rate` with cosine decay to 1 % over the trainer's steps; gradient norm clipped at 10. The
+    Adam at `learning_rate` with cosine decay to 1 % over the trainer's steps; gradient norm clipped at 10. What is not
+    trained runs in evaluation mode, and so does all that draws trajectories. The
     reference is not trained, and not stored in checkpoints: only its fingerprint is, and a checkpoint of another
     reference is refused with ValueError. `num_validation`: fresh trajectories on which an own-data validation runs.
 
@@ -57,6 +64,8 @@ class Objective(LeanModule):
         self.num_validation = integer(num_validation, "num_validation")
         self.steps_per_epoch = integer(steps_per_epoch, "steps_per_epoch")
         self.seed = 0
+        self.known_fingerprint: str | None = None  # of the reference, where a fit runs it in another precision
+        self.micro_batch, self.more_to_come = 0, False  # which of those of the present step, and whether others follow
         self.strict_loading = False  # the reference's weights are not in the checkpoint
         self._guard, self._onlookers = Guard(), Onlookers()
 
@@ -67,6 +76,10 @@ class Objective(LeanModule):
     @abstractmethod
     def trained(self) -> nn.Module:
         """The module whose parameters this objective trains."""
+
+    def beside(self) -> list[object]:
+        """What runs besides this module's own parts, and learns nothing; a family adds to the target."""
+        return [self.target]
 
     def watch(self, name: str, term: Tensor) -> Tensor:
         """Return `term`, a part of the loss that is named should the loss not be finite."""
@@ -79,29 +92,36 @@ class Objective(LeanModule):
             super().log(name, value, *args, **options)
 
     def training_step(self, batch: Any, batch_index: int) -> Tensor:
-        generator = seeded(self.device, self.seed, TRAINING, self.global_step)
+        number = self._micro_batches_of(batch_index)
+        self.micro_batch = batch_index % self.num_micro_batches
+        self.more_to_come = self.micro_batch + 1 < number
+        place = dict(rank=self.global_rank, part=self.micro_batch)
+        generator = stream(self.device, self.seed, TRAINING, self.global_step, **place)
         with self._guard.over(self):
-            trajectories = self._guard.trajectories = self._trajectories(batch, self.batch_size, generator)
+            with evaluating(*self.children(), *self.beside()):
+                trajectories = self._guard.trajectories = self._trajectories(batch, self.batch_size, generator)
             if "rewards" in trajectories:
                 self.watch("reward", trajectories["rewards"])
             loss = self.loss(trajectories, generator)
             self._guard.check_loss(loss)
         self.log("train/loss", loss, prog_bar=True, batch_size=len(trajectories))
-        return loss
+        # Lightning divides by `accumulate_grad_batches`, also where the last step of an epoch is made of fewer
+        return loss if number == self.num_micro_batches else loss * self.num_micro_batches / number
 
     def validation_step(self, batch: Any, batch_index: int) -> None:
-        generator = seeded(self.device, self.seed, VALIDATION, batch_index)
-        trajectories = self._trajectories(batch, self.num_validation, generator)
-        loss = self.loss(trajectories, generator)
-        self.log("validation/loss", loss, prog_bar=True, batch_size=len(trajectories))
-        self.validate(trajectories, generator)
+        generator = stream(self.device, self.seed, VALIDATION, batch_index, rank=self.global_rank)
+        with evaluating(*self.children(), *self.beside()):
+            trajectories = self._trajectories(batch, self.num_validation, generator)
+            loss = self.loss(trajectories, generator)
+            self.log("validation/loss", loss, prog_bar=True, batch_size=len(trajectories))
+            self.validate(trajectories, generator)
 
     def validate(self, trajectories: TensorDict, generator: torch.Generator) -> None:
         """What else a validation looks at; nothing, unless a family says so."""
 
     def train_dataloader(self) -> Sequence[int]:
         """The objective's own data: epochs of places, for each of which trajectories are rolled out."""
-        return range(self.steps_per_epoch)
+        return range(self.steps_per_epoch * self.num_micro_batches)
 
     def val_dataloader(self) -> Sequence[int]:
         return range(1)
@@ -109,7 +129,7 @@ class Objective(LeanModule):
     def configure_optimizers(self) -> dict:
         optimizer = torch.optim.Adam(self.trained().parameters(), lr=self.learning_rate)
         steps = max(1, int(self.trainer.estimated_stepping_batches))
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps, eta_min=0.01 * self.learning_rate)
+        schedule = CosineDecay(optimizer, steps, eta_min=0.01 * self.learning_rate)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def configure_gradient_clipping(self, optimizer, gradient_clip_val=None, gradient_clip_algorithm=None) -> None:
@@ -124,12 +144,35 @@ class Objective(LeanModule):
     def on_save_checkpoint(self, checkpoint: dict) -> None:
         state = checkpoint["state_dict"]
         checkpoint["state_dict"] = {name: x for name, x in state.items() if not name.startswith("reference.")}
-        checkpoint["reference_fingerprint"] = fingerprint(self.reference)
+        checkpoint["reference_fingerprint"] = self._reference_fingerprint()
 
     def on_load_checkpoint(self, checkpoint: dict) -> None:
-        came, wanted = checkpoint.get("reference_fingerprint"), fingerprint(self.reference)
+        came, wanted = checkpoint.get("reference_fingerprint"), self._reference_fingerprint()
         if came != wanted:
             raise ValueError(f"checkpoint: expected one of this reference ({wanted}), got one of another ({came})")
+        if self.global_rank > 0:  # rank 0 has written it: what that one drew, the others are not to learn from again
+            own = [name for name, part in self.named_modules() if getattr(part, "of_one_process", False)]
+            for name in own:
+                checkpoint["state_dict"].pop(f"{name}._extra_state", None)
+
+    def _reference_fingerprint(self) -> str:
+        return fingerprint(self.reference) if self.known_fingerprint is None else self.known_fingerprint
+
+    @property
+    def num_micro_batches(self) -> int:
+        """How many micro-batches make up an optimiser step: the trainer's `accumulate_grad_batches`."""
+        return getattr(self._trainer, "accumulate_grad_batches", 1)
+
+    def over_processes(self, mean: Tensor) -> Tensor:
+        """The mean of a number over the processes that train together, the same in each; without them the number."""
+        return mean if getattr(self._trainer, "world_size", 1) == 1 else self.trainer.strategy.reduce(mean)
+
+    def _micro_batches_of(self, batch_index: int) -> int:
+        """How many make up the step that a batch of this epoch belongs to."""
+        number = self.num_micro_batches
+        if number == 1:
+            return 1
+        return min(number, self.trainer.num_training_batches - (batch_index - batch_index % number))
 
     def _trajectories(self, batch: Any, size: int, generator: torch.Generator) -> TensorDict:
         if isinstance(batch, TensorDict):

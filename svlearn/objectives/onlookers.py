@@ -7,13 +7,20 @@ from typing import Any, cast
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ModelSummary, ProgressBar
 
+from svlearn.objectives.last_checkpoint import LastCheckpoint
+from svlearn.objectives.resumption import Resumption
+from svlearn.objectives.termination import Termination
+
+BLIND = (
+    ProgressBar | ModelSummary | LastCheckpoint | Resumption | Termination
+)  # they read no figure, or ask for it below
 REFRESH = 0.2  # seconds between two figures on the progress bar
 
 
 class Onlookers:
     """Says of each training step whether its figures are seen; the answer holds for the whole step.
 
-    They are: where a callback may read them (any but progress bar and summary), at the logger's interval
+    They are: where a callback may read them (any but those of `BLIND`), at the logger's interval
     (`log_every_n_steps`), five times a second where there is a progress bar, and at the last of `max_steps`.
     """
 
@@ -25,7 +32,7 @@ class Onlookers:
         if trainer.global_step != self.step:
             self.step, now = trainer.global_step, time.monotonic()
             callbacks, interval = cast(Any, trainer).callbacks, cast(Any, trainer).log_every_n_steps  # set elsewhere
-            read = any(not isinstance(each, ProgressBar | ModelSummary) for each in callbacks)
+            read = any(not isinstance(each, BLIND) for each in callbacks)
             due = (interval > 0 and (self.step + 1) % interval == 0) or self.step + 1 == trainer.max_steps
             shown = trainer.progress_bar_callback is not None and now - self.last > REFRESH
             self.answer = read or due or shown

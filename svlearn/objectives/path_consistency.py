@@ -128,7 +128,7 @@ class PathConsistency(PolicyObjective):
             return log_variance_loss(weights, None if shared == 1 else shared)
         if self.log_normalizer is not None:
             if bool(self.log_normalizer.isnan()):  # the minimiser for q as it is
-                self.log_normalizer.data.copy_(weights[:, -1].detach().mean())
+                self.log_normalizer.data.copy_(self.over_processes(weights[:, -1].detach().mean()))
             weights = torch.cat([self.log_normalizer.expand(len(weights), 1), weights[:, 1:]], dim=1)
         return path_loss(weights, self.pairs, hold_later=not self.has_policy).mean()
 
@@ -175,13 +175,17 @@ class PathConsistency(PolicyObjective):
         if self.region is not None and self.training:
             shared = self.behaviour.shared_start
             piece = max(size, ROWS // shared * shared)  # trajectories that are drawn at once
-            drawn = self.region.batch(lambda number: self._of_the_policy(number, generator), piece, size, generator)
+            drawn = self.region.batch(
+                lambda number: self._of_the_policy(number, generator), piece, size, generator, step=self.global_step
+            )
             self.log_dict({f"train/{name}": getattr(self.region, name) for name in ("beta", "kl", "ess")})
             return drawn
         if not self.has_policy:
             return roll_out(self.reference, size, target=self.target, generator=generator)
-        draw = self.behaviour.batch if self.training else self.behaviour.fresh
-        return draw(self.policy, self.reference, self.target, size, generator)
+        given = (self.policy, self.reference, self.target, size, generator)
+        if not self.training:
+            return self.behaviour.fresh(*given)
+        return self.behaviour.batch(*given, more=self.more_to_come)
 
     @torch.no_grad()
     def _of_the_policy(self, size: int, generator: torch.Generator) -> TensorDict:

@@ -29,7 +29,7 @@ class ProximalPolicyGradient(PolicyGradient):
 
     Each iteration draws num_minibatches · batch_size trajectories of the policy as it is, q_old, and keeps them with
     log q_old/p_ref and their advantages. Then come num_epochs passes over them in minibatches of `batch_size`, one
-    optimiser step each, down `clipped_surrogate_loss`. So a step costs batch_size/num_epochs fresh trajectories;
+    optimiser step each (n times as many of both where n micro-batches make up a step), down `clipped_surrogate_loss`. So a step costs batch_size/num_epochs fresh trajectories;
     "train/trajectories" counts those drawn so far, "train/clip_fraction" is the share of ρ beyond the clipping.
 
     The advantages A_t = G_t - b_t are those of `PolicyGradient`, the baseline taken over all trajectories of the
@@ -89,26 +89,36 @@ class ProximalPolicyGradient(PolicyGradient):
     def training_step(self, batch: int | TensorDict, batch_index: int) -> Tensor:
         loss = super().training_step(batch, batch_index)
         iterations = self.global_step // self.steps_per_iteration + 1
-        self.log("train/trajectories", float(iterations * self.num_minibatches * self.batch_size))
+        at_once = self.num_minibatches * self.num_micro_batches * self.batch_size
+        self.log("train/trajectories", float(iterations * at_once * getattr(self._trainer, "world_size", 1)))
         return loss
 
     def _trajectories(self, batch: Any, size: int, generator: torch.Generator) -> TensorDict:
         if not self.training:
             return self.judged(self.drawn(size, generator))
-        step = self.global_step % self.steps_per_iteration
-        if step == 0 or self.iteration.trajectories is None:
-            drawn = concatenate([self.drawn(size, generator) for _ in range(self.num_minibatches)])
+        step, together = self.global_step % self.steps_per_iteration, self.num_micro_batches
+        parts = self.num_minibatches * together
+        begins = step == 0 and self.micro_batch == 0
+        if begins or self.iteration.size != parts * size:  # none is held, or one for steps of another number of parts
+            drawn = concatenate([self.drawn(size, generator) for _ in range(parts)])
             self.iteration.start(self.judged(drawn), self.num_epochs, generator)
-        return self.iteration.minibatch(step, size).to(self.device)
+        return self.iteration.minibatch(step * together + self.micro_batch, size).to(self.device)
 
 
 class Iteration(nn.Module):
     """The trajectories of an iteration and the order in which they are looked at; a checkpoint holds them."""
 
+    of_one_process = True
+
     def __init__(self) -> None:
         super().__init__()
         self.trajectories: TensorDict | None = None
         self.order: Tensor | None = None
+
+    @property
+    def size(self) -> int:
+        """How many trajectories are held."""
+        return 0 if self.trajectories is None else len(self.trajectories)
 
     def start(self, trajectories: TensorDict, num_epochs: int, generator: torch.Generator) -> None:
         """Forget the last ones; each epoch has an order of its own."""
@@ -117,7 +127,7 @@ class Iteration(nn.Module):
         self.trajectories, self.order = trajectories, torch.cat(orders)
 
     def minibatch(self, step: int, size: int) -> TensorDict:
-        """The trajectories (B, ...) of an optimiser step, counted from the start of the iteration."""
+        """The trajectories (B, ...) of a micro-batch, counted as `step` from the start of the iteration."""
         if self.trajectories is None or self.order is None:
             raise ValueError("trajectories: nothing is held yet")
         return self.trajectories[self.order[step * size : (step + 1) * size]]

@@ -56,11 +56,13 @@ class TrustRegion(nn.Module):
 
     Each draws `size` trajectories of the policy as it is, q_i, for `inner_steps` gradient steps, and takes the
     largest β with KL(q_i w^β || q_i) <= bound. A checkpoint holds the trajectories, so a resumed run goes on amid an
-    iteration. group: so many consecutive trajectories share x_0, and the KL is the mean over the groups: that of the
+    iteration. An iteration is one of optimiser steps, whatever number of micro-batches they take. group: so many consecutive trajectories share x_0, and the KL is the mean over the groups: that of the
     laws given x_0. `beta`, `kl` (nats) and `ess`, the share of the trajectories that the weights w towards the whole
     target leave (mean over groups), are those of the current iteration.
     Raises ValueError for numbers out of range, and for a bound that the estimate, at most log(group size), never meets.
     """
+
+    of_one_process = True
 
     def __init__(self, bound: float, size: int, inner_steps: int, group: int = 1):
         super().__init__()
@@ -73,20 +75,21 @@ class TrustRegion(nn.Module):
                 f"trust_region: expected a bound above 0 and below {limit:.3g} nats, the most that "
                 f"{self.members} trajectories can show, got {bound}"
             )
-        self.steps, self.beta, self.kl, self.ess = 0, math.nan, math.nan, math.nan
+        self.iteration, self.beta, self.kl, self.ess = -1, math.nan, math.nan, math.nan
 
     def batch(
-        self, draw: Callable[[int], TensorDict], piece: int, number: int, generator: torch.Generator
+        self, draw: Callable[[int], TensorDict], piece: int, number: int, generator: torch.Generator, *, step: int
     ) -> TensorDict:
-        """`number` of the current iteration's trajectories, after the draw of new ones where its steps are done.
+        """`number` trajectories of the iteration that an optimiser step, counted from 0, belongs to; the first step of
+        an iteration has new ones drawn.
 
         draw(n): n trajectories of the policy with "log_ratio", log q_i/p_ref, and "log_weight", log w - v_0/α, both
         (n,), nats; asked for `piece` at a time.
         """
-        if self.steps % self.inner_steps == 0:
+        if step // self.inner_steps != self.iteration:
+            self.iteration = step // self.inner_steps
             starts = range(0, self.replay.size, piece)
             self._begin(concatenate([draw(min(piece, self.replay.size - start)) for start in starts]))
-        self.steps += 1
         return self.replay.draw(number, generator)
 
     def _begin(self, trajectories: TensorDict) -> None:
@@ -97,7 +100,7 @@ class TrustRegion(nn.Module):
         self.ess = float(ess(log_weights.log_softmax(dim=1)).mean()) / self.members
 
     def get_extra_state(self) -> dict:
-        return {"steps": self.steps, "beta": self.beta, "kl": self.kl, "ess": self.ess}
+        return {"iteration": self.iteration, "beta": self.beta, "kl": self.kl, "ess": self.ess}
 
     def set_extra_state(self, state: dict) -> None:
-        self.steps, self.beta, self.kl, self.ess = (state[name] for name in ("steps", "beta", "kl", "ess"))
+        self.iteration, self.beta, self.kl, self.ess = (state[name] for name in ("iteration", "beta", "kl", "ess"))

@@ -71,6 +71,12 @@ class Finetuned(Policy):
         given = {} if previous is None else {"previous": previous}
         return self.copy(x, t, **given)
 
+    def train(self, mode: bool = True) -> "Finetuned":
+        """As of any module, but the copy stays in evaluation mode."""
+        super().train(mode)
+        self.copy.eval()
+        return self
+
     def trained(self) -> Iterable[nn.Parameter]:
         return [parameter for parameter in self.copy.parameters() if parameter.requires_grad]
 

@@ -1,15 +1,14 @@
 """Serve stored trajectories to training, a batch by one indexing operation."""
 
 import os
-from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
-from torch.utils.data import BatchSampler, DataLoader, SubsetRandomSampler
 
 from svlearn.arguments import as_seed, integer
 from svlearn.randomness import seeded
+from svlearn.rollouts.batches import Batches, Shuffled
 from svlearn.rollouts.store import Rollouts
 
 SPLIT, ORDER = 0, 1  # streams of randomness
@@ -20,8 +19,9 @@ class RolloutData(pl.LightningDataModule):
     and "log_ratios" (B, T).
 
     A permutation seeded by `seed` splits the trajectories: round(validation_fraction · N) of them validate, the rest
-    train, in an order that is drawn anew in every epoch. Reading stays in this process, for a batch is one copy out
-    of a memory map. Raises ValueError for arguments out of range, and where one side of the split would be empty
+    train, in an order that is drawn anew in every epoch and depends on (seed, epoch) alone: a resumed training is
+    served what it has not yet seen of its epoch. Reading stays in this process, for a batch is one copy out of a memory
+    map. Raises ValueError for arguments out of range, and where one side of the split would be empty
     although it was asked for; `setup` raises what `Rollouts.open` does.
     """
 
@@ -51,22 +51,11 @@ class RolloutData(pl.LightningDataModule):
         order = torch.randperm(size, generator=seeded("cpu", self.seed, SPLIT))
         self.validation_rows, self.training_rows = order[:held_out], order[held_out:]
 
-    def train_dataloader(self) -> DataLoader:
-        generator = seeded("cpu", self.seed, ORDER)
-        return self._loader(SubsetRandomSampler(self.training_rows.tolist(), generator=generator))
+    def train_dataloader(self) -> Batches:
+        order = Shuffled(self.training_rows, lambda: seeded("cpu", self.seed, ORDER))
+        return Batches(self.rollouts, order, len(self.training_rows), self.batch_size, self)
 
-    def val_dataloader(self) -> DataLoader:
-        return self._loader(self.validation_rows.tolist())
-
-    def _loader(self, rows: SubsetRandomSampler | list[int]) -> DataLoader:
-        return DataLoader(
-            self.rollouts,
-            batch_size=None,
-            sampler=BatchSampler(rows, self.batch_size, drop_last=False),
-            collate_fn=_as_it_is,
-            generator=torch.Generator(),  # else the loader draws from the global one
+    def val_dataloader(self) -> Batches:
+        return Batches(
+            self.rollouts, lambda epoch: self.validation_rows, len(self.validation_rows), self.batch_size, self
         )
-
-
-def _as_it_is(batch: Any) -> Any:
-    return batch

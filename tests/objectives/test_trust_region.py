@@ -161,7 +161,7 @@ def test_an_iteration_draws_in_pieces_keeps_its_trajectories_for_its_steps_and_t
     trust = TrustRegion(0.2, size=25, inner_steps=4)
     draw, calls = draws([2.0, 0.1])
     for step in range(8):
-        batch = trust.batch(draw, 10, 12, seeded("cpu", step))
+        batch = trust.batch(draw, 10, 12, seeded("cpu", step), step=step)
         assert len(batch) == 12
         assert set(batch["call"].tolist()) <= ({1, 2, 3} if step < 4 else {4, 5, 6})
         held = trust.replay.held["log_weight"]
@@ -174,7 +174,7 @@ def test_an_iteration_draws_in_pieces_keeps_its_trajectories_for_its_steps_and_t
 def test_groups_are_normalised_by_themselves():
     log_w = torch.tensor([0.0, math.log(3.0), 50.0, 50.0 + math.log(3.0)], dtype=EXACT)
     trust = TrustRegion(0.5, size=4, inner_steps=1, group=2)
-    trust.batch(lambda n: TensorDict({"log_weight": log_w}, batch_size=[4]), 4, 2, seeded("cpu", 0))
+    trust.batch(lambda n: TensorDict({"log_weight": log_w}, batch_size=[4]), 4, 2, seeded("cpu", 0), step=0)
     assert trust.beta == 1.0
     assert trust.kl == pytest.approx(tilted_kl(log_w[:2], 1.0).item())
     assert trust.ess == pytest.approx((1 + 3) ** 2 / (1 + 9) / 2)

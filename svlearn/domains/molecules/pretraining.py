@@ -9,6 +9,10 @@ from torch.nn import functional as F
 from svlearn.domains.molecules.graph import MASKED_ATOM, MASKED_BOND, pair_mask, permuted
 from svlearn.domains.molecules.masking import hide, num_steps
 from svlearn.domains.molecules.transformer import GraphTransformer
+from svlearn.objectives.cosine_decay import CosineDecay
+from svlearn.randomness import seeded
+
+APART, VALIDATION = 0, 1  # streams of randomness
 
 
 def denoising_loss(atom_logits: Tensor, bond_logits: Tensor, hidden: TensorDict, clean: TensorDict) -> Tensor:
@@ -33,8 +37,8 @@ def _mean_cross_entropy(logits: Tensor, tokens: Tensor, where: Tensor) -> Tensor
 class MaskedGraphTraining(pl.LightningModule):
     """Train a `GraphTransformer` on batches of finished graphs; atoms are renumbered at random each time.
 
-    Adam, linear warm-up, cosine decay to 1 %; the noise of step k depends on (seed, k) alone, so a resumed run
-    goes on as it would have.
+    Adam, linear warm-up, cosine decay to 1 %; the noise of step k depends on (seed, k), the process' rank and the
+    micro-batch alone, so a resumed run goes on as it would have.
     """
 
     def __init__(self, network: GraphTransformer, learning_rate: float = 2e-3, warmup_steps: int = 500, seed: int = 0):
@@ -43,15 +47,20 @@ class MaskedGraphTraining(pl.LightningModule):
         self.warmup_steps, self.seed = warmup_steps, seed
 
     def training_step(self, clean: TensorDict, batch_index: int) -> Tensor:
-        loss = self._loss(clean, self.seed + 1 + self.global_step)
+        step, place = self.global_step, (self.global_rank, batch_index % self.trainer.accumulate_grad_batches)
+        if any(place):
+            generator = seeded(self.device, self.seed, APART, step, *place)
+        else:  # the stream of the shipped network
+            generator = torch.Generator(self.device).manual_seed(self.seed + 1 + step)
+        loss = self._loss(clean, generator)
         self.log("train/loss", loss, prog_bar=True, batch_size=len(clean))
         return loss
 
     def validation_step(self, clean: TensorDict, batch_index: int) -> None:
-        self.log("validation/loss", self._loss(clean, batch_index), prog_bar=True, batch_size=len(clean))
+        generator = seeded(self.device, self.seed, VALIDATION, batch_index, self.global_rank)
+        self.log("validation/loss", self._loss(clean, generator), prog_bar=True, batch_size=len(clean))
 
-    def _loss(self, clean: TensorDict, seed: int) -> Tensor:
-        generator = torch.Generator(self.device).manual_seed(seed)
+    def _loss(self, clean: TensorDict, generator: torch.Generator) -> Tensor:
         order = torch.rand(clean["mask"].shape, generator=generator, device=self.device).argsort(1)
         clean = permuted(clean, order)
         steps = num_steps(clean["mask"].shape[1])
@@ -64,8 +73,6 @@ class MaskedGraphTraining(pl.LightningModule):
         optimizer = torch.optim.AdamW(self.parameters(), lr=self.learning_rate, weight_decay=0.01)
         total = int(self.trainer.estimated_stepping_batches)
         warmup = torch.optim.lr_scheduler.LinearLR(optimizer, 0.01, total_iters=self.warmup_steps)
-        decay = torch.optim.lr_scheduler.CosineAnnealingLR(
-            optimizer, max(1, total - self.warmup_steps), eta_min=0.01 * self.learning_rate
-        )
+        decay = CosineDecay(optimizer, max(1, total - self.warmup_steps), eta_min=0.01 * self.learning_rate)
         schedule = torch.optim.lr_scheduler.SequentialLR(optimizer, [warmup, decay], [self.warmup_steps])
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
