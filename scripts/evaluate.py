@@ -9,26 +9,32 @@ the predicted molecule) at alpha = 0 as in the SVDD paper, and SMC-PM at `smc_al
 the trained network, SVDD-MC where Monte Carlo regression trained it; with a `policy_path`, the policy's plain
 samples, the best of N of them, and SVDD-PM and SMC-PM that propose by the policy. The table goes to the terminal;
 <output>/report.html is the page, comparison.json and comparison.csv the figures, samples.svg the best samples.
-`--help` lists all options.
+Each sampler that is done is kept in <output>/partial.json: `--resume true` goes on from there after a stop, and runs
+again what failed. `--help` lists all options.
 """
 
+import hashlib
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
-from jsonargparse import CLI
 from torch import nn
 
 import svlearn as sv
+from command_line import main
 from svlearn.checkpoints import check_reference, load_into, load_value, read_record
-from svlearn.files import write
+from svlearn.evaluation.partial import Partial
+from svlearn.files import check_writable, user_path, write
+from svlearn.fingerprint import fingerprint
 from svlearn.inference.proposals import Policy
 from svlearn.rollouts import RolloutData
 from svlearn.values.calibration import calibrate
-from teaching import TeachingFormatter
 
 FREE = "SVDD-PM"
+ASIDE = ("config", "output", "results", "resume")
 
 
 def evaluate(
@@ -46,6 +52,8 @@ def evaluate(
     seed: list[int] = [0],  # noqa: B006
     max_batch: int = 512,
     results: Path | None = None,
+    resume: bool = False,
+    request: dict[str, Any] | None = None,
 ) -> None:
     """Compare samplers on one reference and one reward.
 
@@ -64,7 +72,16 @@ def evaluate(
         seed: one or several.
         max_batch: states in one network call.
         results: where the JSON goes, if not to the output.
+        resume: take the samplers of this very request that are done from <output>/partial.json.
+        request: the command line, by which a partial file is told from that of another request.
     """
+    value_path, policy_path, rollouts = (
+        None if path is None else user_path(path) for path in (value_path, policy_path, rollouts)
+    )
+    output = user_path(output)
+    for file in ("report.html", "comparison.csv", "samples.svg", "partial.json"):
+        check_writable(output / file, "output")
+    results = check_writable(output / "comparison.json" if results is None else results, "results")
     for name, module, path in (("network", network, value_path), ("policy", policy, policy_path)):
         if path is not None and module is None:
             raise ValueError(f"{name}: expected the module that {path} holds the weights of, got none")
@@ -95,6 +112,7 @@ def evaluate(
             f"{smc} by the policy": sv.smc(reference, soft, steered, num_candidates, proposal=Policy(own)),
         }
         learned.append(name)
+    asked = what_decides(request, reference, (value_path, policy_path))
     comparison = sv.compare(
         samplers,
         num_samples,
@@ -102,15 +120,42 @@ def evaluate(
         max_batch=max_batch,
         progress=True,
         calibrations={} if rollouts is None else calibrations(values, reference, rollouts),
+        partial=Partial(output / "partial.json", asked, resume=resume),
     )
-    comparison.to_html(output / "report.html")
-    comparison.to_json(output / "comparison.json" if results is None else results)
-    comparison.to_csv(output / "comparison.csv")
-    draw_best(comparison, reference, output / "samples.svg")
-    print(comparison.to_markdown())
+    print(comparison)
     for name in learned:
-        print(comparison.verdict(name, FREE))
+        if name in comparison.figures and FREE in comparison.figures:
+            print(comparison.verdict(name, FREE))
+    sys.stdout.flush()
+    whole = [
+        attempt(results, comparison.to_json),
+        attempt(output / "comparison.csv", comparison.to_csv),
+        attempt(output / "report.html", comparison.to_html),
+        attempt(output / "samples.svg", lambda path: draw_best(comparison, reference, path)),
+    ]
     print(f"the page: {output / 'report.html'}; the best samples: {output / 'samples.svg'}")
+    if comparison.failures or not all(whole):
+        print(f"not all is done: `--resume true` takes what is from {output / 'partial.json'}", file=sys.stderr)
+        sys.exit(1)
+
+
+def what_decides(
+    request: dict[str, Any] | None, reference: sv.Reference, paths: tuple[Path | None, ...]
+) -> dict[str, Any]:
+    """The request of a partial file: the command line without what only says where files go, and what it names."""
+    given = {} if request is None else {key: each for key, each in request.items() if key not in ASIDE}
+    sums = [None if path is None else hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
+    return {**given, "reference_fingerprint": fingerprint(reference), "weights": sums}
+
+
+def attempt(path: Path, make: Callable[[Path], Any]) -> bool:
+    """Write one file; where that fails, say so, and let the others be written."""
+    try:
+        make(path)
+    except Exception as error:
+        print(f"{path} was not written: {type(error).__name__}: {error}", file=sys.stderr)
+        return False
+    return True
 
 
 @torch.no_grad()
@@ -126,12 +171,14 @@ def draw_best(comparison: sv.Comparison, reference: sv.Reference, path: Path, ea
     """A row of pictures for every sampler: its best samples with their rewards."""
     objects, captions = [], []
     for name, gallery in comparison.galleries.items():
+        if gallery.draw is None:  # text
+            continue
         objects += [thing for thing, _ in gallery.best[:each]]
         captions += [f"{name}: {reward:.3f}" for _, reward in gallery.best[:each]]
-    markup = reference.draw(objects, captions)
+    markup = reference.draw(objects, captions) if objects else None
     if markup is not None:
         write(path, markup)
 
 
 if __name__ == "__main__":
-    CLI(evaluate, description=__doc__, formatter_class=TeachingFormatter, as_positional=False)
+    main(evaluate, __doc__)

@@ -12,19 +12,18 @@ from pathlib import Path
 from typing import cast
 
 import torch
-from jsonargparse import CLI
 from tensordict import TensorDict
 
+from command_line import main
 from svlearn.checkpoints import read_record
 from svlearn.domains.molecules import metrics, qm9
 from svlearn.domains.molecules.codec import decode
 from svlearn.domains.molecules.qm9_data import QM9Data, canonical_smiles
 from svlearn.domains.molecules.transformer import GraphTransformer
 from svlearn.evaluation.report.provenance import provenance
-from svlearn.files import write
+from svlearn.files import check_writable, user_path, write
 from svlearn.inference.samplers import ancestral
 from svlearn.randomness import seeded
-from teaching import TeachingFormatter
 
 CARD = """# The QM9 reference
 
@@ -71,6 +70,9 @@ def export(
         data: the CSV of QM9 (fetched by name where it is not given).
         training_threads: how many threads trained the network, for the card.
     """
+    checkpoint, output = user_path(checkpoint), user_path(output)
+    check_writable(output / qm9.FILE, "output")
+    results = check_writable(results, "results")
     loaded = torch.load(checkpoint, weights_only=True)
     weights = {name.removeprefix("network."): tensor for name, tensor in loaded["state_dict"].items()}
     network = GraphTransformer.from_weights(weights)
@@ -124,4 +126,4 @@ def export(
 
 
 if __name__ == "__main__":
-    CLI(export, description=__doc__, formatter_class=TeachingFormatter, as_positional=False)
+    main(export, __doc__)

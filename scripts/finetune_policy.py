@@ -24,7 +24,9 @@ class FinetunePolicy(ObjectiveCLI):
 
     def after_fit(self) -> None:
         path = self.output("policy.safetensors")
-        record = {"reference": fingerprint(self.model.reference), "objective": type(self.model).__name__}
+        reference = self.model.reference
+        record = {"reference": fingerprint(reference), "num_steps": reference.num_steps}
+        record["objective"] = type(self.model).__name__
         checkpoints.save(self.model.policy, path, **record)
         print(f"policy written to {path}")
 

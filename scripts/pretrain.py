@@ -7,9 +7,7 @@ line, as in `--trainer.max_steps 1000`. `fit --help` lists them. `scripts/export
 trained network and writes the weights and the card that `svlearn.load` reads.
 """
 
-from pytorch_lightning.cli import LightningCLI
-
-from training import run
+from training import TrainingCLI, run
 
 if __name__ == "__main__":
-    run(LightningCLI, __doc__)
+    run(TrainingCLI, __doc__)

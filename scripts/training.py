@@ -5,12 +5,22 @@ from typing import Any
 
 from pytorch_lightning.cli import LightningCLI
 
+from command_line import Parser, plain_errors
+from svlearn.files import check_writable
 from svlearn.objectives.fit import no_wrong_advice
 from svlearn.objectives.trainer import Trainer
-from teaching import TeachingFormatter
 
 
-class ObjectiveCLI(LightningCLI):
+class TrainingCLI(LightningCLI):
+    """Whether output can be written is seen before the work."""
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        root = self._get(self.config_init, "trainer", default={}).get("default_root_dir")
+        check_writable(Path("." if root is None else root) / "config.yaml", "trainer.default_root_dir")
+        return super().instantiate_trainer(**kwargs)
+
+
+class ObjectiveCLI(TrainingCLI):
     """An objective with the seed of the command line."""
 
     def before_fit(self) -> None:
@@ -23,12 +33,13 @@ class ObjectiveCLI(LightningCLI):
 
 def run(cli: type[LightningCLI], description: str, model: type | None = None, **options: Any) -> None:
     """Parse the command line of a LightningCLI and do what it says; `--help` shows the description as it is written."""
-    with no_wrong_advice():
+    with no_wrong_advice(), plain_errors():
         cli(
             model,
             trainer_class=Trainer,
             seed_everything_default=0,
             save_config_kwargs={"overwrite": True},
-            parser_kwargs={"description": description, "formatter_class": TeachingFormatter},
+            parser_kwargs={"description": description},
+            parser_class=Parser,
             **options,
         )

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from svlearn.arguments import expect, integer
-from svlearn.files import existing, user_path
+from svlearn.files import existing, replacing, user_path
 from svlearn.fingerprint import fingerprint
 from svlearn.process import Reference
 
@@ -22,9 +22,9 @@ MAX_SIZE = 10_000  # of a number that says how to build a network
 def save(module: nn.Module, path: str | Path, **record: Any) -> Path:
     """Write a module's weights and a record (anything JSON can hold) to a safetensors file."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.contiguous() for name, tensor in module.state_dict().items()}
-    save_file(tensors, path, metadata={"svlearn": json.dumps(record)})
+    with replacing(path) as beside:
+        save_file(tensors, beside, metadata={"svlearn": json.dumps(record)})
     return path
 
 
@@ -81,7 +81,7 @@ def load_into(module: AnyModule, path: str | Path) -> AnyModule:
 
 def save_value(network: nn.Module, path: str | Path, reference: Reference, **record: Any) -> Path:
     """Write a value network, with the fingerprint of the reference whose value it learned."""
-    return save(network, path, reference=fingerprint(reference), **record)
+    return save(network, path, **{"reference": fingerprint(reference), "num_steps": reference.num_steps, **record})
 
 
 def load_value(network: AnyModule, path: str | Path, reference: Reference) -> AnyModule:
@@ -94,6 +94,9 @@ def check_reference(record: Mapping[str, Any], path: str | Path, reference: Refe
     """Raise ValueError unless the record names this reference."""
     wanted, came = fingerprint(reference), record.get("reference")
     if came != wanted:
+        steps = record.get("num_steps", reference.num_steps)
+        if steps != reference.num_steps:
+            raise ValueError(f"{path}: expected a checkpoint of num_steps {reference.num_steps}, got one of {steps}")
         raise ValueError(f"{path}: expected a checkpoint of this reference ({wanted}), got one of another ({came})")
 
 

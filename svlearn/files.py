@@ -92,6 +92,22 @@ def write(path: str | os.PathLike, text: str) -> Path:
     return path
 
 
+def check_writable(path: str | os.PathLike, option: str) -> Path:
+    """See, before any work, that a file can be written there, in a folder that is made where it is missing; returns the
+    path, with ~ in full. Raises ValueError that names the option to set."""
+    full = user_path(path)
+    try:
+        if full.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        full.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = mkstemp(prefix=f".{full.name}.", suffix=".part", dir=full.parent)
+        os.close(descriptor)
+        os.unlink(name)
+    except OSError as error:
+        raise ValueError(f"{option}: expected a file that can be written, got {full} ({error.strerror})") from error
+    return full
+
+
 @contextmanager
 def explained(path: str | os.PathLike, wanted: str) -> Iterator[None]:
     """An OSError of the block says what was wanted at the path, in its own class: PermissionError, NotADirectoryError

@@ -1,33 +1,21 @@
 """Samplers side by side: what reward each reaches, and at which cost."""
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
 
 from svlearn.arguments import as_seed, integer, one_or_each
+from svlearn.evaluation.agreement import disagreements
 from svlearn.evaluation.comparison import Comparison
-from svlearn.evaluation.curves import curves
-from svlearn.evaluation.diagnosis import diagnose
-from svlearn.evaluation.findings import Gallery
+from svlearn.evaluation.outcome import Outcome, Runs, as_text
+from svlearn.evaluation.partial import Partial
 from svlearn.evaluation.report.provenance import provenance
-from svlearn.evaluation.summary import (
-    OWN_FIGURES,
-    Floats,
-    cost_figures,
-    gather_groups,
-    group_figures,
-    reward_figures,
-)
 from svlearn.inference.sampler import Sampler
-from svlearn.metering import Cost
-from svlearn.process import Reference, has
-from svlearn.randomness import device_of, seeded
 from svlearn.targets import Target
 from svlearn.values import Learned, PosteriorMean
 
-GALLERY_SIZE = 8
+ERRORS = ("keep", "raise")
 
 
 def compare(
@@ -38,6 +26,8 @@ def compare(
     max_batch: int | None = None,
     progress: bool = False,
     calibrations: dict[str, pd.DataFrame] | None = None,
+    errors: str = "keep",
+    partial: Partial | None = None,
 ) -> Comparison:
     """Draw `num_samples` with every sampler, once per seed, and compare rewards and costs.
 
@@ -46,49 +36,91 @@ def compare(
     calibrations: tables of `calibrate` by name, for the report; one that has a sampler's name also tells `diagnose` of
     that sampler's value. max_batch, progress: as for `Sampler.sample`.
 
-    Raises ValueError for no samplers, num_samples < 1, no or repeated seeds, a sampler without a target, a figure of
-    `describe` that has the name of another; TypeError for what is not a `Sampler`. Samplers may differ in reward (a
-    UserWarning and a note say so), alpha or reference (a note).
+    errors: what an exception in a sampler's run does. "keep": that sampler ends there, its finished seeds count, the
+    others go on, and table, page and files name the failure (`Comparison.failures`, a UserWarning); an interrupt
+    (Ctrl-C) ends the comparison and returns what is done; where nothing is done, the first exception is raised.
+    "raise": it is raised at once. What `decode` or `describe` raises costs their part and a note, or is raised.
+    partial: a file that each sampler's outcome is written to as soon as it is done, and from which those of an earlier
+    call of the same request are taken.
+
+    Raises ValueError for no samplers, num_samples < 1, no or repeated seeds, a sampler without a target; TypeError for
+    what is not a `Sampler`. Samplers may differ in reward (a UserWarning and a note say so), alpha or reference (a
+    note); where estimates of one log Z contradict each other, a note says so too.
     """
     num_samples = integer(num_samples, "num_samples")
     seeds = _check(samplers, seed)
+    if errors not in ERRORS:
+        raise ValueError(f"errors: expected one of {', '.join(ERRORS)}, got {errors!r}")
     calibrations = {} if calibrations is None else calibrations
     for name, frame in calibrations.items():
         missing = [column for column in ("t", "pearson", "r2", "spread") if column not in frame.columns]
         if missing:
             raise ValueError(f"calibrations[{name!r}]: expected a table of calibrate, got no {', '.join(missing)}")
     notes = _notes(samplers)
-    rewards, figures, by_time, diagnoses, galleries = {}, {}, {}, {}, {}
+    asked = {"seeds": list(seeds), "num_samples": num_samples, "max_batch": max_batch}
+    kept = {} if partial is None else partial.read(asked, list(samplers))
+    outcomes, failures = _run(samplers, seeds, num_samples, kept, errors, partial, calibrations, max_batch, progress)
+    lost = [f"{name}: {note}." for name, outcome in outcomes.items() for note in outcome.notes]
+    lost += [f"{name} failed, {failure}." for name, failure in failures.items()]
+    for note in lost:
+        warnings.warn(note, stacklevel=2)
+    figures = {name: outcome.figures for name, outcome in outcomes.items()}
+    return Comparison(
+        rewards={name: outcome.rewards for name, outcome in outcomes.items()},
+        figures=figures,
+        pairs=_pairs(samplers),
+        curves={name: outcome.curves for name, outcome in outcomes.items()},
+        diagnoses={name: outcome.diagnosis for name, outcome in outcomes.items() if outcome.diagnosis},
+        calibrations=calibrations,
+        galleries={name: outcome.gallery for name, outcome in outcomes.items() if outcome.gallery is not None},
+        notes=(*notes, *lost, *disagreements(samplers, figures)),
+        provenance={**provenance(), **asked},
+        failures=failures,
+    )
+
+
+def _run(
+    samplers: dict[str, Sampler],
+    seeds: tuple[int, ...],
+    num_samples: int,
+    kept: dict[str, Outcome],
+    errors: str,
+    partial: Partial | None,
+    calibrations: dict[str, pd.DataFrame],
+    max_batch: int | None,
+    progress: bool,
+) -> tuple[dict[str, Outcome], dict[str, str]]:
+    """The outcomes in the order of the samplers, of those that finished a seed, and the failures."""
+    outcomes: dict[str, Outcome] = {}
+    failures: dict[str, str] = {}
+    first: BaseException | None = None
+    interrupted = False
     for name, sampler in samplers.items():
-        runs, drawn, objects = [], [], []
-        for each in seeds:
-            _forget(sampler)
-            generator = seeded(device_of(sampler.reference), each)
-            samples = sampler.sample(num_samples, generator=generator, progress=progress, max_batch=max_batch)
-            states, values = samples.draw_with_rewards(generator=generator)
-            runs.append(samples)
-            drawn.append(values.double().cpu().numpy())
-            if has(sampler.reference, "decode"):
-                objects.extend(sampler.reference.decode(states))
-        rng = np.random.default_rng(seeds)
-        table, by_time[name] = np.stack(drawn), curves(runs)
-        rewards[name] = table.ravel()
-        figures[name] = {
-            **reward_figures(table, rng),
-            **group_figures(gather_groups(runs)),
-            **_described(sampler.reference, objects),
-            **cost_figures(sum((run.cost for run in runs), Cost()), table.size),
-            "num_samples": table.size,
-            "num_seeds": len(seeds),
-        }
-        said = diagnose(runs, calibration=calibrations.get(name))
-        if said:
-            diagnoses[name] = said
-        if objects and has(sampler.reference, "draw"):
-            galleries[name] = _gallery(objects, rewards[name], sampler.reference.draw, rng)
-    origin = {**provenance(), "seeds": list(seeds), "num_samples": num_samples, "max_batch": max_batch}
-    pairs = _pairs(samplers)
-    return Comparison(rewards, figures, pairs, by_time, diagnoses, calibrations, galleries, notes, origin)
+        if name in kept:
+            outcomes[name] = kept[name]
+            continue
+        if interrupted:
+            failures[name] = "not run: the comparison was interrupted before"
+            continue
+        runs = Runs(sampler, errors)
+        for seed in seeds:
+            try:
+                _forget(sampler)
+                runs.draw(num_samples, seed, max_batch=max_batch, progress=progress)
+            except (Exception, KeyboardInterrupt) as error:
+                if errors == "raise":
+                    raise
+                first = error if first is None else first
+                interrupted = isinstance(error, KeyboardInterrupt)
+                failures[name] = f"seed {seed}: {as_text(error)}"
+                break
+        if len(runs):
+            outcomes[name] = runs.outcome(calibrations.get(name))
+            if partial is not None and name not in failures:
+                partial.add(name, outcomes[name])
+    if not outcomes and first is not None:
+        raise first
+    return outcomes, failures
 
 
 def _check(samplers: dict[str, Sampler], seed: int | Sequence[int]) -> tuple[int, ...]:
@@ -137,17 +169,3 @@ def _pairs(samplers: dict[str, Sampler]) -> tuple[tuple[str, str], ...]:
     learned = [name for name, sampler in samplers.items() if isinstance(sampler.value, Learned)]
     free = [name for name, sampler in samplers.items() if isinstance(sampler.value, PosteriorMean)]
     return tuple((one, other) for one in learned for other in free)
-
-
-def _described(reference: Reference, objects: list) -> dict[str, float]:
-    figures = {name: float(figure) for name, figure in reference.describe(objects).items()} if objects else {}
-    for name in figures.keys() & OWN_FIGURES:
-        raise ValueError(f"describe: expected names of its own, got {name!r}, which a comparison gives already")
-    return figures
-
-
-def _gallery(objects: list, rewards: Floats, draw: Callable, rng: np.random.Generator) -> Gallery:
-    best = np.argsort(-rewards, kind="stable")[:GALLERY_SIZE]
-    some = rng.choice(len(objects), size=min(GALLERY_SIZE, len(objects)), replace=False)
-    picked = [[(objects[i], float(rewards[i])) for i in rows] for rows in (best, some)]
-    return Gallery(picked[0], picked[1], draw)

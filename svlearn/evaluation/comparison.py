@@ -19,9 +19,16 @@ class Comparison(Findings):
         return write(path, tables.to_json(self))
 
     def to_csv(self, path: str | Path) -> Path:
-        """Write `table`."""
-        return write(path, self.table.to_csv())
+        """Write `table`; a name that begins as a formula does has an apostrophe before it."""
+        return write(path, tables.to_csv(self.table))
 
     def to_markdown(self) -> str:
         """A compact table for terminals and READMEs."""
         return tables.to_markdown(self.table)
+
+    def __str__(self) -> str:
+        """The compact table, and under it the notes."""
+        return "\n".join([self.to_markdown(), *self.notes]).rstrip()
+
+    def __repr__(self) -> str:
+        return str(self)

@@ -15,7 +15,8 @@ MISCALIBRATED = 0.1  # of the variance of the reward
 KEPT, KEPT_BY_REFERENCE = 2 / 3, 0.2  # of the candidates of one step, effective
 SKEWED = 0.5
 NEEDED = ("t", "pearson", "spread")
-# which rows of `curves`, what is said of them, and what to try
+# which rows of `curves`, what is said of them, and what to try; what is guided already is not told to be
+_GUIDED = {"wide": "Change its scale, or draw more candidates.", "aside": "Lower its scale, or train the value longer."}
 _PROPOSALS = (
     (
         "narrow",
@@ -40,10 +41,13 @@ _PROPOSALS = (
 )
 
 
-def diagnose(samples: Samples | Sequence[Samples], *, calibration: pd.DataFrame | None = None) -> list[str]:
+def diagnose(
+    samples: Samples | Sequence[Samples], *, calibration: pd.DataFrame | None = None, guided: bool = False
+) -> list[str]:
     """Sentences on the health of one run of a sampler, or of several; none where nothing seems wrong.
 
-    calibration: the table of `calibrate` of the sampler's value, with alpha= for a soft one. Four things are looked
+    calibration: the table of `calibrate` of the sampler's value, with alpha= for a soft one. guided: `proposals.Guided`
+    proposed, so that the advice is not to guide (`compare` knows). Four things are looked
     for, in `curves` and that table:
 
     weights    the mean ESS of a group falls to a tenth of the way from one particle to all
@@ -65,14 +69,14 @@ def diagnose(samples: Samples | Sequence[Samples], *, calibration: pd.DataFrame 
     frame, size = curves(runs), runs[0].log_weights.shape[1]
     resampled = any(bool(run.history.resampled.any()) for run in runs)
     return [
-        *_of_weights(frame, size, resampled),
+        *_of_weights(frame, size, resampled, guided),
         *_of_value(calibration),
-        *_of_proposal(frame, calibration),
+        *_of_proposal(frame, calibration, guided),
         *_of_lineage(frame, size),
     ]
 
 
-def _of_weights(frame: pd.DataFrame, size: int, resampled: bool) -> list[str]:
+def _of_weights(frame: pd.DataFrame, size: int, resampled: bool, guided: bool) -> list[str]:
     found = frame[frame["ess"] * size <= 1 + COLLAPSED * (size - 1)]
     if found.empty:
         return []
@@ -82,7 +86,8 @@ def _of_weights(frame: pd.DataFrame, size: int, resampled: bool) -> list[str]:
     elif not resampled:
         advice = "The groups were never resampled: raise ess_threshold, or resample in a wider window."
     else:
-        advice = "Let the value count by degrees (tempering), guide the proposal, or use more particles."
+        way = "change the scale of the guidance" if guided else "guide the proposal"
+        advice = f"Let the value count by degrees (tempering), {way}, or use more particles."
     return [
         f"Weights collapsed at t = {int(first['t'])}{later}: of {size} particles {first['ess'] * size:.1f} are "
         f"effective, and the log-weights spread by {first['log_weight_spread']:.2g} nats. {advice}"
@@ -108,18 +113,19 @@ def _of_value(calibration: pd.DataFrame | None) -> list[str]:
     ]
 
 
-def _of_proposal(frame: pd.DataFrame, calibration: pd.DataFrame | None) -> list[str]:
+def _of_proposal(frame: pd.DataFrame, calibration: pd.DataFrame | None, guided: bool) -> list[str]:
     own, share = frame["log_ratio_spread"] > 0, frame["increment_ess"]
     narrow, wide = frame["increment_skewness"] > SKEWED, frame["increment_skewness"] < -SKEWED
     lossy = own & (share < KEPT)
     rows = {"narrow": lossy & narrow, "wide": lossy & wide, "aside": lossy & ~narrow & ~wide}
-    rows["reference"] = ~own & (share < KEPT_BY_REFERENCE) & (frame["t"] > 0) & (calibration is not None)
+    rows["reference"] = ~own & (not guided) & (share < KEPT_BY_REFERENCE) & (frame["t"] > 0) & (calibration is not None)
     bad, doubt = _miscalibrated(calibration), " (or the value is wrong: pass its calibration)"
     sound = np.array([not bad & {int(t) - 1, int(t)} for t in frame["t"]])
     said = []
     for kind, what, advice in _PROPOSALS:
         found = frame[rows[kind] & sound]
         if not found.empty:
+            advice = _GUIDED.get(kind, advice) if guided else advice
             worst = found.iloc[int(found["increment_ess"].to_numpy().argmin())]
             when = f" {_when(found['t'].tolist(), frame['t'].tolist())}{doubt if calibration is None else ''}"
             said.append(

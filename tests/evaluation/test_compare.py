@@ -198,4 +198,6 @@ def test_what_is_refused(walk, target, samplers):
         compare(samplers, 3, calibrations={"v": pd.DataFrame({"t": [0], "pearson": [1.0]})})
     walk.describe = lambda objects: {"mean_reward": 1.0}
     with pytest.raises(ValueError, match="describe: expected names of its own, got 'mean_reward'"):
-        compare({"a": ancestral(walk, target)}, 3)
+        compare({"a": ancestral(walk, target)}, 3, errors="raise")
+    with pytest.raises(ValueError, match="errors: expected one of keep, raise, got 'ignore'"):
+        compare(samplers, 3, errors="ignore")

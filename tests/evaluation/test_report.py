@@ -242,7 +242,7 @@ def test_a_page_of_hard_cases(tmp_path):
     }
     comparison = Comparison({"all dead": np.full(3, -np.inf), "one value": np.array([2.0])}, figures)
     text = "".join(Page(comparison.to_html(tmp_path / "a.html").read_text()).text)
-    assert "all dead (100.0 % -inf)" in text and "Reward -inf (%)" in text
+    assert "all dead (100.0 % -inf)" in text and "Reward finite (%)" in text and "Mean reward" not in text
     nothing = Comparison({"all dead": np.full(3, -np.inf)}, {"all dead": figures["all dead"]})
     assert nothing.verdicts() == [] and nothing.to_html(tmp_path / "b.html").exists()
 

@@ -1,5 +1,6 @@
 """The report's figures, as inline SVG that takes the colours and the type of the page around it."""
 
+import colorsys
 import io
 import math
 import re
@@ -39,12 +40,15 @@ _STYLE: Any = {
     "figure.constrained_layout.use": True,
 }
 MAX_BINS = 30
+FEW = 12  # different rewards that get a bar each
+ALIKE = 1e-9  # of the largest: rewards nearer than that differ by rounding
+LARGEST = 1e300  # what is drawn; beyond it an axis has no length in float64
 COLUMNS = 4
 
 
 def histograms(rewards: Mapping[str, Floats]) -> str:
     """One panel per sampler over shared bins (SVDD's figure 2): share of samples by finite reward, the mean a line."""
-    finite = {name: values[np.isfinite(values)] for name, values in rewards.items()}
+    finite = {name: np.clip(values[np.isfinite(values)], -LARGEST, LARGEST) for name, values in rewards.items()}
     edges = _edges(np.concatenate(list(finite.values())))
     rows = math.ceil(len(rewards) / COLUMNS)
     columns = math.ceil(len(rewards) / rows)
@@ -56,11 +60,11 @@ def histograms(rewards: Mapping[str, Floats]) -> str:
         for place, (name, values) in enumerate(finite.items()):
             axes = grid.flat[place]
             weights = np.full(len(values), 1 / len(rewards[name]))
-            axes.hist(values, bins=edges, weights=weights, color=_color(place))
+            axes.hist(values, bins=edges, weights=weights, color=color_of(place))
             missing = 1 - len(values) / len(rewards[name])
             axes.set_title(_short(name) + (f" ({100 * missing:.1f} % -inf)" if missing > 0 else ""), fontsize=10)
             if len(values):
-                axes.axvline(float(values.mean()), color=_INK, linewidth=1.2, linestyle="--")
+                axes.axvline(float((values / len(values)).sum()), color=_INK, linewidth=1.2, linestyle="--")
             axes.yaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0))
             axes.xaxis.set_tick_params(labelbottom=place + columns >= len(rewards))
         figure.supxlabel("reward (reward units); dashed: mean", fontsize=10)
@@ -69,18 +73,21 @@ def histograms(rewards: Mapping[str, Floats]) -> str:
 
 
 def reward_against_cost(figures: Mapping[str, Mapping[str, float]], cost: str, label: str) -> str:
-    """Mean of the finite rewards, ± 1.96 standard errors, against a cost; the axis is logarithmic where all cost."""
+    """Mean of the finite rewards, ± 1.96 standard errors, against a cost; of a constraint the share of finite rewards.
+    The axis is logarithmic where all cost."""
+    constraint = is_constraint(figures)
     with _style(cost):
         figure = Figure(figsize=(5.2, 3.8))
         axes = figure.subplots()
         for place, (name, row) in enumerate(figures.items()):
-            error = 1.96 * row["mean_finite_reward_standard_error"]
+            height, error = _share(row) if constraint else _finite(row)
+            error *= 1.96
             axes.errorbar(
                 row[cost],
-                row["mean_finite_reward"],
+                height,
                 error if math.isfinite(error) else None,
-                fmt=MARKERS[place % len(MARKERS)],
-                color=_color(place),
+                fmt=_marker(place),
+                color=color_of(place),
                 markersize=7,
                 capsize=3,
                 label=_label(name),
@@ -93,9 +100,19 @@ def reward_against_cost(figures: Mapping[str, Mapping[str, float]], cost: str, l
             axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
             axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set_xlabel(label)
-        axes.set_ylabel("mean reward (reward units)")
+        some = any(row["minus_infinity_fraction"] > 0 for row in figures.values())
+        of = "mean of finite rewards" if some else "mean reward"
+        axes.set_ylabel("finite rewards (%)" if constraint else f"{of} (reward units)")
         _legend(figure, axes)
-        return _svg(figure, f"Mean reward against {label}")
+        return _svg(figure, f"{'Share of finite rewards' if constraint else 'Mean reward'} against {label}")
+
+
+def is_constraint(figures: Mapping[str, Mapping[str, float]]) -> bool:
+    """Whether the reward does nothing but forbid: some are -inf, and all others are equal."""
+    rows = figures.values()
+    finite = {row["mean_finite_reward"] for row in rows if row["minus_infinity_fraction"] < 1}
+    equal = all(not row["mean_finite_reward_standard_error"] > 0 for row in rows) and len(finite) <= 1
+    return equal and any(row["minus_infinity_fraction"] > 0 for row in rows)
 
 
 def curves(
@@ -114,9 +131,9 @@ def curves(
             axes.plot(
                 t,
                 y,
-                color=_color(place),
+                color=color_of(place),
                 linestyle=LINES[place % len(LINES)],
-                marker=MARKERS[place % len(MARKERS)] if len(t) <= 25 else None,
+                marker=_marker(place) if len(t) <= 25 else None,
                 markersize=4,
                 label=_label(name),
             )
@@ -128,15 +145,31 @@ def curves(
         return _svg(figure, f"{label} by time step")
 
 
+def _finite(row: Mapping[str, float]) -> tuple[float, float]:
+    return row["mean_finite_reward"], row["mean_finite_reward_standard_error"]
+
+
+def _share(row: Mapping[str, float]) -> tuple[float, float]:
+    share = 1 - row["minus_infinity_fraction"]
+    return 100 * share, 100 * math.sqrt(share * (1 - share) / row["num_samples"])
+
+
 def _edges(values: Floats) -> Floats:
+    """At most 201 edges around finite values, rising; one bin for values that differ by rounding alone."""
     if len(values) == 0:
         return np.linspace(0.0, 1.0, 3)
-    few = np.unique(values)
-    if 1 < len(few) <= 12:  # a discrete reward: one bar per value
-        half = np.diff(few).min() / 2
-        if np.ptp(few) / half <= 200:
-            return np.arange(few[0] - half, few[-1] + 1.5 * half + 1e-12, 2 * half)
-    return np.histogram_bin_edges(values, bins=MAX_BINS)
+    ordered = np.sort(values)
+    alike = ALIKE * max(-ordered[0], ordered[-1])
+    if ordered[-1] - ordered[0] <= alike:
+        half = max(0.5, alike / ALIKE / 2)
+        return np.array([ordered[0] - half, ordered[-1] + half])
+    few = ordered[np.append(True, np.diff(ordered) > alike)]
+    if len(few) <= FEW:  # a discrete reward: one bar per value
+        width = np.diff(few).min()
+        bars = math.ceil((ordered[-1] - few[0]) / width + 0.5 - 1e-6)
+        if bars <= 200:
+            return few[0] + width * (np.arange(bars + 1) - 0.5)
+    return np.linspace(ordered[0], ordered[-1], MAX_BINS + 1)
 
 
 def _style(salt: str) -> AbstractContextManager[None]:
@@ -144,8 +177,17 @@ def _style(salt: str) -> AbstractContextManager[None]:
     return matplotlib.rc_context({**_STYLE, "svg.hashsalt": salt})
 
 
-def _color(place: int) -> str:
-    return COLORS[place % len(COLORS)]
+def color_of(place: int) -> str:
+    """The colour of the sampler at a place, another for each: from the ninth on hues at golden steps, light and dark by
+    turns."""
+    if place < len(COLORS):
+        return COLORS[place]
+    hue, lightness = (place * 0.618034) % 1, 0.38 if place % 2 else 0.62
+    return "#" + "".join(f"{round(255 * part):02X}" for part in colorsys.hls_to_rgb(hue, lightness, 0.6))
+
+
+def _marker(place: int) -> str:
+    return MARKERS[(place + place // len(MARKERS)) % len(MARKERS)]
 
 
 def _short(name: str, limit: int = 32) -> str:

@@ -1,45 +1,52 @@
 """The report as one HTML file that asks nothing of the network."""
 
 import base64
-import itertools
 import json
 import re
 from importlib.resources import files
 
+import nh3
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from svlearn.evaluation.findings import Findings, Gallery
 from svlearn.evaluation.report import by_time, figures
 from svlearn.evaluation.report.numbers import plain
-from svlearn.evaluation.report.tables import readable
+from svlearn.evaluation.report.tables import costs, readable
 
 TEMPLATE = "report.html.j2"
+LONGEST_TEXT = 2000  # characters of a sample
+_ATTRIBUTES = {"img": {"alt", "height", "src", "title", "width"}}
 
 
 def render(comparison: Findings, title: str) -> str:
-    """The page. All text of users is escaped; pictures of samples are embedded.
-
-    Raises ValueError where a reference draws something that is neither one SVG nor an image with its data in it.
-    """
+    """The page. All text of users is escaped; pictures of samples are embedded, and a reference that cannot draw them,
+    or draws what `embed` refuses, costs them alone."""
     source = files("svlearn.evaluation.report").joinpath(TEMPLATE).read_text(encoding="utf-8")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     table = readable(comparison.table)
+    paid = costs(table.columns)
+    parts = [table.drop(columns=paid), table[paid]]
+    places = {name: place for place, name in enumerate(comparison.figures)}
     return environment.from_string(source).render(
         title=title,
         verdicts=comparison.verdicts(),
         notes=comparison.notes,
         diagnoses=list(comparison.diagnoses.items()),
-        columns=list(table.columns),
-        rows=list(zip(table.index, itertools.cycle(figures.COLORS), table.to_numpy().tolist())),
+        tables=[(list(part.columns), list(zip(part.index, part.to_numpy().tolist()))) for part in parts],
+        colors={name: figures.color_of(place) for name, place in places.items()},
         charts=_charts(comparison),
-        galleries=[(name, _pictures(gallery)) for name, gallery in comparison.galleries.items()],
+        galleries=[(name, *_shown(gallery)) for name, gallery in comparison.galleries.items()],
         provenance=[(key, _text(value)) for key, value in comparison.provenance.items()],
     )
 
 
 def embed(markup: str) -> Markup:
-    """A picture of a reference as markup that stands alone: an SVG becomes an image, where no script of it runs."""
+    """A picture of a reference as markup that stands alone and runs nothing: an SVG becomes an image; of other markup,
+    which begins with an <img>, only images whose data are in it are kept, and plain text.
+
+    Raises ValueError where no image is left.
+    """
     text = markup.strip()
     if re.match(r"(<\?xml.*?\?>\s*)?(<!DOCTYPE.*?>\s*)?(<!--.*?-->\s*)*<svg\b", text, flags=re.DOTALL):
         text = text[text.index("<svg") :]
@@ -47,22 +54,25 @@ def embed(markup: str) -> Markup:
             text = text.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"', 1)
         data = base64.b64encode(text.encode()).decode()
         return Markup('<img alt="drawn samples" src="data:image/svg+xml;base64,{}">').format(data)
-    sources = re.findall(r"""\bsrc(?:set)?\s*=\s*["']?\s*([^"'>\s]{0,40})""", text)
-    if text.startswith("<img") and sources and all(each.startswith("data:image/") for each in sources):
-        return Markup(text)
+    clean = nh3.clean(text, tags={"img"}, attributes=_ATTRIBUTES, attribute_filter=_inside, url_schemes={"data"})
+    if clean.startswith("<img") and ' src="data:image/' in clean:
+        return Markup(clean)
     raise ValueError(f"draw: expected one <svg> or an <img> whose src is data:image/..., got {text[:60]!r}")
 
 
 def _charts(comparison: Findings) -> list[tuple[str, str, list[Markup]]]:
     """Heading, explanation and figures of each section."""
     rows, places = comparison.figures, {name: place for place, name in enumerate(comparison.figures)}
-    costs = [
+    if not rows:
+        return []
+    drawn = [
         figures.reward_against_cost(rows, "reference_calls_per_sample", "reference calls per sample"),
         figures.reward_against_cost(rows, "seconds_per_sample", "seconds per sample"),
     ]
+    what = "Share of finite rewards" if figures.is_constraint(rows) else "Mean reward"
     sections = [
         ("Rewards", "How the rewards of the drawn samples spread.", [figures.histograms(comparison.rewards)]),
-        ("Reward against cost", "Mean reward ± 1.96 standard errors. Upper left is better.", costs),
+        ("Reward against cost", f"{what} ± 1.96 standard errors. Upper left is better.", drawn),
     ]
     if comparison.calibrations:
         known = {name: place for place, name in enumerate(comparison.calibrations)}
@@ -77,14 +87,29 @@ def _charts(comparison: Findings) -> list[tuple[str, str, list[Markup]]]:
     return [(heading, text, [Markup(each) for each in charts]) for heading, text, charts in sections]
 
 
-def _pictures(gallery: Gallery) -> list[tuple[str, Markup]]:
-    drawn = []
+def _inside(tag: str, attribute: str, value: str) -> str | None:
+    """Of sources only those that ask nothing of the network."""
+    return value if attribute != "src" or value.lstrip().lower().startswith("data:image/") else None
+
+
+def _shown(gallery: Gallery) -> tuple[list[tuple[str, Markup]], list[tuple[str, list[tuple[str, str]]]], str]:
+    """Of the best and of random samples: pictures, or the texts with their rewards; and why there are none."""
+    drawn, texts = [], []
     for heading, picked in (("Best", gallery.best), ("Random", gallery.random)):
         objects, rewards = [each for each, _ in picked], [plain(reward, 3) for _, reward in picked]
-        markup = gallery.draw(objects, rewards)
-        if markup is not None:
-            drawn.append((heading, embed(markup)))
-    return drawn
+        try:
+            markup = None if gallery.draw is None else gallery.draw(objects, rewards)
+            if markup is not None:
+                drawn.append((heading, embed(markup)))
+            elif all(isinstance(each, str) for each in objects):
+                texts.append((heading, [(reward, _short(each)) for each, reward in zip(objects, rewards)]))
+        except Exception as error:  # what a user's code raises: all else of the page stands
+            return [], [], f"No pictures: {type(error).__name__}: {error}"
+    return drawn, texts, ""
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]} … ({len(text)} characters)"
 
 
 def _text(value: object) -> str:

@@ -2,6 +2,8 @@
 
 import json
 import math
+import re
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,8 @@ _COSTS = {
     "peak_memory_mib": "Peak memory (MiB)",
 }
 _LONG = ("policy", "gradient", "peak")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # what a spreadsheet takes for one
+FAILURE = "failure"
 
 
 def readable(table: pd.DataFrame, compact: bool = False) -> pd.DataFrame:
@@ -28,41 +32,50 @@ def readable(table: pd.DataFrame, compact: bool = False) -> pd.DataFrame:
 
     compact: without intervals, and of the costs only reference, value and reward calls and seconds.
     """
-    columns: dict[str, Any] = {"Mean reward ± s.e.": _errors(table, "mean_reward")}
-    if not compact:
-        columns["95 % interval"] = _intervals(table, "mean_reward")
+    columns: dict[str, Any] = {}
+    if bool((table["minus_infinity_fraction"] > 0).any()):  # a mean of -inf tells nothing
+        columns["Reward finite (%)"] = _shares(table)
+        columns["Mean of finite rewards"] = _errors(table, "mean_finite_reward")
+    else:
+        columns["Mean reward ± s.e."] = _errors(table, "mean_reward")
+        if not compact:
+            columns["95 % interval"] = _intervals(table, "mean_reward")
     for name, title in (("reward_quantile_80", "Top 20 %"), ("reward_quantile_90", "Top 10 %")):
         columns[title] = [plain(value) for value in table[name]]
         if not compact:
             columns[f"{title} interval"] = _intervals(table, name)
-    if bool((table["minus_infinity_fraction"] > 0).any()):
-        columns["Reward -inf (%)"] = [plain(100 * value) for value in table["minus_infinity_fraction"]]
-        columns["Mean of finite rewards"] = _errors(table, "mean_finite_reward")
     columns["Weighted mean (particles)"] = _errors(table, "weighted_mean_reward")
     if bool((table["dead_group_fraction"] > 0).any()):
         columns["Dead groups (%)"] = [plain(100 * value) for value in table["dead_group_fraction"]]
     if not compact:
         columns["log Z (nats)"] = _errors(table, "log_normalizer", "_nats")
     for name in described(table):
-        columns[name.replace("_", " ").capitalize()] = [plain(value) for value in table[name]]
+        columns[_heading(name)] = [plain(value) for value in table[name]]
     for name, title in _COSTS.items():
         idle = name.startswith(("policy", "gradient")) and not bool((table[name] > 0).any())
         if not idle and not (compact and name.startswith(_LONG)):
-            columns[title] = [plain(value, 3) for value in table[name]]
+            columns[title] = [_amount(value) for value in table[name]]
     if not compact and bool((table["num_seeds"] > 1).any()):
         columns["Spread over seeds"] = [plain(value, 2) for value in table["mean_reward_spread_over_seeds"]]
     columns["Samples"] = [plain(value) for value in table["num_samples"]]
+    if FAILURE in table.columns:
+        columns["Failure"] = [text or "–" for text in table[FAILURE]]
     kept = {title: cells for title, cells in columns.items() if any(cell != "–" for cell in cells)}
     return pd.DataFrame(kept, index=table.index)
 
 
+def costs(columns: Iterable[str]) -> list[str]:
+    """Those of the columns of `readable` that tell what a sample costs."""
+    return [title for title in columns if title in _COSTS.values() or title == "Samples"]
+
+
 def described(table: pd.DataFrame) -> list[str]:
     """The columns that the reference's `describe` gave."""
-    return [name for name in table.columns if name not in OWN_FIGURES]
+    return [name for name in table.columns if name not in OWN_FIGURES and name != FAILURE]
 
 
 def to_markdown(table: pd.DataFrame) -> str:
-    """A GitHub table, its columns aligned for terminals."""
+    """A GitHub table, its columns aligned for terminals; what a name holds of Markdown and HTML is shown as text."""
     text = readable(table, compact=True)
     rows = [["Sampler", *text.columns], *([name, *cells] for name, cells in zip(text.index, text.to_numpy().tolist()))]
     cells = [[_escape(str(cell)) for cell in row] for row in rows]
@@ -75,8 +88,16 @@ def to_markdown(table: pd.DataFrame) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in padded) + "\n"
 
 
+def to_csv(table: pd.DataFrame) -> str:
+    """The table; a name that a spreadsheet would take for a formula gets an apostrophe before it."""
+    safe = table.rename(index=_defused, columns=_defused)
+    if FAILURE in safe.columns:
+        safe[FAILURE] = safe[FAILURE].map(_defused)
+    return safe.to_csv()
+
+
 def to_json(comparison: Findings) -> str:
-    """Everything but the pictures, as strict JSON: NaN is null, an infinity is a string that float() reads."""
+    """Everything but the pictures, as `strict_json`."""
     content = {
         "figures": comparison.figures,
         "verdicts": comparison.verdicts(),
@@ -87,7 +108,32 @@ def to_json(comparison: Findings) -> str:
         "calibrations": {name: frame.to_dict("list") for name, frame in comparison.calibrations.items()},
         "provenance": comparison.provenance,
     }
-    return json.dumps(_strict(content), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+    if comparison.failures:
+        content["failures"] = comparison.failures
+    return strict_json(content)
+
+
+def strict_json(content: dict[str, Any]) -> str:
+    """Strict JSON: NaN is null, an infinity is a string that float() reads. It is safe inside a script element."""
+    text = json.dumps(_strict(content), indent=1, allow_nan=False, ensure_ascii=False)
+    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029") + "\n"
+
+
+def _heading(name: str) -> str:
+    """A figure's name as a heading: words, of which the first begins with a capital and the others stay as they are."""
+    text = name.replace("_", " ")
+    return text[:1].upper() + text[1:]
+
+
+def _amount(value: float) -> str:
+    return f"{value:.0f}" if 1000 <= value < 1e7 else plain(value, 3)
+
+
+def _shares(table: pd.DataFrame) -> list[str]:
+    """The shares of finite rewards in percent, with their standard errors."""
+    shares = 1 - table["minus_infinity_fraction"]
+    errors = np.sqrt(shares * (1 - shares) / table["num_samples"])
+    return [with_error(100 * share, 100 * error) for share, error in zip(shares, errors)]
 
 
 def _errors(table: pd.DataFrame, name: str, unit: str = "") -> list[str]:
@@ -100,7 +146,13 @@ def _intervals(table: pd.DataFrame, name: str) -> list[str]:
 
 
 def _escape(cell: str) -> str:
-    return " ".join(cell.split()).replace("\\", "\\\\").replace("|", "\\|")
+    text = re.sub(r"([\\|*`\[\]~])|(?<![^\W_])_|_(?![^\W_])", r"\\\g<0>", " ".join(cell.split()))
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"(?i)(\w)(://)|\b(www)(\.)", lambda found: "\\".join(filter(None, found.groups())), text)
+
+
+def _defused(text: str) -> str:
+    return f"'{text}" if str(text).startswith(_FORMULA) else text
 
 
 def _strict(value: Any) -> Any:

@@ -50,10 +50,13 @@ def _with_constraint(own: dict[str, float], other: dict[str, float], learned: st
     errors = [math.sqrt(share * (100 - share) / each["num_samples"]) for share, each in zip(shares, (own, other))]
     apart = difference(shares[0] - shares[1], math.hypot(*errors))
     means = _means(own, other, "mean_finite_reward", baseline)
-    return (
+    said = (
         f"{learned} has a finite reward in {shares[0]:.1f} % of its samples against {shares[1]:.1f} % for {baseline} "
-        f"({apart}, in points), and among those a mean reward of {means[0]} against {means[1]} ({means[2]})"
+        f"({apart}, in points)"
     )
+    if own["mean_finite_reward"] == other["mean_finite_reward"]:  # a constraint: nothing else to tell
+        return said
+    return f"{said}, and among those a mean reward of {means[0]} against {means[1]} ({means[2]})"
 
 
 def _cost(own: dict[str, float], other: dict[str, float]) -> str:
@@ -65,5 +68,11 @@ def _cost(own: dict[str, float], other: dict[str, float]) -> str:
         (ratio(*calls), f"{' and '.join(kinds)} calls"),
         (ratio(own["seconds_per_sample"], other["seconds_per_sample"]), "seconds"),
     ]
-    known = [f"{share} of its {what}" for share, what in parts if share is not None]
+    known = [_share(share, what) for share, what in parts if share is not None]
     return f" with {' and '.join(known)}" if known else ""
+
+
+def _share(share: str, what: str) -> str:
+    """ "0.10 of its seconds", "180 times its seconds"; a share of 10 or more has no second decimal."""
+    small = share.startswith(("0.", "under")) or share[1:2] == "."
+    return f"{share} of its {what}" if small else f"{share} times its {what}"
