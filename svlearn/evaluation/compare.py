@@ -22,6 +22,7 @@ from svlearn.evaluation.summary import (
 )
 from svlearn.inference.sampler import Sampler
 from svlearn.metering import Cost
+from svlearn.modes import in_evaluation
 from svlearn.process import Reference, has
 from svlearn.randomness import device_of, seeded
 from svlearn.targets import Target
@@ -30,6 +31,7 @@ from svlearn.values import Learned, PosteriorMean
 GALLERY_SIZE = 8
 
 
+@in_evaluation
 def compare(
     samplers: dict[str, Sampler],
     num_samples: int,
@@ -124,7 +126,7 @@ def _notes(samplers: dict[str, Sampler]) -> tuple[str, ...]:
     notes = []
     if any(target.reward != targets[0].reward for target in targets):
         notes.append("The samplers have different reward objects: their rewards may not mean the same.")
-        warnings.warn(notes[-1], stacklevel=3)
+        warnings.warn(notes[-1], stacklevel=4)
     if any(target.alpha != targets[0].alpha for target in targets):
         notes.append("The samplers have different temperatures alpha: they aim at different laws.")
     if any(reference is not references[0] for reference in references):

@@ -3,11 +3,13 @@
 import torch
 
 from svlearn.inference.proposals import Proposal
+from svlearn.modes import in_evaluation
 from svlearn.process import Reference
 from svlearn.randomness import device_of, seeded
 
 
 @torch.no_grad()
+@in_evaluation
 def check_log_prob(reference: Reference, proposal: Proposal, need: str) -> None:
     """Raise TypeError, with the objectives that can do without, where log q(x_1|x_0) - log p_ref(x_1|x_0) is not to be
     had. need: who asks for it, and what for."""
