@@ -1,6 +1,7 @@
 """Targets: a reward and a temperature, p*(x_T) ∝ p_ref(x_T) exp(r(x_T)/α), and the posteriors that are one."""
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -105,6 +106,11 @@ def check_scalars(
         wanted = "a finite number" if finite else "a number or -inf"
         came = f"{values[index].item()} at index {start + index}"
         raise NonFiniteError(f"{name}: expected {wanted} at step {_step(t, index)}, got {came}")
+
+
+def refuses_gradient(error: Exception) -> bool:
+    """Whether torch raised it because states that require a gradient went where none can follow, as in x.numpy()."""
+    return re.search(r"(?<!not )requires?[ _]grad", str(error)) is not None
 
 
 def _step(t: int | str | Tensor, index: int) -> int | str:

@@ -1,6 +1,9 @@
 """Evaluation mode for a while, and every submodule's own mode afterwards."""
 
+from functools import partial
+
 import pytest
+import torch
 from torch import nn
 
 import svlearn as sv
@@ -31,3 +34,61 @@ def test_modules_are_found_in_what_holds_them():
     with evaluating(target, [proposal], {"none": None}):
         assert not reward.training and not network.training
     assert reward.training and network.training
+
+
+class Holder:
+    """Of nobody's library."""
+
+    def __init__(self, held):
+        self.held = held
+
+    def score(self, x):
+        return x
+
+
+class Judge(nn.Module):
+    def __init__(self, held):
+        super().__init__()
+        self.held = [held]  # past torch's own list of submodules
+
+
+FAR = nn.Dropout()
+
+
+def named(x):
+    return FAR(x)
+
+
+def closing_over(module):
+    return lambda x: module(x)
+
+
+HOLDERS = {
+    "an object": Holder,
+    "an object's object": lambda module: Holder(Holder([{"a": (module,)}])),
+    "a method": lambda module: Holder(module).score,
+    "a module's list": Judge,
+    "a target in a value": lambda module: sv.values.PosteriorMean(sv.Target(module, 1.0)),
+    "a closure": closing_over,
+    "a default": lambda module: lambda x, m=module: m(x),
+    "a partial": lambda module: partial(max, key=module),
+    "a module's child": nn.Sequential,
+    "a compiled module": torch.compile,
+}
+
+
+@pytest.mark.parametrize("kind", HOLDERS)
+def test_wherever_a_module_is_held(kind):
+    module = nn.Sequential(nn.Dropout())
+    holder = HOLDERS[kind](module)
+    with evaluating(holder):
+        assert not module.training and not module[0].training
+    assert module.training and module[0].training
+
+
+def test_a_module_that_a_function_names_and_what_refers_to_itself():
+    ring = Holder(None)
+    ring.held = [ring, named]
+    with evaluating(ring):
+        assert not FAR.training
+    assert FAR.training

@@ -12,12 +12,14 @@ from svlearn.evaluation.outcome import Outcome, Runs, as_text
 from svlearn.evaluation.partial import Partial
 from svlearn.evaluation.report.provenance import provenance
 from svlearn.inference.sampler import Sampler
+from svlearn.modes import in_evaluation
 from svlearn.targets import Target
 from svlearn.values import Learned, PosteriorMean
 
 ERRORS = ("keep", "raise")
 
 
+@in_evaluation
 def compare(
     samplers: dict[str, Sampler],
     num_samples: int,
@@ -156,7 +158,7 @@ def _notes(samplers: dict[str, Sampler]) -> tuple[str, ...]:
     notes = []
     if any(target.reward != targets[0].reward for target in targets):
         notes.append("The samplers have different reward objects: their rewards may not mean the same.")
-        warnings.warn(notes[-1], stacklevel=3)
+        warnings.warn(notes[-1], stacklevel=4)
     if any(target.alpha != targets[0].alpha for target in targets):
         notes.append("The samplers have different temperatures alpha: they aim at different laws.")
     if any(reference is not references[0] for reference in references):

@@ -12,6 +12,7 @@ from svlearn.arguments import expect, integer, is_number
 from svlearn.inference.sampler import Sampler
 from svlearn.inference.samples import History, Samples
 from svlearn.metering import metered
+from svlearn.modes import evaluating
 from svlearn.process import has
 from svlearn.randomness import device_of, resolve_generator
 from svlearn.state import State, device_of_state, times
@@ -98,7 +99,7 @@ class Refinement(Sampler):
     ) -> Samples:
         """Draw by the start and refine; as `Sampler.sample`. keep_states: those of the last round."""
         generator = resolve_generator(generator, device_of(self.reference))
-        with torch.no_grad(), metered(max_batch) as meter:
+        with torch.no_grad(), evaluating(self), metered(max_batch) as meter:
             first = self.start.sample(batch_size, condition=condition, generator=generator, progress=progress)
             states = first.draw(generator=generator)
             samples = self._refine(states, _mean_rewards(first), generator, progress, keep_states)
@@ -115,7 +116,7 @@ class Refinement(Sampler):
     ) -> Samples:
         """Refine given finished samples x_T (B, ...), one to a group."""
         generator = resolve_generator(generator, device_of(self.reference))
-        with torch.no_grad(), metered(max_batch) as meter:
+        with torch.no_grad(), evaluating(self), metered(max_batch) as meter:
             rewards = cast(Target, self.target)(states).double()
             samples = self._refine(states, rewards, generator, progress, keep_states)
         return replace(samples, cost=meter.cost)

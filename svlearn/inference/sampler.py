@@ -11,6 +11,7 @@ from svlearn.inference.loop import Particles, Run
 from svlearn.inference.parts import Parts
 from svlearn.inference.samples import History, Samples
 from svlearn.metering import Cost, metered
+from svlearn.modes import evaluating
 from svlearn.process import Prediction
 from svlearn.randomness import device_of, resolve_generator
 from svlearn.state import State
@@ -20,7 +21,7 @@ class Sampler(Parts):
     """Groups of particles that are proposed, weighed and selected step by step; the named samplers fill in the parts.
 
     Its methods all run the one loop: from x_0, from a given x_t, with a given trajectory among the particles, or for a
-    single step.
+    single step. All of its modules are in evaluation mode meanwhile, and then get their own mode back.
     """
 
     def sample(
@@ -45,7 +46,7 @@ class Sampler(Parts):
         if condition is not None and len(condition) != batch_size:
             raise ValueError(f"condition: expected {batch_size} rows, one a group, got {len(condition)}")
         generator = resolve_generator(generator, device_of(self.reference))
-        with torch.no_grad(), metered(max_batch) as meter:
+        with torch.no_grad(), evaluating(self), metered(max_batch) as meter:
             run = self._run(batch_size, generator, keep_states=keep_states, progress=progress)
             particles, history = run.from_start(condition)
         return self._finish(particles, history, meter.cost)
@@ -71,7 +72,7 @@ class Sampler(Parts):
         """
         t = integer(t, "t", 0, self.reference.num_steps - 1)
         generator = resolve_generator(generator, device_of(self.reference))
-        with torch.no_grad(), metered(max_batch) as meter:
+        with torch.no_grad(), evaluating(self), metered(max_batch) as meter:
             run = self._run(len(x), generator, retained=retained, keep_states=keep_states, progress=progress)
             particles, history = run.from_states(x, t)
         return self._finish(particles, history, meter.cost)
@@ -91,7 +92,7 @@ class Sampler(Parts):
         the law p*, E[log_normalizer] >= log Z (arXiv 2404.17546, section 5), and so do those that are then drawn.
         """
         generator = resolve_generator(generator, device_of(self.reference))
-        with torch.no_grad(), metered(max_batch) as meter:
+        with torch.no_grad(), evaluating(self), metered(max_batch) as meter:
             size = len(trajectories)
             run = self._run(size, generator, retained=trajectories, keep_states=keep_states, progress=progress)
             particles, history = run.from_start()
@@ -108,7 +109,8 @@ class Sampler(Parts):
         """
         if self.num_particles != 1:
             raise ValueError(f"num_particles: expected 1 to move given states, got groups of {self.num_particles}")
-        return Run(self, len(x), resolve_generator(generator, device_of(self.reference))).step(x, t, prediction)
+        with evaluating(self):
+            return Run(self, len(x), resolve_generator(generator, device_of(self.reference))).step(x, t, prediction)
 
     def _run(self, batch_size: int, generator: torch.Generator, **options: Any) -> Run:
         """The pass over B groups that `sample`, `resume` and `sample_conditionally` make."""

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from svlearn.arguments import integer
 from svlearn.metering import metered
+from svlearn.modes import in_evaluation
 from svlearn.process import Reference
 from svlearn.randomness import device_of, resolve_generator
 from svlearn.state import repeat
@@ -37,6 +38,7 @@ class Memory:
 
 
 @torch.no_grad()
+@in_evaluation
 def measure_memory(
     reference: Reference, num_pairs: int = NUM_PAIRS, *, generator: torch.Generator | None = None
 ) -> Memory:

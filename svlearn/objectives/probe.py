@@ -6,6 +6,7 @@ import torch
 
 from svlearn.inference import proposals
 from svlearn.inference.proposals import Proposal
+from svlearn.modes import in_evaluation
 from svlearn.policies import Policy
 from svlearn.process import Reference
 from svlearn.randomness import device_of, seeded
@@ -13,6 +14,7 @@ from svlearn.transitions import Transition, gaussian_of
 
 
 @torch.no_grad()
+@in_evaluation
 def check_log_prob(reference: Reference, proposal: Proposal, need: str) -> None:
     """Raise TypeError, with the objectives that can do without, where log q(x_1|x_0) - log p_ref(x_1|x_0) is not to be
     had; ValueError, with the step, where q moves x otherwise than p_ref at a first or last step that has no noise.

@@ -18,7 +18,7 @@ from svlearn.process import Reference, predict
 from svlearn.randomness import device_of, seeded
 from svlearn.rollouts.roll_out import roll_out
 from svlearn.state import times
-from svlearn.targets import Target, check_scalars
+from svlearn.targets import Target, check_scalars, refuses_gradient
 
 
 def control_cost(control: Tensor, std: Tensor) -> Tensor:
@@ -104,6 +104,8 @@ def reward_gradient(target: Target, x: Tensor) -> Tensor:
         try:
             rewards = target(x)
         except RuntimeError as error:  # as of x.numpy(), which a tensor with a gradient refuses
+            if not refuses_gradient(error):
+                raise
             raise ValueError(f"{refusal} ({error})") from error
         check_scalars(rewards, len(x), "reward", "T", finite=True)
         gradient = torch.autograd.grad(rewards.sum(), x, allow_unused=True)[0] if rewards.requires_grad else None

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from svlearn.modes import evaluating
 from svlearn.policies.policy import Policy
 from svlearn.process import Prediction, Reference
 from svlearn.randomness import device_of, seeded
@@ -26,7 +27,7 @@ class Controlled(Policy):
         if not isinstance(network, nn.Module):
             raise TypeError(f"network: expected a torch.nn.Module, got {type(network).__name__}")
         self.network = network
-        with torch.no_grad():
+        with torch.no_grad(), evaluating(reference):
             x = reference.initial(1, generator=seeded(device_of(reference), 0))
             law = reference(x, times(0, 1, device_of(reference))).transition
         if not isinstance(law, GaussianTransition):

@@ -9,6 +9,7 @@ from torch import Tensor
 from svlearn.arguments import integer
 from svlearn.inference import proposals
 from svlearn.inference.proposals import Proposal
+from svlearn.modes import in_evaluation
 from svlearn.process import Prediction, Reference, draw_initial, has, predict
 from svlearn.randomness import device_of, resolve_generator
 from svlearn.state import State, times
@@ -16,6 +17,7 @@ from svlearn.targets import NonFiniteError, Target
 
 
 @torch.no_grad()
+@in_evaluation
 def roll_out(
     process: Reference,
     batch_size: int,
@@ -59,6 +61,7 @@ def roll_out(
 
 
 @torch.no_grad()
+@in_evaluation
 def roll_back(
     reference: Reference,
     finished_states: State,

@@ -8,6 +8,7 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor, nn
 
+from svlearn.modes import in_evaluation
 from svlearn.process import Prediction, Reference
 from svlearn.state import State
 from svlearn.values.foresight import finite_rewards, foresee
@@ -46,6 +47,7 @@ class Averaged(Value):
         self.register_buffer("weights", least_error_weights(errors))
 
     @classmethod
+    @in_evaluation
     def fit(
         cls,
         values: Sequence[Value],

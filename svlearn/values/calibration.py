@@ -8,6 +8,7 @@ from tensordict import TensorDict
 from torch import Tensor
 from torchmetrics import PearsonCorrCoef, R2Score
 
+from svlearn.modes import in_evaluation
 from svlearn.process import Reference
 from svlearn.values.foresight import finite_rewards, foresee
 from svlearn.values.value import Value
@@ -15,6 +16,7 @@ from svlearn.values.value import Value
 COLUMNS = ["t", "pearson", "r2", "mean_absolute_error", "mean_squared_error", "bias", "spread"]
 
 
+@in_evaluation
 def calibrate(
     value: Value,
     reference: Reference,

@@ -11,6 +11,7 @@ from tqdm.auto import tqdm
 
 from svlearn.arguments import integer, integers
 from svlearn.metering import metered
+from svlearn.modes import in_evaluation
 from svlearn.process import Reference, predict
 from svlearn.randomness import device_of, resolve_generator
 from svlearn.state import State, repeat
@@ -22,6 +23,7 @@ COLUMNS = ["t", "value", "gain", "gain_error", "pearson"]
 
 
 @torch.no_grad()
+@in_evaluation
 def choice_gains(
     values: Sequence[Value],
     reference: Reference,

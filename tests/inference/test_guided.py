@@ -11,6 +11,7 @@ from torch import nn
 from svlearn.domains.analytic import LinearGaussianChain
 from svlearn.inference.proposals import Exact, Guided
 from svlearn.inference.samplers import guidance, smc, svdd
+from svlearn.metering import metered
 from svlearn.process import Prediction, Reference
 from svlearn.targets import Target
 from svlearn.transitions import GaussianTransition
@@ -72,6 +73,73 @@ def test_a_reward_without_gradient_leaves_the_last_step_alone():
     for reward in (lambda x: torch.from_numpy(x.numpy()).sum(dim=1), lambda x: (x[:, 0] > 0).double()):
         law = transition(Guided(Learned(Curved())), x, 2, Target(reward, ALPHA))
         torch.testing.assert_close(law.mean, x + 0.1 * x.sin())
+
+
+@pytest.mark.parametrize("out_of", [torch.OutOfMemoryError, RuntimeError, BufferError])
+def test_an_error_of_the_reward_at_the_last_step_is_raised(out_of):
+    """Only what torch says of states that require a gradient means that there is none."""
+    asked = []
+
+    def reward(x):
+        asked.append(x.requires_grad)
+        if x.requires_grad:
+            raise out_of("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return bowl(x)
+
+    for sampler in (guidance(Bent(), Target(reward, ALPHA), Learned(Curved())), smc_guided(reward)):
+        with pytest.raises(out_of, match="Tried to allocate"):
+            sampler.sample(3, generator=generator())
+    assert asked == [True, True]
+
+
+def smc_guided(reward, clip=None):
+    return smc(Bent(), Target(reward, ALPHA), Learned(Curved()), 4, proposal=Guided(Learned(Curved()), clip=clip))
+
+
+def test_an_error_of_a_reward_that_had_a_gradient_before_is_raised():
+    fails = []
+
+    def reward(x):
+        return torch.from_numpy(x.numpy()).sum(dim=1) if fails and x.requires_grad else bowl(x)
+
+    sampler = smc_guided(reward)
+    sampler.sample(2, generator=generator())
+    fails.append(True)
+    with pytest.raises(RuntimeError, match="requires grad"):
+        sampler.sample(2, generator=generator())
+
+
+@pytest.mark.parametrize("max_batch", [None, 3])
+def test_whether_the_reward_has_a_gradient_is_asked_once_a_sampler(max_batch):
+    asked = []
+
+    def reward(x):
+        asked.append(x.requires_grad)
+        return torch.from_numpy(x.detach().numpy().copy()).sum(dim=1)
+
+    sampler = smc_guided(reward)
+    for _ in range(3):
+        sampler.sample(2, generator=generator(), max_batch=max_batch)
+    pieces = 1 if max_batch is None else 3  # of the eight particles of two groups
+    assert asked == [True] * pieces + [False] * 3 * pieces
+
+
+def test_a_reward_may_be_constant_on_some_states_and_may_write_to_what_it_is_given():
+    """A batch, or a piece of one, on which it is constant has gradient 0 there; work in place is its own matter."""
+
+    def reward(x):
+        x.clamp_(-1.0, 1.0)
+        return bowl(x) if bool((x[:, 0] > 0).any()) else torch.zeros(len(x)).double()
+
+    x = torch.tensor([[-2.0, 0.3], [-0.5, 0.1], [0.4, 0.2], [3.0, -0.2]]).double()
+    proposal, process, target = Guided(Learned(Curved())), Bent(), Target(reward, ALPHA)
+    with metered(2):
+        bound = proposal.bind(process, target)
+        shifts = bound.transition(x, 2, bound.look(process, x, 2, None)).mean - (x + 0.1 * x.sin())
+        assert torch.equal(shifts[:2], torch.zeros(2, 2).double())
+        mean = (x + 0.1 * x.sin())[2:]
+        inside = mean.abs() < 1
+        torch.testing.assert_close(shifts[2:], torch.where(inside, -0.09 * 2 * (mean - 0.7) / ALPHA, 0.0))
 
 
 def test_at_the_state_the_gradient_passes_through_the_reference():

@@ -15,7 +15,7 @@ from svlearn.inference.proposals.proposal import Proposal
 from svlearn.metering import count, current_max_batch
 from svlearn.process import Prediction, Reference, predict
 from svlearn.state import State, concatenate, device_of_state, times
-from svlearn.targets import Target
+from svlearn.targets import Target, refuses_gradient
 from svlearn.transitions import Transition
 from svlearn.values.value import Value, evaluate
 
@@ -27,7 +27,9 @@ class Guided(Proposal):
 
     at "mean": g = ∇v_{t+1}/α at the expansion point of the transition: the mean of a Gaussian step, the one-hot of x_t
     for tokens (arXiv 2406.01572), which the value must then read. At the last step v_T = r; where r gives no gradient,
-    and for tokens unless the reward says `reads_one_hot = True`, that step is p_ref's own.
+    and for tokens unless the reward says `reads_one_hot = True`, that step is p_ref's own. Whether it gives one is
+    found out at the first last step: it gives none where torch sees no way from the states to what it returns, or
+    where it refuses states that require one (as x.numpy() does). Every other error of the reward is raised.
     at "state": g = ∇_{x_t} v_t(x_t)/α through the reference (DPS, arXiv 2209.14687), for states of floats; one gradient
     call of the reference for each kept state, in the same call that the sampler makes anyway where M = 1.
     None: "state" for a value that reads the prediction, else "mean".
@@ -40,6 +42,7 @@ class Guided(Proposal):
     reference: Reference
     target: Target
     scales: list[float]
+    reward_has_gradient: bool | None  # None: nobody has asked yet
 
     def __init__(
         self,
@@ -72,7 +75,7 @@ class Guided(Proposal):
                 f"scale: expected a number or {steps} of them, one per step 0 ... T - 1, got {len(scales)}"
             )
         bound = copy.copy(self)
-        bound.reference, bound.target, bound.scales = reference, target, scales
+        bound.reference, bound.target, bound.scales, bound.reward_has_gradient = reference, target, scales, None
         return bound
 
     def look(self, reference: Reference, x: State, t: int | Tensor, previous: Prediction | None) -> Prediction:
@@ -111,12 +114,26 @@ class Guided(Proposal):
 
     def _of_reward(self, point: State, like: State) -> State | None:
         relaxed = len(_floats(like)) < len(_floats(point))
-        if relaxed and not getattr(self.target.reward, "reads_one_hot", False):
+        if self.reward_has_gradient is False or (relaxed and not getattr(self.target.reward, "reads_one_hot", False)):
             return None
+        depends = []
+
+        def rewarded(point: State, rows: slice) -> tuple[Tensor, None]:
+            rewards = self.target(point.clone())  # no leaf of the graph: a reward may write to what it is given
+            depends.append(rewards.requires_grad)
+            return rewards if depends[
+                -1
+            ] else rewards.clone().requires_grad_(), None  # constant here: its gradient is 0
+
         try:
-            return self._gradients(point, lambda point, rows: (self.target(point), None))[0]
-        except (RuntimeError, NoGradient):  # as of point.numpy(), which a tensor with a gradient refuses
-            return None
+            gradient = self._gradients(point, rewarded)[0]
+        except (RuntimeError, BufferError) as error:
+            if self.reward_has_gradient or not refuses_gradient(error):
+                raise
+            depends = [False]
+        if self.reward_has_gradient is None:
+            self.reward_has_gradient = any(depends)
+        return gradient if any(depends) else None
 
     def _gradients(self, x: State, function: Callable) -> tuple[State, list]:
         """∇ function of states (N, ...), in the floats among their leaves, in pieces of `max_batch`; and what else the
@@ -141,7 +158,7 @@ class Guided(Proposal):
         count("gradient_calls", len(values))
         if not leaves or not values.requires_grad:
             name = type(self.value).__name__
-            raise NoGradient(
+            raise ValueError(
                 f"value: expected one with a gradient in the state's floats, {name} has none here; guide with a value "
                 "that has (a network of (x, t), or a differentiable reward), or choose by svdd or smc without guidance"
             )
@@ -166,10 +183,6 @@ class Guided(Proposal):
             return leaf * shrink.view(-1, *[1] * (leaf.dim() - 1)).to(leaf.dtype)
 
         return shrunk(gradient) if isinstance(gradient, Tensor) else cast(TensorDict, gradient.apply(shrunk))
-
-
-class NoGradient(ValueError):
-    """A gradient was asked of something that has none."""
 
 
 def _floats(x: State) -> dict[str, Tensor]:
