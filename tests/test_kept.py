@@ -83,8 +83,8 @@ def test_a_trained_value_is_told_by_its_settings(change, script, tmp_path, monke
         "configs/molecules/qm9/value.yaml",
         "configs/molecules/qm9/values/monte_carlo.yaml",
     }
-    monkeypatch.setattr(training, "configs", lambda *files: {"changed": "x"}) if change == "configs" else None
+    seed, options = (2 if change == "seed" else 1), (["--x"] if change == "options" else [])
+    if change == "configs":
+        monkeypatch.setattr(training, "configs", lambda *files: {"changed": "x"})
     with pytest.raises(ValueError, match=f"expected what is made of {change}"):
-        training.untrained(
-            "monte_carlo", 2 if change == "seed" else 1, tmp_path, ["--x"] if change == "options" else []
-        )
+        training.untrained("monte_carlo", seed, tmp_path, options)
