@@ -18,7 +18,8 @@ import torch
 from tqdm.auto import tqdm
 
 import svlearn as sv
-from gdss_table_training import DEPTH, ROOT, RUNS, WIDTH, store, train, trajectories
+from gdss_table_training import DEPTH, ROOT, RUNS, WIDTH, store, train, trajectories, untrained
+from kept import missing
 from qm9_training import clock, since
 from svlearn.checkpoints import load_value
 from svlearn.domains.molecules.docking import Docking
@@ -27,6 +28,7 @@ from svlearn.domains.molecules.gdss.decode import GDSSCodec
 from svlearn.domains.molecules.gdss.gin import GraphValueNetwork
 from svlearn.domains.molecules.surrogate import foreseen
 from svlearn.files import write
+from svlearn.fingerprint import fingerprint_of_states
 from svlearn.identity import identity
 from svlearn.loading import shipped
 from svlearn.rollouts import RolloutData, Rollouts
@@ -51,8 +53,8 @@ def made(cache: Path | None = None, num_workers: int = 2) -> Docking:
 def docked(chunk: int, rollouts: Rollouts) -> dict:
     """Rewards and SMILES of a chunk's molecules, what became of the dockings, and what they took."""
     note = RUNS / RECEPTOR / f"docked/{chunk}.json"
-    if not note.exists():
-        states = rollouts.states[rollouts.request.rows(chunk), rollouts.request.num_steps]
+    states = rollouts.states[rollouts.request.rows(chunk), rollouts.request.num_steps]
+    if missing(note, states=fingerprint_of_states(states), receptor=RECEPTOR, timeout=TIMEOUT):
         start, reward = clock(), made(RUNS / "docking.sqlite")
         found = {"rewards": reward(states).tolist(), "smiles": reward.scorer.smiles(states), "report": reward.report()}
         reward.scorer.close()  # whose seconds count once it has ended
@@ -82,7 +84,7 @@ def scored() -> Rollouts:
 def learned(reference: sv.Reference, family: str = FAMILY) -> sv.values.Learned:
     """A value of the docking score: the one trained here, else the shipped one."""
     file = RUNS / RECEPTOR / family / "value.safetensors"
-    if not file.exists():
+    if not file.exists() or untrained(file, RECEPTOR, family, *OPTIONS[family]):
         return pretrained.value(reference, RECEPTOR, family)
     network = GraphValueNetwork(reference.num_steps, reference.num_features, WIDTH, DEPTH)
     return sv.values.Learned(load_value(network, file, reference).eval())
@@ -91,7 +93,7 @@ def learned(reference: sv.Reference, family: str = FAMILY) -> sv.values.Learned:
 def fit(family: str) -> None:
     """Train a value where there is none yet, and note what that took."""
     folder = RUNS / RECEPTOR / family
-    if not (folder / "value.safetensors").exists():
+    if untrained(folder / "value.safetensors", RECEPTOR, family, *OPTIONS[family]):
         scored()
         write(folder / "training.json", json.dumps(train(RECEPTOR, family, *OPTIONS[family])))
 

@@ -22,6 +22,7 @@ from tensordict import TensorDict
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from kept import configs, missing
 from qm9_training import clock, since
 from svlearn.assets import fetch
 from svlearn.domains.molecules.gdss import GDSSCodec, VectorGDSS
@@ -30,7 +31,8 @@ from svlearn.domains.molecules.gdss.gin import GraphValueNetwork, PredictedRewar
 from svlearn.domains.molecules.gdss.pretrained import predictor_alone
 from svlearn.domains.molecules.gdss.state import continuous_state
 from svlearn.domains.molecules.rewards import QED
-from svlearn.files import write
+from svlearn.files import replacing, write
+from svlearn.fingerprint import fingerprint
 from svlearn.inference.samplers import ancestral
 from svlearn.randomness import seeded
 from svlearn.state import concatenate
@@ -56,15 +58,13 @@ def made() -> QED:
 def finished(number: int) -> tuple[TensorDict, Tensor]:
     """A batch of finished graphs of the process at twice as many steps, as they come, and their QED."""
     file = RUNS / f"finished/{number}.safetensors"
-    if not file.exists():
-        reference, reward = process(FINER), made()
+    reference, reward = process(FINER), made()
+    if missing(file, process=fingerprint(reference), molecules=BATCH, seed=SEED):
         vectors = ancestral(reference).sample(BATCH, generator=seeded("cpu", SEED, number)).states[:, 0]
         graphs = reference.graphs(vectors)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        half = file.with_suffix(".part")
         parts = {name: graphs[name].contiguous() for name in ("x", "adj", "mask")}
-        save_file(parts | {"rewards": reward(graphs)}, half)
-        half.rename(file)
+        with replacing(file) as beside:
+            save_file(parts | {"rewards": reward(graphs)}, beside)
         reward.scorer.close()
     held = load_file(file)
     return continuous_state(held["x"], held["adj"], held["mask"]), held["rewards"]
@@ -74,7 +74,9 @@ def reward_network() -> dict:
     """Train r_θ where there is none yet; the seconds it took and its correlations with QED on unseen molecules."""
     file = RUNS / "reward_network.safetensors"
     note = file.with_suffix(".json")
-    if not note.exists():
+    network_of = {"width": WIDTH, "depth": DEPTH, "steps": STEPS, "rows": ROWS, "rate": RATE, "blur": BLUR}
+    molecules = {"of the process": BATCH * NUM_BATCHES, "of ZINC-250k": NUM_KNOWN, "seed": SEED}
+    if missing(note, process=fingerprint(process(FINER)), network=network_of, molecules=molecules):
         batches = [finished(number) for number in range(NUM_BATCHES)]
         graphs, rewards = (list(each) for each in zip(*batches, strict=True))
         known, qed = known_molecules()
@@ -142,13 +144,13 @@ def train(family: str) -> dict:
     """Train a policy by the script where there is none yet: its steps, trajectories a step, and seconds."""
     folder = RUNS / family
     note = folder / "cost.json"
-    if not note.exists():
+    settings = [CONFIGS / "policy.yaml", CONFIGS / f"policies/{family}.yaml"]
+    if missing(note, configs=configs(*settings), process=fingerprint(process())):
         reward_network()
-        configs = [CONFIGS / "policy.yaml", CONFIGS / f"policies/{family}.yaml"]
         where = ["--trainer.default_root_dir", str(folder), "--trainer.logger.init_args.save_dir", str(folder)]
         found = sorted(folder.rglob("last.ckpt"), key=lambda path: path.stat().st_mtime)
         again = ["--ckpt_path", str(found[-1])] if found else []
-        words = [word for each in configs for word in ("--config", str(each))]
+        words = [word for each in settings for word in ("--config", str(each))]
         start = clock()
         subprocess.run(
             [sys.executable, "scripts/finetune_policy.py", "fit", *words, *where, *again], cwd=ROOT, check=True

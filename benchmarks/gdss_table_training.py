@@ -23,6 +23,7 @@ from scipy import stats
 from torch import nn
 
 import svlearn as sv
+from kept import configs, missing
 from qm9_training import clock, since
 from svlearn.assets import fetch
 from svlearn.checkpoints import load_value, read_record, save_value
@@ -32,6 +33,7 @@ from svlearn.domains.molecules.gdss.encode import encode
 from svlearn.domains.molecules.gdss.gin import GraphValueNetwork, PredictedReward, save_network
 from svlearn.domains.molecules.rewards import QED, SA, MoleculeReward
 from svlearn.files import write
+from svlearn.fingerprint import fingerprint
 from svlearn.identity import identity
 from svlearn.randomness import seeded
 from svlearn.rollouts import Rollouts, collect
@@ -65,9 +67,16 @@ def trajectories(name: str, training: int = SEED) -> Rollouts:
     if name == "QED":
         target, reference = sv.Target(made(name), 0.0), sv.load("gdss-zinc250k")
         return collect(reference, NUM_TRAJECTORIES, path, target=target, batch_size=COLLECT_BATCH, seed=training)
-    if not (path / MANIFEST).exists():
-        rescored(trajectories("QED", training), name, path)
+    own = trajectories("QED", training)
+    if not (path / MANIFEST).exists() or not same_states(Rollouts.open(path), own):
+        rescored(own, name, path)
     return Rollouts.open(path)
+
+
+def same_states(rollouts: Rollouts, others: Rollouts) -> bool:
+    """Whether two stores were asked for the same trajectories, whatever their rewards."""
+    asked = ("kind", "num_trajectories", "num_steps", "batch_size", "seed", "process", "proposal")
+    return all(getattr(rollouts.request, name) == getattr(others.request, name) for name in asked)
 
 
 def rescored(rollouts: Rollouts, name: str, path: Path) -> None:
@@ -91,8 +100,7 @@ def rescored(rollouts: Rollouts, name: str, path: Path) -> None:
 def train(name: str, family: str, *options: str, training: int = SEED) -> dict:
     """Run the script of the values on the trajectories, with more options; its wall and processor seconds."""
     folder = home(training) / name / family
-    configs = [CONFIGS / "value.yaml", *([] if name == "QED" else [CONFIGS / f"rewards/{name.lower()}.yaml"])]
-    arguments = [word for each in (*configs, CONFIGS / f"values/{family}.yaml") for word in ("--config", str(each))]
+    arguments = [word for each in settings(name, family) for word in ("--config", str(each))]
     where = ["--trainer.default_root_dir", str(folder), "--trainer.logger.init_args.save_dir", str(folder)]
     start = clock()
     subprocess.run(
@@ -114,6 +122,19 @@ def train(name: str, family: str, *options: str, training: int = SEED) -> dict:
     return since(start)
 
 
+def settings(name: str, family: str) -> list[Path]:
+    """The YAML files of a reward and a family."""
+    of_reward = [] if name == "QED" else [CONFIGS / f"rewards/{name.lower()}.yaml"]
+    return [CONFIGS / "value.yaml", *of_reward, CONFIGS / f"values/{family}.yaml"]
+
+
+def untrained(file: Path, name: str, family: str, *options: str, training: int = SEED) -> bool:
+    """Whether a value has yet to be trained, as `kept.missing` tells it."""
+    collected = {"number": NUM_TRAJECTORIES, "batch": COLLECT_BATCH, "seed": training}
+    made_of = {"configs": configs(*settings(name, family)), "options": options, "trajectories": collected}
+    return missing(file, reference=fingerprint(sv.load("gdss-zinc250k")), **made_of)
+
+
 def learned(name: str, family: str, reference: sv.Reference, training: int = SEED) -> sv.values.Learned:
     """The value of a family: the one trained here, else the shipped one, and else one that is trained now."""
     file = home(training) / name / family / "value.safetensors"
@@ -126,7 +147,7 @@ def learned(name: str, family: str, reference: sv.Reference, training: int = SEE
 def fit(name: str, family: str, training: int = SEED) -> None:
     """Train a value where there is none yet, and note what that took."""
     file = home(training) / name / family / "value.safetensors"
-    if not file.exists():
+    if untrained(file, name, family, training=training):
         trajectories(name, training)
         write(file.with_name("cost.json"), json.dumps(train(name, family, training=training)))
 
@@ -148,7 +169,8 @@ def reward_network(name: str, reference: sv.Reference) -> PredictedReward:
     Beside it a note with its Pearson correlation with the reward on the finished states of `trajectories`.
     """
     file = RUNS / name / "reward_network.safetensors"
-    if not file.exists():
+    made_of = {"molecules": NUM_KNOWN, "width": WIDTH, "depth": DEPTH, "steps": NUM_STEPS, "batch": BATCH, "rate": RATE}
+    if missing(file, reference=fingerprint(reference), blur=BLUR, seed=SEED, **made_of):
         start = clock()
         network = _fitted(name, reference)
         seconds = since(start)

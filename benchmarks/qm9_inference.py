@@ -26,7 +26,7 @@ from tqdm.auto import tqdm
 import svlearn as sv
 from qm9_inference_figures import figures
 from qm9_inference_page import page
-from qm9_training import ROOT, RUNS, clock, learned_value, rollouts, since, store, train
+from qm9_training import ROOT, RUNS, clock, learned_value, rollouts, since, store, train, untrained
 from svlearn.domains.molecules.rewards import QED
 from svlearn.evaluation.report.provenance import provenance
 from svlearn.evaluation.summary import cost_figures, gather_groups, group_figures, log_mean_exp, reward_figures
@@ -134,7 +134,7 @@ def taught(seed: int) -> tuple[sv.Reference, sv.Value]:
     """The reference, and the value of a seed: that of runs/, which is trained where there is none."""
     rollouts(seed)
     folder = RUNS / FAMILY / str(seed)
-    if not (folder / "value.safetensors").is_file():
+    if untrained(FAMILY, seed, folder, []):
         train(FAMILY, seed, folder, [])
     reference = sv.load("qm9").eval()
     return reference, learned_value(folder, reference)

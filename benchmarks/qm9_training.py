@@ -9,10 +9,12 @@ from pathlib import Path
 from resource import RUSAGE_CHILDREN, getrusage
 
 import svlearn as sv
+from kept import configs, missing
 from svlearn.checkpoints import load_value
 from svlearn.domains.molecules.gin import GraphIsomorphismNetwork
 from svlearn.domains.molecules.rewards import QED
 from svlearn.files import write
+from svlearn.fingerprint import fingerprint
 from svlearn.rollouts import collect
 
 ROOT = Path(__file__).parents[1]
@@ -28,13 +30,10 @@ def store(seed: int) -> Path:
 
 def rollouts(seed: int) -> dict:
     """The trajectories of the reference that the values of a seed learn from, and what it took to collect them."""
-    note = store(seed).with_suffix(".json")
+    note, start = store(seed).with_suffix(".json"), clock()
+    target = sv.Target(QED(), 0.0)
+    collect(sv.load("qm9").eval(), NUM_TRAJECTORIES, store(seed), target=target, batch_size=COLLECT_BATCH, seed=seed)
     if not note.exists():
-        start = clock()
-        target = sv.Target(QED(), 0.0)
-        collect(
-            sv.load("qm9").eval(), NUM_TRAJECTORIES, store(seed), target=target, batch_size=COLLECT_BATCH, seed=seed
-        )
         write(note, json.dumps(since(start)))
     return json.loads(note.read_text())
 
@@ -45,15 +44,29 @@ def train(family: str, seed: int, folder: Path, options: list[str]) -> dict:
     A value learns from the trajectories of `rollouts`, which must be there.
     """
     shutil.rmtree(folder, ignore_errors=True)
+    untrained(family, seed, folder, options)
     value = family in VALUES
-    script, base, kind = ("train_value", "value", "values") if value else ("finetune_policy", "policy", "policies")
-    configs = ["--config", str(CONFIGS / f"{base}.yaml"), "--config", str(CONFIGS / kind / f"{family}.yaml")]
+    script = "train_value" if value else "finetune_policy"
+    told = [word for file in settings(family) for word in ("--config", str(file))]
     where = ["--trainer.default_root_dir", str(folder), "--trainer.logger.init_args.save_dir", str(folder)]
     data = ["--data.init_args.path", str(store(seed))] if value else []
-    command = [f"scripts/{script}.py", "fit", *configs, "--seed_everything", str(seed), *where, *data, *options]
+    command = [f"scripts/{script}.py", "fit", *told, "--seed_everything", str(seed), *where, *data, *options]
     start = clock()
     subprocess.run([sys.executable, *command], cwd=ROOT, check=True)
     return since(start)
+
+
+def settings(family: str) -> list[Path]:
+    """The YAML files of a family."""
+    base, kind = ("value", "values") if family in VALUES else ("policy", "policies")
+    return [CONFIGS / f"{base}.yaml", CONFIGS / kind / f"{family}.yaml"]
+
+
+def untrained(family: str, seed: int, folder: Path, options: list[str]) -> bool:
+    """Whether a folder has yet to get what `train` leaves there, as `kept.missing` tells it."""
+    file = folder / ("value.safetensors" if family in VALUES else "policy.safetensors")
+    made_of = {"configs": configs(*settings(family)), "seed": seed, "options": options}
+    return missing(file, reference=fingerprint(sv.load("qm9").eval()), **made_of)
 
 
 def learned_value(folder: Path, reference: sv.Reference) -> sv.values.Learned:

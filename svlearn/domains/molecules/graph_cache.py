@@ -37,7 +37,7 @@ def cached(folder: Path, name: str, digest: str, num_atoms: int, encode: Callabl
     writable(folder, "cache_dir")
     graphs = encode()
     record = {"key": key, "graphs": fingerprint_of_states(graphs)}
-    tensors = {field: graphs[field].contiguous() for field in graphs.keys()}  # noqa: SIM118
+    tensors = {str(field): graphs[field].contiguous() for field in graphs.keys()}  # noqa: SIM118
     try:
         with replacing(path) as beside:
             beside.write_bytes(save(tensors, metadata=record))  # of `save_file`, a full disk may be a signal

@@ -50,7 +50,7 @@ def content_of(file: bytes) -> Any:
     try:
         with zipfile.ZipFile(io.BytesIO(file)) as archive:
             pickled, prefix = _checked(archive, len(file))
-            names = {arg.replace(" ", ".") for op, arg, _ in pickletools.genops(pickled) if op.name == "GLOBAL"}
+            names = {str(arg).replace(" ", ".") for op, arg, _ in pickletools.genops(pickled) if op.name == "GLOBAL"}
             if names - KNOWN:
                 raise NamesCode(sorted(names - KNOWN))
             return _Reader(archive, prefix).run(pickled)
@@ -97,7 +97,7 @@ class _Reader:
     def __init__(self, archive: zipfile.ZipFile, prefix: str):
         self.archive, self.prefix = archive, prefix
         self.stack: list[Any] = []
-        self.memo: dict[int, Any] = {}
+        self.memo: dict[Any, Any] = {}
         self.storages: dict[tuple[str, str], Tensor] = {}
         self.num_bytes = 0
 
@@ -131,7 +131,7 @@ class _Reader:
                     for key, value in zip(items[::2], items[1::2], strict=True):
                         _of(dict, stack[-1])[key if isinstance(key, int) else _of(str, key)] = value
                 case "GLOBAL":
-                    stack.append(_Name(arg.replace(" ", ".")))
+                    stack.append(_Name(str(arg).replace(" ", ".")))
                 case "NEWOBJ" | "REDUCE":
                     named, arguments = self._last(2)
                     stack.append(self._made(_of(_Name, named).name, *_of(tuple, arguments)))

@@ -143,7 +143,7 @@ def _plain(config: Mapping[str, Any], name: str) -> Any:
 
 
 def _node_score(params: Mapping[str, Any]) -> NodeScore:
-    common = dict(num_features=_number(params, "max_feat_num"), hidden=_number(params, "nhid"))
+    common: dict[str, Any] = dict(num_features=_number(params, "max_feat_num"), hidden=_number(params, "nhid"))
     depth = _number(params, "depth", MAX_LAYERS)
     match _plain(params, "model_type"):
         case "ScoreNetworkX":
