@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import svlearn as sv
-from svlearn.arguments import as_seed, integer, integers, is_number, one_or_each, real
+from svlearn.arguments import as_seed, each_of, integer, integers, is_number, one_or_each, real
 
 
 @pytest.mark.parametrize("three", [3, np.int64(3), np.uint8(3), np.array(3), torch.tensor(3)])
@@ -76,3 +76,18 @@ def test_a_target_of_numpy_numbers_is_that_of_python_s():
     target = sv.Target(torch.sum, alpha=np.float32(0.5), floor=np.int64(-3))
     assert target == sv.Target(torch.sum, alpha=0.5, floor=-3.0)
     assert type(target.alpha) is float and type(target.floor) is float
+
+
+@pytest.mark.parametrize("given", [["a", None], ("a", None), iter(["a", None]), np.array(["a", None], dtype=object)])
+def test_each_of_some_things_comes_as_a_list(given):
+    assert each_of(given, str, "names") == ["a", None]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [("ab", "names: expected a list of str or None, got one str"), (None, "names: .* got one NoneType")]
+    + [([1], r"names\[0\]: expected a str or None, got int"), (b"ab", "names: .* got one bytes")],
+)
+def test_one_thing_is_no_list_of_them(given, words):
+    with pytest.raises(TypeError, match=words):
+        each_of(given, str, "names")

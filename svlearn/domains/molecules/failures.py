@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pebble import ProcessExpired
 
 MOLECULE, WORKER, MACHINE = "molecule", "worker", "machine"
-FROM_OUTSIDE = (-signal.SIGTERM, -signal.SIGKILL) if hasattr(signal, "SIGKILL") else (-signal.SIGTERM,)
+# Exit codes of who was ended by somebody else: by SIGKILL, by SIGTERM, and by SIGTERM as the pool's workers take it.
+FROM_OUTSIDE = (-9, -signal.SIGTERM, signal.SIGTERM)
 OF_THE_MACHINE = ("out of memory", "bad_alloc", "cannot allocate", "no space left", "disk full", "disk is full")
 LONGEST_REASON = 500  # characters
 

@@ -115,6 +115,7 @@ class Scorer:
         self._smiles: dict[bytes, str | None] = {}
         self._scores: dict[str, float] = {}
         self._unsaved: dict[str, Known] = {}  # for the store
+        self._trouble = ""  # why they could not be written, the last time
         self._works = False  # whether the function has scored a molecule
         self._first_failures: dict[str, str] = {}  # until it has
 
@@ -178,8 +179,9 @@ class Scorer:
         self._scores.clear()
 
     def close(self) -> None:
-        """End the worker processes; a later call starts new ones."""
+        """End the worker processes, and write what could not be written yet; a later call starts new ones."""
         self._workers.close()
+        self._save()
 
     def _recall(self, smiles: list[str], store: ScoreStore) -> list[str]:
         """Take from the disk what is there; returns the others."""
@@ -247,10 +249,14 @@ class Scorer:
         try:
             self.store.write(self._unsaved)
         except (sqlite3.Error, OSError, ValueError) as error:
-            logger.warning("%s cannot be written, and %d scores wait: %s", self.store.path, len(self._unsaved), error)
+            if str(error) != self._trouble:  # a full disk is no news with every molecule
+                logger.warning(
+                    "%s cannot be written, and %d scores wait: %s", self.store.path, len(self._unsaved), error
+                )
+            self._trouble = str(error)
             _forget(self._unsaved, [], self.memory)
         else:
-            self._unsaved = {}
+            self._unsaved, self._trouble = {}, ""
 
     def _fail(self, what: str, why: str, score: float) -> None:
         self.failures.append((what, why))

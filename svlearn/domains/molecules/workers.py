@@ -10,7 +10,7 @@ import threading
 import time
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import closing, contextmanager
 from queue import Empty, SimpleQueue
@@ -112,7 +112,7 @@ class Workers:
 
     def _run(
         self, function: Callable[[Any], Any], items: Sequence, parts: list[list[int]]
-    ) -> Iterator[list[tuple[list[int], list[Any] | Failure]]]:
+    ) -> Generator[list[tuple[list[int], list[Any] | Failure]], None, None]:
         """Schedule a task for each part of the items; yields, a few times a second, which ended and how."""
         pool, ended, budget = self._running(), SimpleQueue[Future](), 0.1 * self.timeout
         tasks: dict[Future, list[int]] = {}
@@ -131,8 +131,8 @@ class Workers:
                         break
                 yield [(tasks.pop(future), self._outcome(future)) for future in futures]
         finally:  # where the caller was interrupted, nobody wants the rest
-            for task in tasks:
-                task.cancel()
+            for unwanted in tasks:
+                unwanted.cancel()
 
     def _outcome(self, task: Future) -> list[Any] | Failure:
         try:

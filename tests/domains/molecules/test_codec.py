@@ -138,3 +138,22 @@ def test_repair_gives_a_connected_molecule_always_and_changes_no_good_one():
             good += 1
             assert Chem.MolToSmiles(plain) == Chem.MolToSmiles(repaired)
     assert 0 < good < count
+
+
+@pytest.mark.parametrize(
+    ("molecule", "words"),
+    [
+        (Chem.MolFromSmiles("[13CH4]"), "m: expected no isotopes and no radicals, got"),
+        (Chem.MolFromSmiles("[CH3]"), "m: expected no isotopes and no radicals, got"),
+        (Chem.MolFromSmiles("C(C)(C)(C)(C)C", sanitize=False), "m: not a molecule that RDKit can sanitise"),
+        (Chem.Mol(), "m: expected 1 to 9 heavy atoms, got 0"),
+    ],
+)
+def test_what_a_graph_would_lose_is_refused(molecule, words):
+    with pytest.raises(ValueError, match=words):
+        encode(molecule, 9, name="m")
+
+
+def test_a_molecule_that_was_not_sanitised_is_encoded_as_it_would_be():
+    raw = Chem.MolFromSmiles("c1ccccc1", sanitize=False)
+    assert (encode(raw, 9) == encode(Chem.MolFromSmiles("c1ccccc1"), 9)).all()

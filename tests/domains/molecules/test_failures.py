@@ -60,6 +60,7 @@ def test_an_exception_says_how_long_its_failure_holds(error, cause):
         (ProcessExpired("died", code=-11), Failure("the worker process died with exit code -11", WORKER)),
         (ProcessExpired("died", code=3), Failure("the worker process died with exit code 3", WORKER)),
         (ProcessExpired("died", code=-9), Failure("the worker process died with exit code -9", MACHINE)),
+        (ProcessExpired("died", code=15), Failure("the worker process died with exit code 15", MACHINE)),
         (BrokenProcessPool("gone"), Failure("BrokenProcessPool: gone", MACHINE)),
     ],
 )

@@ -94,3 +94,22 @@ def test_figures_over_nothing_are_nan():
     assert math.isnan(metrics.novelty(molecules(None), {"C"}))
     assert math.isnan(metrics.internal_diversity(molecules("C", None)))
     assert all(math.isnan(figure) for figure in metrics.describe([]).values())
+
+
+def test_what_rdkit_does_not_sanitise_is_invalid_and_what_it_does_is_valid():
+    """Carbon with five neighbours, no atoms, and six that were only not sanitised yet."""
+    raw = [Chem.MolFromSmiles(Chem.MolToSmiles(each), sanitize=False) for each in SIX if each is not None]
+    odd = [Chem.MolFromSmiles("C(C)(C)(C)(C)C", sanitize=False), Chem.Mol(), None]
+    assert metrics.describe([*raw, *odd]) == metrics.describe([*SIX, None, None])
+    assert metrics.novelty([*raw, *odd], {"CCO"}) == 3 / 4
+    assert metrics.num_scaffolds([*raw, *odd]) == 1
+    assert math.isnan(metrics.describe(odd)["diversity"])
+
+
+@pytest.mark.parametrize("given", ["CCO", Chem.MolFromSmiles("CCO"), ["CCO"]])
+def test_what_is_no_list_of_molecules_is_refused(given):
+    for figure in (metrics.describe, metrics.validity, metrics.num_scaffolds):
+        with pytest.raises(TypeError, match="molecules.*: expected a"):
+            figure(given)
+    with pytest.raises(TypeError, match="known: expected a set of SMILES, got one str"):
+        metrics.novelty(SIX, "CCO")

@@ -1,8 +1,13 @@
 """Scoring of molecules: that none is scored twice, that none spoils the score of another, and what is remembered."""
 
 import copy
+import errno
+import faulthandler
 import math
+import os
 import pickle
+import signal
+import sqlite3
 import time
 from functools import partial
 from pathlib import Path
@@ -174,6 +179,27 @@ def nan_on_ethane(molecule: Chem.Mol) -> float:
     return math.nan if Chem.MolToSmiles(molecule) == "CC" else molecule.GetNumAtoms()
 
 
+def fails_on_ethane(path: Path, molecule: Chem.Mol, error: Exception) -> float:
+    """Until the file is there."""
+    if Chem.MolToSmiles(molecule) == "CC" and not path.exists():
+        raise error
+    return molecule.GetNumAtoms()
+
+
+def hangs_on_ethane(path: Path, molecule: Chem.Mol) -> float:
+    if Chem.MolToSmiles(molecule) == "CC" and not path.exists():
+        time.sleep(60)
+    return molecule.GetNumAtoms()
+
+
+def dies_on_ethane(path: Path, molecule: Chem.Mol, number: int) -> float:
+    if Chem.MolToSmiles(molecule) == "CC" and not path.exists():
+        faulthandler.disable()  # pytest's, which would print the stack
+        os.kill(os.getpid(), number)
+        time.sleep(60)
+    return molecule.GetNumAtoms()
+
+
 def waits_for_the_store(path: Path, molecule: Chem.Mol) -> float:
     """The number of atoms; of ammonia, how many scores are on disk within a few seconds."""
     if Chem.MolToSmiles(molecule) != "N":
@@ -227,3 +253,125 @@ def test_nan_is_no_score_and_is_not_kept_on_disk(scored, store):
     first, second = scored(nan_on_ethane, store=store).score(["CC", "C"])
     assert math.isnan(first) and second == 1.0
     assert set(store.read(["CC", "C"])) == {"C"}
+
+
+# failures that need not last
+
+
+FULL = OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        partial(hangs_on_ethane),
+        partial(dies_on_ethane, number=signal.SIGKILL),
+        partial(dies_on_ethane, number=signal.SIGTERM),
+        partial(dies_on_ethane, number=signal.SIGABRT),
+        partial(fails_on_ethane, error=FULL),
+        partial(fails_on_ethane, error=MemoryError()),
+        partial(fails_on_ethane, error=TimeoutError("the licence server")),
+        partial(fails_on_ethane, error=RuntimeError("CUDA out of memory")),
+    ],
+)
+def test_what_need_not_fail_again_is_not_kept_on_disk(scored, store, log, function):
+    function = partial(function.func, log, **function.keywords)
+    first = scored(function, store=store, timeout=1.0, failure_score=-1.0)
+    assert first.score(["C", "CC", "N"]) == [1.0, -1.0, 1.0]
+    assert [text for text, _ in first.failures] == ["CC"] and set(store.read(["C", "CC", "N"])) == {"C", "N"}
+    log.touch()  # more time, memory, disk
+    later = scored(function, store=store, timeout=10.0, failure_score=-1.0)
+    assert later.score(["C", "CC"]) == [1.0, 2.0]
+    assert later.counts == Counts(asked=2, stored=1, scored=1)
+    first.forget()
+    assert first.score(["CC"]) == [2.0]
+
+
+@pytest.mark.parametrize("error", [FULL, MemoryError()])
+def test_where_the_machine_failed_the_next_call_tries_again(scored, log, error):
+    scorer = scored(partial(fails_on_ethane, log, error=error))
+    assert scorer.score(["C", "CC"]) == [1.0, 0.0]
+    log.touch()
+    assert scorer.score(["CC", "C"]) == [2.0, 1.0]
+    assert scorer.counts == Counts(asked=4, scored=3, failed=1)
+
+
+def test_failures_before_the_first_success_wait_for_it(scored, store):
+    """As they may be the function's; afterwards they are the molecules'."""
+    scorer = scored(raises_on_ethane, store=store)
+    assert scorer.score(["CC"]) == [0.0] and len(store) == 0
+    assert scorer.score(["C"]) == [1.0]
+    assert store.read(["C", "CC"]) == {"C": (1.0, None), "CC": (None, "KeyError: 'no ethane'")}
+
+
+def test_a_function_that_fails_in_small_calls_leaves_nothing_on_disk(scored, store):
+    scorer = scored(raises_always, store=store)
+    scorer.score(CHAIN[:7])
+    with pytest.raises(RuntimeError, match="failed on all of the first 8"):
+        scorer.score(CHAIN[7:])
+    assert len(store) == 0
+
+
+def test_a_full_disk_under_the_store_costs_a_warning(scored, store, monkeypatch, caplog):
+    def full(scores):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    scorer, write = scored(raises_on_ethane, store=store), store.write
+    monkeypatch.setattr(store, "write", full)
+    assert scorer.score(["C", "CC", "CCC"]) == [1.0, 0.0, 3.0]
+    assert "scores.sqlite cannot be written, and 3 scores wait: database or disk is full" in caplog.text
+    monkeypatch.setattr(store, "write", write)
+    assert scorer.score(["N"]) == [1.0]
+    assert set(store.read(["C", "CC", "CCC", "N"])) == {"C", "CC", "CCC", "N"}
+
+
+def test_a_store_that_is_deleted_or_damaged_costs_a_warning(scored, store, caplog):
+    scorer = scored(store=store)
+    assert scorer.score(["C"]) == [1.0]
+    store.path.unlink()
+    assert scorer.score(["CC"]) == [2.0] and "cannot be read, so that its scores are found anew" in caplog.text
+    assert set(store.read(["C", "CC"])) == {"CC"}
+    store.path.write_bytes(b"noise" * 1000)
+    assert scorer.score(["CCC"]) == [3.0] and "cannot be written, and 1 scores wait" in caplog.text
+
+
+def test_scores_are_written_many_at_a_time(scored, store, monkeypatch):
+    written, write = [], store.write
+    monkeypatch.setattr(store, "write", lambda scores: written.append(len(scores)) or write(scores))
+    scored(store=store, per_task=1).score(["C" * length for length in range(1, 200)])
+    assert sum(written) == 199 and len(written) < 50
+
+
+def test_a_reason_that_is_no_proper_text_is_kept(scored, store, log):
+    scorer = scored(partial(fails_on_ethane, log, error=ValueError("of \ud800")), store=store)
+    assert scorer.score(["C", "CC"]) == [1.0, 0.0]
+    assert store.read(["CC"]) == {"CC": (None, "ValueError: of \\ud800")}
+    assert scorer.score(["\ud800"]) == [0.0]
+
+
+# what is no molecule
+
+
+def test_what_is_no_molecule_has_the_invalid_score(scored):
+    scorer = scored(invalid_score=-1.0, failure_score=-2.0)
+    five = Chem.MolFromSmiles("C(C)(C)(C)(C)C", sanitize=False)
+    raw = Chem.MolFromSmiles("c1ccccc1.[Na+]", sanitize=False)
+    assert scorer.score_molecules([Chem.Mol(), five, None, raw]) == [-1.0, -1.0, -1.0, 6.0]
+    assert scorer.score(["", None]) == [-1.0, -1.0]
+    assert scorer.failures == [] and five.GetNumAtoms() == 6
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda scorer: scorer.score("CCO"), "smiles: expected a list of str or None, got one str"),
+        (lambda scorer: scorer.score(3), "smiles: expected a list of str or None, got one int"),
+        (lambda scorer: scorer.score(["C", 3]), r"smiles\[1\]: expected a str or None, got int"),
+        (lambda scorer: scorer.score_molecules("CCO"), "molecules: expected a list of Mol or None, got one str"),
+        (lambda scorer: scorer.score_molecules(Chem.Mol()), "molecules: expected a list of Mol or None, got one Mol"),
+        (lambda scorer: scorer.score_molecules(["CCO"]), r"molecules\[0\]: expected a Mol or None, got str"),
+    ],
+)
+def test_one_thing_in_the_place_of_a_list_is_refused(scored, call, words):
+    with pytest.raises(TypeError, match=words):
+        call(scored())

@@ -9,6 +9,7 @@ import torch
 import svlearn as sv
 from svlearn.domains.molecules.gdss import pretrained
 from svlearn.domains.molecules.rewards import parse
+from svlearn.domains.molecules.score_store import ScoreStore
 from svlearn.domains.molecules.surrogate import Surrogate, features, foreseen
 from svlearn.loading import shipped
 
@@ -89,6 +90,33 @@ def test_what_is_no_molecule_costs_its_own_score_alone(made):
     assert scores[0] == surrogate.of_smiles(["CCCCO"]).item() > 3
     assert scores[1:] == [-1.0, 0.0]  # what has no molecule has `invalid_score`
     assert [text for text, _ in surrogate.scorer.failures] == ["C(C)(C)(C)(C)C"] and surrogate.scorer.counts.failed == 1
+
+
+def test_a_molecule_on_which_it_raises_costs_its_own_score_alone(made):
+    surrogate = made(CHAINS, [float(len(smiles)) for smiles in CHAINS], failure_score=-1.0)
+    many = surrogate.scorer.many
+
+    def fails_on_ethane(molecules):
+        if any(molecule.GetNumAtoms() == 2 for molecule in molecules):
+            raise SystemExit("no ethane")
+        return many(molecules)
+
+    surrogate.scorer.many = fails_on_ethane
+    scores = surrogate.scorer.score(["CCCCO", "CC", "CCCO"])
+    assert scores[1] == -1.0 and min(scores[0], scores[2]) > 2
+    assert surrogate.scorer.failures == [("CC", "SystemExit: no ethane")]
+
+
+def test_failures_are_found_among_scores_of_single_precision(made):
+    """-0.1 is another number in float32, in which a reward says it."""
+    rewards = [5.0] * len(CHAINS) + [float(np.float32(-0.1))] * len(RINGS)
+    surrogate = made([*CHAINS, *RINGS], rewards, failure_score=-0.1)
+    assert surrogate.scorer.many.successes.classes_.tolist() == [False, True]
+
+
+def test_it_keeps_no_store(tmp_path):
+    with pytest.raises(ValueError, match="store: expected none, as what forests say depends on all that they learned"):
+        Surrogate(CHAINS, [1.0] * 80, store=ScoreStore(tmp_path / "scores.sqlite", "docking"))
 
 
 def test_features_by_hand():

@@ -8,7 +8,6 @@ import multiprocessing
 import os
 import signal
 import subprocess
-import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -62,7 +61,7 @@ def is_killed_once_on_ethane(path: Path, molecule: Chem.Mol) -> float:
     return molecule.GetNumAtoms()
 
 
-def runs_a_program(path: Path, session: bool, molecule: Chem.Mol) -> float:
+def runs_a_program(path: Path, molecule: Chem.Mol, session: bool) -> float:
     """A program of its own that would last for minutes, perhaps in a session of its own; on disk are its and our id."""
     program = subprocess.Popen(["sleep", "300"], start_new_session=session)
     path.write_text(f"{os.getpid()} {program.pid}")
@@ -97,6 +96,10 @@ def have_ended(processes: list[int]) -> bool:
     while any(map(is_alive, processes)) and time.monotonic() < deadline:
         time.sleep(0.05)
     return not any(map(is_alive, processes))
+
+
+def score_ethane(function) -> None:
+    Scorer(function, num_workers=1, timeout=1000.0).score(["CC"])
 
 
 def score_as_a_daemon(function, queue) -> None:
@@ -211,39 +214,24 @@ def test_what_is_known_is_told_in_few_reports():
 
 @pytest.mark.parametrize("session", [False, True])
 def test_a_program_ends_with_the_time_of_its_worker(scored, log, session):
-    scorer = scored(partial(runs_a_program, log, session), timeout=1.0, num_workers=1)
+    scorer = scored(partial(runs_a_program, log, session=session), timeout=1.0, num_workers=1)
     assert scorer.score(["CC"]) == [0.0]
     assert scorer.failures == [("CC", "no result within 1 seconds")]
     assert have_ended(ids_in(log))
 
 
-SCRIPT = """
-import sys
-from functools import partial
-from pathlib import Path
-sys.path.insert(0, {folder!r})
-from test_workers import {function}
-from svlearn.domains.molecules.scoring import Scorer
-if __name__ == "__main__":
-    Scorer(partial({function}, Path({path!r}){more}), num_workers=1, timeout=1000.0).score(["CC"])
-"""
-
-
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-@pytest.mark.parametrize(
-    ("function", "more"),
-    [("runs_a_program", ", False"), ("runs_a_program", ", True"), ("counts_for_ever", "")],
-)
-def test_workers_and_programs_end_with_their_parent(log, number, function, more):
-    folder = str(Path(__file__).parent)
-    script = SCRIPT.format(folder=folder, function=function, more=more, path=str(log))
-    parent = subprocess.Popen([sys.executable, "-c", script])
+@pytest.mark.parametrize("function", [partial(runs_a_program, session=True), counts_for_ever])
+def test_workers_and_programs_end_with_their_parent(log, number, function):
+    fork = multiprocessing.get_context("fork")
+    parent = fork.Process(target=score_ethane, args=(partial(function, log),))
+    parent.start()
     processes = ids_in(log)
     assert all(map(is_alive, processes))
-    parent.send_signal(number)
+    os.kill(parent.pid, number)
     ended = have_ended(processes)
     parent.kill()
-    parent.wait()
+    parent.join()
     assert ended
 
 

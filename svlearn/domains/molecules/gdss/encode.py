@@ -83,14 +83,17 @@ def _tell_losses(molecules: list[Chem.Mol], states: TensorDict, losses: str) -> 
 
 def _constitution(molecule: Chem.Mol) -> str:
     """Canonical SMILES without stereochemistry, isotopes and the numbers of atom maps."""
-    molecule = sanitised(molecule)
-    for atom in molecule.GetAtoms():
+    plain = Chem.Mol(molecule)
+    Chem.SanitizeMol(plain)
+    for atom in plain.GetAtoms():
         atom.SetAtomMapNum(0)
-    return Chem.MolToSmiles(molecule, isomericSmiles=False)
+    return Chem.MolToSmiles(plain, isomericSmiles=False)
 
 
 def _what_is_lost(molecule: Chem.Mol) -> list[str]:
-    atoms = sanitised(molecule).GetAtoms()
+    molecule = Chem.Mol(molecule)
+    Chem.SanitizeMol(molecule)  # which tells the radicals
+    atoms = list(molecule.GetAtoms())
     found = {
         "formal charges": any(atom.GetFormalCharge() for atom in atoms),
         "isotopes": any(atom.GetIsotope() for atom in atoms),

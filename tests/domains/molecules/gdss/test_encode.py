@@ -38,3 +38,55 @@ def test_bad_molecules_are_told():
         encode([Chem.MolFromSmiles("CC"), Chem.MolFromSmiles("CCC")], num_nodes=2)
     with pytest.raises(ValueError, match=r"molecules\[0\]: expected atoms of C, N, O, F, got P"):
         encode([Chem.MolFromSmiles("CP")], num_nodes=2, num_features=4)
+
+
+@pytest.mark.parametrize(
+    ("smiles", "lost"),
+    [
+        ("C[N+](=O)[O-]", "formal charges"),
+        ("CC(=O)[O-]", "formal charges"),
+        ("C[NH3+]", "formal charges"),
+        ("[13CH3]C", "isotopes"),
+        ("C[CH2]", "radicals"),
+        ("[CH3]", "radicals"),
+    ],
+)
+def test_what_a_state_does_not_hold_is_refused_or_counted(smiles, lost, caplog):
+    given = [Chem.MolFromSmiles("CC"), Chem.MolFromSmiles(smiles)]
+    with pytest.raises(ValueError, match=rf"molecules\[1\]: expected one that a state .* would lose its {lost}"):
+        encode(given, num_nodes=5)
+    states = encode(given, num_nodes=5, losses="count")
+    assert f"of 2 molecules, states of GDSS lose what they do not hold: 1 {lost}" in caplog.text
+    assert decode(states)[1] is not None
+
+
+@pytest.mark.parametrize("smiles", ["C[N+](C)(C)C", "C[n+]1ccccc1", "C[O+](C)C", "CO.CN", "CS(C)(=O)=O", "[CH3:7]C"])
+def test_what_valences_imply_comes_back(smiles):
+    molecule = Chem.MolFromSmiles(smiles)
+    (back,) = decode(encode([molecule], num_nodes=7))
+    for atom in molecule.GetAtoms():
+        atom.SetAtomMapNum(0)
+    assert Chem.MolToSmiles(back) == Chem.MolToSmiles(molecule)
+
+
+def test_stereochemistry_is_left_out():
+    (back,) = decode(encode([Chem.MolFromSmiles("C[C@H](N)F")], num_nodes=4))
+    assert Chem.MolToSmiles(back) == "CC(N)F"
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "words"),
+    [
+        ([None], ValueError, r"molecules\[0\]: expected 1 to 9 heavy atoms, got 0"),
+        ([Chem.Mol()], ValueError, r"molecules\[0\]: expected 1 to 9 heavy atoms, got 0"),
+        ([Chem.MolFromSmiles("C(C)(C)(C)(C)C", sanitize=False)], ValueError, r"molecules\[0\]: .* RDKit sanitises"),
+        ([Chem.MolFromSmiles("[2H]C")], ValueError, r"molecules\[0\]: expected atoms of .*, got H"),
+        ([Chem.MolFromSmiles("CN->CC")], ValueError, r"molecules\[0\]: expected bonds of order 1 to 3"),
+        ("CC", TypeError, "molecules: expected a list of Mol or None, got one str"),
+    ],
+)
+def test_what_is_no_molecule_is_refused(given, error, words):
+    with pytest.raises(error, match=words):
+        encode(given, num_nodes=9)
+    with pytest.raises(ValueError, match="losses: expected one of refuse, count, got 'drop'"):
+        encode([Chem.MolFromSmiles("C")], num_nodes=9, losses="drop")
