@@ -255,6 +255,16 @@ def test_of_a_process_what_its_constructor_was_given_counts():
     assert identity_of_process(nn.Sequential(Network())) != identity_of_process(nn.Sequential(Network(exponent=2)))
 
 
+def test_of_a_process_what_its_base_was_given_counts_too():
+    class Derived(Network):
+        def __init__(self, width=1, **options):
+            super().__init__(**options)
+            self._width = width
+
+    assert identity_of_process(Derived()) == identity_of_process(Derived())
+    assert len({identity_of_process(each) for each in (Derived(), Derived(exponent=2), Derived(width=2))}) == 3
+
+
 THINGS = [pair[1] for pair in DIFFERENT] + [through_another, {"a", "b", "c"}]
 PRINTED = """
 import sys
