@@ -22,7 +22,7 @@ from svlearn.fingerprint import fingerprint, fingerprint_of_states
 from svlearn.targets import Target
 
 OF_PYTHON = (types.BuiltinFunctionType, types.MethodDescriptorType, types.WrapperDescriptorType, np.ufunc)
-BARE = vars(nn.Module()).keys() | {"_is_torch_compile"}  # what every module has
+BARE = {*vars(nn.Module()), "_is_torch_compile", "_compile_kwargs"}  # what every module has, or every compiled one
 
 
 def identity(thing: Any, name: str = "thing") -> str:
