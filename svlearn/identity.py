@@ -22,7 +22,7 @@ from svlearn.fingerprint import fingerprint, fingerprint_of_states
 from svlearn.targets import Target
 
 OF_PYTHON = (types.BuiltinFunctionType, types.MethodDescriptorType, types.WrapperDescriptorType, np.ufunc)
-BARE = vars(nn.Module()).keys() | {"_is_torch_compile"}  # what every module has
+BARE = {*vars(nn.Module()), "_is_torch_compile", "_compile_kwargs"}  # what every module has, or every compiled one
 
 
 def identity(thing: Any, name: str = "thing") -> str:
@@ -227,7 +227,8 @@ class _Reader:
 def _given(process: nn.Module) -> Iterable[Any]:
     for path, each in _modules(process):
         yield from (path, type(each))
-        for name in inspect.signature(type(each).__init__).parameters:
+        makers = [vars(kind)["__init__"] for kind in type(each).__mro__ if "__init__" in vars(kind)]
+        for name in sorted({name for maker in makers for name in inspect.signature(maker).parameters}):
             held = vars(each).get(name, vars(each).get(f"_{name}"))
             if held is not None and not isinstance(held, torch.device):
                 yield from (name, held)

@@ -170,6 +170,8 @@ def test_what_does_the_same_has_the_same(one, other):
 
 
 def test_what_is_compiled_is_what_it_was():
+    import pytorch_lightning  # noqa: F401  # which has torch.compile mark the module
+
     assert identity(torch.compile(scaled)) == identity(scaled)
     assert identity(torch.compile(Network())) == identity(Network())
     assert identity_of_process(torch.compile(Network())) == identity_of_process(Network())
@@ -253,6 +255,16 @@ def test_of_a_process_what_its_constructor_was_given_counts():
     assert identity_of_process(one) == identity_of_process(Network())
     assert identity_of_process(one) != identity_of_process(Network(exponent=2))
     assert identity_of_process(nn.Sequential(Network())) != identity_of_process(nn.Sequential(Network(exponent=2)))
+
+
+def test_of_a_process_what_its_base_was_given_counts_too():
+    class Derived(Network):
+        def __init__(self, width=1, **options):
+            super().__init__(**options)
+            self._width = width
+
+    assert identity_of_process(Derived()) == identity_of_process(Derived())
+    assert len({identity_of_process(each) for each in (Derived(), Derived(exponent=2), Derived(width=2))}) == 3
 
 
 THINGS = [pair[1] for pair in DIFFERENT] + [through_another, {"a", "b", "c"}]

@@ -1,6 +1,7 @@
 """Whole trajectories in memory: forward by a process, or backward from finished states by its noise."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import cast
 
 import torch
 from tensordict import TensorDict
@@ -124,8 +125,8 @@ def _check_numbers(states: State, backward: bool) -> None:
     It names the first step that has one, the last where they were drawn backward, and the first such row there. An
     infinite one passes, for a mask may hold it.
     """
-    leaves = [states] if isinstance(states, Tensor) else list(states.values(include_nested=True, leaves_only=True))
-    floats = [leaf for leaf in leaves if leaf.is_floating_point()]
+    leaves = [states] if isinstance(states, Tensor) else states.values(include_nested=True, leaves_only=True)
+    floats = [leaf for leaf in cast(Iterable[Tensor], leaves) if leaf.is_floating_point()]
     if not floats or not bool(torch.stack([leaf.sum().double() for leaf in floats]).isnan().any()):
         return
     bad = torch.stack([leaf.isnan().flatten(2).any(dim=2) if leaf.dim() > 2 else leaf.isnan() for leaf in floats])

@@ -209,9 +209,7 @@ def _check_same(path: Path, held: Request, asked: Request) -> None:
         )
     what = "; ".join(f"{name} = {getattr(held, name)!r}, got {getattr(asked, name)!r}" for name in differ)
     if differ == ["reward_identity"]:
-        what += (
-            "; it holds the reward's code and all that this reads: where they will change and its rewards will not, "
-        )
+        what += "; it holds its code and all that this reads: where these will change and the rewards will not, "
         what += "name it from the start, Target(reward, alpha, name=...)"
     raise ValueError(f"{path}: holds rollouts of other arguments: expected {what}")
 
