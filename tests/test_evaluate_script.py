@@ -1,4 +1,4 @@
-"""scripts/evaluate.py keeps its work: outputs are looked at first, the table comes before the files, a stop costs one."""
+"""scripts/evaluate.py keeps its work: outputs are looked at first, the table is printed first, a stop costs one sampler."""
 
 import importlib
 import json
