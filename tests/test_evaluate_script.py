@@ -1,4 +1,4 @@
-"""scripts/evaluate.py keeps its work: outputs are looked at first, the table is printed first, a stop costs one sampler."""
+"""scripts/evaluate.py keeps its work: outputs are looked at first, the table is printed first, a stop costs little."""
 
 import importlib
 import json
