@@ -15,13 +15,14 @@ from typing import Any
 
 import jsonargparse
 import yaml
+from pytorch_lightning import LightningDataModule
 from pytorch_lightning.cli import LightningArgumentParser
-from torch import nn
 
 import svlearn
 from svlearn.files import user_path
 from svlearn.objectives import Objective
 from svlearn.policies import Policy
+from svlearn.values import Value
 from teaching import TeachingFormatter
 
 LATE = "Customize every aspect of training"  # the title of Lightning's own options
@@ -42,7 +43,7 @@ class Parser(LightningArgumentParser):
         return super().parse_args(given, *rest, **kwargs)
 
     def format_help(self) -> str:
-        self._action_groups.sort(key=lambda group: (group.title or "").startswith(LATE))
+        self._action_groups = sorted(self._action_groups, key=lambda group: (group.title or "").startswith(LATE))
         return super().format_help()
 
     def error(self, message: str, ex: Exception | None = None) -> Any:
@@ -142,7 +143,7 @@ def _annotate(class_path: str) -> None:
         thing.__annotations__["return"] = Made
 
 
-class Made(Objective, Policy, nn.Module):  # type: ignore[misc]
+class Made(Objective, Policy, Value, LightningDataModule):  # type: ignore[misc]
     """Stands for whatever a function without a return annotation makes; never made itself."""
 
 

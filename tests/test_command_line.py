@@ -105,6 +105,17 @@ def test_modules_beside_the_working_directory_and_plain_factories_are_taken(call
     assert status == 1 and errors.count("\n") == 1 and "No module named 'nothing_of_the_kind'" in errors
 
 
+def test_a_plain_factory_stands_for_every_kind_of_part(command_line):
+    from pytorch_lightning import LightningDataModule, LightningModule
+
+    from svlearn.objectives import Objective
+    from svlearn.policies import Policy
+    from svlearn.values import Value
+
+    for kind in (nn.Module, Reference, Policy, Value, Objective, LightningModule, LightningDataModule):
+        assert issubclass(command_line.Made, kind)
+
+
 def test_help_has_the_own_options_first_and_no_pages_of_class_names(command_line):
     from pytorch_lightning import Trainer
 
