@@ -15,7 +15,6 @@ from typing import Any
 
 import jsonargparse
 import yaml
-from pytorch_lightning import LightningDataModule
 from pytorch_lightning.cli import LightningArgumentParser
 
 import svlearn
@@ -143,8 +142,8 @@ def _annotate(class_path: str) -> None:
         thing.__annotations__["return"] = Made
 
 
-class Made(Objective, Policy, Value, LightningDataModule):  # type: ignore[misc]
-    """Stands for whatever a function without a return annotation makes; never made itself."""
+class Made(Objective, Policy, Value):  # type: ignore[misc]
+    """Stands for the module that a function without a return annotation makes; never made itself."""
 
 
 def _import(class_path: str) -> Any:

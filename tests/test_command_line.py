@@ -106,13 +106,13 @@ def test_modules_beside_the_working_directory_and_plain_factories_are_taken(call
 
 
 def test_a_plain_factory_stands_for_every_kind_of_part(command_line):
-    from pytorch_lightning import LightningDataModule, LightningModule
+    from pytorch_lightning import LightningModule
 
     from svlearn.objectives import Objective
     from svlearn.policies import Policy
     from svlearn.values import Value
 
-    for kind in (nn.Module, Reference, Policy, Value, Objective, LightningModule, LightningDataModule):
+    for kind in (nn.Module, Reference, Policy, Value, Objective, LightningModule):
         assert issubclass(command_line.Made, kind)
 
 
