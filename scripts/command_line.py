@@ -16,16 +16,16 @@ from typing import Any
 import jsonargparse
 import yaml
 from pytorch_lightning.cli import LightningArgumentParser
-from torch import nn
 
 import svlearn
 from svlearn.files import user_path
 from svlearn.objectives import Objective
 from svlearn.policies import Policy
+from svlearn.values import Value
 from teaching import TeachingFormatter
 
 LATE = "Customize every aspect of training"  # the title of Lightning's own options
-OWN_CODE = (str(Path(svlearn.__file__).parent), str(Path(__file__).parent))
+OWN_CODE = tuple(str(Path(str(file)).parent) for file in (svlearn.__file__, __file__, jsonargparse.__file__))
 NOISE = ("Does not validate", "Subtypes:", "Errors:", "Given value type", "- Expected a <class 'NoneType'>")
 
 
@@ -42,7 +42,7 @@ class Parser(LightningArgumentParser):
         return super().parse_args(given, *rest, **kwargs)
 
     def format_help(self) -> str:
-        self._action_groups.sort(key=lambda group: (group.title or "").startswith(LATE))
+        self._action_groups = sorted(self._action_groups, key=lambda group: (group.title or "").startswith(LATE))
         return super().format_help()
 
     def error(self, message: str, ex: Exception | None = None) -> Any:
@@ -59,7 +59,7 @@ def say(message: str, more: str) -> None:
 
 
 def one_line(message: str) -> str:
-    """The key and what was wrong with its value, out of a message of jsonargparse that is many lines long."""
+    """The key and what was wrong with its value, where a message of jsonargparse is many lines long."""
     lines = [line.strip() for line in message.splitlines()]
     lines = [line for line in lines if line and not line.startswith(NOISE)]
     keys = [found[1] for line in lines if (found := re.fullmatch(r'Parser key "(.+)":', line))]
@@ -142,8 +142,8 @@ def _annotate(class_path: str) -> None:
         thing.__annotations__["return"] = Made
 
 
-class Made(Objective, Policy, nn.Module):  # type: ignore[misc]
-    """Stands for whatever a function without a return annotation makes; never made itself."""
+class Made(Objective, Policy, Value):  # type: ignore[misc]
+    """Stands for the module that a function without a return annotation makes; never made itself."""
 
 
 def _import(class_path: str) -> Any:
@@ -156,7 +156,7 @@ def _import(class_path: str) -> Any:
 
 @contextmanager
 def plain_errors() -> Iterator[None]:
-    """Modules of the working directory are found; what svlearn refuses is said in one line, without a traceback.
+    """Modules of the working directory are found; what svlearn or the parser refuses is said in one line.
 
     An exception from anywhere else, a user's code above all, keeps its traceback; all do with JSONARGPARSE_DEBUG set.
     """
@@ -169,7 +169,7 @@ def plain_errors() -> Iterator[None]:
         ours = bool(frames) and frames[-1].filename.startswith(OWN_CODE)
         if not ours or os.environ.get("JSONARGPARSE_DEBUG"):
             raise
-        say(" ".join(str(error).split()), "JSONARGPARSE_DEBUG=1")
+        say(one_line(str(error)), "JSONARGPARSE_DEBUG=1")
         sys.exit(1)
 
 
@@ -181,8 +181,8 @@ def main(function: Callable, description: str | None) -> None:
         parser.add_argument("-c", "--config", action=jsonargparse.ActionConfigFile, help="a configuration in YAML")
         parser.add_function_arguments(function, skip={"request"})
         config = parser.parse_args()
-        given = json.loads(parser.dump(config, format="json", skip_check=True))
-        arguments = parser.instantiate_classes(config)
+        given = json.loads(parser.dump(config, format="json", skip_validation=True))
+        arguments = parser.instantiate(config)
         arguments.pop("config", None)
         wanted = {"request": given} if "request" in inspect.signature(function).parameters else {}
         function(**arguments, **wanted)

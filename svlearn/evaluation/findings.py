@@ -50,7 +50,7 @@ class Findings:
         """One row per sampler. Rewards in reward units, `_nats`, `_mib`, `seconds_`; NaN where a figure has no
         meaning for a sampler. Where samplers failed, they come last, and a column `failure` says of what. All its
         columns: `print(table.T.to_string())`; a comparison prints itself as the compact table that people read."""
-        failed = {name: {} for name in self.failures if name not in self.figures}
+        failed = [name for name in self.failures if name not in self.figures]
         table = pd.DataFrame.from_dict(self.figures, orient="index").rename_axis("sampler")
         if self.failures:
             table = table.reindex([*self.figures, *failed]).rename_axis("sampler")

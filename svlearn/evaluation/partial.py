@@ -1,6 +1,7 @@
 """The outcomes of a comparison's samplers in a file, each as soon as it is done: what a stop leaves to go on from."""
 
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,10 @@ class Partial:
             "texts": _texts(outcome.gallery),
             "notes": list(outcome.notes),
         }
-        write(self.path, strict_json({"request": self._header, "samplers": self._samplers}))
+        try:
+            write(self.path, strict_json({"request": self._header, "samplers": self._samplers}))
+        except OSError as error:  # a full disk costs what is kept, not what is done
+            warnings.warn(f"{self.path} was not written: {error}", stacklevel=2)
 
 
 def _texts(gallery: Gallery | None) -> dict[str, list] | None:

@@ -42,7 +42,7 @@ _STYLE: Any = {
 MAX_BINS = 30
 FEW = 12  # different rewards that get a bar each
 ALIKE = 1e-9  # of the largest: rewards nearer than that differ by rounding
-LARGEST = 1e300  # what is drawn; beyond it an axis has no length in float64
+SMALLEST, LARGEST = 1e-290, 1e300  # what is drawn; beyond it an axis has no length in float64
 COLUMNS = 4
 
 
@@ -159,7 +159,7 @@ def _edges(values: Floats) -> Floats:
     if len(values) == 0:
         return np.linspace(0.0, 1.0, 3)
     ordered = np.sort(values)
-    alike = ALIKE * max(-ordered[0], ordered[-1])
+    alike = max(ALIKE * max(-ordered[0], ordered[-1]), SMALLEST)
     if ordered[-1] - ordered[0] <= alike:
         half = max(0.5, alike / ALIKE / 2)
         return np.array([ordered[0] - half, ordered[-1] + half])
@@ -191,7 +191,8 @@ def _marker(place: int) -> str:
 
 
 def _short(name: str, limit: int = 32) -> str:
-    return name if len(name) <= limit else name[: limit - 1] + "…"
+    text = "".join(each if each.isprintable() else " " for each in name)
+    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def _label(name: str) -> str:

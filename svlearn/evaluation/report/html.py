@@ -55,7 +55,7 @@ def embed(markup: str) -> Markup:
         data = base64.b64encode(text.encode()).decode()
         return Markup('<img alt="drawn samples" src="data:image/svg+xml;base64,{}">').format(data)
     clean = nh3.clean(text, tags={"img"}, attributes=_ATTRIBUTES, attribute_filter=_inside, url_schemes={"data"})
-    if clean.startswith("<img") and ' src="data:image/' in clean:
+    if text.lower().startswith("<img") and clean.startswith("<img") and ' src="data:image/' in clean:
         return Markup(clean)
     raise ValueError(f"draw: expected one <svg> or an <img> whose src is data:image/..., got {text[:60]!r}")
 

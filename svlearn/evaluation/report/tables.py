@@ -23,7 +23,7 @@ _COSTS = {
     "peak_memory_mib": "Peak memory (MiB)",
 }
 _LONG = ("policy", "gradient", "peak")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # what a spreadsheet takes for one
+_FORMULA = ("=", "+", "-", "@", "\t", "\n", "＝", "＋", "－", "＠")  # what a spreadsheet takes for one
 FAILURE = "failure"
 
 
@@ -152,7 +152,8 @@ def _escape(cell: str) -> str:
 
 
 def _defused(text: str) -> str:
-    return f"'{text}" if str(text).startswith(_FORMULA) else text
+    whole = str(text).replace("\r\n", "\n").replace("\r", "\n")  # a lone carriage return would end the row
+    return f"'{whole}" if whole.startswith(_FORMULA) else whole
 
 
 def _strict(value: Any) -> Any:
