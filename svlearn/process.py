@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from svlearn.compiled import Compilable, plain
 from svlearn.metering import count, current_max_batch
 from svlearn.state import State, concatenate, device_of_state, take, times
 from svlearn.transitions import Transition
@@ -44,10 +45,11 @@ class Prediction:
         return cls(*(concatenate([getattr(part, each.name) for part in parts]) for each in fields(cls)))
 
 
-class Reference(nn.Module, ABC):
+class Reference(nn.Module, ABC, metaclass=Compilable):
     """A pretrained process p_ref: x_0 ~ p_0, x_{t+1} ~ p_ref(· | x_t), t = 0 ... num_steps - 1.
 
-    A subclass sets `num_steps` and writes `initial` and `forward`; the rest is optional.
+    A subclass sets `num_steps` and writes `initial` and `forward`; the rest is optional. `torch.compile(reference)` is
+    a Reference too.
     """
 
     num_steps: int
@@ -79,7 +81,7 @@ class Reference(nn.Module, ABC):
 
 def has(reference: Reference, method: str) -> bool:
     """Whether a reference defines one of the optional methods of `Reference`."""
-    return getattr(type(reference), method) is not getattr(Reference, method)
+    return getattr(type(plain(reference)), method) is not getattr(Reference, method)
 
 
 def predict(

@@ -9,6 +9,7 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor
 
+from svlearn.compiled import plain
 from svlearn.modes import evaluating
 from svlearn.process import Reference
 from svlearn.randomness import device_of, seeded
@@ -142,7 +143,7 @@ def check_noise(reference: Reference, need: str) -> None:
 @torch.no_grad()
 def _is_noiseless(reference: Reference) -> bool:
     generator, previous = seeded(device_of(reference), 0), None
-    reference = copy.copy(reference)
+    reference = copy.copy(plain(reference))
     try:
         x = reference.initial(2, generator=generator)
     except (TypeError, ValueError):  # as of one that starts from a prompt

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "svlearn"
 RANKS = {
     **dict.fromkeys(("arguments", "files", "modes", "randomness", "metering", "fingerprint", "schedules"), 0),
-    **dict.fromkeys(("state", "transitions", "process", "targets", "assets", "checkpoints", "loading"), 0),
+    **dict.fromkeys(("compiled", "state", "transitions", "process", "targets", "assets", "checkpoints", "loading"), 0),
     **dict.fromkeys(("values", "policies"), 1),
     "inference": 2,
     **dict.fromkeys(("objectives", "rollouts"), 3),

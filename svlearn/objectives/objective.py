@@ -9,6 +9,8 @@ from tensordict import TensorDict
 from torch import Tensor, nn
 
 from svlearn.arguments import integer, real
+from svlearn.checkpoints import check_own_parameters, check_savable
+from svlearn.compiled import own_names, plain_names
 from svlearn.fingerprint import fingerprint
 from svlearn.objectives.guard import Guard
 from svlearn.objectives.lean import LeanModule
@@ -78,6 +80,15 @@ class Objective(LeanModule):
         if not self.training or self._trainer is None or self._onlookers.see(self.trainer):
             super().log(name, value, *args, **options)
 
+    def setup(self, stage: str) -> None:
+        """Before the first step of a fit: that what it trains can be saved when it is done, and is its own to train."""
+        if stage == "fit":
+            for name in ("value", "policy"):
+                part = getattr(self, name, None)
+                if isinstance(part, nn.Module) and any(each.requires_grad for each in part.parameters()):
+                    check_savable(part, name)
+            check_own_parameters(self.trained(), self.reference)
+
     def training_step(self, batch: Any, batch_index: int) -> Tensor:
         generator = seeded(self.device, self.seed, TRAINING, self.global_step)
         with self._guard.over(self):
@@ -122,7 +133,7 @@ class Objective(LeanModule):
             nn.utils.clip_grads_with_norm_(parameters, limit, norm)
 
     def on_save_checkpoint(self, checkpoint: dict) -> None:
-        state = checkpoint["state_dict"]
+        state = plain_names(checkpoint["state_dict"])
         checkpoint["state_dict"] = {name: x for name, x in state.items() if not name.startswith("reference.")}
         checkpoint["reference_fingerprint"] = fingerprint(self.reference)
 
@@ -130,6 +141,7 @@ class Objective(LeanModule):
         came, wanted = checkpoint.get("reference_fingerprint"), fingerprint(self.reference)
         if came != wanted:
             raise ValueError(f"checkpoint: expected one of this reference ({wanted}), got one of another ({came})")
+        checkpoint["state_dict"] = own_names(checkpoint["state_dict"], self.state_dict())
 
     def _trajectories(self, batch: Any, size: int, generator: torch.Generator) -> TensorDict:
         if isinstance(batch, TensorDict):

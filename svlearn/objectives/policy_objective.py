@@ -43,8 +43,8 @@ class PolicyObjective(Objective):
             raise ValueError(f"alpha: {type(self).__name__} needs alpha > 0, got 0; its target law would be a point")
         self.policy = policy
         if self.needs_log_prob():
-            check_noise(reference, "a policy has no move to choose")
             check_log_prob(reference, proposals.Policy(policy), f"{type(self).__name__} weighs log q - log p_ref")
+            check_noise(reference, "a policy has no move to choose")
 
     def trained(self) -> nn.Module:
         return nn.ParameterList(self.policy.trained())
