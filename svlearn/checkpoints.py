@@ -87,7 +87,7 @@ def load_into(module: AnyModule, path: str | Path, map_location: torch.device | 
     for name, entry in extras.items():
         try:
             state[name] = _decoded(entry, state)
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(f"{path}: expected the extra state {name!r} as svlearn writes it, got another") from error
     state = {name: entry for name, entry in state.items() if not name.startswith(f"{HELD}/")}
     if map_location is not None:

@@ -187,9 +187,10 @@ def test_a_malformed_record_is_one_error_that_names_the_file(tmp_path, record):
     save_file({"x": torch.zeros(1)}, path, metadata={"svlearn": record})
     with pytest.raises(ValueError, match=r"odd\.safetensors: expected a record as svlearn writes it"):
         checkpoints.read_record(path)
-    save_file({"weight": torch.zeros(1)}, path, metadata={"svlearn": "{}", "svlearn_extra_states": '{"a": {"no": 1}}'})
-    with pytest.raises(ValueError, match=r"odd\.safetensors: expected the extra state 'a' as svlearn writes it"):
-        checkpoints.load_into(nn.Linear(1, 1), path)
+    for extra in ('{"a": {"no": 1}}', '{"a": {}}', '{"a": {"dict": 3}}', '{"a": {"svlearn_tensor": "b"}}'):
+        save_file({"weight": torch.zeros(1)}, path, metadata={"svlearn": "{}", "svlearn_extra_states": extra})
+        with pytest.raises(ValueError, match=r"odd\.safetensors: expected the extra state 'a' as svlearn writes it"):
+            checkpoints.load_into(nn.Linear(1, 1), path)
 
 
 def test_map_location_says_where_the_module_goes(tmp_path, chain):
