@@ -155,7 +155,7 @@ def _is_known(dtype: torch.dtype) -> bool:
 
 def _place(tensor: Tensor) -> tuple[int, int]:
     """Where its memory begins, which a view of it shares."""
-    return tensor.untyped_storage().data_ptr(), tensor.storage_offset()
+    return tensor.untyped_storage().data_ptr(), int(tensor.storage_offset())
 
 
 def _whole(tensor: Tensor) -> Tensor:
@@ -191,9 +191,11 @@ def _decoded(entry: Any, tensors: Mapping[str, Tensor]) -> Any:
     ((kind, inside),) = entry.items()
     if kind == HELD:
         return tensors[inside]
-    parts = {"tuple": lambda: tuple(_decoded(each, tensors) for each in inside)}
-    parts["dict"] = lambda: {key: _decoded(each, tensors) for key, each in inside.items()}
-    return parts[kind]()
+    if kind == "tuple":
+        return tuple(_decoded(each, tensors) for each in inside)
+    if kind == "dict":
+        return {key: _decoded(each, tensors) for key, each in inside.items()}
+    raise ValueError(f"expected tuple, dict or {HELD}, got {kind}")
 
 
 def _json_object(text: str, path: str | Path) -> dict[str, Any]:
