@@ -57,11 +57,10 @@ class LowRank(nn.Module):
     def __init__(self, weight: Tensor, rank: int):
         super().__init__()
         rows, columns = weight.shape
-        own = {"dtype": weight.dtype, "device": weight.device}
         drawn = torch.empty(rank, columns)  # on the CPU, so that it does not depend on the device
         nn.init.kaiming_uniform_(drawn, a=5**0.5)
-        self.lora_A = nn.Parameter(drawn.to(**own))
-        self.lora_B = nn.Parameter(torch.zeros(rows, rank, **own))
+        self.lora_A = nn.Parameter(drawn.to(weight))
+        self.lora_B = nn.Parameter(torch.zeros(rows, rank).to(weight))
 
     def forward(self, weight: Tensor) -> Tensor:
         return weight + self.lora_B @ self.lora_A
