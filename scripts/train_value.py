@@ -20,6 +20,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.cli import LightningArgumentParser
 
 from svlearn.checkpoints import save_value
+from svlearn.compiled import own_names
 from svlearn.objectives import Objective
 from svlearn.rollouts import RolloutData, collect
 from training import ObjectiveCLI, run
@@ -49,7 +50,7 @@ class TrainValue(ObjectiveCLI):
         keeper = self.trainer.checkpoint_callback
         if isinstance(keeper, ModelCheckpoint) and keeper.best_model_path:  # by its monitor; else the last weights
             best = torch.load(keeper.best_model_path, weights_only=True)
-            self.model.load_state_dict(best["state_dict"], strict=False)
+            self.model.load_state_dict(own_names(best["state_dict"], self.model.state_dict()), strict=False)
         path = self.output("value.safetensors")
         save_value(self.model.value.network, path, self.model.reference, objective=type(self.model).__name__)
         print(f"value written to {path}")

@@ -7,18 +7,21 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor, nn
 
+from svlearn.compiled import plain, plain_names
 from svlearn.state import State
 
 
 def fingerprint(module: nn.Module) -> str:
     """SHA-256 (hex) over a module's class name, its `num_steps` and its state_dict: names, dtypes, shapes, bytes.
 
-    It does not depend on the device. A plain attribute does not count: what shapes a process belongs in a buffer.
+    It does not depend on the device, nor on whether the module or parts of it are compiled. A plain attribute does not
+    count: what shapes a process belongs in a buffer.
     Of an extra state that is no tensor, the repr counts.
     """
     hasher = hashlib.sha256()
+    module = plain(module)
     _add(hasher, type(module).__qualname__, getattr(module, "num_steps", None))
-    for name, entry in sorted(module.state_dict().items()):
+    for name, entry in sorted(plain_names(module.state_dict()).items()):
         _add(hasher, name, entry)
     return hasher.hexdigest()
 

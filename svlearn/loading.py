@@ -8,6 +8,8 @@ import sysconfig
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
+import torch
+
 from svlearn.checkpoints import read_record
 from svlearn.files import user_path
 from svlearn.process import Reference
@@ -15,22 +17,23 @@ from svlearn.process import Reference
 GROUP = "svlearn.references"
 
 
-def load(name_or_path: str | Path) -> Reference:
+def load(name_or_path: str | Path, map_location: torch.device | str | None = None) -> Reference:
     """The shipped reference of that name ("qm9", ...), or the one in a safetensors file that svlearn wrote.
 
+    map_location: the device that it goes to; None: the CPU, where weights are read.
     Raises ValueError for an unknown name (listing the known ones), a corrupt file and one of another kind,
     FileNotFoundError for a path that does not exist. ~ in a path is the home folder.
     """
     known = {point.name: point for point in entry_points(group=GROUP)}
     if str(name_or_path) in known:
-        return _built(known[str(name_or_path)], None)
+        return _built(known[str(name_or_path)], None, map_location)
     path = user_path(name_or_path)
     if not path.suffix and not path.exists():
         raise ValueError(f"name_or_path: expected a file or one of {', '.join(sorted(known))}, got {str(path)!r}")
     family = read_record(path).get("family")
     if not isinstance(family, str) or family not in known:
         raise ValueError(f"{path}: expected a reference of a family of {', '.join(sorted(known))}, got {family!r}")
-    return _built(known[family], path)
+    return _built(known[family], path, map_location)
 
 
 def shipped(file: str) -> Path:
@@ -42,5 +45,6 @@ def shipped(file: str) -> Path:
     raise FileNotFoundError(f"{file}: no such shipped checkpoint in {' or '.join(map(str, homes))}")
 
 
-def _built(point: EntryPoint, path: Path | None) -> Reference:
-    return point.load()(path)
+def _built(point: EntryPoint, path: Path | None, map_location: torch.device | str | None) -> Reference:
+    reference = point.load()(path)
+    return reference if map_location is None else reference.to(map_location)

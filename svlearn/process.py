@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from svlearn.caches import join, lent, select
+from svlearn.compiled import Compilable, plain
 from svlearn.metering import count, current_max_batch
 from svlearn.shapes import check_forward, check_prediction, check_states, forget, is_new
 from svlearn.state import State, concatenate, device_of_state, take, times
@@ -48,10 +49,11 @@ class Prediction:
         return cls(**{name: (join if name == "cache" else concatenate)(own) for name, own in joined.items()})
 
 
-class Reference(nn.Module, ABC):
+class Reference(nn.Module, ABC, metaclass=Compilable):
     """A pretrained process p_ref: x_0 ~ p_0, x_{t+1} ~ p_ref(· | x_t), t = 0 ... num_steps - 1.
 
-    A subclass sets `num_steps` and writes `initial` and `forward`; the rest is optional.
+    A subclass sets `num_steps` and writes `initial` and `forward`; the rest is optional. `torch.compile(reference)` is
+    a Reference too.
     """
 
     num_steps: int
@@ -93,7 +95,7 @@ def draw_initial(
 
 def has(reference: Reference, method: str) -> bool:
     """Whether a reference defines one of the optional methods of `Reference`."""
-    return getattr(type(reference), method) is not getattr(Reference, method)
+    return getattr(type(plain(reference)), method) is not getattr(Reference, method)
 
 
 def predict(

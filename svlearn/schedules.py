@@ -3,14 +3,15 @@
 import copy
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from tensordict import TensorDict
 from torch import Tensor
 
+from svlearn.compiled import plain
 from svlearn.modes import evaluating
-from svlearn.process import Reference
+from svlearn.process import Prediction, Reference
 from svlearn.randomness import device_of, seeded
 from svlearn.state import State, device_of_state, times
 from svlearn.transitions import GaussianTransition, Transition
@@ -129,9 +130,13 @@ def check_noise(reference: Reference, need: str) -> None:
     need: what would do nothing then. Two trajectories are looked at, up to the first step with noise: most often one
     call, of a shallow copy of the reference, so that neither it nor the cost of a run remembers it. A step is without
     noise where its Gaussian std is 0 or, for other laws of floats, where two draws are equal. A process that starts
-    from a condition is not looked at.
+    from a condition cannot be looked at, and is taken.
     """
-    if _is_noiseless(reference):
+    try:
+        noiseless = _is_noiseless(reference)
+    except Exception:  # what a look meets, a run will meet, and say where
+        return
+    if noiseless:
         raise ValueError(
             f"reference: expected noise at some step t < {reference.num_steps}, got {type(reference).__name__} without "
             f"any: {need}. The steps of schedules.gaussian_steps with eta > 0 have noise, with eta=1 they are "
@@ -141,14 +146,12 @@ def check_noise(reference: Reference, need: str) -> None:
 
 @torch.no_grad()
 def _is_noiseless(reference: Reference) -> bool:
-    generator, previous = seeded(device_of(reference), 0), None
-    reference = copy.copy(reference)
-    try:
-        x = reference.initial(2, generator=generator)
-    except (TypeError, ValueError):  # as of one that starts from a prompt
-        return False
+    generator = seeded(device_of(reference), 0)
+    previous: Prediction | None = None
+    reference = copy.copy(plain(reference))
+    x = reference.initial(2, generator=generator)
     for t in range(reference.num_steps):
-        given = {} if previous is None or previous.cache is None else {"previous": previous}
+        given: dict[str, Any] = {} if previous is None or previous.cache is None else {"previous": previous}
         with evaluating(reference):
             previous = reference(x, times(t, 2, device_of_state(x)), **given)
         after = _after_a_noiseless_step(previous.transition, x, generator)

@@ -132,3 +132,13 @@ def test_a_process_that_cannot_be_judged_is_taken(kind):
             return Prediction(CategoricalTransition(torch.tensor([[[-1e4, 0.0]]]).expand(len(x), -1, -1)))
 
     samplers.svdd(Certain(), TARGET, Zero(), 4)
+
+
+def test_what_a_look_meets_is_left_to_the_run_to_say():
+    class Broken(Euler):
+        def forward(self, x, t, previous=None):
+            return x
+
+    sampler = samplers.svdd(Broken(), TARGET, PosteriorMean(TARGET), 4)
+    with pytest.raises(TypeError, match="expected a Prediction, got Tensor"):
+        sampler.sample(2)

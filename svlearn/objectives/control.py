@@ -13,10 +13,10 @@ from svlearn.transitions import GaussianTransition
 OTHERS = "PolicyGradient, DistributionalPolicyGradient and PathConsistency train a policy of any kind"
 
 
-def gaussian(prediction: Prediction, whose: str = "reference") -> GaussianTransition:
+def gaussian(prediction: Prediction) -> GaussianTransition:
     """The transition, or TypeError where it is not Gaussian."""
     if not isinstance(prediction.transition, GaussianTransition):
-        raise TypeError(f"{whose}: expected a Gaussian transition, got {type(prediction.transition).__name__}")
+        raise TypeError(f"reference: expected a Gaussian transition, got {type(prediction.transition).__name__}")
     return prediction.transition
 
 
@@ -28,7 +28,8 @@ def control_of(policy: Policy, x: Tensor, t: Tensor, prediction: Prediction | No
     if isinstance(policy, Controlled):
         return policy.control(x, t)
     own = gaussian(_given(prediction))
-    return (gaussian(Prediction(policy.steer(_given(prediction), x, t)), "policy").mean - own.mean) / own.std**2
+    law = policy.steer(_given(prediction), x, t)
+    return (gaussian(Prediction(law)).mean - own.mean) / own.std**2
 
 
 def prediction_for_control(policy: Policy, x: Tensor, t: int) -> Prediction | None:
@@ -54,8 +55,11 @@ def check_controls(policy: Any, states: Tensor) -> None:
         with torch.no_grad():
             prediction = predict(policy.reference, x, t)
         with torch.inference_mode(False), torch.enable_grad():
-            law = gaussian(Prediction(policy.steer(prediction, x.clone(), times(t, len(x), x.device))), "policy")
-        own, name = gaussian(prediction), type(policy).__name__
+            law = policy.steer(prediction, x.clone(), times(t, len(x), x.device))
+        name = type(policy).__name__
+        if not isinstance(law, GaussianTransition):
+            raise TypeError(f"policy: expected a policies.Controlled, got {name}; {OTHERS}")
+        own = gaussian(prediction)
         if law.std.requires_grad or not torch.equal(law.std.expand_as(law.mean), own.std.expand_as(own.mean)):
             came = "one that is trained along" if law.std.requires_grad else "another"
             raise ValueError(

@@ -9,6 +9,8 @@ from tensordict import TensorDict
 from torch import Tensor, nn
 
 from svlearn.arguments import integer, real
+from svlearn.checkpoints import check_own_parameters, check_savable
+from svlearn.compiled import own_names, plain_names
 from svlearn.fingerprint import fingerprint
 from svlearn.modes import evaluating
 from svlearn.objectives.cosine_decay import CosineDecay
@@ -91,6 +93,15 @@ class Objective(LeanModule):
         if not self.training or self._trainer is None or self._onlookers.see(self.trainer):
             super().log(name, value, *args, **options)
 
+    def setup(self, stage: str) -> None:
+        """Before the first step of a fit: that what it trains can be saved when it is done, and is its own to train."""
+        if stage == "fit":
+            for name in ("value", "policy"):
+                part = getattr(self, name, None)
+                if isinstance(part, nn.Module) and any(each.requires_grad for each in part.parameters()):
+                    check_savable(part, name)
+            check_own_parameters(self.trained(), self.reference)
+
     def training_step(self, batch: Any, batch_index: int) -> Tensor:
         number = self._micro_batches_of(batch_index)
         self.micro_batch = batch_index % self.num_micro_batches
@@ -142,7 +153,7 @@ class Objective(LeanModule):
             nn.utils.clip_grads_with_norm_(parameters, limit, norm)
 
     def on_save_checkpoint(self, checkpoint: dict) -> None:
-        state = checkpoint["state_dict"]
+        state = plain_names(checkpoint["state_dict"])
         checkpoint["state_dict"] = {name: x for name, x in state.items() if not name.startswith("reference.")}
         checkpoint["reference_fingerprint"] = self._reference_fingerprint()
 
@@ -154,6 +165,7 @@ class Objective(LeanModule):
             own = [name for name, part in self.named_modules() if getattr(part, "of_one_process", False)]
             for name in own:
                 checkpoint["state_dict"].pop(f"{name}._extra_state", None)
+        checkpoint["state_dict"] = own_names(checkpoint["state_dict"], self.state_dict())
 
     def _reference_fingerprint(self) -> str:
         return fingerprint(self.reference) if self.known_fingerprint is None else self.known_fingerprint

@@ -44,9 +44,9 @@ class PolicyObjective(Objective):
             raise ValueError(f"alpha: {type(self).__name__} needs alpha > 0, got 0; its target law would be a point")
         self.policy = policy
         if self.needs_log_prob():
-            check_noise(reference, "a policy has no move to choose")
             need = f"{type(self).__name__} weighs log q - log p_ref"
             check_log_prob(reference, proposals.Policy(policy), need)
+            check_noise(reference, "a policy has no move to choose")
             check_unmoved(reference, policy, need)
 
     def trained(self) -> nn.Module:

@@ -5,7 +5,6 @@ import re
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from copy import deepcopy
 from typing import Any
 
 import torch
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from svlearn.arguments import integer
+from svlearn.compiled import plain_copy, plain_name
 from svlearn.policies.reading import Reading, read_by
 from svlearn.process import Reference
 
@@ -48,7 +48,7 @@ def adapted(
     if targets is None:
         _warn_of_others(reference, free, chosen)
     shared: dict[int, Any] = {id(each): each for each in reference.parameters() if not each.requires_grad}
-    return _injected(peft, deepcopy(reference, shared), rank, chosen), kinds
+    return _injected(peft, plain_copy(reference, shared), rank, chosen), kinds
 
 
 class LowRank(nn.Module):
@@ -57,11 +57,10 @@ class LowRank(nn.Module):
     def __init__(self, weight: Tensor, rank: int):
         super().__init__()
         rows, columns = weight.shape
-        own = {"dtype": weight.dtype, "device": weight.device}
         drawn = torch.empty(rank, columns)  # on the CPU, so that it does not depend on the device
         nn.init.kaiming_uniform_(drawn, a=5**0.5)
-        self.lora_A = nn.Parameter(drawn.to(**own))
-        self.lora_B = nn.Parameter(torch.zeros(rows, rank, **own))
+        self.lora_A = nn.Parameter(drawn.to(weight))
+        self.lora_B = nn.Parameter(torch.zeros(rows, rank).to(weight))
 
     def forward(self, weight: Tensor) -> Tensor:
         return weight + self.lora_B @ self.lora_A
@@ -95,7 +94,7 @@ def _layers(reference: nn.Module) -> Iterator[tuple[str, nn.Module]]:
         if id(module) in inside or not (isinstance(module, (nn.Linear, *OTHERS)) or _is_conv1d_of_transformers(module)):
             continue
         inside |= {id(each) for each in module.modules()}
-        yield name, module
+        yield plain_name(name), module
 
 
 def _is_conv1d_of_transformers(module: nn.Module) -> bool:
@@ -126,7 +125,7 @@ def _targeted(
     a list, each is a name or the end of some."""
     if isinstance(targets, str) and targets.lower() == ALL_LINEAR:
         return {name: each for name, each in layers.items() if not isinstance(each, OTHERS)}
-    named = dict(reference.named_modules())
+    named = {plain_name(name): each for name, each in reference.named_modules()}
     if isinstance(targets, str):
         hits = [name for name in named if re.fullmatch(targets, name)]
     else:
@@ -172,7 +171,7 @@ def _warn_of_others(reference: Reference, free: set[int], chosen: dict[str, nn.M
     """Say which weights of two dimensions or more could be trained and have no adapter."""
     have = {id(each) for layer in chosen.values() for each in _weights(layer)}
     left = [
-        name
+        plain_name(name)
         for name, each in reference.named_parameters()
         if each.dim() >= 2 and id(each) in free and id(each) not in have
     ]

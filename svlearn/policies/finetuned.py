@@ -2,11 +2,11 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from copy import deepcopy
 from typing import Any
 
 from torch import Tensor, nn
 
+from svlearn.compiled import plain_copy, plain_name
 from svlearn.policies.adapters import adapted
 from svlearn.policies.policy import Policy
 from svlearn.policies.reading import read_by
@@ -33,7 +33,8 @@ class Finetuned(Policy):
     that the reference has frozen and that are not trained are shared with it in memory, not copied.
 
     A step costs one call of the copy; as a proposal it takes nothing from the reference's prediction. The copy is in
-    evaluation mode: dropout would make log q random. The state_dict leaves out the reference: the copy holds it.
+    evaluation mode: dropout would make log q random. The copy of a compiled reference is not compiled. The state_dict
+    leaves out the reference: the copy holds it.
     Raises ValueError where there is no parameter to train, no layer to adapt, where no step of a trajectory reads what
     is trained (looked at once, with two states), for names that name nothing, and a lora_rank below 1; ImportError
     where peft is missing.
@@ -93,7 +94,8 @@ class Finetuned(Policy):
 def free_parameters(reference: Reference, modules: str | Iterable[str] | None = None) -> set[int]:
     """The ids of the parameters that may be trained: of each named part (None: of the whole reference) those that
     require a gradient, all of them where none does. Raises ValueError for a name of no part with parameters."""
-    named, free = list(reference.named_parameters(remove_duplicate=False)), set[int]()
+    free = set[int]()
+    named = [(plain_name(name), each) for name, each in reference.named_parameters(remove_duplicate=False)]
     for part in [""] if modules is None else [modules] if isinstance(modules, str) else modules:
         held = [each for name, each in named if not part or name == part or name.startswith(f"{part}.")]
         if not held and part:
@@ -106,7 +108,7 @@ def free_parameters(reference: Reference, modules: str | Iterable[str] | None = 
 def _whole(reference: Reference, free: set[int]) -> Reference:
     rest = [each for each in reference.parameters() if id(each) not in free and not each.requires_grad]
     shared: dict[int, Any] = {id(each): each for each in rest}
-    trainable = deepcopy(reference, shared)
+    trainable = plain_copy(reference, shared)
     trained = [each for each in reference.parameters() if id(each) in free and each.is_floating_point()]
     if not trained:
         raise ValueError(f"reference: expected one with parameters to train, got {type(reference).__name__} without")

@@ -41,8 +41,10 @@ def read_by(process: Reference, parameters: Iterable[nn.Parameter]) -> Reading |
         for t in range(process.num_steps):
             moments = times(t, 2, device_of_state(x))
             with torch.inference_mode(False), torch.enable_grad(), requiring_grad(sought.values()), evaluating(process):
-                given = {} if previous is None or previous.cache is None else {"previous": previous}
+                given: dict[str, Any] = {} if previous is None or previous.cache is None else {"previous": previous}
                 previous = process(x, moments, **given)
+                if not isinstance(previous, Prediction):
+                    return None
                 law = [each for each in _tensors(previous.transition) if each.is_floating_point()]
                 found = _leaves(law) & sought.keys()
             if not law:

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from svlearn.compiled import Compilable
 from svlearn.metering import count, current_max_batch
 from svlearn.process import Prediction
 from svlearn.state import State, concatenate, device_of_state, take, times
@@ -14,7 +15,7 @@ from svlearn.targets import check_scalars
 ESTIMANDS = ("mean", "soft")
 
 
-class Value(nn.Module, ABC):
+class Value(nn.Module, ABC, metaclass=Compilable):
     """v_t(x_t) in reward units: soft, α log E[exp(r/α) | x_t], or mean, E[r | x_t], t = 0 ... T - 1.
 
     At T every sampler uses r itself. A value must be finite. counted: whether its calls are value calls; not those of
