@@ -20,10 +20,10 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "svlearn"
 RANKS = {
     **dict.fromkeys(("arguments", "files", "modes", "randomness", "metering", "fingerprint", "schedules"), 0),
-    **dict.fromkeys(("caches", "shapes", "checking"), 0),
+    **dict.fromkeys(("caches", "shapes"), 0),
     **dict.fromkeys(("state", "transitions", "process", "targets", "assets", "checkpoints", "loading"), 0),
     **dict.fromkeys(("values", "policies"), 1),
-    "inference": 2,
+    **dict.fromkeys(("inference", "checking"), 2),
     **dict.fromkeys(("objectives", "rollouts"), 3),
     "evaluation": 4,
 }
