@@ -10,6 +10,7 @@ from tensordict import TensorDict
 from torch import Tensor, nn
 
 from svlearn.arguments import expect, integer
+from svlearn.modes import evaluating
 from svlearn.process import Prediction, Reference, draw_initial, has, predict
 from svlearn.randomness import device_of, seeded
 from svlearn.shapes import forget
@@ -72,11 +73,12 @@ def check(
     _check_modes(found, reference, "reference")
     if target is not None:
         _check_modes(found, target.reward, "reward")
-    finished = _walk(found, reference, target, value, condition)
-    if finished is not None:
-        if target is not None:
-            found.attempt("reward", lambda: target(finished))
-        found.attempt(type(reference).__name__, lambda: check_presentation(reference, finished))
+    with evaluating(reference, target, value):
+        finished = _walk(found, reference, target, value, condition)
+        if finished is not None:
+            if target is not None:
+                found.attempt("reward", lambda: target(finished))
+            found.attempt(type(reference).__name__, lambda: check_presentation(reference, finished))
     if found.errors:
         raise ValueError(f"check: {type(reference).__name__}\n{found}")
     for text in found.warnings:
@@ -94,7 +96,8 @@ def check_presentation(reference: Reference, states: State | None = None) -> Non
         return
     name, found = type(reference).__name__, Findings()
     if states is None:
-        *_, (_, _, _, states) = _steps(reference, None)
+        with evaluating(reference):
+            *_, (_, _, _, states) = _steps(reference, None)
     objects = found.attempt(f"{name}.decode", lambda: reference.decode(states))
     if not found.errors and not (isinstance(objects, list) and len(objects) == len(states)):
         came = (
