@@ -25,6 +25,8 @@ class Finetuned(Policy):
     B (out, r) = 0 at first, and no further factor (LoRA, arXiv 2106.09685, with its α = r); needs the library peft.
     Parameters that the reference has frozen are then shared with it in memory, not copied.
 
+    Where a step of the reference has no noise, as the last of many samplers, a copy that moves it at all has
+    log q - log p_ref = -inf: objectives refuse to train one that would (see `objectives.probe.check_unmoved`).
     A step costs one call of the copy; as a proposal it takes nothing from the reference's prediction. The copy is in
     evaluation mode: dropout would make log q random. The state_dict leaves out the reference: the copy holds it.
     Raises ValueError where the reference has no parameter to train, no layer to adapt, or for a lora_rank below 1;
