@@ -28,6 +28,7 @@ _HOME = {
     "beam_search": "svlearn.inference.samplers",
     "tree_search": "svlearn.inference.tree_search",
     "refine": "svlearn.inference.refinement",
+    "check": "svlearn.checking",
     "fit": "svlearn.objectives.fit",
     "collect": "svlearn.rollouts.collect",
     "load": "svlearn.loading",

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from itertools import chain
+from operator import index
 
 import torch
 from torch import Tensor, nn
@@ -36,7 +37,7 @@ def resolve_generator(generator: torch.Generator | None, device: torch.device) -
 def seeded(device: torch.device | str, *seeds: int) -> torch.Generator:
     """A generator that depends on all the integers given: one stream per (seed, step), (seed, chunk), ..."""
     mixed = 0
-    for seed in seeds:  # the finalizer of splitmix64: neighbouring seeds give unrelated streams
+    for seed in map(index, seeds):  # the finalizer of splitmix64: neighbouring seeds give unrelated streams
         mixed = (mixed + seed + 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
         mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
         mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF

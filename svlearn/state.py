@@ -58,7 +58,7 @@ def concatenate(parts: Sequence[Any]) -> Any:
 
 
 def times(t: int | Tensor, batch_size: int, device: torch.device | str | None = None) -> Tensor:
-    """Time as every process and value reads it: a LongTensor (B,)."""
+    """Time as every process and value reads it: a LongTensor (B,), of one number or as it is given."""
     if isinstance(t, Tensor):
-        return t
+        return t if t.dim() else t.expand(batch_size)
     return torch.full((batch_size,), t, dtype=torch.long, device=device)

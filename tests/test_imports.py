@@ -19,14 +19,12 @@ import svlearn
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "svlearn"
 RANKS = {
-    **dict.fromkeys(
-        ("arguments", "compiled", "files", "modes", "progress", "randomness", "metering", "fingerprint"), 0
-    ),
-    **dict.fromkeys(("bytecode", "identity", "caches", "shapes", "checking", "unpacking", "schedules"), 0),
-    **dict.fromkeys(("state", "transitions", "process", "targets", "schedules", "assets"), 0),
+    **dict.fromkeys(("arguments", "compiled", "files", "modes", "progress", "randomness", "metering"), 0),
+    **dict.fromkeys(("fingerprint", "bytecode", "identity", "caches", "shapes", "unpacking", "state"), 0),
+    **dict.fromkeys(("transitions", "process", "targets", "schedules", "assets"), 0),
     **dict.fromkeys(("saved_state", "checkpoints", "loading"), 0),
     **dict.fromkeys(("values", "policies"), 1),
-    "inference": 2,
+    **dict.fromkeys(("inference", "checking"), 2),
     **dict.fromkeys(("objectives", "rollouts"), 3),
     "evaluation": 4,
 }

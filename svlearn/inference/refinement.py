@@ -157,10 +157,10 @@ class Refinement(Sampler):
 
 
 def _steps(depth: int | float, num_steps: int) -> int:
-    share = isinstance(depth, (float, np.floating))
+    share = isinstance(depth, (float, np.floating)) or (isinstance(depth, Tensor) and depth.is_floating_point())
     if not is_number(depth) or not 0 < depth <= (1 if share else num_steps):
         raise ValueError(f"depth: expected 1 to {num_steps} steps or a share in (0, 1], got {depth!r}")
-    return max(1, round(depth * num_steps)) if share else int(depth)
+    return max(1, round(float(depth) * num_steps)) if share else int(depth)
 
 
 def _mean_rewards(samples: Samples) -> Tensor:

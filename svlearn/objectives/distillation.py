@@ -101,7 +101,7 @@ class Distillation(PolicyObjective):
         if not 0 <= replay < 1:
             raise ValueError(f"replay: expected a share in [0, 1), got {replay}")
         replay_size = integer(replay_size, "replay_size")
-        check_num_times(num_times, reference.num_steps)
+        num_times = check_num_times(num_times, reference.num_steps)
         self.sampler, self.law, self.roll_in, self.num_times = sampler, law, roll_in, num_times
         if sampler is not None:
             self._check_sampler(sampler)

@@ -12,7 +12,7 @@ from svlearn.metering import metered
 from svlearn.modes import in_evaluation
 from svlearn.process import Reference
 from svlearn.randomness import device_of, resolve_generator
-from svlearn.state import repeat
+from svlearn.state import flattened, repeat
 from svlearn.values.monte_carlo import finish
 
 MEMORY = 2  # stream of randomness, beside those of training and validation
@@ -51,7 +51,7 @@ def measure_memory(
     generator = resolve_generator(generator, device_of(reference))
     x = repeat(reference.initial(num_pairs, generator=generator), 2)
     t = torch.zeros(len(x), dtype=torch.long, device=x.device)
-    finished = finish(reference, x, t, generator).flatten(1).double()
+    finished = flattened(finish(reference, x, t, generator)).double()
     first, second = standardized(finished[::2], finished[1::2])
     explained, p_value = shared_variance(first, second, generator)
     return Memory(shared_information(first, second), explained, p_value)

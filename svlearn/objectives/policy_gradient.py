@@ -54,7 +54,7 @@ class PolicyGradient(PolicyObjective):
         self, reference: Reference, target: Target, policy: Policy, *, num_times: int | None = None, **options: Any
     ):
         super().__init__(reference, target, policy, **options)
-        check_num_times(num_times, reference.num_steps)
+        num_times = check_num_times(num_times, reference.num_steps)
         self.num_times = num_times
 
     def loss(self, trajectories: TensorDict, generator: torch.Generator) -> Tensor:

@@ -3,12 +3,18 @@
 import torch
 from torch import Tensor
 
+from svlearn.arguments import integer
 
-def check_num_times(num_times: int | None, num_steps: int) -> None:
-    """Raise ValueError unless it is None or an integer from 1 to T."""
-    if num_times is None or (type(num_times) is int and 1 <= num_times <= num_steps):
-        return
-    raise ValueError(f"num_times: expected None or an integer from 1 to {num_steps}, got {num_times!r}")
+
+def check_num_times(num_times: int | None, num_steps: int) -> int | None:
+    """It as an int; ValueError unless it is None or an integer from 1 to T."""
+    if num_times is None:
+        return None
+    try:
+        return integer(num_times, "num_times", 1, num_steps)
+    except ValueError:
+        wanted = f"None or an integer from 1 to {num_steps}"
+        raise ValueError(f"num_times: expected {wanted}, got {num_times!r}") from None
 
 
 def draw_times(batch_size: int, num_steps: int, num_times: int, generator: torch.Generator) -> Tensor:

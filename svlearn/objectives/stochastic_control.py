@@ -17,13 +17,13 @@ from svlearn.policies import Policy
 from svlearn.process import Reference, predict
 from svlearn.randomness import device_of, seeded
 from svlearn.rollouts.roll_out import roll_out
-from svlearn.state import times
+from svlearn.state import flattened, times
 from svlearn.targets import Target, check_scalars, refuses_gradient
 
 
 def control_cost(control: Tensor, std: Tensor) -> Tensor:
     """s²|g|²/2 of a step, (B,), nats, float64: KL(N(m + s² g, s²) || N(m, s²)). control (B, ...), std broadcastable."""
-    return 0.5 * (std * control).flatten(1).square().sum(dim=1, dtype=torch.float64)
+    return 0.5 * flattened(std * control).square().sum(dim=1, dtype=torch.float64)
 
 
 def stochastic_control_loss(rewards: Tensor, costs: Tensor, alpha: float) -> Tensor:
@@ -111,7 +111,7 @@ def reward_gradient(target: Target, x: Tensor) -> Tensor:
         gradient = torch.autograd.grad(rewards.sum(), x, allow_unused=True)[0] if rewards.requires_grad else None
     if gradient is None:
         raise ValueError(refusal)
-    bad = ~gradient.flatten(1).isfinite().all(dim=1)
+    bad = ~flattened(gradient).isfinite().all(dim=1)
     if bool(bad.any()):
         raise ValueError(f"reward: expected a finite gradient at step T, got another at index {int(bad.nonzero()[0])}")
     return gradient

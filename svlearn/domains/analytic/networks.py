@@ -27,6 +27,7 @@ class LangevinControl(nn.Module):
     start near a mode of π; τ = 0 starts at p_ref. Where π is a product, as the many-well is, the exact control acts
     coordinate by coordinate, so NN2 suits it; no coordinate is told what it is, nor which belong together.
 
+    The states may be in another dtype than the network; its answer is in theirs.
     log_density: log π̃, (B, d) -> (B,), nats, differentiable. hidden, shared: the widths; layers: how many hidden ones
     NN1 has, >= 1. Raises ValueError for layers < 1 and detail < 0.
     """
@@ -65,13 +66,14 @@ class LangevinControl(nn.Module):
         self.each = Conditioned([SEEN, shared, shared, 1], hidden)
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        spread, place = self.spreads[t][:, None], x / self.scale
-        slope = (spread * self.gradient(x)).clamp(-LIMIT, LIMIT)
+        kind = self.scale.dtype
+        spread, place = self.spreads[t][:, None], (x / self.scale).to(kind)
+        slope = (spread * self.gradient(x)).clamp(-LIMIT, LIMIT).to(kind)
         moments = self.time(self.embedding)
         whole = self.whole(torch.cat([place, slope.asinh()], dim=1), moments, t)
         seen = torch.stack([place, (2 * place).tanh(), slope.asinh(), slope / LIMIT], dim=2)
         each = self.each(seen, moments, t)[:, :, 0]
-        return (QUIET * whole + each + self.gains[t][:, None] * slope) / spread
+        return ((QUIET * whole + each + self.gains[t][:, None] * slope) / spread).to(x.dtype)
 
     def gradient(self, x: Tensor) -> Tensor:
         """∇ log π̃(x), (B, d); differentiable in x where x is, as back-propagation through a rollout needs."""

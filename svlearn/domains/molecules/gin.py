@@ -33,10 +33,11 @@ class GraphIsomorphismNetwork(nn.Module):
         mask, soft = x["mask"], x["atoms"].is_floating_point()
         bonds = x["bonds"] if soft else torch.where(pair_mask(mask), x["bonds"], 0)
         dense = to_dense(bonds, mask.shape[1])
-        adjacency = [dense[..., relation] if soft else (dense == relation).float() for relation in RELATIONS]
+        kind = self.atom_embedding.weight.dtype
+        adjacency = [(dense[..., each] if soft else dense == each).to(kind) for each in RELATIONS]
         time = self.time_embedding(t)
-        atoms = x["atoms"] @ self.atom_embedding.weight if soft else self.atom_embedding(x["atoms"])
-        nodes = atoms + self.atom_features(structural_features(x)[0]) + time.unsqueeze(1)
+        atoms = x["atoms"].to(kind) @ self.atom_embedding.weight if soft else self.atom_embedding(x["atoms"])
+        nodes = atoms + self.atom_features(structural_features(x)[0].to(kind)) + time.unsqueeze(1)
         for layer in self.layers:
             nodes = layer(nodes, adjacency) * mask.unsqueeze(-1)
         lowest = nodes.masked_fill(~mask.unsqueeze(-1), torch.finfo(nodes.dtype).min)

@@ -17,6 +17,8 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor
 
+from svlearn.transitions import widened
+
 ATOMS = ("C", "N", "O", "F")
 VALENCES = (4, 3, 2, 1)
 MASKED_ATOM = len(ATOMS)
@@ -86,7 +88,7 @@ def draw_mask(
     """
     most, device = len(size_weights), size_weights.device
     if sizes is None:
-        sizes = 1 + torch.multinomial(size_weights, batch_size, replacement=True, generator=generator)
+        sizes = 1 + torch.multinomial(widened(size_weights), batch_size, replacement=True, generator=generator)
     else:
         sizes = torch.as_tensor(sizes, device=device)
         if bool(((sizes < 1) | (sizes > most)).any()):

@@ -54,9 +54,10 @@ class GraphTransformer(nn.Module):
     def forward(self, state: TensorDict) -> tuple[Tensor, Tensor]:
         atoms, mask = state["atoms"], state["mask"]
         of_atoms, of_pairs = structural_features(state)
+        kind = self.atom_embedding.weight.dtype  # the features are counts, which float32 has exactly
         size = (mask.sum(1, keepdim=True) / mask.shape[1]).expand_as(mask).unsqueeze(-1)
-        nodes = self.atom_embedding(atoms) + self.atom_features(torch.cat([of_atoms, size], dim=-1))
-        pairs = self.bond_embedding(state["bonds"]) + self.pair_features(of_pairs)
+        nodes = self.atom_embedding(atoms) + self.atom_features(torch.cat([of_atoms, size], dim=-1).to(kind))
+        pairs = self.bond_embedding(state["bonds"]) + self.pair_features(of_pairs.to(kind))
         real_pairs = pair_mask(mask).unsqueeze(-1)
         for layer in self.layers:
             nodes, pairs = layer(nodes, pairs * real_pairs, mask)

@@ -14,7 +14,7 @@ from svlearn.arguments import one_or_each, real
 from svlearn.inference.proposals.proposal import Proposal
 from svlearn.metering import count, current_max_batch
 from svlearn.process import Prediction, Reference, predict
-from svlearn.state import State, concatenate, device_of_state, times
+from svlearn.state import State, concatenate, device_of_state, flattened, times
 from svlearn.targets import Target, refuses_gradient
 from svlearn.transitions import Transition
 from svlearn.values.value import Value, evaluate
@@ -105,10 +105,20 @@ class Guided(Proposal):
         point = prediction.transition.expansion_point(x)
         if t + 1 == self.reference.num_steps:
             return self._of_reward(point, like=x)
+        relaxed = len(_floats(x)) < len(_floats(point))
 
         def valued(point: State, rows: slice) -> tuple[Tensor, None]:
             told = predict(self.reference, point, t + 1) if self.value.reads(t + 1) else None
-            return evaluate(self.value, point, t + 1, told), None
+            try:
+                return evaluate(self.value, point, t + 1, told), None
+            except (RuntimeError, TypeError, IndexError) as error:
+                if not relaxed or isinstance(error, (torch.OutOfMemoryError, FloatingPointError)):
+                    raise
+                raise TypeError(
+                    f"value: guidance reads {type(self.value).__name__} at one-hots in floats, in the place of token "
+                    f"ids, to have a gradient there, and it does not take them ({type(error).__name__}: {error}); let "
+                    "its network read both (one_hot @ embedding.weight), or choose by svdd or smc without guidance"
+                ) from error
 
         return self._gradients(point, valued)[0]
 
@@ -164,7 +174,7 @@ class Guided(Proposal):
             )
         found = torch.autograd.grad(values.sum(), list(leaves.values()), materialize_grads=True)
         if not math.isfinite(sum(each.sum().item() for each in found)):
-            bad = ~torch.stack([each.flatten(1).isfinite().all(dim=1) for each in found]).all(dim=0)
+            bad = ~torch.stack([flattened(each).isfinite().all(dim=1) for each in found]).all(dim=0)
             if bool(bad.any()):
                 raise ValueError(f"value: expected a finite gradient, got another at index {int(bad.nonzero()[0])}")
         if isinstance(point, Tensor):
@@ -175,7 +185,7 @@ class Guided(Proposal):
         gradient = gradient * factor
         if self.clip is None:
             return gradient
-        squares = [leaf.flatten(1).square().sum(dim=1) for leaf in _floats(gradient).values()]
+        squares = [flattened(leaf).square().sum(dim=1) for leaf in _floats(gradient).values()]
         norm = torch.stack(squares).sum(dim=0).sqrt()
         shrink = (self.clip / norm).clamp(max=1.0)
 

@@ -66,3 +66,12 @@ def test_its_derivative_in_x_is_whole_so_that_a_rollout_can_be_differentiated():
 def test_bad_arguments_are_refused_by_name(change, words):
     with pytest.raises(ValueError, match=words):
         LangevinControl(GaussianReference.brownian(2, 3), many_well(2).log_density, **change)
+
+
+@pytest.mark.parametrize("network_kind", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("state_kind", [torch.float32, torch.float64])
+def test_the_control_network_takes_states_of_other_floats(network_kind, state_kind):
+    reference = GaussianReference.brownian(2, 3)
+    network = LangevinControl(reference, lambda x: -x.square().sum(dim=1), detail=0.5).to(network_kind)
+    x, t = torch.randn(4, 2, dtype=state_kind), torch.tensor([0, 1, 2, 0])
+    assert network(x, t).dtype == state_kind and network(x, t).isfinite().all()

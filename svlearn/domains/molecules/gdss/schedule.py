@@ -1,5 +1,7 @@
 """One part of a graph, its features or its edges, at the levels τ_0 ... τ_{N-1} of diffusion and at N, finished."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -8,7 +10,10 @@ from svlearn.domains.molecules.gdss.sde import SDE, reverse_steps, step_times
 
 
 class PartSchedule(nn.Module):
-    """The numbers of an SDE at every level 0 ... N, and what they do to a part (B, ...) at levels (B,)."""
+    """The numbers of an SDE at every level 0 ... N, and what they do to a part (B, ...) at levels (B,).
+
+    They stay in float64 whatever the module is cast to: a network may be in bfloat16, a schedule of two digits may not.
+    """
 
     scale: Tensor
     std: Tensor
@@ -30,6 +35,14 @@ class PartSchedule(nn.Module):
         }
         for name, table in tables.items():
             self.register_buffer(name, table, persistent=False)
+
+    def _apply(self, fn: Callable, recurse: bool = True) -> "PartSchedule":
+        exact = dict(self._buffers)
+        super()._apply(fn, recurse)
+        for name, table in exact.items():
+            moved = self._buffers[name]
+            self._buffers[name] = None if table is None or moved is None else table.to(moved.device)
+        return self
 
     def score(self, output: Tensor, level: Tensor) -> Tensor:
         """∇log p_τ of what the network says."""
