@@ -39,7 +39,7 @@ def progress(iterable: Iterable | None = None, *, unit: str = "step", **options:
     if total is None and hasattr(iterable, "__len__"):
         total = len(iterable)  # type: ignore[arg-type]
     form = OPEN_LINE if total is None else LINE
-    lines = dict(file=Lines(sys.stderr), bar_format=form, mininterval=SECONDS, miniters=1, delay=SECONDS, ncols=0)
+    lines = dict(file=Lines(sys.stderr), bar_format=form, mininterval=SECONDS, miniters=1, delay=SECONDS)
     return tqdm(iterable, unit=unit, **options | lines | {"leave": False})
 
 

@@ -19,10 +19,8 @@ import svlearn
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "svlearn"
 RANKS = {
-    **dict.fromkeys(
-        ("arguments", "files", "modes", "progress", "randomness", "metering", "fingerprint", "schedules"), 0
-    ),
-    **dict.fromkeys(("state", "transitions", "process", "targets", "assets", "checkpoints", "loading"), 0),
+    **dict.fromkeys(("arguments", "files", "modes", "progress", "randomness", "metering", "fingerprint"), 0),
+    **dict.fromkeys(("schedules", "state", "transitions", "process", "targets", "assets", "checkpoints", "loading"), 0),
     **dict.fromkeys(("values", "policies"), 1),
     "inference": 2,
     **dict.fromkeys(("objectives", "rollouts"), 3),

@@ -7,8 +7,7 @@ from tensordict import TensorDict
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from svlearn.objectives.memoryless import MEMORY, warn_of_memory
-from svlearn.objectives.policy_objective import PolicyObjective
+from svlearn.objectives.memoryless_objective import MemorylessObjective
 from svlearn.objectives.stochastic_control import (
     check_controlled,
     check_own_data,
@@ -62,7 +61,7 @@ def run_back(reference: Reference, states: Tensor, adjoint: Tensor) -> tuple[Ten
     return torch.stack(adjoints[::-1], dim=1), torch.stack(stds[::-1], dim=1)
 
 
-class AdjointMatching(PolicyObjective):
+class AdjointMatching(MemorylessObjective):
     """Minimise Σ_t s_t²|g_θ(x_t, t) - a_{t+1}|²/2, nats, along trajectories of the current policy q, held fixed.
 
     The lean adjoint a_{t+1} runs back through the reference alone (`lean_adjoints`), so neither the rollout nor the
@@ -75,7 +74,8 @@ class AdjointMatching(PolicyObjective):
     g = (I + P s_t²)^-1 (q - P m_t(x)), and no other. A network that cannot hold the optimum ends elsewhere than by
     `StochasticControl`. The continuous-time form is arXiv 2409.08861, section 5.
 
-    log Z is reached only where the reference is memoryless, else `fit` warns.
+    log Z is reached only where the reference is memoryless, else `fit` warns (`check_memory`, see
+    `MemorylessObjective`).
     Raises TypeError for a policy that is not `Controlled`; ValueError for a std that depends on the state, a reward or
     a reference's mean without a gradient, a reward that is -inf, and stored trajectories.
     """
@@ -87,10 +87,6 @@ class AdjointMatching(PolicyObjective):
         check_controlled(policy)
         generator = seeded(device_of(reference), 0)
         self.adjoints(roll_out(reference, 2, generator=generator)["states"], generator)
-
-    def on_fit_start(self) -> None:
-        generator = seeded(self.device, self.seed, MEMORY)
-        warn_of_memory(self.reference, generator=generator, max_batch=self.batch_size)
 
     def adjoints(self, states: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """What the control is regressed on, (B, T, ...), and s_t, (1, T, ...), of own trajectories (B, T + 1, ...)."""

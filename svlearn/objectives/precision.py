@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.plugins.precision import DoublePrecision, HalfPrecision, TransformerEnginePrecision
+from tensordict import TensorDict
 from torch import Tensor, nn
 
 CONVERTING = (HalfPrecision, DoublePrecision, TransformerEnginePrecision)  # "bf16-true", "16-true", "64-true", ...
@@ -21,8 +23,8 @@ def kept_precision(trainer: pl.Trainer, objective: pl.LightningModule, trained: 
     """Fit an objective in the trainer's precision; modules have their dtype again afterwards, also after an exception.
 
     All parts of the objective run in that precision meanwhile, the reference too; numbers that the objective itself
-    keeps (float64) stay as they are. What `trained` holds comes back as it was trained, rounded to its own dtype;
-    anything else, such as the reference, byte for byte.
+    keeps (float64) stay as they are, and so do stored rewards. What `trained` holds comes back as it was trained,
+    rounded to its own dtype; anything else, such as the reference, byte for byte.
     """
     if not converts(trainer):
         yield
@@ -40,11 +42,17 @@ def kept_precision(trainer: pl.Trainer, objective: pl.LightningModule, trained: 
             convert(plugin, child)
         return module
 
-    plugin.convert_module = by_parts
+    def states_alone(batch: Any) -> Any:
+        if not isinstance(batch, TensorDict):
+            return type(plugin).convert_input(plugin, batch)
+        states, cast = batch["states"], partial(type(plugin).convert_input, plugin)
+        return batch.copy().set("states", states.apply(cast) if isinstance(states, TensorDict) else cast(states))
+
+    plugin.convert_module, plugin.convert_input = by_parts, states_alone
     try:
         yield
     finally:
-        del plugin.convert_module
+        del plugin.convert_module, plugin.convert_input
         for part, children in built:
             part._modules.update(children)
         for parameter, was, is_learned in parameters:

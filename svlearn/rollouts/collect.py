@@ -6,13 +6,13 @@ from collections.abc import Callable
 import torch
 from tensordict import TensorDict
 from torch import nn
-from tqdm.auto import tqdm
 
 from svlearn.arguments import as_seed, integer
 from svlearn.fingerprint import fingerprint, fingerprint_of_states
 from svlearn.inference.proposals import Proposal
 from svlearn.metering import metered
 from svlearn.process import Reference
+from svlearn.progress import progress as progress_of
 from svlearn.randomness import device_of, seeded
 from svlearn.rollouts.manifest import Request
 from svlearn.rollouts.roll_out import as_proposal, check_has_noise, roll_back, roll_out
@@ -88,7 +88,7 @@ def _fill(
 ) -> Rollouts:
     with metered(max_batch):
         writer = Writer(path, request)
-        with tqdm(
+        with progress_of(
             total=request.num_trajectories,
             initial=writer.num_written(),
             disable=not progress,

@@ -8,10 +8,11 @@ import pytorch_lightning as pl
 import torch
 from rdkit import Chem
 from tensordict import TensorDict
-from torch.utils.data import BatchSampler, DataLoader, RandomSampler, SequentialSampler
+from torch.utils.data import BatchSampler, DataLoader, SequentialSampler
 
 from svlearn.assets import fetch
 from svlearn.domains.molecules.codec import encode
+from svlearn.rollouts.batches import Batches, Shuffled
 from svlearn.state import concatenate
 
 NUM_ATOMS = 9
@@ -68,9 +69,10 @@ class QM9Data(pl.LightningDataModule):
         self.validation = graphs[order[: self.num_validation]]
         self.train = graphs[order[self.num_validation :]]
 
-    def train_dataloader(self) -> DataLoader:
-        sampler = RandomSampler(range(len(self.train)), generator=torch.Generator().manual_seed(self.seed))
-        return self._loader(self.train, BatchSampler(sampler, self.batch_size, drop_last=True))
+    def train_dataloader(self) -> Batches:
+        number = len(self.train)
+        order = Shuffled(torch.arange(number), lambda: torch.Generator().manual_seed(self.seed))
+        return Batches(self.train, order, number, self.batch_size, self, drop_last=True)
 
     def val_dataloader(self) -> DataLoader:
         sampler = SequentialSampler(range(len(self.validation)))
