@@ -7,8 +7,8 @@ from typing import Any
 from tqdm.auto import tqdm
 
 SECONDS = 20.0  # between two lines
-LINE = "{desc}: {n_fmt} of {total_fmt} {unit}, {rate_fmt}, {remaining} to go{postfix}"
-OPEN_LINE = "{desc}: {n_fmt} {unit}, {rate_fmt}, {elapsed} passed{postfix}"
+LINE = "{desc}: {n_fmt} of {total_fmt} {unit}, {rate_noinv_fmt}, {remaining} to go{postfix}"
+OPEN_LINE = "{desc}: {n_fmt} {unit}, {rate_noinv_fmt}, {elapsed} passed{postfix}"
 
 
 class Lines:

@@ -172,7 +172,7 @@ class Objective(LeanModule):
         number = self.num_micro_batches
         if number == 1:
             return 1
-        return min(number, self.trainer.num_training_batches - (batch_index - batch_index % number))
+        return int(min(number, self.trainer.num_training_batches - (batch_index - batch_index % number)))
 
     def _trajectories(self, batch: Any, size: int, generator: torch.Generator) -> TensorDict:
         if isinstance(batch, TensorDict):

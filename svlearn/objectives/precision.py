@@ -45,7 +45,8 @@ def kept_precision(trainer: pl.Trainer, objective: pl.LightningModule, trained: 
     def states_alone(batch: Any) -> Any:
         if not isinstance(batch, TensorDict):
             return type(plugin).convert_input(plugin, batch)
-        states, cast = batch["states"], partial(type(plugin).convert_input, plugin)
+        states: Any = batch["states"]
+        cast = partial(type(plugin).convert_input, plugin)
         return batch.copy().set("states", states.apply(cast) if isinstance(states, TensorDict) else cast(states))
 
     plugin.convert_module, plugin.convert_input = by_parts, states_alone
@@ -59,10 +60,10 @@ def kept_precision(trainer: pl.Trainer, objective: pl.LightningModule, trained: 
             if parameter.dtype != was.dtype:
                 parameter.data = (parameter.data if is_learned else was).to(parameter.device, was.dtype)
                 parameter.grad = None
-        for part, name, was, is_learned in buffers:
+        for part, name, held, is_learned in buffers:
             came = part._buffers[name]
-            if isinstance(came, Tensor) and isinstance(was, Tensor) and came.dtype != was.dtype:
-                part._buffers[name] = (came if is_learned else was).to(came.device, was.dtype)
+            if isinstance(came, Tensor) and isinstance(held, Tensor) and came.dtype != held.dtype:
+                part._buffers[name] = (came if is_learned else held).to(came.device, held.dtype)
 
 
 def _learns(part: nn.Module, learned: set[int]) -> bool:
