@@ -7,8 +7,8 @@ from typing import Any
 from tqdm.auto import tqdm
 
 SECONDS = 20.0  # between two lines
-LINE = "{desc}: {n_fmt} of {total_fmt} {unit}, {rate_fmt}, {remaining} to go{postfix}"
-OPEN_LINE = "{desc}: {n_fmt} {unit}, {rate_fmt}, {elapsed} passed{postfix}"
+LINE = "{desc}: {n_fmt} of {total_fmt} {unit}, {rate_noinv_fmt}, {remaining} to go{postfix}"
+OPEN_LINE = "{desc}: {n_fmt} {unit}, {rate_noinv_fmt}, {elapsed} passed{postfix}"
 
 
 class Lines:
@@ -39,7 +39,7 @@ def progress(iterable: Iterable | None = None, *, unit: str = "step", **options:
     if total is None and hasattr(iterable, "__len__"):
         total = len(iterable)  # type: ignore[arg-type]
     form = OPEN_LINE if total is None else LINE
-    lines = dict(file=Lines(sys.stderr), bar_format=form, mininterval=SECONDS, miniters=1, delay=SECONDS, ncols=0)
+    lines = dict(file=Lines(sys.stderr), bar_format=form, mininterval=SECONDS, miniters=1, delay=SECONDS)
     return tqdm(iterable, unit=unit, **options | lines | {"leave": False})
 
 

@@ -141,7 +141,7 @@ def test_pretraining_runs_and_goes_on(tmp_path, assets):
     folders = ("--data.cache_dir", tmp_path / "cache", "--data.num_validation", 20, "--data.batch_size", 32)
     where = ("--trainer.default_root_dir", tmp_path, "--trainer.logger", "false", "--trainer.callbacks", "null")
     run("scripts/pretrain.py", *common, *folders, *where, "--trainer.max_steps", 3)
-    (kept,) = tmp_path.rglob("*.ckpt")
+    (kept,) = (tmp_path / "checkpoints").glob("*.ckpt")
     run("scripts/pretrain.py", *common, *folders, *where, "--trainer.max_steps", 5, "--ckpt_path", kept)
     assert any("step=5" in str(path) for path in tmp_path.rglob("*.ckpt"))
 

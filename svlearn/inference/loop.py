@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from svlearn.inference import row_numbers
 from svlearn.inference.beside import predict_and_value
@@ -17,6 +16,7 @@ from svlearn.inference.samples import History
 from svlearn.inference.selection import Candidates
 from svlearn.metering import current_max_batch
 from svlearn.process import Prediction, draw_initial, predict
+from svlearn.progress import progress
 from svlearn.state import State, concatenate, device_of_state, repeat, take, times
 from svlearn.transitions import Transition
 from svlearn.values.value import Zero, evaluate
@@ -120,7 +120,7 @@ class Run:
     def _loop(self, x: State, start: int, copies: int) -> tuple[Particles, History]:
         proposed, weights, exponents = self._unweighed(self._retain(x, start))
         recorder = Recorder(start, self.keep_states)
-        for t in tqdm(range(start, self.last + 1), disable=not self.progress, desc="sampling", leave=False):
+        for t in progress(range(start, self.last + 1), disable=not self.progress, desc="sampling", leave=False):
             particles = self._survive(proposed, weights, exponents, t, copies)
             happened = particles.log_increments, proposed.log_ratio, particles.resampled, particles.ancestors
             recorder.add(weights, *happened, particles.x)

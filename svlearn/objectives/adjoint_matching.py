@@ -8,8 +8,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from svlearn.objectives.control import check_controls, control_of, gaussian, prediction_for_control
-from svlearn.objectives.memoryless import MEMORY, warn_of_memory
-from svlearn.objectives.policy_objective import PolicyObjective
+from svlearn.objectives.memoryless_objective import MemorylessObjective
 from svlearn.objectives.stochastic_control import (
     check_own_data,
     control_cost,
@@ -61,7 +60,7 @@ def run_back(reference: Reference, states: Tensor, adjoint: Tensor) -> tuple[Ten
     return torch.stack(adjoints[::-1], dim=1), torch.stack(stds[::-1], dim=1)
 
 
-class AdjointMatching(PolicyObjective):
+class AdjointMatching(MemorylessObjective):
     """Minimise Σ_t s_t²|g_θ(x_t, t) - a_{t+1}|²/2, nats, along trajectories of the current policy q, held fixed.
 
     The lean adjoint a_{t+1} runs back through the reference alone (`lean_adjoints`), so neither the rollout nor the
@@ -74,7 +73,8 @@ class AdjointMatching(PolicyObjective):
     g = (I + P s_t²)^-1 (q - P m_t(x)), and no other. A network that cannot hold the optimum ends elsewhere than by
     `StochasticControl`. The continuous-time form is arXiv 2409.08861, section 5.
 
-    log Z is reached only where the reference is memoryless, else `fit` warns.
+    log Z is reached only where the reference is memoryless, else `fit` warns (`check_memory`, see
+    `MemorylessObjective`).
     policy: as for `StochasticControl`; g_θ of one that is no `Controlled` costs one more call of the reference a state.
     Raises as `StochasticControl`, and ValueError for a std that depends on the state.
     """
@@ -85,10 +85,6 @@ class AdjointMatching(PolicyObjective):
         states = roll_out(reference, 2, generator=generator)["states"]
         check_controls(policy, states)
         self.adjoints(states, generator)
-
-    def on_fit_start(self) -> None:
-        generator = seeded(self.device, self.seed, MEMORY)
-        warn_of_memory(self.reference, generator=generator, max_batch=self.batch_size)
 
     def adjoints(self, states: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """What the control is regressed on, (B, T, ...), and s_t, (1, T, ...), of own trajectories (B, T + 1, ...)."""

@@ -65,7 +65,7 @@ class LastCheckpoint(Checkpoint):
     def save(self, trainer: pl.Trainer) -> Path:
         """Write it now."""
         start = time.monotonic()
-        trainer.save_checkpoint(self.path)
+        trainer.save_checkpoint(self.path, weights_only=False)
         self.written, self.step = time.monotonic(), trainer.global_step
         self.took = self.written - start
         return self.path
@@ -101,9 +101,9 @@ def settle_checkpoints(trainer: pl.Trainer) -> None:
         lasting = [LastCheckpoint(dirpath=str(wanted[0].dirpath))]
     for each in wanted:
         each.save_last = None
-    for each in lasting:
-        if each.dirpath is None:
-            each.dirpath = str(keepers[0].dirpath) if keepers else home
+    for last in lasting:
+        if last.dirpath is None:
+            last.dirpath = str(keepers[0].dirpath) if keepers else home
     callbacks[:] = [each for each in callbacks if each not in lasting] + lasting
     if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
         trainer.strategy.checkpoint_io = WholeFiles()

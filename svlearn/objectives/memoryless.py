@@ -16,7 +16,8 @@ from svlearn.state import flattened, repeat
 from svlearn.values.monte_carlo import finish
 
 MEMORY = 2  # stream of randomness, beside those of training and validation
-NUM_PAIRS = 128
+NUM_PAIRS, FEW_PAIRS = 128, 32
+UNSUSPICIOUS = 0.2  # a reference that remembers enough to matter shows such a p-value in few of 32 pairs
 PERMUTATIONS = 999
 SIGNIFICANT = 1 / (1 + PERMUTATIONS)  # no permutation reaches what was measured
 COMPONENTS = 16
@@ -57,12 +58,26 @@ def measure_memory(
     return Memory(shared_information(first, second), explained, p_value)
 
 
+def look_for_memory(
+    reference: Reference, *, generator: torch.Generator | None = None, max_batch: int | None = None
+) -> Memory:
+    """`measure_memory` by as few pairs as tell: 32, then twice and four times as many where the p-value is neither as
+    small as it can be nor above `UNSUSPICIOUS`. At most `max_batch` states in one network call."""
+    generator = resolve_generator(generator, device_of(reference))
+    number = FEW_PAIRS
+    with metered(max_batch):
+        memory = measure_memory(reference, number, generator=generator)
+        while SIGNIFICANT < memory.p_value < UNSUSPICIOUS and number < NUM_PAIRS:
+            number *= 2
+            memory = measure_memory(reference, number, generator=generator)
+    return memory
+
+
 def warn_of_memory(
     reference: Reference, *, generator: torch.Generator | None = None, max_batch: int | None = None
 ) -> None:
-    """Warn (UserWarning) where the reference is not memoryless; at most `max_batch` states in one network call."""
-    with metered(max_batch):
-        memory = measure_memory(reference, generator=generator)
+    """Warn (UserWarning) where the reference is not memoryless, as far as `look_for_memory` sees."""
+    memory = look_for_memory(reference, generator=generator, max_batch=max_batch)
     if memory.p_value <= SIGNIFICANT:
         warnings.warn(
             f"reference: not memoryless, x_0 explains {100 * memory.explained:.0f} % of the variance of x_T "

@@ -38,9 +38,9 @@ class Objective(LeanModule):
     what the others than the first held of the past.
 
     Adam at `learning_rate` with cosine decay to 1 % over the trainer's steps; gradient norm clipped at 10. What is not
-    trained runs in evaluation mode, and so does all that draws trajectories. The
-    reference is not trained, and not stored in checkpoints: only its fingerprint is, and a checkpoint of another
-    reference is refused with ValueError. `num_validation`: fresh trajectories on which an own-data validation runs.
+    trained runs in evaluation mode in a fit, and so does all that draws trajectories. The reference is not trained, and
+    not stored in checkpoints: only its fingerprint is, and a checkpoint of another reference is refused with
+    ValueError. `num_validation`: fresh trajectories on which an own-data validation runs.
 
     A training step whose reward, value, loss or gradient is not finite raises NonFiniteError (a ValueError and a
     FloatingPointError) with the step and the term, and leaves its batch in the trainer's `default_root_dir`.
@@ -184,7 +184,7 @@ class Objective(LeanModule):
         number = self.num_micro_batches
         if number == 1:
             return 1
-        return min(number, self.trainer.num_training_batches - (batch_index - batch_index % number))
+        return int(min(number, self.trainer.num_training_batches - (batch_index - batch_index % number)))
 
     def _trajectories(self, batch: Any, size: int, generator: torch.Generator) -> TensorDict:
         if isinstance(batch, TensorDict):

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.plugins.precision import DoublePrecision, HalfPrecision, TransformerEnginePrecision
+from tensordict import TensorDict
 from torch import Tensor, nn
 
 CONVERTING = (HalfPrecision, DoublePrecision, TransformerEnginePrecision)  # "bf16-true", "16-true", "64-true", ...
@@ -21,8 +23,8 @@ def kept_precision(trainer: pl.Trainer, objective: pl.LightningModule, trained: 
     """Fit an objective in the trainer's precision; modules have their dtype again afterwards, also after an exception.
 
     All parts of the objective run in that precision meanwhile, the reference too; numbers that the objective itself
-    keeps (float64) stay as they are. What `trained` holds comes back as it was trained, rounded to its own dtype;
-    anything else, such as the reference, byte for byte.
+    keeps (float64) stay as they are, and so do stored rewards. What `trained` holds comes back as it was trained,
+    rounded to its own dtype; anything else, such as the reference, byte for byte.
     """
     if not converts(trainer):
         yield
@@ -40,21 +42,28 @@ def kept_precision(trainer: pl.Trainer, objective: pl.LightningModule, trained: 
             convert(plugin, child)
         return module
 
-    plugin.convert_module = by_parts
+    def states_alone(batch: Any) -> Any:
+        if not isinstance(batch, TensorDict):
+            return type(plugin).convert_input(plugin, batch)
+        states: Any = batch["states"]
+        cast = partial(type(plugin).convert_input, plugin)
+        return batch.copy().set("states", states.apply(cast) if isinstance(states, TensorDict) else cast(states))
+
+    plugin.convert_module, plugin.convert_input = by_parts, states_alone
     try:
         yield
     finally:
-        del plugin.convert_module
+        del plugin.convert_module, plugin.convert_input
         for part, children in built:
             part._modules.update(children)
         for parameter, was, is_learned in parameters:
             if parameter.dtype != was.dtype:
                 parameter.data = (parameter.data if is_learned else was).to(parameter.device, was.dtype)
                 parameter.grad = None
-        for part, name, was, is_learned in buffers:
+        for part, name, held, is_learned in buffers:
             came = part._buffers[name]
-            if isinstance(came, Tensor) and isinstance(was, Tensor) and came.dtype != was.dtype:
-                part._buffers[name] = (came if is_learned else was).to(came.device, was.dtype)
+            if isinstance(came, Tensor) and isinstance(held, Tensor) and came.dtype != held.dtype:
+                part._buffers[name] = (came if is_learned else held).to(came.device, held.dtype)
 
 
 def _learns(part: nn.Module, learned: set[int]) -> bool:

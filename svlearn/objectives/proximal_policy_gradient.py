@@ -29,8 +29,9 @@ class ProximalPolicyGradient(PolicyGradient):
 
     Each iteration draws num_minibatches · batch_size trajectories of the policy as it is, q_old, and keeps them with
     log q_old/p_ref and their advantages. Then come num_epochs passes over them in minibatches of `batch_size`, one
-    optimiser step each (n times as many of both where n micro-batches make up a step), down `clipped_surrogate_loss`. So a step costs batch_size/num_epochs fresh trajectories;
-    "train/trajectories" counts those drawn so far, "train/clip_fraction" is the share of ρ beyond the clipping.
+    optimiser step each (n times as many of both where n micro-batches make up a step), down `clipped_surrogate_loss`.
+    So a step costs batch_size/num_epochs fresh trajectories; "train/trajectories" counts those drawn so far,
+    "train/clip_fraction" is the share of ρ beyond the clipping.
 
     The advantages A_t = G_t - b_t are those of `PolicyGradient`, the baseline taken over all trajectories of the
     iteration. All that they hold, log q/p_ref of the step itself included, is of q_old: the mean over minibatches of

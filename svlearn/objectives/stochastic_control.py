@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 from svlearn.metering import count
 from svlearn.objectives.control import check_controls, control_of, gaussian
-from svlearn.objectives.memoryless import MEMORY, warn_of_memory
+from svlearn.objectives.memoryless_objective import MemorylessObjective
 from svlearn.objectives.policy_objective import PolicyObjective
 from svlearn.policies import Policy
 from svlearn.process import Reference, predict
@@ -34,14 +34,14 @@ def stochastic_control_loss(rewards: Tensor, costs: Tensor, alpha: float) -> Ten
     return costs.double() - rewards.double() / alpha
 
 
-class StochasticControl(PolicyObjective):
+class StochasticControl(MemorylessObjective):
     """Minimise E_q[-r(x_T)/α + Σ_t s_t²|g_θ(x_t, t)|²/2] = -ELBO, nats (path integral sampler, arXiv 2111.15141).
 
     A path is a function of x_0 and of its noise ε: x_{t+1} = m_t(x_t) + s_t² g_θ(x_t, t) + s_t ε_t. Its gradient goes
     back through all of it, the reference and the reward included. Every step is checkpointed: it costs a second call
     of both networks, and memory then holds x_t and ε_t of every step, and the activations of one. The std s_t may
     depend on the state. Learns the policy of the largest ELBO that the network can hold; log Z is reached only where
-    the reference is memoryless, else `fit` warns.
+    the reference is memoryless, else `fit` warns (`check_memory`, see `MemorylessObjective`).
     policy: a `Controlled`, or any whose steps are Gaussian with the reference's std, as a `Finetuned` of most diffusion
     models: then g_θ = (m_θ - m)/s_t².
     Raises TypeError for a policy without such a control, ValueError where it trains the std or moves a step without
@@ -56,10 +56,6 @@ class StochasticControl(PolicyObjective):
         reward_gradient(target, states[:, -1])
         if reference.num_steps > 1:  # else no gradient passes through the mean
             pull_back(reference, states[:, -2], reference.num_steps - 1, torch.zeros_like(states[:, -1]))
-
-    def on_fit_start(self) -> None:
-        generator = seeded(self.device, self.seed, MEMORY)
-        warn_of_memory(self.reference, generator=generator, max_batch=self.batch_size)
 
     def loss(self, trajectories: TensorDict, generator: torch.Generator) -> Tensor:
         """The mean of -r/α + Σ_t s_t²|g_t|²/2 over paths: "initial" x_0 (B, ...), "noise" ε (B, T, ...)."""

@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 from svlearn.objectives.adjoint_matching import adjoint_matching_loss
 from svlearn.objectives.control import check_controls, control_of, gaussian, prediction_for_control
 from svlearn.objectives.distributional_policy_gradient import DistributionalPolicyGradient
-from svlearn.objectives.memoryless import MEMORY, warn_of_memory
+from svlearn.objectives.memoryless_objective import MemorylessObjective
 from svlearn.objectives.stochastic_control import reward_gradient
 from svlearn.policies import Policy
 from svlearn.process import Prediction, Reference, predict
@@ -46,7 +46,7 @@ def target_control(law: GaussianTransition, x: Tensor, clean: Tensor, kept: floa
     return (kept * x + added * clean - law.mean) / law.std**2
 
 
-class TargetScoreMatching(DistributionalPolicyGradient):
+class TargetScoreMatching(MemorylessObjective, DistributionalPolicyGradient):
     """Minimise E[Σ_t s_t²|g_θ(x_t, t) - y_t|²/2], nats, x_T ~ p* by importance weights, x_t | x_T ~ N(a_t x_T, σ_t²).
 
     y_t is `target_control` of `posterior_mean`: E[y_t | x_t] = (E[x_{t+1} | x_t] - m_t(x_t))/s_t² under p̃, p* at T
@@ -100,10 +100,6 @@ class TargetScoreMatching(DistributionalPolicyGradient):
         score = self.score(states[:, -1])
         for t in range(reference.num_steps):
             self.wanted(states[:, t], states[:, -1], score, t)
-
-    def on_fit_start(self) -> None:
-        generator = seeded(self.device, self.seed, MEMORY)
-        warn_of_memory(self.reference, generator=generator, max_batch=self.batch_size)
 
     def score(self, finished: Tensor) -> Tensor:
         """∇log p*(x_T) = ∇log p_ref(x_T) + ∇r(x_T)/α, (B, ...), nats per unit of x."""

@@ -59,7 +59,7 @@ class Termination(Checkpoint):
             if isinstance(each, LastCheckpoint):
                 return each.save(trainer)
         path = Path(trainer.default_root_dir) / f"stopped_at_step_{trainer.global_step}.ckpt"
-        trainer.save_checkpoint(path)
+        trainer.save_checkpoint(path, weights_only=False)
         return path
 
     def _stop(self, trainer: pl.Trainer) -> None:

@@ -54,11 +54,12 @@ def annealed(values: Tensor, spent: Tensor, beta: float) -> Tensor:
 class TrustRegion(nn.Module):
     """The outer iterations of trust-region path consistency (arXiv 2508.12511), and the trajectories of the current.
 
-    Each draws `size` trajectories of the policy as it is, q_i, for `inner_steps` gradient steps, and takes the
-    largest β with KL(q_i w^β || q_i) <= bound. A checkpoint holds the trajectories, so a resumed run goes on amid an
-    iteration. An iteration is one of optimiser steps, whatever number of micro-batches they take. group: so many consecutive trajectories share x_0, and the KL is the mean over the groups: that of the
-    laws given x_0. `beta`, `kl` (nats) and `ess`, the share of the trajectories that the weights w towards the whole
-    target leave (mean over groups), are those of the current iteration.
+    Each draws `size` trajectories of the policy as it is, q_i, for `inner_steps` gradient steps, and takes the largest
+    β with KL(q_i w^β || q_i) <= bound. A checkpoint holds the trajectories, so a resumed run goes on amid an iteration.
+    An iteration is one of optimiser steps, whatever number of micro-batches they take. group: so many consecutive
+    trajectories share x_0, and the KL is the mean over the groups: that of the laws given x_0. `beta`, `kl` (nats) and
+    `ess`, the share of the trajectories that the weights w towards the whole target leave (mean over groups), are those
+    of the current iteration.
     Raises ValueError for numbers out of range, and for a bound that the estimate, at most log(group size), never meets.
     """
 

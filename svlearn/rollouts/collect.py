@@ -6,7 +6,6 @@ from collections.abc import Callable
 import torch
 from tensordict import TensorDict
 from torch import nn
-from tqdm.auto import tqdm
 
 from svlearn.arguments import as_seed, integer
 from svlearn.fingerprint import fingerprint, fingerprint_of_states
@@ -14,6 +13,7 @@ from svlearn.identity import identity, identity_of_process, type_name
 from svlearn.inference.proposals import Proposal
 from svlearn.metering import metered
 from svlearn.process import Reference
+from svlearn.progress import progress as progress_of
 from svlearn.randomness import device_of, seeded
 from svlearn.rollouts.manifest import Request
 from svlearn.rollouts.roll_out import as_proposal, check_has_noise, roll_back, roll_out
@@ -102,7 +102,7 @@ def _draw_missing(
     writer: Writer, draw: Callable[[slice, torch.Generator], TensorDict], device: torch.device, progress: bool
 ) -> None:
     request = writer.manifest.request
-    with tqdm(
+    with progress_of(
         total=request.num_trajectories,
         initial=writer.num_written(),
         disable=not progress,

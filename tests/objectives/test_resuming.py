@@ -186,7 +186,7 @@ data = RolloutData({stored!r}, batch_size=8) if {stored!r} else None
 keep, last = LastCheckpoint(seconds=0.0, dirpath={folder!r}), Path({folder!r}) / "last.ckpt"
 print("ready", flush=True)
 best = pl.callbacks.ModelCheckpoint(dirpath={folder!r}, monitor="validation/loss")
-objective = Watched(num_validation=8)
+objective = Watched(num_validation=8, steps_per_epoch=7)
 fit(objective, max_steps={steps}, data=data, callbacks=[Slow(), best, keep], enable_checkpointing=True,
     limit_val_batches=None, num_sanity_val_steps=0, ckpt_path=str(last) if last.exists() else None, **QUIET)
 save_value(objective.value.network, Path({folder!r}) / "value.safetensors", objective.reference,

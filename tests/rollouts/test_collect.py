@@ -16,7 +16,7 @@ from rollout_toys import Mixed, Walk, files_of, total
 from torch import nn
 
 import svlearn
-from svlearn import Target, targets
+from svlearn import Target, progress, targets
 from svlearn.metering import metered
 from svlearn.randomness import seeded
 from svlearn.rollouts import Rollouts, collect, collect_by_noising, roll_back, roll_out
@@ -310,15 +310,23 @@ def test_wrong_arguments_are_refused_by_name(tmp_path, change, error, named):
     assert not (tmp_path / "store").exists()
 
 
-def test_the_bar_starts_at_what_is_there(tmp_path, capsys):
+def test_the_bar_starts_at_what_is_there(tmp_path, capsys, monkeypatch):
     walk = Fragile()
     walk.fatal = 4 * 2 + 1
     with pytest.raises(Stopped):
         collect(walk, 10, tmp_path, batch_size=3, progress=False)
+    monkeypatch.setattr(progress, "shows_bars", lambda stream: True)
     capsys.readouterr()
     collect(Fragile(), 10, tmp_path, batch_size=3)
     bar = capsys.readouterr().err
     assert "6/10" in bar.split("\r")[1] and "10/10" in bar
+
+
+def test_where_no_terminal_is_there_are_lines(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(progress, "SECONDS", 0.0)
+    collect(Walk(), 10, tmp_path, batch_size=5)
+    said = capsys.readouterr().err
+    assert "collecting: 5 of 10 trajectory" in said and "collecting: 10 of 10 trajectory" in said and "\r" not in said
 
 
 KILLED_AGAIN_AND_AGAIN = """
@@ -326,7 +334,7 @@ import json, os, random, signal, sys, time
 from pathlib import Path
 import torch
 from rollout_toys import Walk, total
-from svlearn import Target
+from svlearn import Target, progress
 from svlearn.rollouts import collect
 
 torch.set_num_threads(1)

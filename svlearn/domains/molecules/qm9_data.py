@@ -7,7 +7,7 @@ import pytorch_lightning as pl
 import torch
 from rdkit import Chem
 from tensordict import TensorDict
-from torch.utils.data import BatchSampler, DataLoader, RandomSampler, SequentialSampler
+from torch.utils.data import BatchSampler, DataLoader, SequentialSampler
 
 from svlearn.arguments import as_seed, integer
 from svlearn.assets import ASSETS, fetch
@@ -15,6 +15,7 @@ from svlearn.domains.molecules.codec import encode
 from svlearn.domains.molecules.graph_cache import cached
 from svlearn.domains.molecules.smiles_table import KIND, read_smiles
 from svlearn.files import existing, sha256_of, user_path
+from svlearn.rollouts.batches import Batches, Shuffled
 from svlearn.state import concatenate
 
 NUM_ATOMS = 9
@@ -78,9 +79,16 @@ class QM9Data(pl.LightningDataModule):
         self.validation = graphs[order[: self.num_validation]]
         self.train = graphs[order[self.num_validation :]]
 
-    def train_dataloader(self) -> DataLoader:
-        sampler = RandomSampler(range(len(self.train)), generator=self._generator())
-        return self._loader(self.train, BatchSampler(sampler, self.batch_size, drop_last=True))
+    def train_dataloader(self) -> Batches:
+        number = len(self.train)
+        return Batches(
+            self.train,
+            Shuffled(torch.arange(number), self._generator),
+            number,
+            self.batch_size,
+            self,
+            drop_last=True,
+        )
 
     def val_dataloader(self) -> DataLoader:
         sampler = SequentialSampler(range(len(self.validation)))
