@@ -7,6 +7,10 @@ from itertools import chain
 import torch
 from torch import Tensor, nn
 
+from svlearn.arguments import as_seed
+
+MOST_CATEGORIES = 2**24  # of torch.multinomial
+
 
 def device_of(module: nn.Module) -> torch.device:
     """Where a module's first parameter or buffer lives; the CPU for a module that has none."""
@@ -18,11 +22,14 @@ def device_of(module: nn.Module) -> torch.device:
 def resolve_generator(generator: torch.Generator | None, device: torch.device) -> torch.Generator:
     """The given generator, or a new one on `device`, seeded from the system's entropy.
 
-    Raises ValueError where the given one lives on another kind of device.
+    Raises TypeError for what is no generator, ValueError where the given one lives on another kind of device.
     """
     if generator is None:
         generator = torch.Generator(device)
         generator.seed()
+    elif not isinstance(generator, torch.Generator):
+        came = f"{type(generator).__name__} {generator!r}"
+        raise TypeError(f"generator: expected None or torch.Generator().manual_seed(a seed), got {came}")
     elif generator.device.type != device.type:
         raise ValueError(f"generator: expected one on {device.type}, as the reference, got one on {generator.device}")
     return generator
@@ -32,11 +39,21 @@ def seeded(device: torch.device | str, *seeds: int) -> torch.Generator:
     """A generator that depends on all the integers given: one stream per (seed, step), (seed, chunk), ..."""
     mixed = 0
     for seed in seeds:  # the finalizer of splitmix64: neighbouring seeds give unrelated streams
-        mixed = (mixed + seed + 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
+        mixed = (mixed + as_seed(seed) + 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
         mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
         mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
         mixed ^= mixed >> 31
     return torch.Generator(device).manual_seed(mixed & 0x7FFFFFFFFFFFFFFF)
+
+
+def draw_by(weights: Tensor, number: int, generator: torch.Generator | None = None) -> Tensor:
+    """`number` independent draws from each row of weights (..., V), of any sum: the places (..., number), long.
+
+    As `torch.multinomial` has them, and by inversion where a row is too long for that.
+    """
+    if weights.shape[-1] <= MOST_CATEGORIES:
+        return torch.multinomial(weights, number, replacement=True, generator=generator)
+    return inverted(weights, uniform((*weights.shape[:-1], number), generator, weights.device))
 
 
 def categorical(probs: Tensor, generator: torch.Generator | None = None) -> Tensor:

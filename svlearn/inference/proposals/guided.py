@@ -60,9 +60,8 @@ class Guided(Proposal):
             at = "state" if value.needs_prediction else "mean"
         if at not in POINTS:
             raise ValueError(f"at: expected one of {', '.join(POINTS)}, got {at!r}")
-        if clip is not None and not clip > 0:
-            raise ValueError(f"clip: expected None or a number above 0, got {clip}")
-        self.value, self.scale, self.at, self.clip = value, scale, at, clip
+        self.value, self.scale, self.at = value, scale, at
+        self.clip = None if clip is None else real(clip, "clip", above=0)
         self.looks = at == "state"
 
     def bind(self, reference: Reference, target: Target | None) -> "Guided":
