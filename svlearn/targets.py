@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from tensordict import TensorDict
@@ -103,7 +104,7 @@ def check_states(x: State, t: int | str) -> None:
 
     An infinite one passes, for a mask may hold it.
     """
-    leaves = [x] if isinstance(x, Tensor) else x.values(include_nested=True, leaves_only=True)
+    leaves: Any = [x] if isinstance(x, Tensor) else x.values(include_nested=True, leaves_only=True)
     for leaf in leaves:
         if leaf.is_floating_point() and math.isnan(leaf.sum().item()):
             bad = leaf.isnan().reshape(len(leaf), -1).any(dim=1)

@@ -154,8 +154,9 @@ class Run:
         own, copies = prediction.transition, self.parts.num_candidates[t]
         law = self.parts.proposal.transition(x, t - 1, prediction)
         previous = None if prediction.cache is None else prediction
+        parents: Tensor | None = None
         if copies == 1:
-            parents, drawn = None, self._retain(law.sample(generator=self.generator), t)
+            drawn = self._retain(law.sample(generator=self.generator), t)
         else:
             parents = row_numbers.parents(log_twists.shape[0], copies, log_twists.device)
             drawn = self._retain(law.sample_each(parents, generator=self.generator), t)

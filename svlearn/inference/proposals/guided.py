@@ -115,7 +115,7 @@ class Guided(Proposal):
         relaxed = len(_floats(like)) < len(_floats(point))
         if self.reward_has_gradient is False or (relaxed and not getattr(self.target.reward, "reads_one_hot", False)):
             return None
-        depends = []
+        depends: list[bool] = []
 
         def rewarded(point: State, rows: slice) -> tuple[Tensor, None]:
             rewards = self.target(point.clone())  # no leaf of the graph: a reward may write to what it is given
@@ -124,12 +124,13 @@ class Guided(Proposal):
                 -1
             ] else rewards.clone().requires_grad_(), None  # constant here: its gradient is 0
 
+        gradient: State | None = None
         try:
             gradient = self._gradients(point, rewarded)[0]
         except (RuntimeError, BufferError) as error:
             if self.reward_has_gradient or not refuses_gradient(error):
                 raise
-            depends = [False]
+            depends.clear()
         if self.reward_has_gradient is None:
             self.reward_has_gradient = any(depends)
         return gradient if any(depends) else None
