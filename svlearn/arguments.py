@@ -53,6 +53,11 @@ def is_number(thing: Any) -> bool:
     return True
 
 
+def is_integer(thing: Any) -> bool:
+    """Whether a thing is one integer: of Python, of NumPy, or a tensor without dimensions; a bool is none."""
+    return _index(thing) is not None
+
+
 def one_or_each(given: Any, number: int) -> list[Any]:
     """One number as `number` copies of it, several as they come."""
     return [given] * number if is_number(given) else list(given)

@@ -8,7 +8,8 @@ from typing import ParamSpec, TypeVar
 
 from torch import Tensor, nn
 
-Parameters, Result = ParamSpec("Parameters"), TypeVar("Result")
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
 PLAIN = {type(None), bool, int, float, str, bytes, Tensor, nn.Parameter}  # what holds no module
 
 

@@ -3,10 +3,13 @@
 import math
 from collections.abc import Sequence
 from itertools import chain
-from operator import index
 
 import torch
 from torch import Tensor, nn
+
+from svlearn.arguments import as_seed
+
+MOST_CATEGORIES = 2**24  # of torch.multinomial
 
 
 def device_of(module: nn.Module) -> torch.device:
@@ -19,16 +22,14 @@ def device_of(module: nn.Module) -> torch.device:
 def resolve_generator(generator: torch.Generator | None, device: torch.device) -> torch.Generator:
     """The given generator, or a new one on `device`, seeded from the system's entropy.
 
-    Raises ValueError where the given one lives on another kind of device, TypeError for what is none, as a seed.
+    Raises ValueError where the given one lives on another kind of device, TypeError for what is none, such as a seed.
     """
-    if generator is not None and not isinstance(generator, torch.Generator):
-        raise TypeError(
-            f"generator: expected None or a torch.Generator, got {type(generator).__name__}; "
-            "a seed makes one: torch.Generator(device).manual_seed(seed)"
-        )
     if generator is None:
         generator = torch.Generator(device)
         generator.seed()
+    elif not isinstance(generator, torch.Generator):
+        came = f"{type(generator).__name__} {generator!r}"
+        raise TypeError(f"generator: expected None or torch.Generator().manual_seed(a seed), got {came}")
     elif generator.device.type != device.type:
         raise ValueError(f"generator: expected one on {device.type}, as the reference, got one on {generator.device}")
     return generator
@@ -37,12 +38,18 @@ def resolve_generator(generator: torch.Generator | None, device: torch.device) -
 def seeded(device: torch.device | str, *seeds: int) -> torch.Generator:
     """A generator that depends on all the integers given: one stream per (seed, step), (seed, chunk), ..."""
     mixed = 0
-    for seed in map(index, seeds):  # the finalizer of splitmix64: neighbouring seeds give unrelated streams
-        mixed = (mixed + seed + 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
+    for word in chain.from_iterable(map(_words, seeds)):  # splitmix64: neighbouring seeds give unrelated streams
+        mixed = (mixed + word + 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
         mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
         mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
         mixed ^= mixed >> 31
     return torch.Generator(device).manual_seed(mixed & 0x7FFFFFFFFFFFFFFF)
+
+
+def _words(seed: int) -> list[int]:
+    """A seed of any size, 64 bits at a time, the lowest first."""
+    seed = as_seed(seed)
+    return [seed >> shift & 0xFFFFFFFFFFFFFFFF for shift in range(0, max(1, seed.bit_length()), 64)]
 
 
 def stream(
@@ -52,6 +59,16 @@ def stream(
     its rank, and of the micro-batches that make up the step its part. Rank 0's part 0 is what a process alone draws."""
     apart = (rank, part) if rank or part else ()
     return seeded(device, seed, kind, step, *apart)
+
+
+def draw_by(weights: Tensor, number: int, generator: torch.Generator | None = None) -> Tensor:
+    """`number` independent draws from each row of weights (..., V), of any sum: the places (..., number), long.
+
+    As `torch.multinomial` has them, and by inversion where a row is too long for that.
+    """
+    if weights.shape[-1] <= MOST_CATEGORIES:
+        return torch.multinomial(weights, number, replacement=True, generator=generator)
+    return inverted(weights, uniform((*weights.shape[:-1], number), generator, weights.device))
 
 
 def categorical(probs: Tensor, generator: torch.Generator | None = None) -> Tensor:

@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from tensordict import TensorDict
@@ -56,8 +57,12 @@ class Target:
 
         It has a gradient only where one is asked for: where gradients are on and x requires one. What a reward computes
         with gradients of its own accord, or through parameters of its own, is detached.
-        Raises ValueError for a wrong shape, NaN or +inf (naming the index), TypeError for what is not a tensor.
+        Raises ValueError for a wrong shape, NaN or +inf (naming the index), TypeError for what is not a tensor. A
+        finished state with a NaN is refused before the reward sees it: NaN > 0.5 is False, and that of a broken network
+        would be scored as if it were a sample.
         """
+        if isinstance(t, str):
+            check_states(x, t)
         size = len(x)
         count("reward_calls", size)
         limit = current_max_batch()
@@ -106,6 +111,19 @@ def check_scalars(
         wanted = "a finite number" if finite else "a number or -inf"
         came = f"{values[index].item()} at index {start + index}"
         raise NonFiniteError(f"{name}: expected {wanted} at step {_step(t, index)}, got {came}")
+
+
+def check_states(x: State, t: int | str) -> None:
+    """Raise NonFiniteError, with the step and the first such row, where a float of states (B, ...) is NaN.
+
+    An infinite one passes, for a mask may hold it.
+    """
+    leaves: Any = [x] if isinstance(x, Tensor) else x.values(include_nested=True, leaves_only=True)
+    for leaf in leaves:
+        if leaf.is_floating_point() and math.isnan(leaf.sum().item()):
+            bad = leaf.isnan().reshape(len(leaf), -1).any(dim=1)
+            if bool(bad.any()):  # else the sum is that of inf and -inf
+                raise NonFiniteError(f"state: expected numbers at step {t}, got NaN at index {int(bad.nonzero()[0])}")
 
 
 def refuses_gradient(error: Exception) -> bool:

@@ -2,15 +2,18 @@
 
 import math
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
+from svlearn.arguments import integer
 from svlearn.evaluation.summary import log_mean_exp, mean, standard_error
+from svlearn.inference.retained import check_shape
 from svlearn.inference.sampler import Sampler
+from svlearn.inference.samples import Samples
 from svlearn.metering import Cost
-from svlearn.randomness import device_of, resolve_generator
+from svlearn.randomness import device_of, draw_by, resolve_generator
 from svlearn.state import State
 
 
@@ -63,6 +66,7 @@ def normalizer_bounds(
     num_groups: int,
     *,
     trajectories: State | None = None,
+    condition: Any = None,
     generator: torch.Generator | None = None,
     max_batch: int | None = None,
 ) -> NormalizerBounds:
@@ -77,23 +81,26 @@ def normalizer_bounds(
     of the bound. A mode of p* that no group found is missing in both, and the gap does not tell; the trajectories
     share groups, so that the standard error is too small as well.
 
+    condition: num_groups rows of what is conditioned on, one a group; trajectories are then as many, each of its row.
+    The bounds are of the mean log Z over the rows, and a missing trajectory is drawn from the group of its own row.
+
     `smc` resamples independently where it retains a path, so that the bound on KL(p* || q) is of the sampler with
     resampling="multinomial", of all particles; log Z <= upper holds for each.
     Raises ValueError for a sampler without an estimate, trajectories of another length, and as `sampler.sample` does.
     """
     if not sampler.estimates_normalizer:
         raise ValueError("sampler: expected one that estimates log Z (smc, svdd at alpha > 0), got one that does not")
-    steps = sampler.reference.num_steps
-    if trajectories is not None and (len(trajectories.shape) < 2 or trajectories.shape[1] != steps + 1):
-        raise ValueError(f"trajectories: expected shape (B, {steps + 1}, ...), got {tuple(trajectories.shape)}")
+    num_groups = integer(num_groups, "num_groups")
+    if trajectories is not None:
+        size = None if condition is None else num_groups
+        check_shape(trajectories, size, sampler.reference.num_steps, "trajectories")
     generator = resolve_generator(generator, device_of(sampler.reference))
-    samples = sampler.sample(num_groups, generator=generator, max_batch=max_batch, keep_states=trajectories is None)
+    drawing: dict[str, Any] = {"condition": condition, "generator": generator, "max_batch": max_batch}
+    samples = sampler.sample(num_groups, keep_states=trajectories is None, **drawing)
     below = cast(Tensor, samples.log_normalizer).double()
     if trajectories is None:
-        joint = (samples.log_weights + below[:, None]).flatten()
-        drawn = torch.multinomial(joint.softmax(dim=0), num_groups, replacement=True, generator=generator)
-        trajectories = samples.paths().flatten(0, 1)[drawn]
-    conditional = sampler.sample_conditionally(trajectories, generator=generator, max_batch=max_batch)
+        trajectories = _drawn_paths(samples, below, condition is None, generator)
+    conditional = sampler.sample_conditionally(trajectories, **drawing)
     above = cast(Tensor, conditional.log_normalizer).double()
     lower, upper = below.cpu().numpy(), above.cpu().numpy()
     estimate, error = log_mean_exp(lower)
@@ -106,3 +113,13 @@ def normalizer_bounds(
         log_normalizer_standard_error=error,
         cost=samples.cost + conditional.cost,
     )
+
+
+def _drawn_paths(samples: Samples, log_normalizer: Tensor, together: bool, generator: torch.Generator) -> State:
+    """As many paths as there are groups, (B, T + 1, ...), by weight: from all groups together, or one from each."""
+    paths, size = samples.paths(), len(log_normalizer)
+    if together:
+        joint = (samples.log_weights + log_normalizer[:, None]).flatten()
+        return paths.flatten(0, 1)[draw_by(joint.softmax(dim=0), size, generator)]
+    rows, places = samples.draw_places(generator)
+    return paths[rows, places]

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 import torch
 
-from svlearn.arguments import integers
+from svlearn.arguments import integers, real
 from svlearn.evaluation.summary import mean, standard_error
 from svlearn.inference.samples import Samples
 
@@ -23,8 +23,9 @@ def reference_kl(samples: Samples, alpha: float) -> tuple[float, float]:
     samples: of a sampler with a log normalizer, of that alpha. Raises ValueError for samples without rewards or
     without a log normalizer, and for alpha <= 0, where `best_of_kl` counts.
     """
-    if not alpha > 0:
-        raise ValueError(f"alpha: expected a number above 0, got {alpha}; at 0 see `best_of_kl`")
+    alpha = real(alpha, "alpha", least=0)
+    if alpha == 0:
+        raise ValueError("alpha: expected a number above 0, got 0; at 0 see `best_of_kl`")
     if samples.rewards is None or samples.log_normalizer is None:
         raise ValueError("samples: expected some with rewards and a log normalizer, got some without")
     weights = samples.log_weights.double().exp()

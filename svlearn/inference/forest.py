@@ -16,7 +16,7 @@ from svlearn.inference.samples import History
 from svlearn.process import Prediction, draw_initial, predict
 from svlearn.randomness import uniform
 from svlearn.state import State, concatenate, take
-from svlearn.targets import Target
+from svlearn.targets import NonFiniteError, Target, check_states
 from svlearn.values.value import Zero, evaluate
 
 
@@ -71,9 +71,10 @@ class Forest(Run):
     def from_start(self, condition: Any = None) -> tuple[Particles, History]:
         """Grow the trees of which the first nodes are draws of x_0."""
 
+        reference, generator = self.parts.reference, self.generator  # not self: a tree would then hold itself
+
         def draw(rows: Tensor) -> State:
-            given = take(condition, rows)
-            return draw_initial(self.parts.reference, len(rows), condition=given, generator=self.generator)
+            return draw_initial(reference, len(rows), condition=take(condition, rows), generator=generator)
 
         return self._grow(draw, 0, math.inf)
 
@@ -142,6 +143,8 @@ class Forest(Run):
             law = concatenate(laws)
             x = law.transition.sample(generator=self.generator)
         self.parents[level, rows, k] = above
+        if self.keep_states:
+            check_states(x, t)
         kept = x if self.keep_states or t == self.last else None
         self.places[level, rows, k] = self.states[level].add(kept, len(rows)).to(rows.device)
         if t == self.last:
@@ -171,6 +174,11 @@ class Forest(Run):
             self.scores[level].scatter_(1, here, total)
         below, number = self._children(0, torch.zeros_like(path[0])[:, None], k)
         self.root = below.logsumexp(dim=1, keepdim=True) - number.log()
+        if not math.isfinite(self.root.sum().item()) and not bool(self.root.isfinite().all()):
+            group = int((~self.root.isfinite()).nonzero()[0, 0])
+            raise NonFiniteError(
+                f"reward / alpha: expected numbers that a float64 can hold, got others in the tree of group {group}"
+            )
 
     def _children(self, level: int, above: Tensor, k: int) -> tuple[Tensor, Tensor]:
         """The scores (B, k + 1) of the children of a node (B, 1) each, -inf for other nodes; how many these are."""
@@ -209,8 +217,7 @@ class Forest(Run):
         own = torch.arange(ends.shape[1], device=ends.device).expand_as(ends)
         nodes = [*torch.where(self.parents[:-1] >= 0, own, 0), ends]  # node 0 is always there
         ancestors = [own, *(parents.gather(1, node) for parents, node in zip(self.parents[1:], nodes[1:], strict=True))]
-        total = log_weights.logsumexp(dim=1, keepdim=True)
-        weights = torch.where(total > -math.inf, (log_weights - total).exp(), 0.0)
+        weights = log_weights.softmax(dim=1).nan_to_num(nan=0.0)  # of a group that died
         history = History(weights[:, :0], weights[:, :0], tuple(ancestors), None, self.start)
         masses = [torch.zeros_like(weights).scatter_add(1, places, weights) for places in history.lineage.unbind(1)]
         effective = torch.stack([ess(mass.log()) for mass in masses], dim=1)

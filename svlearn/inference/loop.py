@@ -12,12 +12,14 @@ from svlearn.inference.beside import predict_and_value
 from svlearn.inference.log_weights import LogWeights
 from svlearn.inference.parts import Parts
 from svlearn.inference.recorder import Recorder
+from svlearn.inference.retained import check_moves, check_shape
 from svlearn.inference.samples import History
 from svlearn.inference.selection import Candidates
 from svlearn.metering import current_max_batch
 from svlearn.process import Prediction, draw_initial, predict
 from svlearn.progress import progress
 from svlearn.state import State, concatenate, device_of_state, repeat, take, times
+from svlearn.targets import check_states
 from svlearn.transitions import Transition
 from svlearn.values.value import Zero, evaluate
 
@@ -93,6 +95,8 @@ class Run:
         self.parts, self.batch_size, self.generator, self.retained = parts, batch_size, generator, retained
         self.keep_states, self.progress = keep_states, progress
         self.last = parts.reference.num_steps
+        if retained is not None:
+            check_shape(retained, batch_size, self.last, "retained")
         self.selection = parts.selection if retained is None else parts.selection.conditional()
 
     def from_start(self, condition: Any = None) -> tuple[Particles, History]:
@@ -150,17 +154,23 @@ class Run:
         own, copies = prediction.transition, self.parts.num_candidates[t]
         law = self.parts.proposal.transition(x, t - 1, prediction)
         previous = None if prediction.cache is None else prediction
+        parents: Tensor | None = None
         if copies == 1:
             drawn = self._retain(law.sample(generator=self.generator), t)
-            return Proposed(drawn, None if law is own else own.log_ratio(law, drawn), log_twists, previous)
-        parents = row_numbers.parents(log_twists.shape[0], copies, log_twists.device)
-        drawn = self._retain(law.sample_each(parents, generator=self.generator), t)
+        else:
+            parents = row_numbers.parents(log_twists.shape[0], copies, log_twists.device)
+            drawn = self._retain(law.sample_each(parents, generator=self.generator), t)
         log_ratio = None if law is own else self._log_ratio(own, law, parents, drawn)
+        if self.retained is not None and log_ratio is not None:
+            check_moves(law, drawn, log_ratio, t, (self.batch_size, self.parts.num_particles))
         return Proposed(drawn, log_ratio, log_twists, take(previous, parents))
 
     @staticmethod
-    def _log_ratio(own: Transition, law: Transition, parents: Tensor, drawn: State) -> Tensor:
-        """log own - log law (N,) of what was drawn from those rows of them, which are not copied for all at once."""
+    def _log_ratio(own: Transition, law: Transition, parents: Tensor | None, drawn: State) -> Tensor:
+        """log own - log law (N,) of what was drawn from those rows of them (None: one from each), which are not copied
+        for all at once."""
+        if parents is None:
+            return own.log_ratio(law, drawn)
         number = parents.shape[0]
         size = current_max_batch() or number
         cuts = [slice(start, start + size) for start in range(0, number, size)]
@@ -230,7 +240,10 @@ class Run:
         """v_t(x), or r(x) at T (0 where there is no target), (N,)."""
         if t < self.last:
             return evaluate(self.parts.value, x, t, prediction, generator=self.generator)
-        return evaluate(Zero(), x, t) if self.parts.target is None else self.parts.target(x)
+        if self.parts.target is not None:
+            return self.parts.target(x)
+        check_states(x, t)
+        return evaluate(Zero(), x, t)
 
     def _weigh(self, proposed: Proposed, values: Tensor, weights: LogWeights, exponents: Tensor, t: int) -> Candidates:
         """Groups of candidates with what each multiplies the weight of its particle by; exponents λ_{t-1} (B,)."""

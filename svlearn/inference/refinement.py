@@ -3,12 +3,11 @@
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn, cast
 
-import numpy as np
 import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from svlearn.arguments import expect, integer, is_number
+from svlearn.arguments import expect, integer, is_integer, is_number
 from svlearn.inference.sampler import Sampler
 from svlearn.inference.samples import History, Samples
 from svlearn.metering import metered
@@ -157,7 +156,7 @@ class Refinement(Sampler):
 
 
 def _steps(depth: int | float, num_steps: int) -> int:
-    share = isinstance(depth, (float, np.floating)) or (isinstance(depth, Tensor) and depth.is_floating_point())
+    share = not is_integer(depth)
     if not is_number(depth) or not 0 < depth <= (1 if share else num_steps):
         raise ValueError(f"depth: expected 1 to {num_steps} steps or a share in (0, 1], got {depth!r}")
     return max(1, round(float(depth) * num_steps)) if share else int(depth)

@@ -69,8 +69,11 @@ def effective_size(weights: Tensor) -> Tensor:
 
 
 def central_moments(numbers: Tensor) -> Tensor:
-    """The variance and the third central moment, (..., 2), of the finite numbers of each row (..., n); 0 of none."""
-    finite = numbers > -torch.inf
+    """The variance and the third central moment, (..., 2), of the numbers of each row (..., n) but for -inf; 0 of none.
+
+    NaN of a row with NaN or inf.
+    """
+    finite = numbers != -torch.inf
     size = finite.sum(dim=-1, keepdim=True).clamp(min=1)
     numbers = torch.where(finite, numbers, 0.0)
     deviations = (numbers - numbers.sum(dim=-1, keepdim=True) / size) * finite

@@ -9,12 +9,14 @@ from torch import Tensor
 from svlearn.arguments import integer
 from svlearn.inference.loop import Particles, Run
 from svlearn.inference.parts import Parts
+from svlearn.inference.retained import check_shape
 from svlearn.inference.samples import History, Samples
 from svlearn.metering import Cost, metered
 from svlearn.modes import evaluating
 from svlearn.process import Prediction
 from svlearn.randomness import device_of, resolve_generator
 from svlearn.state import State
+from svlearn.targets import NonFiniteError
 
 
 class Sampler(Parts):
@@ -43,8 +45,7 @@ class Sampler(Parts):
         Raises ValueError for an empty batch, and where a reward or a value is NaN (with the step and the index).
         """
         batch_size = integer(batch_size, "batch_size")
-        if condition is not None and len(condition) != batch_size:
-            raise ValueError(f"condition: expected {batch_size} rows, one a group, got {len(condition)}")
+        _check_condition(condition, batch_size)
         generator = resolve_generator(generator, device_of(self.reference))
         with torch.no_grad(), evaluating(self), metered(max_batch) as meter:
             run = self._run(batch_size, generator, keep_states=keep_states, progress=progress)
@@ -81,6 +82,7 @@ class Sampler(Parts):
         self,
         trajectories: State,
         *,
+        condition: Any = None,
         generator: torch.Generator | None = None,
         progress: bool = False,
         max_batch: int | None = None,
@@ -90,12 +92,18 @@ class Sampler(Parts):
 
         The other particles start anew (conditional SMC; for svdd, the other candidates). Where the trajectories have
         the law p*, E[log_normalizer] >= log Z (arXiv 2404.17546, section 5), and so do those that are then drawn.
+        condition: B rows of what the trajectories are conditioned on, from which the others of their group start. A
+        trajectory does not say which parts of its x_0 were given and which drawn, so without one they start as they do
+        in `sample` without one. Raises ValueError for trajectories of another length, for conditions of another
+        number, and where the proposal cannot follow one (with the t and the group).
         """
+        check_shape(trajectories, None, self.reference.num_steps, "trajectories")
+        _check_condition(condition, len(trajectories))
         generator = resolve_generator(generator, device_of(self.reference))
         with torch.no_grad(), evaluating(self), metered(max_batch) as meter:
             size = len(trajectories)
             run = self._run(size, generator, retained=trajectories, keep_states=keep_states, progress=progress)
-            particles, history = run.from_start()
+            particles, history = run.from_start(condition)
         return self._finish(particles, history, meter.cost)
 
     @torch.no_grad()
@@ -119,6 +127,8 @@ class Sampler(Parts):
     def _finish(self, particles: Particles, history: History, cost: Cost) -> Samples:
         batch_size, size = particles.log_weights.shape
         log_sum = particles.log_weights.logsumexp(dim=1, keepdim=True)
+        if not bool((log_sum < math.inf).all()):
+            raise _no_weights(log_sum, history)
         alive = log_sum > -math.inf
         if self.estimates_normalizer and not bool(alive.any()):
             died = history.start + int((history.ess > 0).sum(dim=1).max())
@@ -130,8 +140,25 @@ class Sampler(Parts):
         return Samples(
             states=particles.x.unflatten(0, (batch_size, size)),
             rewards=None if particles.rewards is None else particles.rewards.view(batch_size, size),
-            log_weights=particles.log_weights - torch.where(alive, log_sum, 0.0),
+            log_weights=particles.log_weights.log_softmax(dim=1).masked_fill(~alive, -math.inf),
             log_normalizer=(log_sum - math.log(size)).squeeze(1) if self.estimates_normalizer else None,
             cost=cost,
             history=history,
         )
+
+
+def _check_condition(condition: Any, batch_size: int) -> None:
+    if condition is not None and len(condition) != batch_size:
+        raise ValueError(f"condition: expected {batch_size} rows, one a group, got {len(condition)}")
+
+
+def _no_weights(log_sum: Tensor, history: History) -> NonFiniteError:
+    """What to raise for the first group (B, 1) whose total weight is no number, at the first t where it was none."""
+    group = int((~(log_sum < math.inf)).nonzero()[0, 0])
+    steps = range(history.start, history.start + history.ess.shape[1])
+    spreads = [] if history.spreads is None else history.spreads[group, :, 0].isnan().tolist()
+    t = next((t for t, lost in zip(steps, spreads, strict=False) if lost), steps[-1])
+    return NonFiniteError(
+        f"log_weights: expected numbers below inf, got {log_sum[group].item()} in group {group} at t = {t}; a value or "
+        "a reward over alpha is too large for a float64, or the ratio of reference and proposal is"
+    )

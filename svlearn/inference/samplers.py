@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from svlearn.arguments import expect, integer, integers, is_number
+from svlearn.arguments import expect, integer, integers, is_number, real
 from svlearn.inference.beam import Beam
 from svlearn.inference.proposals import Guided, Proposal
 from svlearn.inference.resampling import scheme
@@ -41,7 +41,8 @@ def svdd(
 
     Each of B lineages draws M candidates at every step, the start x_0 included, and keeps one with probability
     ∝ exp(v_{t+1}(x_{t+1})/α + log p_ref - log q); for α = 0 the one of the largest v, the first on ties. At T the
-    candidates are scored by r. num_candidates: M, or one number per step 0 ... T. tempering: as for `smc`.
+    candidates are scored by r. num_candidates: M, or one number per step 0 ... T. tempering: as for `smc`; `Adaptive`
+    looks at the ESS of a lineage's candidates.
 
     Its law tends to p* as M grows, for the exact v. For α > 0 `log_normalizer` holds Σ_t log (1/M) Σ_m of the weight
     increments, unbiased in Z for any v. Reference calls a lineage: T where v reads (x, t) alone, M T where v reads
@@ -91,14 +92,11 @@ def smc(
     """
     if _target(target).alpha == 0:
         raise ValueError("alpha: smc needs alpha > 0, got 0; use svdd, beam_search or best_of_n")
-    for name, number in (("ess_threshold", ess_threshold), ("share", share)):
-        if not 0 <= number <= 1:
-            raise ValueError(f"{name}: expected a number in [0, 1], got {number}")
-    if window is not None and not (len(window) == 2 and 0 <= window[0] < window[1]):
-        raise ValueError(f"window: expected None or (start, stop) with 0 <= start < stop, got {window}")
+    ess_threshold, share = _share(ess_threshold, "ess_threshold"), _share(share, "share")
     candidates = _candidates(num_candidates, _reference(reference))
     num_particles = integer(num_particles, "num_particles")
     _check_candidates(reference, candidates)
+    window = _window(window)
     if num_particles > 1 and ess_threshold > 0 and (window is None or window[1] > 1):
         check_noise(reference, "particles that were copied would stay copies (ess_threshold=0 only weighs them)")
     between = Global(scheme(resampling), ess_threshold, window=window, by_value=by_value, share=share)
@@ -161,6 +159,22 @@ def beam_search(
         num_particles=integer(beam_width, "beam_width"),
         num_candidates=candidates,
     )
+
+
+def _share(number: float, name: str) -> float:
+    found = real(number, name)
+    if not 0 <= found <= 1:
+        raise ValueError(f"{name}: expected a number in [0, 1], got {number}")
+    return found
+
+
+def _window(window: Sequence[int] | None) -> tuple[int, int] | None:
+    if window is None:
+        return None
+    found = integers(window, "window", 0)
+    if len(found) != 2 or found[0] >= found[1]:
+        raise ValueError(f"window: expected None or (start, stop) with 0 <= start < stop, got {window}")
+    return found[0], found[1]
 
 
 def _candidates(number: int | Sequence[int], reference: Reference) -> list[int]:

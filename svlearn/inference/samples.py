@@ -1,13 +1,15 @@
 """What every sampler returns."""
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from svlearn.metering import Cost
-from svlearn.randomness import resolve_generator
+from svlearn.randomness import draw_by, resolve_generator
 from svlearn.state import State
+from svlearn.targets import NonFiniteError
 
 
 @dataclass(frozen=True)
@@ -64,14 +66,14 @@ class Samples:
 
     def draw(self, *, generator: torch.Generator | None = None) -> State:
         """One state per group, (B, ...), by its weights; from a group that died, a uniform one."""
-        rows, index = self._draw(generator)
+        rows, index = self.draw_places(generator)
         return self.states[rows, index]
 
     def draw_with_rewards(self, *, generator: torch.Generator | None = None) -> tuple[State, Tensor]:
         """As `draw`, with the rewards (B,) of the states drawn; raises ValueError without a target."""
         if self.rewards is None:
             raise ValueError("rewards: these samples have none, the sampler was given no target")
-        rows, index = self._draw(generator)
+        rows, index = self.draw_places(generator)
         return self.states[rows, index], self.rewards[rows, index]
 
     def paths(self) -> State:
@@ -87,9 +89,18 @@ class Samples:
         rows = torch.arange(len(lineage), device=lineage.device)[:, None]
         return torch.stack([x[rows, lineage[:, k]] for k, x in enumerate(kept)], dim=2)
 
-    def _draw(self, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
+    def draw_places(self, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+        """The groups 0 ... B - 1 and the place (B,) in each of the particle that `draw` takes, by weight.
+
+        Raises ValueError, with the group, for log-weights that are NaN or inf.
+        """
         weights = self.log_weights.exp()
+        if not math.isfinite(weights.sum().item()):
+            group = int((~weights.isfinite().all(dim=1)).nonzero()[0])
+            raise NonFiniteError(
+                f"log_weights: expected numbers, got {self.log_weights[group].tolist()} in group {group}"
+            )
         weights = torch.where(weights.sum(dim=1, keepdim=True) > 0, weights, torch.ones_like(weights))
         generator = resolve_generator(generator, weights.device)
-        index = torch.multinomial(weights, 1, generator=generator).squeeze(1)
+        index = draw_by(weights, 1, generator).squeeze(1)
         return torch.arange(len(weights), device=weights.device), index

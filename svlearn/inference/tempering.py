@@ -1,12 +1,13 @@
 """Tempering: how much of the value counts at which time, so that early guesses do not decide too much."""
 
-import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
 
+from svlearn.arguments import integer, is_number, real
+from svlearn.inference.log_weights import log_mean
 from svlearn.inference.resampling import ess
 
 BISECTIONS = 30
@@ -32,7 +33,9 @@ class Schedule(Tempering):
     """λ_0 ... λ_T as given, T + 1 numbers in [0, 1], the last of which is 1."""
 
     def __init__(self, exponents: Sequence[float]):
-        self.exponents = [float(each) for each in exponents]
+        if isinstance(exponents, str) or not isinstance(exponents, Iterable) or is_number(exponents):
+            raise TypeError(f"tempering: expected a Tempering, or numbers, got {type(exponents).__name__}")
+        self.exponents = [real(each, "tempering") for each in exponents]
         if not all(0 <= each <= 1 for each in self.exponents):
             raise ValueError(f"tempering: expected numbers in [0, 1], got {self.exponents}")
         if not self.exponents or self.exponents[-1] != 1:
@@ -41,6 +44,7 @@ class Schedule(Tempering):
     @classmethod
     def das(cls, num_steps: int, gamma: float = 0.008) -> "Schedule":
         """λ_t = min(1, (1 + γ)^t - 1), λ_T = 1 (DAS, arXiv 2501.05803)."""
+        num_steps, gamma = integer(num_steps, "num_steps"), real(gamma, "gamma", least=0)
         return cls([*(min(1.0, (1 + gamma) ** t - 1) for t in range(num_steps)), 1.0])
 
     def __call__(self, t: int, exponents: Tensor, log_weights: Tensor, base: Tensor, twists: Tensor) -> Tensor:
@@ -54,22 +58,32 @@ class Schedule(Tempering):
 
 
 class Adaptive(Tempering):
-    """The largest λ_t in [λ_{t-1}, 1] that leaves each group an ESS of at least `share` of its particles.
+    """The λ_t in [λ_{t-1}, 1] that leaves each group an ESS of `share` of its particles; groups choose for themselves.
 
-    λ_{t-1} where no such λ_t exists. Groups choose for themselves.
+    In a group of one particle (svdd) it is the ESS of what the particle chooses among, its M candidates, and λ_t is
+    λ_{t-1} where there is one only: there is nothing to choose then.
+    λ_t = 1 where the whole value leaves the ESS. Else it is found by bisection: either λ_t leaves the ESS, and a λ
+    larger by 2^-30 does not, or λ_t = λ_{t-1} and no λ that was tried left it. Where the ESS only falls as λ rises, as
+    from equal weights, that is the largest that leaves it; elsewhere the ESS may rise once more beyond it.
     """
 
     def __init__(self, share: float = 0.8):
-        if not 0 < share < 1:
+        self.share = real(share, "tempering")
+        if not 0 < self.share < 1:
             raise ValueError(f"tempering: expected a share of the particles in (0, 1), got {share}")
-        self.share = share
 
     def __call__(self, t: int, exponents: Tensor, log_weights: Tensor, base: Tensor, twists: Tensor) -> Tensor:
-        wanted = self.share * log_weights.shape[1]
+        _, size, copies = twists.shape
+        alone = size == 1
+        if alone and copies == 1:
+            return exponents
+        wanted = self.share * (copies if alone else size)
 
         def enough(tried: Tensor) -> Tensor:
-            increments = (base + tried[:, None, None] * twists).logsumexp(dim=2) - math.log(base.shape[2])
-            return ess(log_weights + increments) >= wanted
+            increments = base + tried[:, None, None] * twists
+            if alone:
+                return ess(increments.squeeze(1)) >= wanted
+            return ess(log_weights + log_mean(increments)) >= wanted
 
         low, high = exponents, torch.ones_like(exponents)
         whole = enough(high)

@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from svlearn.arguments import expect, integer
+from svlearn.arguments import expect, integer, real
 from svlearn.inference.forest import Forest
 from svlearn.inference.sampler import Sampler
 from svlearn.inference.selection import Keep
@@ -50,19 +50,16 @@ def tree_search(
     """
     if expect(target, Target, "target").alpha == 0:
         raise ValueError("alpha: tree_search needs alpha > 0, got 0; use beam_search, svdd or best_of_n")
-    if not widening_factor > 0:
-        raise ValueError(f"widening_factor: expected a number above 0, got {widening_factor}")
-    if not 0 <= widening_exponent <= 1:
+    widths = real(widening_factor, "widening_factor", above=0), real(widening_exponent, "widening_exponent")
+    if not 0 <= widths[1] <= 1:
         raise ValueError(f"widening_exponent: expected a number in [0, 1], got {widening_exponent}")
-    if not prior_children >= 0:
-        raise ValueError(f"prior_children: expected a number of at least 0, got {prior_children}")
     return TreeSearch(
         expect(reference, Reference, "reference"),
         target,
         Zero() if value is None else expect(value, Value, "value"),
         integer(num_rollouts, "num_rollouts"),
-        (widening_factor, widening_exponent),
-        prior_children,
+        widths,
+        real(prior_children, "prior_children", least=0),
     )
 
 

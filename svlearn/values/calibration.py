@@ -8,6 +8,7 @@ from tensordict import TensorDict
 from torch import Tensor
 from torchmetrics import PearsonCorrCoef, R2Score
 
+from svlearn.arguments import real
 from svlearn.modes import in_evaluation
 from svlearn.process import Reference
 from svlearn.values.foresight import finite_rewards, foresee
@@ -45,6 +46,7 @@ def calibrate(
     bias is α log E[exp(v/α)] - α log E[exp(r/α)], 0 for v_t.
     Raises ValueError for a wrong shape, fewer than two finite rewards and alpha <= 0.
     """
+    alpha = None if alpha is None else real(alpha, "alpha")
     if alpha is not None and not alpha > 0:
         raise ValueError(f"alpha: expected None or a number above 0, got {alpha}")
     rewards, kept = finite_rewards(reference, trajectories, rewards)

@@ -1,8 +1,11 @@
 """The value by simulation: finish a state several times with the reference, and average."""
 
+from typing import cast
+
 import torch
 from torch import Tensor
 
+from svlearn.arguments import integer
 from svlearn.process import Prediction, Reference, predict
 from svlearn.state import State, repeat
 from svlearn.targets import Target
@@ -36,11 +39,9 @@ class MonteCarlo(Value):
         super().__init__()
         if (num_rollouts is None) == (budget is None):
             raise ValueError(f"num_rollouts: expected this or budget, got {num_rollouts} and a budget of {budget}")
-        for name, number in (("num_rollouts", num_rollouts), ("budget", budget)):
-            if number is not None and number < 1:
-                raise ValueError(f"{name}: expected an integer of at least 1, got {number}")
-        self.reference, self.target = reference, target
-        self.num_rollouts, self.budget, self.estimand = num_rollouts, budget, estimand_of(estimand, target)
+        self.reference, self.target, self.estimand = reference, target, estimand_of(estimand, target)
+        self.num_rollouts = None if num_rollouts is None else integer(num_rollouts, "num_rollouts")
+        self.budget = None if budget is None else integer(budget, "budget")
 
     def forward(
         self,
@@ -55,7 +56,8 @@ class MonteCarlo(Value):
         values = torch.zeros(len(x), dtype=torch.float64, device=t.device)
         for moment in t.unique().tolist():
             rows, steps = (t == moment).nonzero().flatten(), max(1, self.reference.num_steps - moment)
-            values[rows] = self._average(x[rows], t[rows], max(1, self.budget // steps), generator).double()
+            number = max(1, cast(int, self.budget) // steps)
+            values[rows] = self._average(x[rows], t[rows], number, generator).double()
         return values
 
     def _average(self, x: State, t: Tensor, number: int, generator: torch.Generator | None) -> Tensor:

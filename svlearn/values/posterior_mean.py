@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from svlearn.arguments import is_integer
 from svlearn.process import Prediction
 from svlearn.state import State, concatenate
 from svlearn.targets import Target
@@ -17,7 +18,11 @@ class PosteriorMean(Value):
     point `prediction.clean`: α log (1/n) Σ exp(r_i/α) (estimand "soft", the default for α > 0) or (1/n) Σ r_i ("mean",
     the default for α = 0). It is then random, and a sampler draws it once per particle. As n grows it tends to the
     value of the process that jumps from x_t to the end by that law: the soft value itself where the law is exact.
-    It costs no reference call, and n reward calls a state.
+    It costs n reward calls a state, and no reference call unless the law itself makes some (a text's, token by token).
+
+    Take num_samples where there is a `clean_law`, as for tokens and graphs: the point is then made of the most probable
+    token of each place, a sample that may itself be most improbable, and says little of the reward. A few draws say
+    more, also of how sure the network is; for continuous states the point is the mean, and smooth rewards fare well.
 
     A reward whose attribute `waits` is true is asked for in pieces, in a thread beside the network (n None only).
     The point's reward, or the soft value, is raised to the target's `floor` where it is below (-inf of a constraint):
@@ -32,10 +37,10 @@ class PosteriorMean(Value):
         super().__init__()
         if num_samples is None and estimand is not None:
             raise ValueError(f"estimand: one point has the same value in each, got {estimand!r} without num_samples")
-        if num_samples is not None and num_samples < 1:
+        if num_samples is not None and not (is_integer(num_samples) and num_samples >= 1):
             raise ValueError(f"num_samples: expected None or an integer of at least 1, got {num_samples}")
         default = "soft" if target.alpha > 0 else "mean"
-        self.target, self.num_samples = target, num_samples
+        self.target, self.num_samples = target, None if num_samples is None else int(num_samples)
         self.estimand = estimand_of(default if estimand is None else estimand, target)
         self.needs_generator = num_samples is not None
         self.checked = num_samples is None  # the target has, and its floor is finite

@@ -1,6 +1,8 @@
 """What the trees of `tree_search` are made of: nodes below their own parents, one call each, caches and paths."""
 
+import gc
 import math
+import weakref
 
 import pytest
 import torch
@@ -8,6 +10,7 @@ from inference_toys import BASE, MARKOV
 from tensordict import TensorDict
 
 from svlearn.domains.analytic import FiniteMarkovChain
+from svlearn.inference.forest import Forest
 from svlearn.inference.paths import sample_paths
 from svlearn.inference.tree_search import tree_search
 from svlearn.process import Prediction, Reference
@@ -134,3 +137,27 @@ def test_nested_states_caches_and_conditions_follow_the_nodes():
     assert samples.states.batch_size == (3, 30)
     positions = samples.states["x"][:, :, 0]
     assert (positions[:2].abs() < 50).all() and (positions[2] > 450).all()
+
+
+def test_finished_trees_are_gone_without_the_collector():
+    """They are the largest thing of a run: nothing that lives in a cycle may hold them."""
+
+    grown = []
+
+    class Watched(type(tree_search(MARKOV, TARGET))):
+        def _run(self, batch_size, generator, **options):
+            forest = Forest(self, batch_size, generator, self.widths, self.prior_children, **options)
+            grown.append(weakref.ref(forest))
+            return forest
+
+    sampler = tree_search(MARKOV, TARGET, None, 6)
+    sampler.__class__ = Watched
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        samples = sampler.sample(3, generator=seeded("cpu", 0), keep_states=True)
+        resumed = sampler.resume(torch.zeros(2, 1).long(), 1)
+        assert [each() for each in grown] == [None, None] and samples and resumed
+    finally:
+        if collecting:
+            gc.enable()

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from inference_toys import GAUSSIAN, MARKOV, make_value
+from inference_toys import GAUSSIAN, MARKOV, assert_unbiased, make_value
 
 from svlearn.inference.resampling import ess
 from svlearn.inference.samplers import smc, svdd
@@ -125,3 +125,53 @@ def test_bad_schedules_are_refused_at_construction(case):
     call, words = BAD[case]
     with pytest.raises(ValueError, match=words):
         call()
+
+
+@pytest.mark.parametrize("share", [0.55, 0.7, 0.95])
+@pytest.mark.parametrize("spread", [4.0, -11.0])
+def test_of_the_two_candidates_of_one_particle_too(share, spread):
+    """The ESS of a single particle is 1 whatever λ is: of svdd it is that of what the lineage chooses among."""
+    share_of_odds = 2 * share - 1
+    wanted = math.log((1 + math.sqrt(1 - share_of_odds**2)) / share_of_odds) / abs(spread)
+    found = exponents_of(Adaptive(share), [[[0.0, spread]], [[3.0, 3.0]], [[2 * spread, 0.0]]])
+    assert found.tolist() == pytest.approx([wanted, 1.0, wanted / 2], abs=1e-8)
+    assert exponents_of(Adaptive(share), [[[spread]], [[0.0]]], before=0.3).tolist() == [0.3, 0.3]
+
+
+def test_svdd_by_the_ess_of_its_candidates():
+    """Each lineage chooses, before T, by as much of the value as leaves three of its four candidates effective."""
+    seen = []
+
+    class Watched(Adaptive):
+        def __call__(self, t, exponents, log_weights, base, twists):
+            found = super().__call__(t, exponents, log_weights, base, twists)
+            seen.append((exponents, found, ess((base + found[:, None, None] * twists).squeeze(1))))
+            return found
+
+    sampler = svdd(GAUSSIAN, GAUSSIAN.target(ALPHA), make_value("exact", GAUSSIAN, ALPHA), 4, tempering=Watched(0.75))
+    samples = sampler.sample(4_000, generator=seeded("cpu", 0))
+    assert len(seen) == STEPS
+    for before, found, effective in seen:
+        assert (found >= before).all() and (found <= 1).all()
+        assert ((effective >= 3 - 1e-6) | (found == before)).all()
+    first = seen[0]
+    assert (first[1] < 1).any() and (first[2][first[1] < 1] < 3 + 1e-3).all()
+    assert_unbiased(samples, GAUSSIAN.log_normalizer(ALPHA))
+
+
+def test_where_the_ess_rises_again_bisection_finds_an_edge_and_says_no_more():
+    """Weights 1 and e^-9 and a twist that first evens them out: the ESS has a hill in the middle."""
+    twists, log_weights = torch.tensor([[[0.0], [20.0]]]).double(), torch.tensor([[0.0, -9.0]]).double()
+
+    def left(exponent):
+        return float(ess(log_weights + exponent * twists.squeeze(2)))
+
+    assert left(0.0) < 1.6 < left(0.45) and left(1.0) < 1.6
+    found = float(exponents_of(Adaptive(0.8), twists, log_weights))
+    assert left(found) >= 1.6 > left(found + 2**-29) or found == 0.0
+
+
+@pytest.mark.parametrize("bad", [0.5, "1", None.__class__, [True], ["1"]])
+def test_what_is_no_schedule_is_a_type_error(bad):
+    with pytest.raises(TypeError, match="tempering: expected a"):
+        Schedule(bad)

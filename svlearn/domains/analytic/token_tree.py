@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -10,9 +10,9 @@ from torch import Tensor
 from svlearn.domains.analytic.oracle import Oracle, positive
 from svlearn.domains.analytic.texts import TextReward, TextValue, num_texts, prefixes, text_index
 from svlearn.domains.analytic.token_transition import TokenTransition
-from svlearn.process import Prediction
+from svlearn.process import Prediction, predict
 from svlearn.randomness import seeded
-from svlearn.state import concatenate, times
+from svlearn.state import concatenate
 from svlearn.targets import FLOOR_NATS
 from svlearn.transitions import Transition
 
@@ -207,7 +207,8 @@ class TokenTree(Oracle):
 
 
 class FinishedTexts(Transition):
-    """p_ref(x_T | x), the law of the finished texts that begin with those given, x (B, L + 1), token by token."""
+    """p_ref(x_T | x), the law of the finished texts that begin with those given, x (B, L + 1), token by token: T calls
+    of the tree, counted, for each draw of a text."""
 
     def __init__(self, tree: TokenTree, x: Tensor):
         self.tree, self.x = tree, x
@@ -235,4 +236,4 @@ class FinishedTexts(Transition):
         return cls(parts[0].tree, concatenate([part.x for part in parts]))
 
     def _step(self, x: Tensor, t: int) -> TokenTransition:
-        return self.tree(x, times(t, len(x), x.device)).transition
+        return cast(TokenTransition, predict(self.tree, x, t).transition)

@@ -5,6 +5,7 @@ import copy
 import torch
 from torch import Tensor
 
+from svlearn.arguments import integer
 from svlearn.inference.proposals.proposal import Proposal
 from svlearn.process import Prediction, Reference, predict
 from svlearn.state import State, device_of_state, take
@@ -27,7 +28,7 @@ class Exact(Proposal):
             raise TypeError(f"value: expected a Value, got {type(value).__name__}")
         if value.needs_generator:
             raise TypeError(f"value: expected one that is not random, got {type(value).__name__}")
-        self.value, self.limit = value, limit
+        self.value, self.limit = value, integer(limit, "limit")
 
     def bind(self, reference: Reference, target: Target | None) -> "Exact":
         if target is None or target.alpha == 0:

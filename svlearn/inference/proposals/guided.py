@@ -60,9 +60,8 @@ class Guided(Proposal):
             at = "state" if value.needs_prediction else "mean"
         if at not in POINTS:
             raise ValueError(f"at: expected one of {', '.join(POINTS)}, got {at!r}")
-        if clip is not None and not clip > 0:
-            raise ValueError(f"clip: expected None or a number above 0, got {clip}")
-        self.value, self.scale, self.at, self.clip = value, scale, at, clip
+        self.value, self.scale, self.at = value, scale, at
+        self.clip = None if clip is None else real(clip, "clip", above=0)
         self.looks = at == "state"
 
     def bind(self, reference: Reference, target: Target | None) -> "Guided":
@@ -126,7 +125,7 @@ class Guided(Proposal):
         relaxed = len(_floats(like)) < len(_floats(point))
         if self.reward_has_gradient is False or (relaxed and not getattr(self.target.reward, "reads_one_hot", False)):
             return None
-        depends = []
+        depends: list[bool] = []
 
         def rewarded(point: State, rows: slice) -> tuple[Tensor, None]:
             rewards = self.target(point.clone())  # no leaf of the graph: a reward may write to what it is given
@@ -135,12 +134,13 @@ class Guided(Proposal):
                 -1
             ] else rewards.clone().requires_grad_(), None  # constant here: its gradient is 0
 
+        gradient: State | None = None
         try:
             gradient = self._gradients(point, rewarded)[0]
         except (RuntimeError, BufferError) as error:
             if self.reward_has_gradient or not refuses_gradient(error):
                 raise
-            depends = [False]
+            depends.clear()
         if self.reward_has_gradient is None:
             self.reward_has_gradient = any(depends)
         return gradient if any(depends) else None

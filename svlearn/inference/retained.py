@@ -1,0 +1,37 @@
+"""What a given trajectory must be so that a run can retain it among its particles."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from svlearn.state import State, take
+from svlearn.transitions import Transition
+
+
+def check_shape(trajectories: State, batch_size: int | None, num_steps: int, name: str) -> None:
+    """Raise ValueError unless they are x_0 ... x_T of every group, (B, T + 1, ...); None: of any number of groups."""
+    shape = tuple(trajectories.shape)
+    if len(shape) < 2 or shape[1] != num_steps + 1 or batch_size not in (None, shape[0]):
+        wanted = f"({'B' if batch_size is None else batch_size}, {num_steps + 1}, ...)"
+        raise ValueError(f"{name}: expected shape {wanted}, got {shape}")
+
+
+def check_moves(law: Transition, x: State, log_ratio: Tensor, t: int, shape: tuple[int, int]) -> None:
+    """Raise ValueError where the proposal cannot move as the retained trajectory does, to its x_t.
+
+    law: q for the particles, shape (B, K); x (B · K · M, ...) and log_ratio (B · K · M,), log p_ref - log q, of their
+    candidates: the first of every group is the retained one. Where log q = -inf its weight p_ref/q would be infinite.
+    """
+    groups, size = shape
+    number = torch.arange(groups, device=log_ratio.device)
+    first = number * (len(log_ratio) // groups)
+    if math.isfinite(log_ratio[first].sum().item()):
+        return
+    impossible = law[number * size].log_prob(take(x, first)) == -math.inf
+    if bool(impossible.any()):
+        group = int(impossible.nonzero()[0])
+        raise ValueError(
+            f"retained: expected trajectories that the proposal can follow, got one in group {group} whose move to "
+            f"t = {t} it cannot make (log q = -inf); take a proposal that covers p*"
+        )
