@@ -14,7 +14,7 @@ from svlearn.objectives.trainer import Trainer
 class TrainingCLI(LightningCLI):
     """Whether output can be written is seen before the work."""
 
-    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+    def instantiate_trainer(self, **kwargs: Any) -> Any:
         root = self._get(self.config_init, "trainer", default={}).get("default_root_dir")
         check_writable(Path("." if root is None else root) / "config.yaml", "trainer.default_root_dir")
         return super().instantiate_trainer(**kwargs)
