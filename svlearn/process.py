@@ -36,8 +36,8 @@ class Prediction:
 
     def __getitem__(self, index: Any) -> "Prediction":
         """Every part for the chosen rows, so that it follows the particles."""
-        chosen = [take(part, index) for part in (self.transition, self.clean, self.clean_law, self.features)]
-        return Prediction(*chosen, select(self.cache, index), take(self.gradient, index))
+        chosen = {name: part if name == "cache" else take(part, index) for name, part in vars(self).items()}
+        return Prediction(**{**chosen, "cache": select(self.cache, index)})
 
     def bare(self) -> "Prediction":
         """The transition, and the cache that the next call may reuse."""

@@ -1,7 +1,7 @@
 """What a process gives for a batch of states, looked at where it is called first: an error that names it, not luck."""
 
 import inspect
-from typing import Any, Protocol
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from tensordict import TensorDict
@@ -15,16 +15,6 @@ MOST = 256  # shapes that are remembered of a process
 DISTRIBUTIONS = "GaussianTransition(mean, std) in the place of a Normal, CategoricalTransition(logits) of a Categorical"
 
 _seen: WeakKeyDictionary[nn.Module, set] = WeakKeyDictionary()
-
-
-class Predicted(Protocol):
-    """The parts of a `Prediction`."""
-
-    transition: Any
-    clean: Any
-    clean_law: Any
-    features: Any
-    cache: Any
 
 
 def is_new(process: nn.Module, key: Any) -> bool:
@@ -57,7 +47,7 @@ def check_forward(process: nn.Module, cached: bool) -> None:
         return
 
 
-def check_prediction(process: nn.Module, x: State, prediction: Predicted) -> None:
+def check_prediction(process: nn.Module, x: State, prediction: Any) -> None:
     """Raise TypeError or ValueError, with the part, unless a prediction fits the states (B, ...) it was made from."""
     name, size, law = f"{type(process).__name__}.forward", x.shape[0], prediction.transition
     if not isinstance(law, Transition):
