@@ -47,7 +47,8 @@ def kept_precision(trainer: pl.Trainer, objective: pl.LightningModule, trained: 
             return type(plugin).convert_input(plugin, batch)
         states: Any = batch["states"]
         cast = partial(type(plugin).convert_input, plugin)
-        return batch.copy().set("states", states.apply(cast) if isinstance(states, TensorDict) else cast(states))
+        cast_states: Any = states.apply(cast) if isinstance(states, TensorDict) else cast(states)
+        return batch.copy().set("states", cast_states)
 
     plugin.convert_module, plugin.convert_input = by_parts, states_alone
     try:
