@@ -24,8 +24,9 @@ def test_the_bare_run_makes_the_calls_of_the_sampler(overhead, kind):
     for name in overhead.SAMPLERS:
         if kind != "vectors" and "at the state" in name:
             continue
+        sampler = model.sampler(name, 3)  # before: at construction it looks once whether the reference has noise
         with overhead.recorded(model.called) as calls, overhead.recorded(model.networks) as inner:
-            model.sampler(name, 3).sample(2, generator=seeded("cpu", 0))
+            sampler.sample(2, generator=seeded("cpu", 0))
         assert calls and any(graded for *_, graded in calls) == name.startswith("guidance")
         for made in (calls, inner):
             with overhead.recorded(tuple({module for module, *_ in made})) as again:

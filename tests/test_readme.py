@@ -41,7 +41,7 @@ def test_the_examples_of_the_docs_run_in_their_order(capsys):
     names = {}
     for code in re.findall(r"```python\n(.*?)```", (ROOT / "docs/own_model.md").read_text(), re.DOTALL):
         exec(compile(code, "docs/own_model.md", "exec"), names)
-    assert "mean_reward" in capsys.readouterr().out
+    assert "Mean reward" in capsys.readouterr().out
 
 
 def test_the_examples_of_the_samplers_print_what_the_page_shows(capsys):

@@ -1,6 +1,5 @@
-"""The training scripts' checkpoints: written beside their place, whole or not there, whatever TMPDIR is."""
+"""Checkpoints: written beside their place, whole or not there, whatever TMPDIR is."""
 
-import importlib
 import os
 from pathlib import Path
 
@@ -8,13 +7,11 @@ import pytest
 import torch
 
 from svlearn.checkpoints import check_reference, save
-
-SCRIPTS = Path(__file__).parents[1] / "scripts"
+from svlearn.objectives.last_checkpoint import WholeFiles
 
 
 def test_a_lightning_checkpoint_is_written_beside_its_place(monkeypatch, tmp_path):
-    monkeypatch.syspath_prepend(SCRIPTS)
-    keeper = importlib.import_module("training").WholeFiles()
+    keeper = WholeFiles()
     path = tmp_path / "deep" / "last.ckpt"
     keeper.save_checkpoint({"step": torch.tensor(1)}, path)
     replaced = []

@@ -20,7 +20,7 @@ from tensordict import TensorDict
 
 from svlearn.arguments import each_of, integer, is_number
 from svlearn.domains.molecules.codec import sanitised
-from svlearn.domains.molecules.failures import MACHINE, MOLECULE, Failure
+from svlearn.domains.molecules.failures import MACHINE, MOLECULE, Failure, printable
 from svlearn.domains.molecules.graph_codec import Codec, MaskedGraphCodec
 from svlearn.domains.molecules.score_store import Known, ScoreStore
 from svlearn.domains.molecules.smiles import score_smiles, smiles_of, smiles_of_key
@@ -261,7 +261,7 @@ class Scorer:
     def _fail(self, what: str, why: str, score: float) -> None:
         self.failures.append((what, why))
         self._count(failed=1)
-        logger.warning("%s could not be scored and gets %g: %s", what, score, why)
+        logger.warning("%s could not be scored and gets %g: %s", printable(what), score, printable(why))
 
     def _count(self, **more: int) -> None:
         self.counts = Counts(**{name: count + more.get(name, 0) for name, count in vars(self.counts).items()})
