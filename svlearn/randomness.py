@@ -3,11 +3,10 @@
 import math
 from collections.abc import Sequence
 from itertools import chain
+from operator import index
 
 import torch
 from torch import Tensor, nn
-
-from svlearn.arguments import as_seed
 
 MOST_CATEGORIES = 2**24  # of torch.multinomial
 
@@ -48,7 +47,7 @@ def seeded(device: torch.device | str, *seeds: int) -> torch.Generator:
 
 def _words(seed: int) -> list[int]:
     """A seed of any size, 64 bits at a time, the lowest first."""
-    seed = as_seed(seed)
+    seed = index(seed)  # a bool too: whatever tells one stream from another
     return [seed >> shift & 0xFFFFFFFFFFFFFFFF for shift in range(0, max(1, seed.bit_length()), 64)]
 
 

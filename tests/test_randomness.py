@@ -37,3 +37,10 @@ def test_rows_are_independent():
 def test_what_is_not_a_number_is_refused():
     with pytest.raises(ValueError, match="probs: expected finite numbers"):
         categorical(torch.tensor([[0.5, math.nan], [0.5, 0.5]]))
+
+
+def test_a_seed_of_any_size_makes_a_stream_of_its_own():
+    seeds = [0, 1, True + 1, 2**32, 2**64 - 1, 2**64, 2**64 + 1, 2**200]
+    drawn = {torch.rand(2, generator=seeded("cpu", seed, 3)).numpy().tobytes() for seed in seeds}
+    assert len(drawn) == len(seeds)
+    assert seeded("cpu", True).initial_seed() == seeded("cpu", 1).initial_seed()

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from svlearn.arguments import expect, integer, integers, is_number, real
+from svlearn.arguments import MAX_INTEGER, expect, integer, integers, is_number, real
 from svlearn.inference.beam import Beam
 from svlearn.inference.proposals import Guided, Proposal
 from svlearn.inference.resampling import scheme
@@ -171,8 +171,8 @@ def _share(number: float, name: str) -> float:
 def _window(window: Sequence[int] | None) -> tuple[int, int] | None:
     if window is None:
         return None
-    found = integers(window, "window", 0)
-    if len(found) != 2 or found[0] >= found[1]:
+    found = integers(window, "window", -MAX_INTEGER)
+    if len(found) != 2 or not 0 <= found[0] < found[1]:
         raise ValueError(f"window: expected None or (start, stop) with 0 <= start < stop, got {window}")
     return found[0], found[1]
 
