@@ -60,7 +60,7 @@ def encode(
             adj[row, i, j] = adj[row, j, i] = ORDERS[bond.GetBondType()]
         mask[row, :size] = True
     states = continuous_state(x, adj, mask)
-    _tell_losses(found, states, losses)
+    _tell_losses([molecule for molecule in found if molecule is not None], states, losses)
     return states
 
 
