@@ -180,14 +180,21 @@ def fetch(name: str, progress: bool = True) -> Path:
     if name not in ASSETS:
         raise ValueError(f"name: expected one of {', '.join(ASSETS)}, got {name!r}")
     asset = ASSETS[name]
-    folder = os.environ.get(FOLDER_VARIABLE)
-    if folder and (user_path(folder) / name).is_file():
-        return _verified(asset, user_path(folder) / name)
+    folder = _folder()
+    if folder is not None and (folder / name).is_file():
+        return _verified(asset, folder / name)
     path = _cache() / name
     if not (path.is_file() and asset.matches(path)):
         writable(path.parent, f"the cache of downloads (set {CACHE_VARIABLE})")
         _download(asset, path, progress)
     return _verified(asset, path)
+
+
+def _folder() -> Path | None:
+    try:
+        return user_path(os.environ[FOLDER_VARIABLE]) if os.environ.get(FOLDER_VARIABLE) else None
+    except ValueError as error:
+        raise ValueError(f"{FOLDER_VARIABLE}: expected a folder of files, got another ({error})") from error
 
 
 def _cache() -> Path:

@@ -28,7 +28,8 @@ def save(module: nn.Module, path: str | Path, **record: Any) -> Path:
     Weights that share memory, as tied ones and views do, are written each in full, and are tied again where a module
     that ties them is filled. A compiled module is written as its plain one. What `get_extra_state` gives is kept where
     it is made of None, bools, numbers, strings, tensors, and lists, tuples and dicts by strings of these.
-    Raises ValueError as `check_savable`, TypeError for a record that JSON cannot hold; nothing is written then.
+    Raises ValueError as `check_savable`, TypeError for a record that JSON cannot hold, OSError where the disk is full;
+    nothing is written then.
     """
     path = user_path(path)
     tensors, extras = gathered(module)
@@ -37,7 +38,10 @@ def save(module: nn.Module, path: str | Path, **record: Any) -> Path:
     except TypeError as error:
         raise TypeError(f"record: expected what JSON can hold, got something else ({error})") from error
     with replacing(path) as beside:
-        save_file({name: whole(tensor) for name, tensor in tensors.items()}, beside, metadata=told)
+        try:
+            save_file({name: whole(tensor) for name, tensor in tensors.items()}, beside, metadata=told)
+        except SafetensorError as error:  # of a full disk too
+            raise OSError(f"{path}: could not be written ({error})") from error
     return path
 
 
@@ -115,7 +119,7 @@ def load_into(module: AnyModule, path: str | Path, map_location: torch.device | 
     for name, entry in extras.items():
         try:
             state[name] = decoded(entry, state)
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
             raise ValueError(f"{path}: expected the extra state {name!r} as svlearn writes it, got another") from error
     state = {name: entry for name, entry in state.items() if not name.startswith(f"{HELD}/")}
     if map_location is not None:

@@ -1,26 +1,15 @@
-"""Files that are whole or not there, and folders that one process writes at a time."""
+"""Files that are whole or not there, and what is seen of a path before anything is written to it."""
 
 import errno
 import hashlib
-import logging
 import os
-import socket
-import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryFile, mkstemp
-
-try:
-    import fcntl
-except ImportError:  # Windows has none: there, who writes is not guarded
-    fcntl = None  # type: ignore[assignment]
+from tempfile import mkstemp
 
 NOT_SUPPORTED = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}  # by a file system
 BLOCK = bytes(1 << 20)
-
-logger = logging.getLogger(__name__)
-_held: set[int] = set()  # descriptors of the locks of this process
 
 
 def user_path(path: str | os.PathLike) -> Path:
@@ -57,25 +46,36 @@ def writable(folder: str | os.PathLike, setting: str) -> Path:
     """
     try:
         folder = user_path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=folder):
-            return folder
+        _beside(folder / "file").unlink()
     except (OSError, ValueError) as error:
         raise ValueError(f"{setting}: expected a folder that can be written, got {str(folder)!r} ({error})") from error
+    return folder
+
+
+def check_writable(path: str | os.PathLike, option: str) -> Path:
+    """See, before any work, that a file can be written there, as `writable` sees it of a folder; returns the path, with
+    ~ in full. Raises ValueError that names the option to set."""
+    try:
+        path = user_path(path)
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        _beside(path).unlink()
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{option}: expected a file that can be written, got {path} ({error})") from error
+    return path
 
 
 @contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[Path]:
     """A new name beside `path` to write to. What was written takes the place of `path` in one step when the block ends
     well, flushed to the disk before, and is removed when it does not: a reader or a crash sees the old file or the new
-    one. Makes missing folders; every writer has a name of its own."""
+    one. Makes missing folders; every writer has a name of its own. An OSError that names no file, as that of a full
+    disk, is raised with the path."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-    os.close(descriptor)
-    beside = Path(name)
+    beside = _beside(path)
     try:
-        yield beside
+        with _named(path):
+            yield beside
         os.chmod(beside, 0o666 & ~_umask())  # mkstemp's file is its owner's alone
         sync(beside)
         os.replace(beside, path)
@@ -92,22 +92,6 @@ def write(path: str | os.PathLike, text: str) -> Path:
     return path
 
 
-def check_writable(path: str | os.PathLike, option: str) -> Path:
-    """See, before any work, that a file can be written there, in a folder that is made where it is missing; returns the
-    path, with ~ in full. Raises ValueError that names the option to set."""
-    full = user_path(path)
-    try:
-        if full.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        full.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = mkstemp(prefix=f".{full.name}.", suffix=".part", dir=full.parent)
-        os.close(descriptor)
-        os.unlink(name)
-    except OSError as error:
-        raise ValueError(f"{option}: expected a file that can be written, got {full} ({error.strerror})") from error
-    return full
-
-
 @contextmanager
 def explained(path: str | os.PathLike, wanted: str) -> Iterator[None]:
     """An OSError of the block says what was wanted at the path, in its own class: PermissionError, NotADirectoryError
@@ -120,83 +104,10 @@ def explained(path: str | os.PathLike, wanted: str) -> Iterator[None]:
         raise OSError(error.errno, f"expected {wanted} ({error.strerror})", str(path)) from error
 
 
-@contextmanager
-def locked(file: str | os.PathLike, held: str, *, wait: bool = False) -> Iterator[bool]:
-    """Hold the exclusive lock of a file while the block runs; `held` names what it guards.
-
-    The system frees it when its holder dies, whatever killed it; what a holder forks holds nothing. Two holders in one
-    process exclude each other as well. wait: until the other one is done, with a message that names it; otherwise
-    raises BlockingIOError, which does too. The file stays: to remove it would let two hold it.
-    Yields whether it is held: where the file system has no locks, a RuntimeWarning says that nobody is kept out.
-    """
-    descriptor, is_held = _lock(Path(file), held, wait)
-    _held.add(descriptor)
-    try:
-        yield is_held
-    finally:
-        if descriptor in _held:  # else this is a fork, and it was closed
-            _held.discard(descriptor)
-            if is_held and fcntl is not None:
-                fcntl.flock(descriptor, fcntl.LOCK_UN)  # in a process that was forked in another way too
-            os.close(descriptor)
-
-
-def _lock(file: Path, held: str, wait: bool) -> tuple[int, bool]:
-    while True:
-        with explained(file, f"a folder where files can be made, to write {held}; choose another path"):
-            descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            is_held = _flock(descriptor, file, held, wait)
-            with suppress(FileNotFoundError):
-                if os.path.samestat(os.fstat(descriptor), os.stat(file)):
-                    with suppress(OSError):  # a full disk, where the lock is held nevertheless
-                        os.ftruncate(descriptor, 0)
-                        os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
-                    return descriptor, is_held
-        except BaseException:
-            os.close(descriptor)
-            raise
-        os.close(descriptor)  # somebody removed the file: its lock keeps nobody out
-
-
-def _flock(descriptor: int, file: Path, held: str, wait: bool) -> bool:
-    if fcntl is None:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        who = os.pread(descriptor, 200, 0).decode(errors="replace") or "another process"
-        if not wait:
-            raise BlockingIOError(
-                f"{held}: expected to be its only writer, got another one at work there, {who}; wait until it is done, "
-                "or write to another path"
-            ) from error
-        logger.warning("%s: waiting until %s is done, which writes there", held, who)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-    except OSError as error:
-        if error.errno not in NOT_SUPPORTED:
-            raise
-        why = f"{file}: its file system has no locks ({error.strerror})"
-        warnings.warn(f"{why}; see to it that one process alone writes {held}", RuntimeWarning, stacklevel=6)
-        return False
-    return True
-
-
-def _release_in_fork() -> None:
-    """Close what a fork has inherited, or a lock would live as long as any worker of a holder that was killed."""
-    for descriptor in _held:
-        os.close(descriptor)
-    _held.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_release_in_fork)
-
-
 def allocate(file: str | os.PathLike, size: int) -> None:
     """Make a file of `size` bytes, new ones 0, that are all on the disk: a full one is an OSError here and not, as in a
     map of a file with holes, a bus error where it is written."""
-    with Path(file).open("r+b" if Path(file).exists() else "x+b") as opened:
+    with _named(Path(file)), Path(file).open("r+b" if Path(file).exists() else "x+b") as opened:
         if size > 0 and hasattr(os, "posix_fallocate"):
             try:
                 return os.posix_fallocate(opened.fileno(), 0, size)
@@ -211,6 +122,25 @@ def allocate(file: str | os.PathLike, size: int) -> None:
             place += opened.write(old or BLOCK[: size - place])
         opened.flush()
         os.fsync(opened.fileno())
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """An OSError of the block that names no file names this one: that of a full disk comes without."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def _beside(path: Path) -> Path:
+    """A new file beside `path`, which it will replace, in a folder that is made where it is missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    os.close(descriptor)
+    return Path(name)
 
 
 def sync(path: Path) -> None:

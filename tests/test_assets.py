@@ -249,3 +249,9 @@ def test_a_damaged_text_is_refused_whatever_is_wrong_with_it(damage, folders, re
     write(folders["assets"], damage(packed), "some/file.txt.gz")
     with pytest.raises(ValueError, match=r"some/file.txt.gz: the file is corrupt"):
         fetch("some/file.txt.gz")
+
+
+def test_a_folder_of_a_home_that_is_not_known_names_its_variable(monkeypatch):
+    monkeypatch.setenv("SVLEARN_ASSETS", "~nobody_of_this_name/files")
+    with pytest.raises(ValueError, match="SVLEARN_ASSETS: expected a folder of files, .*set HOME"):
+        fetch("docking/parp1.pdbqt")

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import nn
 
@@ -242,13 +243,21 @@ def test_a_save_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoints, "save_file", full)
     with pytest.raises(OSError, match="no space"):
         checkpoints.save(nn.Linear(2, 1), path, note="new")
+
+    def full_for_safetensors(tensors, file, metadata):
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(checkpoints, "save_file", full_for_safetensors)
+    with pytest.raises(OSError, match=r"value\.safetensors: could not be written .*No space left"):
+        checkpoints.save(nn.Linear(2, 1), path, note="new")
     assert checkpoints.read_record(path)["note"] == "old"
     assert [each.name for each in tmp_path.iterdir()] == ["value.safetensors"]
 
 
 def test_a_malformed_extra_state_is_one_error_that_names_the_file(tmp_path):
     path = tmp_path / "odd.safetensors"
-    for extra in ('{"a": {"no": 1}}', '{"a": {}}', '{"a": {"dict": 3}}', '{"a": {"svlearn_tensor": "b"}}'):
+    deep = '{"a": ' + '[{"dict": {"b": ' * 300 + "1" + "}}]" * 300 + "}"
+    for extra in ('{"a": {"no": 1}}', '{"a": {}}', '{"a": {"dict": 3}}', '{"a": {"svlearn_tensor": "b"}}', deep):
         save_file({"weight": torch.zeros(1)}, path, metadata={"svlearn": "{}", "svlearn_extra_states": extra})
         with pytest.raises(ValueError, match=r"odd\.safetensors: expected the extra state 'a' as svlearn writes it"):
             checkpoints.load_into(nn.Linear(1, 1), path)

@@ -1,17 +1,12 @@
-"""Files that are whole or not there; a lock that ends with its holder."""
+"""Files that are whole or not there, and paths that are looked at before."""
 
 import errno
-import fcntl
 import os
-import signal
 import stat
-import subprocess
-import sys
-import threading
 
 import pytest
 
-from svlearn.files import allocate, existing, explained, locked, replacing, user_path, writable, write
+from svlearn.files import allocate, check_writable, existing, explained, replacing, user_path, writable, write
 
 
 def test_text_is_whole_and_nothing_stays_beside_it(tmp_path):
@@ -45,110 +40,6 @@ def test_a_file_is_readable_as_the_umask_says(tmp_path):
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
 
 
-def test_two_holders_exclude_each_other_in_one_process(tmp_path):
-    def hold(then=lambda: None):
-        with locked(tmp_path / "lock", "the store"):
-            then()
-
-    with pytest.raises(BlockingIOError, match="the store: expected to be its only writer"):
-        hold(then=hold)
-    hold()
-
-
-HOLDS = """
-import sys, time
-from svlearn.files import locked
-with locked(sys.argv[1], "the store"):
-    print("held", flush=True)
-    time.sleep(600)
-"""
-
-
-def test_a_killed_holder_holds_nothing(tmp_path):
-    file = tmp_path / "lock"
-    holder = subprocess.Popen([sys.executable, "-c", HOLDS, file], stdout=subprocess.PIPE, text=True)
-    assert holder.stdout.readline() == "held\n"
-    with pytest.raises(BlockingIOError), locked(file, "the store"):
-        pass
-    holder.send_signal(signal.SIGKILL)
-    holder.wait()
-    with locked(file, "the store"):
-        pass
-
-
-def test_who_holds_it_is_named(tmp_path):
-    message = f"the store: expected to be its only writer, got another one .*process {os.getpid()} on "
-    with locked(tmp_path / "lock", "the store") as held:
-        assert held
-        with pytest.raises(BlockingIOError, match=message), locked(tmp_path / "lock", "the store"):
-            pass
-
-
-def test_who_waits_holds_it_after_the_other(tmp_path, caplog):
-    order = []
-
-    def hold():
-        with locked(tmp_path / "lock", "the store", wait=True):
-            order.append("second")
-
-    with locked(tmp_path / "lock", "the store", wait=True):
-        second = threading.Thread(target=hold)
-        second.start()
-        while not caplog.messages:
-            second.join(0.01)
-        order.append("first")
-    second.join(60)
-    assert order == ["first", "second"]
-    assert caplog.messages == [
-        f"the store: waiting until {(tmp_path / 'lock').read_text()} is done, which writes there"
-    ]
-
-
-def test_a_lock_whose_file_was_removed_keeps_out_nobody_who_comes_later(tmp_path):
-    with locked(tmp_path / "lock", "the store"):
-        (tmp_path / "lock").unlink()
-        with locked(tmp_path / "lock", "the store") as held:
-            assert held
-            with pytest.raises(BlockingIOError), locked(tmp_path / "lock", "the store"):
-                pass
-
-
-FORKS = """
-import os, sys, time
-from svlearn.files import locked
-with locked(sys.argv[1], "the store"):
-    if os.fork() == 0:
-        print(os.getpid(), flush=True)
-        time.sleep(600)
-    time.sleep(600)
-"""
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_what_a_killed_holder_has_forked_holds_nothing(tmp_path):
-    holder = subprocess.Popen([sys.executable, "-c", FORKS, tmp_path / "lock"], stdout=subprocess.PIPE, text=True)
-    worker = int(holder.stdout.readline())
-    holder.send_signal(signal.SIGKILL)
-    holder.wait()
-    try:
-        os.kill(worker, 0)  # it lives
-        with locked(tmp_path / "lock", "the store"):
-            pass
-    finally:
-        os.kill(worker, signal.SIGKILL)
-
-
-@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS])
-def test_a_file_system_without_locks_gives_a_warning(tmp_path, monkeypatch, number):
-    def refuse(descriptor, operation):
-        raise OSError(number, os.strerror(number))
-
-    monkeypatch.setattr(fcntl, "flock", refuse)
-    message = "lock: its file system has no locks .*one process alone writes the store"
-    with pytest.warns(RuntimeWarning, match=message), locked(tmp_path / "lock", "the store") as held:
-        assert not held
-
-
 @pytest.mark.parametrize("missing", [None, errno.EOPNOTSUPP, "posix_fallocate"])
 def test_all_of_a_file_is_on_the_disk(tmp_path, monkeypatch, missing):
     def refuse(descriptor, start, size):
@@ -172,8 +63,14 @@ def test_a_full_disk_is_no_lack_of_support(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "posix_fallocate", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(OSError, match="No space left .*data'"):
         allocate(tmp_path / "data", 10)
+
+
+def test_a_full_disk_is_an_error_that_names_the_file(tmp_path):
+    with pytest.raises(OSError, match="No space left on device: '.*page'") as raised, replacing(tmp_path / "page"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert raised.value.errno == errno.ENOSPC and not list(tmp_path.iterdir())
 
 
 def test_an_error_of_a_path_says_what_was_wanted(tmp_path):
@@ -211,3 +108,15 @@ def test_a_home_that_is_not_known(monkeypatch):
     monkeypatch.setattr("os.path.expanduser", lambda path: path)
     with pytest.raises(ValueError, match="CACHE: .*set HOME"):
         writable("~/cache", "CACHE")
+
+
+def test_a_file_to_write_is_seen_before_there_is_anything_to_write(monkeypatch, tmp_path):
+    assert check_writable(tmp_path / "new" / "page", "output") == tmp_path / "new" / "page"
+    assert not list((tmp_path / "new").iterdir())
+    with pytest.raises(ValueError, match="output: expected a file that can be written, got .*new .*directory"):
+        check_writable(tmp_path / "new", "output")
+    with pytest.raises(ValueError, match="output: .*File name too long"):  # which the folder alone would not say
+        check_writable(tmp_path / ("n" * 255), "output")
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)
+    with pytest.raises(ValueError, match="output: .*set HOME"):
+        check_writable("~/page", "output")

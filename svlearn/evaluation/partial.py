@@ -43,7 +43,7 @@ class Partial:
         try:
             content = json.loads(self.path.read_text(encoding="utf-8"))
             found, samplers = dict(content["request"]), dict(content["samplers"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise ValueError(
                 f"{self.path}: expected the partial file of a comparison, got another ({error})"
             ) from error
@@ -56,7 +56,7 @@ class Partial:
         self._samplers = samplers
         try:
             return {name: _outcome(samplers[name]) for name in names if name in samplers}
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
             raise ValueError(f"{self.path}: expected outcomes of samplers, got a broken one ({error!r})") from error
 
     def add(self, name: str, outcome: Outcome) -> None:
@@ -85,7 +85,7 @@ def _outcome(kept: dict[str, Any]) -> Outcome:
     texts = kept["texts"]
     frame = pd.DataFrame({column: _floats(kept["curves"][column]) for column in COLUMNS})
     return Outcome(
-        np.array(_floats(kept["rewards"])),
+        np.array(_floats(kept["rewards"]), dtype=np.float64),
         {str(name): _float(figure) for name, figure in kept["figures"].items()},
         frame.astype({"t": int}),
         [str(each) for each in kept["diagnosis"]],

@@ -23,7 +23,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from svlearn.arguments import integer
-from svlearn.files import explained, locked, sync, user_path
+from svlearn.files import explained, sync, user_path
+from svlearn.locks import locked
 from svlearn.rollouts.manifest import MANIFEST, Manifest, Request
 from svlearn.rollouts.memory_map import allocate, describe, files_in, layout, open_map, remove_parts
 from svlearn.state import State

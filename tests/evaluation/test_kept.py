@@ -116,10 +116,25 @@ def test_a_partial_file_gives_back_what_is_done(walk, target, tmp_path):
             compare(value_free, number, seed=[1, 2], partial=Partial(path, request))
     fresh = compare(value_free, 7, seed=[1, 2], partial=Partial(path, {}, resume=False))
     assert fresh.figures["a"]["num_samples"] == 14
-    for text in ("", "[]", '{"request": {}}', '{"request": 3, "samplers": {}}'):
+    for text in ("", "[]", '{"request": {}}', '{"request": 3, "samplers": {}}', "[" * 100_000):
         path.write_text(text)
         with pytest.raises(ValueError, match="partial.json: expected the partial file of a comparison, got another"):
             compare(value_free, 6, partial=Partial(path, {}))
+
+
+@pytest.mark.parametrize(
+    ("part", "broken"),
+    [("figures", 3), ("curves", []), ("rewards", ["a"]), ("rewards", [10**400]), ("rewards", [[1.0]]), ("texts", 3)],
+)
+def test_a_broken_outcome_is_one_error_that_names_the_file(walk, target, tmp_path, part, broken):
+    path = tmp_path / "partial.json"
+    samplers = {"a": ancestral(walk, target)}
+    compare(samplers, 4, partial=Partial(path, {}))
+    content = json.loads(path.read_text())
+    content["samplers"]["a"][part] = broken
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r"partial\.json: expected outcomes of samplers, got a broken one"):
+        compare(samplers, 4, partial=Partial(path, {}))
 
 
 @pytest.mark.filterwarnings("ignore:.*different reward objects")

@@ -19,7 +19,7 @@ from tensordict import TensorDict
 
 import svlearn
 from svlearn import Target
-from svlearn.files import locked
+from svlearn.locks import locked
 from svlearn.metering import metered
 from svlearn.rollouts import Rollouts, collect
 from svlearn.rollouts.manifest import Manifest, Request

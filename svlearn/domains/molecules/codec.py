@@ -21,10 +21,10 @@ def encode(molecule: Chem.Mol | None, num_atoms: int, name: str = "molecule") ->
     """
     if molecule is None:
         raise ValueError(f"{name}: not a molecule that RDKit can read")
-    size = molecule.GetNumAtoms()
+    given, molecule = molecule, sanitised(molecule)
+    size = (given if molecule is None else molecule).GetNumAtoms()
     if not 1 <= size <= num_atoms:
         raise ValueError(f"{name}: expected 1 to {num_atoms} heavy atoms, got {size}")
-    molecule = sanitised(molecule)
     if molecule is None:
         raise ValueError(f"{name}: not a molecule that RDKit can sanitise")
     Chem.Kekulize(molecule, clearAromaticFlags=True)
@@ -92,13 +92,16 @@ def decode(state: TensorDict, correct: bool = False) -> list[Chem.Mol | None]:
 
 
 def sanitised(molecule: Chem.Mol | None) -> Chem.Mol | None:
-    """A copy as RDKit reads it from a SMILES; None for None, without atoms, and where its valences are wrong."""
+    """A copy as RDKit reads it from a SMILES, with the hydrogens inside the heavy atoms; None for None, without atoms,
+    and where its valences are wrong."""
     if molecule is None or molecule.GetNumAtoms() == 0:
         return None
     molecule = Chem.Mol(molecule)
     with rdBase.BlockLogs():
         if Chem.SanitizeMol(molecule, catchErrors=True) != Chem.SanitizeFlags.SANITIZE_NONE:
             return None
+        if any(atom.GetAtomicNum() == 1 for atom in molecule.GetAtoms()):
+            molecule = Chem.RemoveHs(molecule)  # which leaves isotopes and H2
     return molecule
 
 

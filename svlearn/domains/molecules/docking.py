@@ -9,6 +9,7 @@ import hashlib
 import json
 import logging
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -27,6 +28,7 @@ Vector = tuple[float, float, float]
 PROGRAMS = ("vina", "meeko", "rdkit")  # whose versions a score depends on
 SHORTEST_EDGE, LONGEST_EDGE = 5.0, 100.0  # of a box, Å: a ligand must find room, and the maps memory
 FEW_ATOMS = 20  # in the box of a pocket are hundreds
+LARGEST = 2**31 - 1  # number that Vina takes
 
 logger = logging.getLogger(__name__)
 
@@ -45,13 +47,14 @@ class Receptor:
     size: Vector
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "path", user_path(self.path))
+        object.__setattr__(self, "path", user_path(self.path).absolute())
         if self.path.suffix != ".pdbqt" or not self.path.is_file():
             raise ValueError(
                 f"path: expected a PDBQT file of a receptor, got {self.path}; meeko's mk_prepare_receptor.py makes one"
             )
         for name in ("centre", "size"):
-            given = list(getattr(self, name))
+            given = getattr(self, name)
+            given = list(given) if isinstance(given, Iterable) else [given]
             numbers = tuple(map(float, given)) if all(map(is_number, given)) else ()
             if len(numbers) != 3 or not np.isfinite(numbers).all() or (name == "size" and min(numbers) <= 0):
                 got = numbers or tuple(given)
@@ -72,11 +75,20 @@ class Receptor:
 
 
 def positions(path: Path) -> np.ndarray:
-    """Where the atoms of a PDBQT file are, (N, 3), Å; ValueError, naming the line, where it has none or others."""
+    """Where the atoms of a PDBQT file are, (N, 3), Å.
+
+    Raises ValueError, naming the line, where it has none, or one without a place, a charge and an AutoDock type (a PDB
+    file by another name has none), and for several models: Vina would fail on each molecule, or end its process.
+    """
     found = []
     for number, line in enumerate(path.read_text(errors="replace").splitlines(), start=1):
+        if line.startswith("MODEL"):
+            raise ValueError(f"path: expected a PDBQT file of one rigid receptor, got {path} with line {number}: MODEL")
         if line.startswith(("ATOM", "HETATM")):
             try:
+                float(line[68:76])
+                if not line[77:79].strip():
+                    raise ValueError("no AutoDock type")
                 found.append([float(line[start : start + 8]) for start in (30, 38, 46)])
             except ValueError as error:
                 raise ValueError(f"path: expected a PDBQT file, got {path} with line {number}: {line[:80]}") from error
@@ -129,6 +141,8 @@ class Docking(MoleculeReward):
     ):
         programs = versions()
         exhaustiveness, seed = integer(exhaustiveness, "exhaustiveness"), integer(seed, "seed")
+        if max(exhaustiveness, seed) > LARGEST:
+            raise ValueError(f"exhaustiveness, seed: expected at most {LARGEST}, got {exhaustiveness}, {seed}")
         self.receptor = find_receptor(receptor)
         box = self.receptor.centre, self.receptor.size
         digest = hashlib.sha256(self.receptor.path.read_bytes()).hexdigest()

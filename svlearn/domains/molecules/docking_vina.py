@@ -108,6 +108,10 @@ def _engine(receptor: str, centre: tuple, size: tuple, seed: int, digest: str | 
     if digest is not None and hashlib.sha256(Path(receptor).read_bytes()).hexdigest() != digest:
         raise OSError(f"{receptor} is another file than it was when the docking was set up")  # no molecule's failure
     engine = Vina(sf_name=SCORING_FUNCTION, cpu=1, seed=seed, verbosity=0)
-    engine.set_receptor(receptor)
+    try:
+        engine.set_receptor(receptor)
+    except Exception as error:  # an atom of a type that it does not know, say; no molecule's failure either
+        why = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise OSError(f"{receptor}: expected a receptor that Vina reads, got another: {why}") from error
     engine.compute_vina_maps(center=list(centre), box_size=list(size))
     return engine

@@ -250,4 +250,7 @@ def _pattern(smarts: str) -> Chem.Mol:
 
 def _silently(read: Callable[[str], Chem.Mol | None], text: str) -> Chem.Mol | None:
     with rdBase.BlockLogs():  # the caller raises, and says what was wrong
-        return read(text)
+        try:
+            return read(text)
+        except UnicodeEncodeError:  # half of a surrogate pair
+            return None

@@ -44,7 +44,8 @@ class ScoreStore:
         expect(settings, str, "settings")
         if not 0 < len(settings) <= LONGEST_TEXT:
             raise ValueError(f"settings: expected a text of 1 to {LONGEST_TEXT:,} characters, got {len(settings):,}")
-        self.path, self.settings = user_path(path), printable(settings)
+        # in full: SQLite has names of its own, as :memory:, and the program may go to another folder
+        self.path, self.settings = user_path(path).absolute(), printable(settings)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with closing(self._open()) as file, file:

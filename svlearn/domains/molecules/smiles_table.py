@@ -14,7 +14,8 @@ def read_smiles(path: str | Path) -> list[str]:
 
     The header may be written in capitals, the text may begin with a byte-order mark, lines may end in any way, and
     empty ones do not count. Raises FileNotFoundError where there is no file, and ValueError, with the path and the
-    line, where the text is not UTF-8, where there is no such column or more than one, and for a row without a SMILES.
+    line, where the text is not UTF-8, where there is no such column or more than one, for a row without a SMILES, and
+    for one of several lines, as a quotation mark makes that nothing closes: RDKit would read the first line alone.
     """
     path = existing(path, KIND)
     try:
@@ -29,6 +30,12 @@ def read_smiles(path: str | Path) -> list[str]:
     smiles = [row[place].strip() if place < len(row) else "" for _, row in lines[1:]]
     if "" in smiles:
         raise ValueError(f"{path}: line {lines[1 + smiles.index('')][0]}: expected a SMILES in {COLUMN!r}, got none")
+    for (line, _), text in zip(lines[1:], smiles):
+        if len(text.splitlines()) > 1:
+            raise ValueError(
+                f"{path}: expected a SMILES in {COLUMN!r}, got a text of {len(text.splitlines())} lines that ends in "
+                f"line {line}, {text[:40]!r}...; is a quotation mark not closed?"
+            )
     return smiles
 
 

@@ -8,11 +8,11 @@ import signal
 import sys
 import threading
 import time
-import weakref
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import closing, contextmanager
+from multiprocessing.util import Finalize
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -51,7 +51,7 @@ class Workers:
         self.num_workers = min(_num_cores(), MAX_WORKERS) if num_workers is None else num_workers
         self.timeout = float(timeout)
         self._pool: ProcessPool | None = None
-        self._closer: weakref.finalize | None = None
+        self._closer: Finalize | None = None
 
     def map(
         self,
@@ -159,7 +159,8 @@ class Workers:
             context = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
             self.close()
             self._pool = ProcessPool(self.num_workers, initializer=begin, initargs=(os.getpid(),), context=context)
-            self._closer = weakref.finalize(self, _stop, self._pool, os.getpid())
+            # of multiprocessing, as a process that it started runs no others, and would wait for the pool without end
+            self._closer = Finalize(self, _stop, (self._pool, os.getpid()), exitpriority=0)
         return self._pool
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from rdkit import Chem
 
-from svlearn.domains.molecules.codec import build, decode, encode, largest_piece
+from svlearn.domains.molecules.codec import build, decode, encode, largest_piece, sanitised
 from svlearn.domains.molecules.graph import ATOMS, graph_state, num_pairs
 from svlearn.domains.molecules.qm9_data import NUM_ATOMS, encode_smiles, read_smiles
 from svlearn.randomness import seeded
@@ -157,3 +157,15 @@ def test_what_a_graph_would_lose_is_refused(molecule, words):
 def test_a_molecule_that_was_not_sanitised_is_encoded_as_it_would_be():
     raw = Chem.MolFromSmiles("c1ccccc1", sanitize=False)
     assert (encode(raw, 9) == encode(Chem.MolFromSmiles("c1ccccc1"), 9)).all()
+
+
+def test_hydrogens_as_atoms_change_nothing():
+    smiles = ["CC(=O)Nc1ccco1", "C", "O"]
+    plain = [Chem.MolFromSmiles(text) for text in smiles]
+    for molecule in plain:
+        written = Chem.AddHs(molecule)
+        assert (encode(written, 9) == encode(molecule, 9)).all()
+        assert Chem.MolToSmiles(sanitised(written)) == Chem.MolToSmiles(molecule)
+    mixture = Chem.AddHs(Chem.MolFromSmiles("CCCCC.c1ccccc1"))  # 17 atoms and 12, 5 of them heavy and 6
+    assert Chem.MolToSmiles(largest_piece(sanitised(mixture))) == "c1ccccc1"
+    assert sanitised(Chem.MolFromSmiles("[2H]C")).GetNumAtoms() == 2  # an isotope stays

@@ -243,6 +243,23 @@ def test_a_receptor_that_changes_while_it_is_docked_against_is_no_score(parp1, t
     reward.scorer.close()
 
 
+def test_a_receptor_that_vina_does_not_read_is_no_failure_of_a_molecule(vina, own, tmp_path):
+    own.path.write_text(own.path.read_text().replace("0.000 C ", "0.000 Xx"))
+    reward = Docking(own, exhaustiveness=1, num_workers=1, cache=tmp_path / "docking.sqlite")
+    assert reward.of_smiles(["CCO"]).tolist() == [0.0]
+    ((_, why),) = reward.scorer.failures
+    assert "own.pdbqt: expected a receptor that Vina reads, got another: PDBQT parsing error: Atom type Xx" in why
+    assert reward.scorer.known == 0 and len(reward.scorer.store) == 0
+    reward.scorer.close()
+
+
+def test_a_receptor_is_found_from_another_folder(own, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    there = Receptor("own.pdbqt", *BOX).path
+    monkeypatch.chdir("/")
+    assert there == own.path
+
+
 def test_a_receptor_may_move_to_another_folder(engine, own, tmp_path):
     Docking(own, num_workers=1, cache=tmp_path / "docking.sqlite").of_smiles(["CCO"])
     moved = Receptor(own.path.rename(tmp_path / "moved.pdbqt"), *BOX)
@@ -322,6 +339,7 @@ def test_a_receptor_that_is_not_there_is_refused(make, words, tmp_path):
         ({"centre": (0, 0, math.nan)}, r"centre: expected three numbers in Å, got"),
         ({"size": (1, 1, 0)}, r"size: expected three numbers in Å, above 0, got \(1.0, 1.0, 0.0\)"),
         ({"size": (1, 1, 1)}, r"size: expected edges of 5 to 100 Å, got \(1.0, 1.0, 1.0\)"),
+        ({"centre": 0}, r"centre: expected three numbers in Å, got \(0,\)|got \(0.0,\)"),
         ({"centre": ("0", "0", "0")}, r"centre: expected three numbers in Å, got \('0', '0', '0'\)"),
         ({"centre": (0, 0, 6)}, r"centre: expected a box that holds atoms of .*own.pdbqt, .* got none of its 1 in"),
     ],
@@ -337,6 +355,15 @@ def test_a_box_without_a_place_or_a_volume_is_refused(own, options, words):
         ("", "path: expected a PDBQT file with the places of atoms, got .*own.pdbqt with 0 of them"),
         ("REMARK nothing\nEND\n", "path: expected a PDBQT file with the places of atoms, got .*with 0 of them"),
         ("ATOM      1  C   LIG\n", "path: expected a PDBQT file, got .*own.pdbqt with line 1: ATOM      1  C   LIG"),
+        (
+            "ATOM      1  C   LIG     1       0.000   0.000   0.000  1.00  0.00           C  \n",  # of a PDB file
+            "path: expected a PDBQT file, got .*own.pdbqt with line 1: ATOM",
+        ),
+        (
+            "ATOM      1  C   LIG     1       0.000   0.000   0.000  1.00  0.00     0.000\n",
+            "path: expected a PDBQT file, got .*own.pdbqt with line 1: ATOM",
+        ),
+        ("MODEL 1\n", "path: expected a PDBQT file of one rigid receptor, got .*own.pdbqt with line 1: MODEL"),
         (
             "ATOM      1  C   LIG     1         nan   0.000   0.000  1.00  0.00     0.000 C \n",
             "path: expected a PDBQT file with the places of atoms",
@@ -354,6 +381,7 @@ def test_a_receptor_without_atoms_is_refused(own, text, words):
     [
         ({"exhaustiveness": 0}, "exhaustiveness: expected an integer of at least 1, got 0"),
         ({"exhaustiveness": 1.5}, "exhaustiveness: expected an integer of at least 1, got 1.5"),
+        ({"seed": 2**31}, "exhaustiveness, seed: expected at most 2147483647, got 2, 2147483648"),
         ({"seed": 0}, "seed: expected an integer of at least 1, got 0"),  # to Vina, 0 means a new one each time
     ],
 )

@@ -113,3 +113,9 @@ def test_what_is_no_list_of_molecules_is_refused(given):
             figure(given)
     with pytest.raises(TypeError, match="known: expected a set of SMILES, got one str"):
         metrics.novelty(SIX, "CCO")
+
+
+def test_hydrogens_as_atoms_make_no_other_molecule():
+    plain, written = Chem.MolFromSmiles("CCO"), Chem.AddHs(Chem.MolFromSmiles("CCO"))
+    assert metrics.uniqueness([plain, written]) == 0.5 and metrics.internal_diversity([plain, written]) == 0.0
+    assert metrics.novelty([written], {"CCO"}) == 0.0

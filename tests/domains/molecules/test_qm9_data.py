@@ -216,6 +216,7 @@ def test_tables_of_others(content, tmp_path):
         (b"idx,smiles\n1,\n", "line 2: expected a SMILES in 'smiles', got none"),
         ("smiles\nCC\n".encode("utf-16"), "UTF-8 text, got what cannot be read"),
         (b"smiles\n\xff\xfe\x00\n", "UTF-8 text, got what cannot be read"),
+        (b'smiles\nO\n"CC\nCO\nCN\n', r"got a text of 3 lines that ends in line 5, 'CC.nCO.nCN'.*not closed"),
         (b"smiles\n" + b"C" * 200_000, r"got what cannot be read \(field larger than"),
     ],
 )

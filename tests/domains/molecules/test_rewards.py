@@ -181,6 +181,10 @@ def test_what_is_no_molecule_is_invalid_and_one_text_is_no_list():
             lambda: QED(num_workers=1).of_smiles(["CC", "C("]),
             r"smiles\[1\]: expected a SMILES that RDKit reads, got 'C\('",
         ),
+        (
+            lambda: QED(num_workers=1).of_smiles(["C", "\ud800"]),
+            r"smiles\[1\]: expected a SMILES that RDKit reads, got '.ud800'",
+        ),
         (lambda: QED(num_workers=1).of_smiles([""]), r"smiles\[0\]: expected a SMILES that RDKit reads, got ''"),
         (lambda: Similarity("c1cc"), "query: expected a SMILES that RDKit reads, got 'c1cc'"),
         (lambda: Similarity(None), "query: expected a SMILES that RDKit reads, got None"),

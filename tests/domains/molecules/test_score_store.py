@@ -163,6 +163,16 @@ def test_a_home_folder_is_found(monkeypatch, tmp_path):
     assert ScoreStore(tmp_path / "scores.sqlite", "a").read(["C"]) == {"C": (1.0, None)}
 
 
+@pytest.mark.parametrize("name", [":memory:", "scores.sqlite", "file:scores?mode=ro"])
+def test_a_store_is_a_file_whatever_its_name_and_stays_where_it_was(monkeypatch, tmp_path, name):
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path)
+    store = ScoreStore(name, "a")
+    monkeypatch.chdir(tmp_path / "other")
+    store.write({"C": (1.0, None)})
+    assert store.read(["C"]) == {"C": (1.0, None)} and (tmp_path / name).is_file()
+
+
 @pytest.mark.parametrize("make", ["file", "folder", "read-only"])
 def test_a_store_that_cannot_be_written_says_so_at_the_start(tmp_path, monkeypatch, make):
     path = tmp_path / "made" / "scores.sqlite"

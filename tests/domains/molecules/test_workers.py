@@ -135,6 +135,10 @@ def score_in_child(scorer: Scorer, graphs, queue) -> None:
     queue.put(len(multiprocessing.active_children()))
 
 
+def score_and_leave(scorer: Scorer, graphs, queue) -> None:
+    queue.put(scorer(graphs))
+
+
 # molecules that break
 
 
@@ -292,6 +296,17 @@ def test_the_workers_end_with_their_scorer():
     assert len(set(multiprocessing.active_children()) - before) == 1
     del scorer
     assert set(multiprocessing.active_children()) == before
+
+
+def test_a_process_ends_that_has_not_closed_its_scorer(scored):
+    fork = multiprocessing.get_context("fork")
+    queue = fork.SimpleQueue()
+    child = fork.Process(target=score_and_leave, args=(scored(num_workers=1), graphs_of("CC"), queue))
+    child.start()
+    child.join(30)
+    ended = not child.is_alive()
+    child.kill()
+    assert ended and queue.get() == [2.0]
 
 
 def test_a_forked_process_starts_and_ends_its_own_workers(scored):

@@ -36,16 +36,18 @@ def encode(
     if losses not in LOSSES:
         raise ValueError(f"losses: expected one of {', '.join(LOSSES)}, got {losses!r}")
     molecules = each_of(molecules, Chem.Mol, "molecules")
+    found = [sanitised(molecule) for molecule in molecules]
     x, adj = torch.zeros(len(molecules), num_nodes, num_features), torch.zeros(len(molecules), num_nodes, num_nodes)
     mask = torch.zeros(len(molecules), num_nodes, dtype=torch.bool)
     known = {symbol: kind for kind, symbol in enumerate(SYMBOLS[:num_features])}
-    for row, molecule in enumerate(molecules):
-        size = 0 if molecule is None else molecule.GetNumAtoms()
+    for row, (given, molecule) in enumerate(zip(molecules, found)):
+        counted = given if molecule is None else molecule
+        size = 0 if counted is None else counted.GetNumAtoms()
         if not 1 <= size <= num_nodes:
             raise ValueError(f"molecules[{row}]: expected 1 to {num_nodes} heavy atoms, got {size}")
-        molecule = sanitised(molecule)
         if molecule is None:
             raise ValueError(f"molecules[{row}]: expected one that RDKit sanitises, got another")
+        molecule = Chem.Mol(molecule)
         Chem.Kekulize(molecule, clearAromaticFlags=True)
         for atom in molecule.GetAtoms():
             if atom.GetSymbol() not in known:
@@ -58,11 +60,11 @@ def encode(
             adj[row, i, j] = adj[row, j, i] = ORDERS[bond.GetBondType()]
         mask[row, :size] = True
     states = continuous_state(x, adj, mask)
-    _tell_losses(molecules, states, losses)
+    _tell_losses([molecule for molecule in found if molecule is not None], states, losses)
     return states
 
 
-def _tell_losses(molecules: list[Chem.Mol], states: TensorDict, losses: str) -> None:
+def _tell_losses(molecules: Sequence[Chem.Mol], states: TensorDict, losses: str) -> None:
     """Compare each molecule with what `decode` makes of its state."""
     counts: Counter[str] = Counter()
     for row, (molecule, back) in enumerate(zip(molecules, decode(states))):

@@ -90,3 +90,8 @@ def test_what_is_no_molecule_is_refused(given, error, words):
         encode(given, num_nodes=9)
     with pytest.raises(ValueError, match="losses: expected one of refuse, count, got 'drop'"):
         encode([Chem.MolFromSmiles("C")], num_nodes=9, losses="drop")
+
+
+def test_hydrogens_as_atoms_change_nothing():
+    molecule = Chem.MolFromSmiles("CC(=O)Nc1ccco1")
+    assert (encode([Chem.AddHs(molecule)], 9) == encode([molecule], 9)).all()
