@@ -91,6 +91,17 @@ def each_of(given: Any, kind: type, name: str) -> list[Any]:
     return things
 
 
+def names_of(given: Any, name: str) -> list[str]:
+    """A list of names, of any iterable of them; TypeError for what is none, or holds anything else."""
+    if isinstance(given, (str, bytes)) or not isinstance(given, Iterable):
+        raise TypeError(f"{name}: expected a list of names, got {type(given).__name__}")
+    names = list(given)
+    for place, each in enumerate(names):
+        if not isinstance(each, str):
+            raise TypeError(f"{name}[{place}]: expected a name (a str), got {type(each).__name__}")
+    return names
+
+
 def _range(least: float, most: float, above: float) -> str:
     low = f" above {above:g}" if above > -math.inf else f" of at least {least:g}" if least > -math.inf else ""
     return low + (f"{' and' if low else ' of'} at most {most:g}" if most < math.inf else "")
