@@ -49,7 +49,7 @@ def evaluate(
     num_samples: int = 256,
     num_candidates: int = 10,
     smc_alpha: float = 0.01,
-    seed: list[int] = [0],  # noqa: B006
+    seed: int | list[int] = 0,
     max_batch: int = 512,
     results: Path | None = None,
     resume: bool = False,
