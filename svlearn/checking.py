@@ -101,12 +101,14 @@ def check_presentation(reference: Reference, states: State | None = None) -> Non
         with evaluating(reference):
             *_, (_, _, _, states) = _steps(reference, None)
     objects = found.attempt(f"{name}.decode", lambda: reference.decode(states))
-    if not found.errors and not (isinstance(objects, list) and len(objects) == len(states)):
+    listed = hasattr(objects, "__len__") and not isinstance(objects, (str, bytes, dict))
+    if not found.errors and not (listed and len(objects) == len(states)):
         came = (
             f"{len(objects)} in a {type(objects).__name__}" if hasattr(objects, "__len__") else type(objects).__name__
         )
         found.wrong(f"{name}.decode: expected a list of {len(states)} objects, got {came}")
     if not found.errors:
+        objects = list(objects)
         figures = found.attempt(
             f"{name}.describe", lambda: {k: float(v) for k, v in reference.describe(objects).items()}
         )

@@ -1,11 +1,11 @@
 """Samplers side by side: what reward each reaches, and at which cost."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
-from svlearn.arguments import as_seed, integer, one_or_each
+from svlearn.arguments import as_seed, expect, integer, is_number
 from svlearn.checking import check_presentation
 from svlearn.evaluation.agreement import disagreements
 from svlearn.evaluation.comparison import Comparison
@@ -52,11 +52,13 @@ def compare(
     note); where estimates of one log Z contradict each other, a note says so too.
     """
     num_samples = integer(num_samples, "num_samples")
+    max_batch = None if max_batch is None else integer(max_batch, "max_batch", optional=True)
     seeds = _check(samplers, seed)
     if errors not in ERRORS:
         raise ValueError(f"errors: expected one of {', '.join(ERRORS)}, got {errors!r}")
     calibrations = {} if calibrations is None else calibrations
     for name, frame in calibrations.items():
+        expect(frame, pd.DataFrame, f"calibrations[{name!r}]")
         missing = [column for column in ("t", "pearson", "r2", "spread") if column not in frame.columns]
         if missing:
             raise ValueError(f"calibrations[{name!r}]: expected a table of calibrate, got no {', '.join(missing)}")
@@ -129,13 +131,15 @@ def _run(
 
 
 def _check(samplers: dict[str, Sampler], seed: int | Sequence[int]) -> tuple[int, ...]:
+    expect(samplers, dict, "samplers")
     if not samplers:
         raise ValueError("samplers: expected at least one, got an empty dict")
     for name, sampler in samplers.items():
+        expect(name, str, "samplers: each name")
         if not isinstance(sampler, Sampler):
             raise TypeError(f"samplers[{name!r}]: expected a Sampler, got {type(sampler).__name__}")
         _target(sampler, name)
-    seeds = tuple(as_seed(each) for each in one_or_each(seed, 1))
+    seeds = tuple(as_seed(each) for each in (seed if isinstance(seed, Iterable) and not is_number(seed) else [seed]))
     if not seeds or len(set(seeds)) < len(seeds):
         raise ValueError(f"seed: expected one integer, or several that differ, got {seed!r}")
     return seeds

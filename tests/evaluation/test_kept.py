@@ -134,6 +134,34 @@ def test_a_reference_without_decode_is_not_asked_for_it(walk, target, of_policy)
     assert compare({"a": ancestral(shown, target)}, 5).table.loc["a", "positive"] >= 0
 
 
+@pytest.mark.parametrize(
+    ("given", "error", "words"),
+    [
+        ({"seed": None}, ValueError, "seed: expected an integer of at least 0, got None"),
+        ({"seed": True}, ValueError, "seed: expected an integer of at least 0, got True"),
+        ({"max_batch": 2.0}, ValueError, "max_batch: expected None or an integer of at least 1, got 2.0"),
+        ({"calibrations": {"a": [1]}}, TypeError, r"calibrations\['a'\]: expected a DataFrame, got list"),
+    ],
+)
+def test_what_is_wrong_is_said_before_a_sample_is_drawn(walk, given, error, words):
+    never = ancestral(walk, Target(Failing(AssertionError("drawn before")), 1.0))
+    with pytest.raises(error, match=words):
+        compare({"a": never}, 5, **given)
+    for samplers, name in (([never], "list"), (never, "Sampler")):
+        with pytest.raises(TypeError, match=f"samplers: expected a dict, got {name}"):
+            compare(samplers, 5)
+    with pytest.raises(TypeError, match="samplers: each name: expected a str, got int"):
+        compare({1: never}, 5)
+
+
+def test_numbers_of_numpy_and_half_a_character_can_be_written(walk, target, tmp_path):
+    found = compare({"a\ud800": ancestral(walk, target)}, np.int64(5), max_batch=np.int64(2), seed=np.array([1, 2]))
+    assert "a\\ud800" in found.to_html(tmp_path / "a.html").read_text()
+    read = json.loads(found.to_json(tmp_path / "a.json").read_text())
+    assert list(read["figures"]) == ["a\ud800"] and read["provenance"]["max_batch"] == 2
+    found.to_csv(tmp_path / "a.csv")
+
+
 def test_two_samples_more_are_in_no_costs(walk, target):
     found = compare({"a": ancestral(walk, target)}, 5)
     assert found.table.loc["a", "reference_calls_per_sample"] == walk.num_steps
