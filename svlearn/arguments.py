@@ -58,6 +58,16 @@ def is_integer(thing: Any) -> bool:
     return _index(thing) is not None
 
 
+def as_python(thing: Any) -> Any:
+    """A number or bool of NumPy or torch as Python's own; anything else as it is."""
+    if type(thing) in (bool, int, float) or isinstance(thing, (str, bytes)):
+        return thing
+    if _is_bool(thing):
+        return bool(thing) if getattr(thing, "shape", ()) == () else thing
+    found = _index(thing)
+    return found if found is not None else _real(thing, "") if is_number(thing) else thing
+
+
 def one_or_each(given: Any, number: int) -> list[Any]:
     """One number as `number` copies of it, several as they come."""
     return [given] * number if is_number(given) else list(given)
