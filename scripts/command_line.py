@@ -14,7 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import jsonargparse
+import lightning_fabric
+import pytorch_lightning
 import yaml
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.cli import LightningArgumentParser
 
 import svlearn
@@ -25,7 +28,9 @@ from svlearn.values import Value
 from teaching import TeachingFormatter
 
 LATE = "Customize every aspect of training"  # the title of Lightning's own options
-OWN_CODE = tuple(str(Path(str(file)).parent) for file in (svlearn.__file__, __file__, jsonargparse.__file__))
+DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")  # what a class path looks like
+LIBRARIES = (svlearn, jsonargparse, pytorch_lightning, lightning_fabric)
+OWN_CODE = tuple(str(Path(str(file)).parent) for file in (__file__, *(each.__file__ for each in LIBRARIES)))
 NOISE = ("Does not validate", "Subtypes:", "Errors:", "Given value type", "- Expected a <class 'NoneType'>")
 
 
@@ -37,7 +42,8 @@ class Parser(LightningArgumentParser):
 
     def parse_args(self, args: Sequence[str] | None = None, *rest: Any, **kwargs: Any) -> jsonargparse.Namespace:
         given = list(sys.argv[1:] if args is None else args)
-        for name in _class_paths(given):
+        options = set(_options(self))
+        for name in _class_paths(given, {each.removesuffix(".help") for each in options if each.endswith(".help")}):
             _annotate(name)
         return super().parse_args(given, *rest, **kwargs)
 
@@ -108,12 +114,13 @@ def _parameters(class_path: str) -> list[str]:
     return [name for name in known if name not in ("self", "args", "kwargs")]
 
 
-def _class_paths(arguments: Sequence[str]) -> Iterator[str]:
-    """The class paths of a command line and of the configurations that it names."""
+def _class_paths(arguments: Sequence[str], of_classes: set[str]) -> Iterator[str]:
+    """The class paths of a command line and of the configurations that it names. of_classes: options that take one as
+    it is, without the word class_path."""
     for place, argument in enumerate(arguments):
         name, _, value = argument.partition("=")
         value = value or (arguments[place + 1] if place + 1 < len(arguments) else "")
-        if name.endswith("class_path"):
+        if name.endswith("class_path") or (name in of_classes and DOTTED.fullmatch(value)):
             yield value
         elif name in ("--config", "-c"):
             try:
@@ -125,7 +132,7 @@ def _class_paths(arguments: Sequence[str]) -> Iterator[str]:
 def _within(content: Any) -> Iterator[str]:
     if isinstance(content, dict):
         for key, each in content.items():
-            if key == "class_path" and isinstance(each, str):
+            if isinstance(each, str) and DOTTED.fullmatch(each) and (key == "class_path" or not Path(each).exists()):
                 yield each
             else:
                 yield from _within(each)
@@ -156,7 +163,7 @@ def _import(class_path: str) -> Any:
 
 @contextmanager
 def plain_errors() -> Iterator[None]:
-    """Modules of the working directory are found; what svlearn or the parser refuses is said in one line.
+    """Modules of the working directory are found; what svlearn, Lightning or the parser refuses is said in one line.
 
     An exception from anywhere else, a user's code above all, keeps its traceback; all do with JSONARGPARSE_DEBUG set.
     """
@@ -164,7 +171,7 @@ def plain_errors() -> Iterator[None]:
         sys.path.append(os.getcwd())
     try:
         yield
-    except (ValueError, TypeError, OSError) as error:
+    except (ValueError, TypeError, OSError, MisconfigurationException) as error:
         frames = traceback.extract_tb(error.__traceback__)
         ours = bool(frames) and frames[-1].filename.startswith(OWN_CODE)
         if not ours or os.environ.get("JSONARGPARSE_DEBUG"):

@@ -49,7 +49,7 @@ def evaluate(
     num_samples: int = 256,
     num_candidates: int = 10,
     smc_alpha: float = 0.01,
-    seed: list[int] = [0],  # noqa: B006
+    seed: int | list[int] = 0,
     max_batch: int = 512,
     results: Path | None = None,
     resume: bool = False,
@@ -122,18 +122,17 @@ def evaluate(
         calibrations={} if rollouts is None else calibrations(values, reference, rollouts),
         partial=Partial(output / "partial.json", asked, resume=resume),
     )
-    print(comparison)
+    show(str(comparison))
     for name in learned:
         if name in comparison.figures and FREE in comparison.figures:
-            print(comparison.verdict(name, FREE))
-    sys.stdout.flush()
+            show(comparison.verdict(name, FREE))
     whole = [
         attempt(results, comparison.to_json),
         attempt(output / "comparison.csv", comparison.to_csv),
         attempt(output / "report.html", comparison.to_html),
         attempt(output / "samples.svg", lambda path: draw_best(comparison, reference, path)),
     ]
-    print(f"the page: {output / 'report.html'}; the best samples: {output / 'samples.svg'}")
+    show(f"the page: {output / 'report.html'}; the best samples: {output / 'samples.svg'}")
     if comparison.failures or not all(whole):
         print(f"not all is done: `--resume true` takes what is from {output / 'partial.json'}", file=sys.stderr)
         sys.exit(1)
@@ -146,6 +145,14 @@ def what_decides(
     given = {} if request is None else {key: each for key, each in request.items() if key not in ASIDE}
     sums = [None if path is None else hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
     return {**given, "reference_fingerprint": fingerprint(reference), "weights": sums}
+
+
+def show(text: str) -> None:
+    """Print it; a terminal or a pipe that is gone, or has no such letters, costs no file."""
+    try:
+        print(text, flush=True)
+    except (OSError, UnicodeError) as error:
+        print(f"not all could be printed: {error}", file=sys.stderr)
 
 
 def attempt(path: Path, make: Callable[[Path], Any]) -> bool:

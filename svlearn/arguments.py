@@ -58,6 +58,16 @@ def is_integer(thing: Any) -> bool:
     return _index(thing) is not None
 
 
+def as_python(thing: Any) -> Any:
+    """A number or bool of NumPy or torch as Python's own; anything else as it is."""
+    if type(thing) in (bool, int, float) or isinstance(thing, (str, bytes)):
+        return thing
+    if _is_bool(thing):
+        return bool(thing) if getattr(thing, "shape", ()) == () else thing
+    found = _index(thing)
+    return found if found is not None else _real(thing, "") if is_number(thing) else thing
+
+
 def one_or_each(given: Any, number: int) -> list[Any]:
     """One number as `number` copies of it, several as they come."""
     return [given] * number if is_number(given) else list(given)
@@ -89,6 +99,17 @@ def each_of(given: Any, kind: type, name: str) -> list[Any]:
         if thing is not None and not isinstance(thing, kind):
             raise TypeError(f"{name}[{place}]: expected a {kind.__name__} or None, got {type(thing).__name__}")
     return things
+
+
+def names_of(given: Any, name: str) -> list[str]:
+    """A list of names, of any iterable of them; TypeError for what is none, or holds anything else."""
+    if isinstance(given, (str, bytes)) or not isinstance(given, Iterable):
+        raise TypeError(f"{name}: expected a list of names, got {type(given).__name__}")
+    names = list(given)
+    for place, each in enumerate(names):
+        if not isinstance(each, str):
+            raise TypeError(f"{name}[{place}]: expected a name (a str), got {type(each).__name__}")
+    return names
 
 
 def _range(least: float, most: float, above: float) -> str:

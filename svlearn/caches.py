@@ -1,12 +1,13 @@
 """What a step keeps for the next one, `Prediction.cache`: its rows follow the particles, whatever it is made of.
 
-A tensor with the batch first; a tuple, a list or a dict of such, in any depth, as the keys and values (B, heads, L, D)
-of every layer; a cache of transformers; or an object with `__getitem__(rows)` and a class method `cat(parts)`.
+A tensor with the batch first; a cache of transformers; a tuple, a list or a dict of such, in any depth, as the keys and
+values (B, heads, L, D) of every layer, or the caches of two networks; or an object with `__getitem__(rows)` and a class
+method `cat(parts)`.
 transformers is not imported: its caches are known by `reorder_cache` and their `layers`.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from copy import deepcopy
+from copy import copy, deepcopy
 from typing import Any
 
 import torch
@@ -33,7 +34,7 @@ def check_cache(cache: Any, size: int) -> None:
         found = [(f".layers[{k}].{name}", each) for k, name, each in _tensors(cache)]
     elif isinstance(cache, (*CONTAINERS, Tensor)):
         found = list(_leaves(cache, ""))
-        if not any(isinstance(leaf, Tensor) for _, leaf in found):
+        if not any(isinstance(leaf, (Tensor, TensorDict)) or _is_foreign(leaf) for _, leaf in found):
             raise TypeError(f"Prediction.cache: expected {WANTED}, got a {type(cache).__name__} without a tensor")
     else:
         if not hasattr(cache, "__getitem__"):
@@ -44,6 +45,8 @@ def check_cache(cache: Any, size: int) -> None:
             if not leaf.shape or leaf.shape[0] != size:
                 came = f"shape {tuple(leaf.shape)}"
                 raise ValueError(f"Prediction.cache{place}: expected the batch of {size} rows first, got {came}")
+        elif _is_foreign(leaf):
+            check_cache(leaf, size)
         elif not isinstance(leaf, SHARED):
             raise TypeError(f"Prediction.cache{place}: expected {WANTED}, got {type(leaf).__name__}")
 
@@ -51,7 +54,7 @@ def check_cache(cache: Any, size: int) -> None:
 def select(cache: Any, index: Any) -> Any:
     """The chosen rows of it; what was given stays as it is."""
     if isinstance(cache, CONTAINERS):
-        return _mapped(lambda leaf: leaf if isinstance(leaf, SHARED) else take(leaf, index), [cache])
+        return _mapped(lambda leaf: leaf if isinstance(leaf, SHARED) else select(leaf, index), [cache])
     if cache is None or index is None or not _is_foreign(cache):
         return take(cache, index)
     tensors = [each for _, _, each in _tensors(cache)]
@@ -92,7 +95,7 @@ def join(parts: Sequence[Any]) -> Any:
 def lent(cache: Any) -> Any:
     """As a network may be given it: what it then writes is not seen by who else holds the cache."""
     if isinstance(cache, CONTAINERS):
-        return _mapped(lambda leaf: leaf, [cache])
+        return _mapped(lent, [cache])
     if not _is_foreign(cache):
         return cache
     in_place = any(getattr(layer, "is_compileable", False) for layer in _layers(cache))  # as those of a StaticCache
@@ -134,8 +137,10 @@ def _mapped(function: Callable, parts: Sequence[Any]) -> Any:
     """The containers of the first part, with function(leaves, one of each part) at its leaves."""
     first = parts[0]
     if isinstance(first, dict):
-        found = {name: _mapped(function, [part[name] for part in parts]) for name in first}
-        return found if type(first) is dict else type(first)(found)
+        found = copy(first)  # of its own kind, as one with a default
+        for name in first:
+            found[name] = _mapped(function, [part[name] for part in parts])
+        return found
     if isinstance(first, (tuple, list)):
         items = [_mapped(function, each) for each in zip(*parts, strict=True)]
         return type(first)(*items) if hasattr(first, "_fields") else type(first)(items)
@@ -145,7 +150,7 @@ def _mapped(function: Callable, parts: Sequence[Any]) -> Any:
 def _joined(*leaves: Any) -> Any:
     first = leaves[0]
     if not isinstance(first, SHARED):
-        return concatenate(leaves)
+        return join(leaves)
     if any(leaf != first for leaf in leaves):
         raise ValueError(f"Prediction.cache: expected one number for all rows, got {', '.join(map(str, leaves))}")
     return first

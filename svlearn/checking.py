@@ -30,12 +30,14 @@ class Findings:
     def __init__(self) -> None:
         self.errors: list[str] = []
         self.warnings: list[str] = []
+        self.first: Exception | None = None  # that was raised
 
     def attempt(self, name: str, function: Callable[[], Any]) -> Any:
         """What the function returns; None, and an error of that name, where it raises."""
         try:
             return function()
         except Exception as error:  # whatever a user's code may raise
+            self.first = error if self.first is None else self.first
             text = str(error) or type(error).__name__
             self.errors.append(text if text.startswith(name) else f"{name}: {text} ({type(error).__name__})")
             return None
@@ -80,7 +82,7 @@ def check(
                 found.attempt("reward", lambda: target(finished))
             found.attempt(type(reference).__name__, lambda: check_presentation(reference, finished))
     if found.errors:
-        raise ValueError(f"check: {type(reference).__name__}\n{found}")
+        raise ValueError(f"check: {type(reference).__name__}\n{found}") from found.first
     for text in found.warnings:
         warnings.warn(text, stacklevel=3)
     return found.warnings
@@ -90,7 +92,7 @@ def check(
 def check_presentation(reference: Reference, states: State | None = None) -> None:
     """Try `decode`, `describe` and `draw`, where a reference has them, on two finished states, drawn if not given.
 
-    Raises ValueError that names the method, and what it gave or raised.
+    Raises ValueError that names the method, and what it gave or raised, from what it raised.
     """
     if not has(reference, "decode"):
         return
@@ -99,12 +101,14 @@ def check_presentation(reference: Reference, states: State | None = None) -> Non
         with evaluating(reference):
             *_, (_, _, _, states) = _steps(reference, None)
     objects = found.attempt(f"{name}.decode", lambda: reference.decode(states))
-    if not found.errors and not (isinstance(objects, list) and len(objects) == len(states)):
+    listed = hasattr(objects, "__len__") and not isinstance(objects, (str, bytes, dict))
+    if not found.errors and not (listed and len(objects) == len(states)):
         came = (
             f"{len(objects)} in a {type(objects).__name__}" if hasattr(objects, "__len__") else type(objects).__name__
         )
         found.wrong(f"{name}.decode: expected a list of {len(states)} objects, got {came}")
     if not found.errors:
+        objects = list(objects)
         figures = found.attempt(
             f"{name}.describe", lambda: {k: float(v) for k, v in reference.describe(objects).items()}
         )
@@ -114,7 +118,7 @@ def check_presentation(reference: Reference, states: State | None = None) -> Non
         if picture is not None and not isinstance(picture, str):
             found.wrong(f"{name}.draw: expected SVG or <img> markup, or None, got {type(picture).__name__}")
     if found.errors:
-        raise ValueError("\n".join(found.errors))
+        raise ValueError("\n".join(found.errors)) from found.first
 
 
 def _walk(

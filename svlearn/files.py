@@ -85,10 +85,10 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
 
 
 def write(path: str | os.PathLike, text: str) -> Path:
-    """Write text (UTF-8) as `replacing` does; returns the path."""
+    """Write text (UTF-8; of half a surrogate pair its escape, as \\ud800) as `replacing` does; returns the path."""
     path = Path(path)
     with replacing(path) as beside:
-        beside.write_text(text, encoding="utf-8")
+        beside.write_text(text, encoding="utf-8", errors="backslashreplace")
     return path
 
 

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from svlearn.caches import join, lent, select
 from svlearn.compiled import Compilable, plain
 from svlearn.metering import count, current_max_batch
-from svlearn.shapes import check_forward, check_prediction, check_states, forget, is_new
+from svlearn.shapes import check_forward, check_prediction, check_states, forget, is_new, is_unclear, with_one_more
 from svlearn.state import State, concatenate, device_of_state, take, times
-from svlearn.transitions import Transition
+from svlearn.transitions import Transition, UnclearStdError
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,10 @@ class Reference(nn.Module, ABC, metaclass=Compilable):
         """A picture of decoded samples as SVG or <img> markup for a report, or None."""
         return None
 
+    def defines(self, method: str) -> bool:
+        """Whether it has an optional method of its own; one that hands them on to another process asks that one."""
+        return getattr(type(self), method) is not getattr(Reference, method)
+
 
 def draw_initial(
     reference: Reference, batch_size: int, *, condition: Any = None, generator: torch.Generator | None = None
@@ -95,7 +99,7 @@ def draw_initial(
 
 def has(reference: Reference, method: str) -> bool:
     """Whether a reference defines one of the optional methods of `Reference`."""
-    return getattr(type(plain(reference)), method) is not getattr(Reference, method)
+    return plain(reference).defines(method)
 
 
 def predict(
@@ -117,9 +121,25 @@ def predict(
     count(kind, size)
     limit = current_max_batch()
     if limit is None or size <= limit:
-        return _call(reference, x, t, cache)
+        return call(reference, x, t, cache)
     cuts = [slice(start, start + limit) for start in range(0, size, limit)]
-    return concatenate([_call(reference, x[cut], t[cut], take(cache, cut)) for cut in cuts])
+    return concatenate([call(reference, x[cut], t[cut], take(cache, cut)) for cut in cuts])
+
+
+def call(reference: Reference, x: State, t: Tensor, cache: Prediction | None = None) -> Prediction:
+    """One call of a process on all of a batch, which is looked at as `predict` says, and not counted."""
+
+    error: UnclearStdError | None = None
+    if not is_unclear(reference, x.shape[0]):
+        try:
+            return _call(reference, x, t, cache)
+        except UnclearStdError as raised:
+            error = raised
+
+    def of(rows: Tensor) -> Prediction:
+        return _call(reference, take(x, rows), t[rows], take(cache, rows))
+
+    return with_one_more(reference, x.shape[0], of, error)
 
 
 def _call(reference: Reference, x: State, t: Tensor, cache: Prediction | None) -> Prediction:

@@ -3,7 +3,7 @@
 import copy
 import math
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from tensordict import TensorDict
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from svlearn.compiled import plain
 from svlearn.modes import evaluating
-from svlearn.process import Prediction, Reference
+from svlearn.process import Prediction, Reference, call
 from svlearn.randomness import device_of, seeded
 from svlearn.state import State, device_of_state, times
 from svlearn.transitions import GaussianTransition, Transition
@@ -151,9 +151,9 @@ def _is_noiseless(reference: Reference) -> bool:
     reference = copy.copy(plain(reference))
     x = reference.initial(2, generator=generator)
     for t in range(reference.num_steps):
-        given: dict[str, Any] = {} if previous is None or previous.cache is None else {"previous": previous}
+        cache = None if previous is None or previous.cache is None else previous
         with evaluating(reference):
-            previous = reference(x, times(t, 2, device_of_state(x)), **given)
+            previous = call(reference, x, times(t, 2, device_of_state(x)), cache)
         after = _after_a_noiseless_step(previous.transition, x, generator)
         if after is None:
             return False

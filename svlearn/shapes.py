@@ -1,20 +1,23 @@
 """What a process gives for a batch of states, looked at where it is called first: an error that names it, not luck."""
 
 import inspect
+from collections.abc import Callable
 from typing import Any
 from weakref import WeakKeyDictionary
 
+import torch
 from tensordict import TensorDict
 from torch import Tensor, nn
 
 from svlearn.caches import check_cache
 from svlearn.state import State
-from svlearn.transitions import CategoricalTransition, GaussianTransition, Transition
+from svlearn.transitions import CategoricalTransition, GaussianTransition, Transition, UnclearStdError
 
 MOST = 256  # shapes that are remembered of a process
 DISTRIBUTIONS = "GaussianTransition(mean, std) in the place of a Normal, CategoricalTransition(logits) of a Categorical"
 
 _seen: WeakKeyDictionary[nn.Module, set] = WeakKeyDictionary()
+_unclear: WeakKeyDictionary[nn.Module, set] = WeakKeyDictionary()  # the numbers of rows that a std is as long as
 
 
 def is_new(process: nn.Module, key: Any) -> bool:
@@ -68,6 +71,27 @@ def check_prediction(process: nn.Module, x: State, prediction: Any) -> None:
     check_cache(prediction.cache, size)
     if prediction.cache is not None:
         check_forward(process, cached=True)
+
+
+def is_unclear(process: nn.Module, size: int) -> bool:
+    """Whether a process is known to make, of so many rows, a std of the elements that is as long as there are rows.
+
+    Not where a gradient is computed: a checkpointed step is then computed twice, by the very same operations.
+    """
+    return bool(_unclear) and not torch.is_grad_enabled() and size in _unclear.get(process, ())
+
+
+def with_one_more(process: nn.Module, size: int, call: Callable[[Tensor], Any], error: UnclearStdError | None) -> Any:
+    """The first rows of call([0, 1, ... size - 1, size - 1]): with one row more a std of the elements fits, and one of
+    the rows does not. error: of the call without, raised in that case; None where `is_unclear` was known."""
+    try:
+        found = call(torch.arange(size + 1).clamp(max=size - 1))[:size]
+    except ValueError:
+        if error is None:
+            raise
+        raise error from None
+    _unclear.setdefault(process, set()).add(size)
+    return found
 
 
 def check_states(x: Any, size: int, name: str) -> None:

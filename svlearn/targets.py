@@ -103,6 +103,8 @@ def check_scalars(
         raise TypeError(f"{name}: expected a torch.Tensor of shape ({batch_size},), got {type(values).__name__}")
     if values.shape != (batch_size,):
         raise ValueError(f"{name}: expected shape ({batch_size},) at step {_step(t, 0)}, got {tuple(values.shape)}")
+    if values.is_complex():
+        raise TypeError(f"{name}: expected real numbers, got a tensor of {values.dtype}")
     if math.isfinite(values.sum().item()):  # one number that is not makes the sum so; the reverse is looked into
         return
     bad = ~torch.isfinite(values) if finite else torch.isnan(values) | (values == math.inf)

@@ -1,6 +1,6 @@
 """Caches of every kind follow their particles: samples are those of a reference that computes all anew."""
 
-from collections import namedtuple
+from collections import defaultdict, namedtuple
 
 import pytest
 import torch
@@ -68,9 +68,14 @@ KINDS = {  # how a cache of all states so far is made, and read
     "list": (lambda past, _: [past, 2 * past], lambda held: held[0]),
     "dict": (lambda past, _: {"keys": past, "length": past.shape[1], "deep": [past]}, lambda held: held["deep"][0]),
     "named tuple": (lambda past, _: Layer(past, past), lambda held: held.values),
+    "dict with a default": (lambda past, _: defaultdict(list, {0: past}), lambda held: held[0]),
     "own": (lambda past, _: Rows(past), lambda held: held.past),
     "dynamic": (in_transformers("dynamic"), out_of_transformers),
     "static": (in_transformers("static"), out_of_transformers),
+    "two of transformers": (
+        lambda past, held: tuple(in_transformers("dynamic")(past, held and held[k]) for k in (0, 1)),
+        lambda held: out_of_transformers(held[1]),
+    ),
 }
 
 

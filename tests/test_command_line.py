@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import pytorch_lightning
 import torch
 from torch import nn
 
@@ -79,6 +80,13 @@ def test_what_svlearn_refuses_is_one_line_and_what_others_raise_has_its_tracebac
     status, errors = call(strict, "--number", 0)
     assert status == 1 and errors.count("\n") == 1
     assert errors.startswith("toy.py: error: number: expected an integer of at least 1, got 0")
+
+    def trained(max_steps: int = 3, accelerator: str = "cpu") -> None:
+        pytorch_lightning.Trainer(max_steps=max_steps, accelerator=accelerator, logger=False)
+
+    for given, words in ((("--max_steps", -5), "max_steps"), (("--accelerator", "gpuu"), "accelerator='gpuu'")):
+        status, errors = call(trained, *given)
+        assert status == 1 and words in errors and errors.count("\n") == 1
     with pytest.raises(ZeroDivisionError):
         call(toy, "--number", 101)
     with pytest.raises(RuntimeError):
@@ -99,6 +107,11 @@ def test_modules_beside_the_working_directory_and_plain_factories_are_taken(call
         assert call(toy, *given) == (0, "")
         ((_, layer, _),) = MADE
         assert layer.in_features == 7
+    written.write_text("layer: beside_me.layer\n")
+    for given in (("--config", written), ("--layer", "beside_me.layer"), ("--layer=beside_me.layer",)):
+        MADE.clear()
+        assert call(toy, *given) == (0, "")
+        assert MADE[0][1].in_features == 4
     assert call(toy, "--reference.class_path", "beside_me.walk") == (0, "")
     assert MADE[-1][2].num_steps == 45
     status, errors = call(toy, "--reference.class_path", "beside_me.broken")

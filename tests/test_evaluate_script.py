@@ -75,6 +75,16 @@ def test_a_draw_that_raises_costs_its_pictures_alone(evaluate, walk, tmp_path, c
     assert "no ink" in (tmp_path / "report.html").read_text()
 
 
+def test_a_pipe_that_is_gone_costs_no_file(evaluate, walk, tmp_path, monkeypatch):
+    class Gone:
+        def write(self, text):
+            raise BrokenPipeError(32, "Broken pipe")
+
+    monkeypatch.setattr("sys.stdout", Gone())
+    evaluate(walk, lambda x: -x.pow(2).sum(dim=1), output=tmp_path, **SMALL)
+    assert all((tmp_path / name).is_file() for name in ("report.html", "comparison.json", "comparison.csv"))
+
+
 def test_a_failing_sampler_is_run_again_and_alone(evaluate, walk, tmp_path, capsys):
     class Once(Counted):
         """Raises after the first sampler, until it is mended."""

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from tensordict import TensorDict
 
 from svlearn.transitions import (
     CategoricalTransition,
@@ -139,6 +140,17 @@ def test_a_state_may_be_one_number():
     assert torch.equal(law.sample_each(parents, generator=one), law[parents].sample(generator=two))
     listed = ListedTransition(torch.tensor([[0, 1], [0, 1]]), torch.tensor([[0.2, 0.8], [0.5, 0.5]]).log())
     assert listed.log_prob(torch.tensor([1, 0])).exp().tolist() == pytest.approx([0.8, 0.5])
+
+
+@pytest.mark.parametrize("in_a_dict", [False, True])
+def test_batches_of_a_listed_law_are_joined(in_a_dict):
+    states, logits = torch.arange(12.0).view(4, 3), torch.randn(4, 3, generator=generator())
+    if in_a_dict:
+        states = TensorDict({"number": states}, batch_size=[4, 3])
+    whole = ListedTransition(states, logits)
+    joined = ListedTransition.cat([whole[:1], whole[1:]])
+    assert bool((joined.states == states).all())
+    torch.testing.assert_close(joined.log_prob(states[:, 2]), logits.double().log_softmax(dim=1)[:, 2])
 
 
 @pytest.mark.parametrize(

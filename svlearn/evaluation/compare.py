@@ -1,11 +1,12 @@
 """Samplers side by side: what reward each reaches, and at which cost."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
-from svlearn.arguments import as_seed, integer, one_or_each
+from svlearn.arguments import as_seed, expect, integer, is_number
+from svlearn.checking import check_presentation
 from svlearn.evaluation.agreement import disagreements
 from svlearn.evaluation.comparison import Comparison
 from svlearn.evaluation.outcome import Outcome, Runs, as_text
@@ -41,7 +42,8 @@ def compare(
     errors: what an exception in a sampler's run does. "keep": that sampler ends there, its finished seeds count, the
     others go on, and table, page and files name the failure (`Comparison.failures`, a UserWarning); an interrupt
     (Ctrl-C) ends the comparison and returns what is done; where nothing is done, the first exception is raised.
-    "raise": it is raised at once. What `decode` or `describe` raises costs their part and a note, or is raised.
+    "raise": it is raised at once. What `decode` or `describe` raises costs their part and a note, or is raised. They
+    and `draw` are tried on two samples first (T calls of two states, in no costs), so that it is known before the run.
     partial: a file that each sampler's outcome is written to as soon as it is done, and from which those of an earlier
     call of the same request are taken.
 
@@ -50,22 +52,25 @@ def compare(
     note); where estimates of one log Z contradict each other, a note says so too.
     """
     num_samples = integer(num_samples, "num_samples")
+    max_batch = None if max_batch is None else integer(max_batch, "max_batch", optional=True)
     seeds = _check(samplers, seed)
     if errors not in ERRORS:
         raise ValueError(f"errors: expected one of {', '.join(ERRORS)}, got {errors!r}")
     calibrations = {} if calibrations is None else calibrations
     for name, frame in calibrations.items():
+        expect(frame, pd.DataFrame, f"calibrations[{name!r}]")
         missing = [column for column in ("t", "pearson", "r2", "spread") if column not in frame.columns]
         if missing:
             raise ValueError(f"calibrations[{name!r}]: expected a table of calibrate, got no {', '.join(missing)}")
     notes = _notes(samplers)
     asked = {"seeds": list(seeds), "num_samples": num_samples, "max_batch": max_batch}
     kept = {} if partial is None else partial.read(asked, list(samplers))
+    unshown = _unshown([each for name, each in samplers.items() if name not in kept], errors)
     outcomes, failures = _run(samplers, seeds, num_samples, kept, errors, partial, calibrations, max_batch, progress)
     lost = [f"{name}: {note}." for name, outcome in outcomes.items() for note in outcome.notes]
     lost += [f"{name} failed, {failure}." for name, failure in failures.items()]
     for note in lost:
-        warnings.warn(note, stacklevel=2)
+        warnings.warn(note, stacklevel=3)
     figures = {name: outcome.figures for name, outcome in outcomes.items()}
     return Comparison(
         rewards={name: outcome.rewards for name, outcome in outcomes.items()},
@@ -75,7 +80,7 @@ def compare(
         diagnoses={name: outcome.diagnosis for name, outcome in outcomes.items() if outcome.diagnosis},
         calibrations=calibrations,
         galleries={name: outcome.gallery for name, outcome in outcomes.items() if outcome.gallery is not None},
-        notes=(*notes, *lost, *disagreements(samplers, figures)),
+        notes=(*notes, *unshown, *lost, *disagreements(samplers, figures)),
         provenance={**provenance(), **asked},
         failures=failures,
     )
@@ -126,16 +131,32 @@ def _run(
 
 
 def _check(samplers: dict[str, Sampler], seed: int | Sequence[int]) -> tuple[int, ...]:
+    expect(samplers, dict, "samplers")
     if not samplers:
         raise ValueError("samplers: expected at least one, got an empty dict")
     for name, sampler in samplers.items():
+        expect(name, str, "samplers: each name")
         if not isinstance(sampler, Sampler):
             raise TypeError(f"samplers[{name!r}]: expected a Sampler, got {type(sampler).__name__}")
         _target(sampler, name)
-    seeds = tuple(as_seed(each) for each in one_or_each(seed, 1))
+    seeds = tuple(as_seed(each) for each in (seed if isinstance(seed, Iterable) and not is_number(seed) else [seed]))
     if not seeds or len(set(seeds)) < len(seeds):
         raise ValueError(f"seed: expected one integer, or several that differ, got {seed!r}")
     return seeds
+
+
+def _unshown(samplers: Sequence[Sampler], errors: str) -> list[str]:
+    """What `decode`, `describe` and `draw` of the references raise, or give that cannot be shown, of two samples."""
+    notes = []
+    for reference in {id(sampler.reference): sampler.reference for sampler in samplers}.values():
+        try:
+            check_presentation(reference)
+        except Exception as error:  # whatever a user's code may raise
+            if errors == "raise":
+                raise error.__cause__ or error from None
+            notes.append(f"Tried on two samples before the run: {as_text(error)}.")
+            warnings.warn(notes[-1], stacklevel=4)
+    return notes
 
 
 def _target(sampler: Sampler, name: str = "") -> Target:

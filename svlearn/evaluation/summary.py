@@ -121,7 +121,8 @@ def standard_error(values: Floats) -> float:
     """s/√n of n values, s with n - 1 in its denominator; NaN for fewer than two, or where one is -inf."""
     if len(values) < 2 or not bool(np.isfinite(values).all()):
         return np.nan
-    return float(values.std(ddof=1) / np.sqrt(len(values)))
+    exponent = np.frexp(np.abs(values).max())[1]  # a power of two costs no digits, and no square is 0 or inf
+    return float(np.ldexp(np.ldexp(values, -exponent).std(ddof=1), exponent) / np.sqrt(len(values)))
 
 
 def log_mean_exp(log_normalizers: Floats) -> tuple[float, float]:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from svlearn.arguments import integer
+from svlearn.arguments import integer, names_of
 from svlearn.compiled import plain_copy, plain_name
 from svlearn.policies.reading import Reading, read_by
 from svlearn.process import Reference
@@ -127,13 +127,18 @@ def _targeted(
         return {name: each for name, each in layers.items() if not isinstance(each, OTHERS)}
     named = {plain_name(name): each for name, each in reference.named_modules()}
     if isinstance(targets, str):
-        hits = [name for name in named if re.fullmatch(targets, name)]
+        try:
+            hits = [name for name in named if re.fullmatch(targets, name)]
+        except re.error as error:
+            raise ValueError(f"target_modules: expected a regular expression, got {targets!r} ({error})") from None
     else:
         hits = []
-        for target in targets:
+        for target in names_of(targets, "target_modules"):
             found = [name for name in named if name == target or name.endswith(f".{target}")]
             if not found:
-                raise ValueError(f"target_modules: expected names of layers, got {target!r}, which {_listed(layers)}")
+                raise ValueError(
+                    f"target_modules: expected names of layers, got {target!r}, which names none; {_listed(layers)}"
+                )
             hits += found
     for name in hits:
         why = f"a {type(named[name]).__name__}" if name not in layers else _unable(named[name], rank)
@@ -144,7 +149,7 @@ def _targeted(
 
 def _listed(layers: Iterable[str]) -> str:
     names = list(layers)
-    return f"names none; there are {', '.join(names[:SHOWN])}{', ...' if len(names) > SHOWN else ''}"
+    return f"there are {', '.join(names[:SHOWN])}{', ...' if len(names) > SHOWN else ''}"
 
 
 def _matrices(layer: nn.Module) -> list[tuple[nn.Module, str]]:
@@ -193,7 +198,7 @@ def _refusal(reference: Reference, layers: dict[str, nn.Module], targets: Any, u
     wanted = "target_modules: expected" if targets is not None else "reference: expected"
     return (
         f"{wanted} layers to adapt among the parts that are trained, got none of {name}: its layers are frozen (name "
-        f"them by modules=), read without being called, or not meant; it {_listed(layers).removeprefix('names none; ')}"
+        f"them by modules=), read without being called, or not meant; {_listed(layers)}"
     )
 
 

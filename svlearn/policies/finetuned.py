@@ -6,11 +6,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from svlearn.arguments import names_of
 from svlearn.compiled import plain_copy, plain_name
 from svlearn.policies.adapters import adapted
 from svlearn.policies.policy import Policy
 from svlearn.policies.reading import read_by
-from svlearn.process import Prediction, Reference
+from svlearn.process import Prediction, Reference, call
 from svlearn.state import State
 from svlearn.transitions import Transition
 
@@ -67,7 +68,7 @@ class Finetuned(Policy):
         self.register_load_state_dict_pre_hook(_with_own_reference)
 
     def steer(self, prediction: Prediction, x: State, t: Tensor) -> Transition:
-        return self.copy(x, t).transition
+        return call(self.copy, x, t).transition
 
     def forward(self, x: State, t: Tensor, previous: Prediction | None = None) -> Prediction:
         """All that the copy says, its own x̂_T and cache included: one call, and none of the reference."""
@@ -98,9 +99,9 @@ def free_parameters(reference: Reference, modules: str | Iterable[str] | None = 
     require a gradient, all of them where none does. Raises ValueError for a name of no part with parameters."""
     free = set[int]()
     named = [(plain_name(name), each) for name, each in reference.named_parameters(remove_duplicate=False)]
-    for part in [""] if modules is None else [modules] if isinstance(modules, str) else modules:
-        held = [each for name, each in named if not part or name == part or name.startswith(f"{part}.")]
-        if not held and part:
+    for part in [""] if modules is None else names_of([modules] if isinstance(modules, str) else modules, "modules"):
+        held = [each for name, each in named if modules is None or name == part or name.startswith(f"{part}.")]
+        if not held and modules is not None:
             parts = ", ".join(sorted({name.split(".")[0] for name, _ in named}))
             raise ValueError(f"modules: expected names of parts with parameters, as {parts}, got {part!r}")
         free |= {id(each) for each in held if each.requires_grad} or {id(each) for each in held}

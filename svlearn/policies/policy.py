@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from svlearn.process import Prediction, Reference, predict
+from svlearn.process import Prediction, Reference, has, predict
 from svlearn.state import State
 from svlearn.transitions import Transition
 
@@ -52,3 +52,7 @@ class Policy(Reference, ABC):
 
     def draw(self, objects: list, captions: list[str]) -> str | None:
         return self.reference.draw(objects, captions)
+
+    def defines(self, method: str) -> bool:
+        handed_on = getattr(type(self), method) is getattr(Policy, method)
+        return has(self.reference, method) if handed_on else super().defines(method)

@@ -10,7 +10,7 @@ from tensordict import TensorDict
 from torch import Tensor, nn
 
 from svlearn.modes import evaluating
-from svlearn.process import Prediction, Reference
+from svlearn.process import Prediction, Reference, call
 from svlearn.randomness import device_of, seeded
 from svlearn.state import device_of_state, times
 
@@ -41,10 +41,8 @@ def read_by(process: Reference, parameters: Iterable[nn.Parameter]) -> Reading |
         for t in range(process.num_steps):
             moments = times(t, 2, device_of_state(x))
             with torch.inference_mode(False), torch.enable_grad(), requiring_grad(sought.values()), evaluating(process):
-                given: dict[str, Any] = {} if previous is None or previous.cache is None else {"previous": previous}
-                previous = process(x, moments, **given)
-                if not isinstance(previous, Prediction):
-                    return None
+                cache = None if previous is None or previous.cache is None else previous
+                previous = call(process, x, moments, cache)
                 law = [each for each in _tensors(previous.transition) if each.is_floating_point()]
                 found = _leaves(law) & sought.keys()
             if not law:

@@ -1,7 +1,7 @@
 """The laws of the next state: one a file."""
 
 from svlearn.transitions.categorical import CategoricalTransition, log_normalized
-from svlearn.transitions.gaussian import GaussianTransition, gaussian_of
+from svlearn.transitions.gaussian import GaussianTransition, UnclearStdError, gaussian_of
 from svlearn.transitions.listed import ListedTransition
 from svlearn.transitions.transition import HALVES, Transition, widened
 
@@ -11,6 +11,7 @@ __all__ = [
     "GaussianTransition",
     "ListedTransition",
     "Transition",
+    "UnclearStdError",
     "gaussian_of",
     "log_normalized",
     "widened",

@@ -14,6 +14,10 @@ from svlearn.transitions.transition import Transition, kind_of, total, widened
 ROUNDING = 8  # in units of the last place
 
 
+class UnclearStdError(ValueError):
+    """A std whose shape fits the rows of the mean as well as its elements."""
+
+
 class GaussianTransition(Transition):
     """N(mean, std²), independent over all elements of a state.
 
@@ -21,8 +25,9 @@ class GaussianTransition(Transition):
     the last dimensions. std = 0 is a Dirac at the mean, whose `log_prob` is 0 there and -inf elsewhere. Densities are
     computed in float32 at least, sums over elements in float64.
     Raises TypeError for a mean that is no float tensor and a std that is no number; ValueError for a mean without a
-    batch, a std below 0 or NaN, one of another shape, and one of shape (B,) where B is the last dimension as well: it
-    says not whether it is of the rows, (B, 1), or of the elements, (1, B).
+    batch, a std below 0 or NaN, one of another shape, and `UnclearStdError` for one of shape (B,) where B is the last
+    dimension as well: it says not whether it is of the rows, (B, 1), or of the elements, (1, B). In a reference that
+    svlearn calls, a std of the elements is never refused by this chance: the call is made with one row more.
     """
 
     _diracs: bool = True  # whether some std may be 0
@@ -40,7 +45,7 @@ class GaussianTransition(Transition):
         if std.dim() > mean.dim() or any(own not in (1, wanted) for own, wanted in paired):
             raise ValueError(f"std: expected a shape broadcastable to {tuple(mean.shape)}, got {tuple(std.shape)}")
         if 0 < std.dim() < mean.dim() and std.shape[0] == mean.shape[0] > 1:
-            raise ValueError(
+            raise UnclearStdError(
                 f"std: expected the batch first, got {tuple(std.shape)} for a mean of {tuple(mean.shape)}, which says "
                 f"not whether its {len(std)} numbers are of the rows or of the last elements; write std of shape "
                 f"{(*std.shape, *[1] * (mean.dim() - std.dim()))} or {(*[1] * (mean.dim() - std.dim()), *std.shape)}"

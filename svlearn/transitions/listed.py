@@ -1,6 +1,7 @@
 """The law over few next states that are listed."""
 
 import math
+from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
@@ -8,7 +9,7 @@ from tensordict import TensorDict
 from torch import Tensor
 
 from svlearn.randomness import categorical
-from svlearn.state import State
+from svlearn.state import State, concatenate
 from svlearn.transitions.transition import Transition, kind_of
 
 
@@ -42,6 +43,10 @@ class ListedTransition(Transition):
 
     def __getitem__(self, index: Any) -> "ListedTransition":
         return ListedTransition(self.states[index], self.log_probs[index])
+
+    @classmethod
+    def cat(cls, parts: Sequence["ListedTransition"]) -> "ListedTransition":
+        return cls(concatenate([part.states for part in parts]), torch.cat([part.log_probs for part in parts]))
 
     @staticmethod
     def _equal(states: State, x: State) -> Tensor:

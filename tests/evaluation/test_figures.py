@@ -68,6 +68,16 @@ def test_rewards_near_the_largest_number_are_drawn(tmp_path):
     assert found.to_html(tmp_path / "a.html").exists()
 
 
+def test_numbers_that_cannot_be_drawn_cost_their_figure_alone(tmp_path):
+    most = np.finfo(np.float64).max
+    figures = {
+        "a": row(0.8 * most, mean_reward_standard_error=0.09 * most),
+        "b": row(0.0, mean_reward_standard_error=1.0),
+    }
+    page = Comparison({"a": np.array([0.0, most]), "b": np.zeros(2)}, figures).to_html(tmp_path / "a.html").read_text()
+    assert page.count("No figure: ") == 2 and page.count("<svg") >= 1
+
+
 def test_no_two_samplers_share_a_colour():
     assert len({color_of(place) for place in range(40)}) == 40
     assert all(len(color_of(place)) == 7 for place in range(40))

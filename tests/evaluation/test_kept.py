@@ -2,6 +2,7 @@
 
 import json
 import math
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -11,9 +12,17 @@ import torch
 from svlearn.evaluation.compare import compare
 from svlearn.evaluation.partial import Partial
 from svlearn.inference.samplers import ancestral, best_of_n, smc
-from svlearn.process import Reference
+from svlearn.policies import Controlled
+from svlearn.process import Reference, has
 from svlearn.targets import Target
 from svlearn.values import Zero
+
+
+class Nothing(torch.nn.Module):
+    """A control of 0."""
+
+    def forward(self, x, t):
+        return torch.zeros_like(x)
 
 
 class Failing:
@@ -87,7 +96,9 @@ def test_a_part_that_raises_costs_itself_and_a_note(walk, target, tmp_path, part
     reference = type("Broken", (type(walk),), {part: broken})()
     samplers = {"a": ancestral(reference, target)}
     if part == "draw":
-        found = compare(samplers, 5)
+        with pytest.warns(UserWarning, match="Tried on two samples before the run: .*Broken.draw: no draw"):
+            found = compare(samplers, 5)
+        assert "Broken.draw: no draw" in found.notes[0]
         assert "ZeroDivisionError: no draw" in found.to_html(tmp_path / "a.html").read_text()
         return
     with pytest.warns(UserWarning, match=f"no {part}"):
@@ -97,6 +108,63 @@ def test_a_part_that_raises_costs_itself_and_a_note(walk, target, tmp_path, part
     assert f"no {part}" in found.to_html(tmp_path / "a.html").read_text()
     with pytest.raises(ZeroDivisionError):
         compare(samplers, 5, errors="raise")
+
+
+@pytest.mark.parametrize("part", ["decode", "describe", "draw"])
+def test_what_cannot_be_shown_is_known_before_a_sample_is_drawn(walk, part):
+    def broken(self, *arguments):
+        raise ZeroDivisionError(f"no {part}")
+
+    reference = type("Broken", (type(walk),), {part: broken})()
+    never = ancestral(reference, Target(Failing(AssertionError("drawn before")), 1.0))
+    with pytest.raises(ZeroDivisionError, match=f"no {part}"):
+        compare({"a": never}, 5, errors="raise")
+
+
+@pytest.mark.parametrize("of_policy", [False, True])
+def test_a_reference_without_decode_is_not_asked_for_it(walk, target, of_policy):
+    kind = type("Plain", (type(walk),), {name: getattr(Reference, name) for name in ("decode", "describe", "draw")})
+    process = Controlled(kind(), Nothing()) if of_policy else kind()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = compare({"a": ancestral(process, target)}, 5, errors="raise")
+    assert found.notes == () and "a" not in found.galleries
+    shown = Controlled(walk, Nothing())
+    assert all(has(shown, name) == has(walk, name) for name in ("decode", "describe", "draw", "noise"))
+    assert compare({"a": ancestral(shown, target)}, 5).table.loc["a", "positive"] >= 0
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "words"),
+    [
+        ({"seed": None}, ValueError, "seed: expected an integer of at least 0, got None"),
+        ({"seed": True}, ValueError, "seed: expected an integer of at least 0, got True"),
+        ({"max_batch": 2.0}, ValueError, "max_batch: expected None or an integer of at least 1, got 2.0"),
+        ({"calibrations": {"a": [1]}}, TypeError, r"calibrations\['a'\]: expected a DataFrame, got list"),
+    ],
+)
+def test_what_is_wrong_is_said_before_a_sample_is_drawn(walk, given, error, words):
+    never = ancestral(walk, Target(Failing(AssertionError("drawn before")), 1.0))
+    with pytest.raises(error, match=words):
+        compare({"a": never}, 5, **given)
+    for samplers, name in (([never], "list"), (never, "Sampler")):
+        with pytest.raises(TypeError, match=f"samplers: expected a dict, got {name}"):
+            compare(samplers, 5)
+    with pytest.raises(TypeError, match="samplers: each name: expected a str, got int"):
+        compare({1: never}, 5)
+
+
+def test_numbers_of_numpy_and_half_a_character_can_be_written(walk, target, tmp_path):
+    found = compare({"a\ud800": ancestral(walk, target)}, np.int64(5), max_batch=np.int64(2), seed=np.array([1, 2]))
+    assert "a\\ud800" in found.to_html(tmp_path / "a.html").read_text()
+    read = json.loads(found.to_json(tmp_path / "a.json").read_text())
+    assert list(read["figures"]) == ["a\ud800"] and read["provenance"]["max_batch"] == 2
+    found.to_csv(tmp_path / "a.csv")
+
+
+def test_two_samples_more_are_in_no_costs(walk, target):
+    found = compare({"a": ancestral(walk, target)}, 5)
+    assert found.table.loc["a", "reference_calls_per_sample"] == walk.num_steps
 
 
 def test_a_partial_file_gives_back_what_is_done(walk, target, tmp_path):

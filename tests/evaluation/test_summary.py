@@ -40,6 +40,13 @@ def test_mean_standard_error_and_quantiles_by_hand():
     assert figures["mean_reward_spread_over_seeds"] == pytest.approx(5 / math.sqrt(2), rel=1e-14)  # means 3 and 8
 
 
+@pytest.mark.parametrize("scale", [2.0**-1000, 2.0**-600, 2.0**600, 2.0**1000])
+def test_a_standard_error_is_right_where_squares_are_0_or_infinite(scale):
+    values = np.random.default_rng(0).normal(size=50)
+    assert standard_error(values * scale) == standard_error(values) * scale
+    assert standard_error(np.full(3, scale)) == standard_error(np.zeros(3)) == 0
+
+
 def test_rewards_of_minus_infinity_are_counted_not_hidden():
     figures = reward_figures(np.array([[-np.inf, 1.0, 2.0, 3.0, -np.inf]]), np.random.default_rng(0))
     assert figures["mean_reward"] == -math.inf

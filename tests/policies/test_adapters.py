@@ -187,13 +187,29 @@ def test_target_modules_mean_what_they_do_in_peft(targets, wanted):
         (2, ["query"], "target_modules: expected names of layers, got 'query', which names none; there are network.li"),
         (2, ["network"], r"expected layers that take an adapter, got 'network' \(a Kinds\)"),
         (2, ["out_proj"], "got 'network.attention.out_proj' .a NonDynamically"),
-        (2, "nothing", "target_modules: expected layers to adapt .*, got none of Diffusion"),
+        (
+            2,
+            "nothing",
+            "target_modules: expected layers to adapt .*, got none of Diffusion.* not meant; there are netw",
+        ),
+        (2, "*linear", r"target_modules: expected a regular expression, got '\*linear' \(nothing to repeat"),
         (None, ["linear"], r"target_modules: they are for adapters, got \['linear'\] without a lora_rank"),
     ],
 )
 def test_bad_targets_are_refused_by_name(rank, targets, words):
     with pytest.raises(ValueError, match=words):
         Finetuned(Diffusion(Kinds()), rank, target_modules=targets)
+
+
+@pytest.mark.parametrize("rank", [None, 2])
+@pytest.mark.parametrize(("given", "words"), [([0], r"\[0\]: expected a name .a str., got int"), (3, ": .* got int")])
+def test_what_is_no_name_is_not_taken_for_the_whole(rank, given, words):
+    with pytest.raises(TypeError, match=f"modules{words}"):
+        Finetuned(Diffusion(Kinds()), rank, modules=given)
+    with pytest.raises(TypeError, match=f"target_modules{words}"):
+        Finetuned(Diffusion(Kinds()), 2, target_modules=given)
+    with pytest.raises(ValueError, match="modules: expected names of parts with parameters, as network, got ''"):
+        Finetuned(Diffusion(Kinds()), rank, modules=[""])
 
 
 def test_a_group_or_a_dilation_that_takes_no_adapter_is_refused_where_it_is_asked_for():

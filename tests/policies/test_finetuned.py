@@ -223,9 +223,9 @@ def test_a_checkpoint_that_lacks_weights_is_refused():
         (CHAIN, None, ValueError, "expected one with parameters to train, got FiniteMarkovChain"),
         (CHAIN, 2, ValueError, "one with layers to adapt, got FiniteMarkovChain"),
         (TokenChain(CHAIN), 2, ValueError, "got TokenChain without; use lora_rank=None"),
-        (Diffusion(), 0, ValueError, "lora_rank: expected an integer of at least 1, got 0"),
-        (Diffusion(), 1.5, ValueError, "lora_rank: expected an integer of at least 1, got 1.5"),
-        (Diffusion(), True, ValueError, "lora_rank: expected an integer of at least 1, got True"),
+        (Diffusion(), 0, ValueError, "lora_rank: expected None or an integer of at least 1, got 0"),
+        (Diffusion(), 1.5, ValueError, "lora_rank: expected None or an integer of at least 1, got 1.5"),
+        (Diffusion(), True, ValueError, "lora_rank: expected None or an integer of at least 1, got True"),
         (nn.Linear(1, 1), None, TypeError, "reference: expected a Reference, got Linear"),
     ],
 )

@@ -7,6 +7,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
+from svlearn.arguments import integer
 from svlearn.domains.analytic.oracle import Oracle, positive
 from svlearn.domains.analytic.texts import TextReward, TextValue, num_texts, prefixes, text_index
 from svlearn.domains.analytic.token_transition import TokenTransition
@@ -42,9 +43,11 @@ class TokenTree(Oracle):
         self, probs: Tensor, num_tokens: int, length: int, reward: Callable[[Tensor], Tensor], end: int | None = None
     ):
         super().__init__()
-        if length < 1 or num_tokens < 1 or num_texts(num_tokens, length) > MAX_NODES:
+        num_tokens, length = integer(num_tokens, "num_tokens"), integer(length, "length")
+        end = None if end is None else integer(end, "end", 0, optional=True)
+        if num_texts(num_tokens, length) > MAX_NODES:
             raise ValueError(f"length: expected 1 to {MAX_NODES} texts in all, got V = {num_tokens}, L = {length}")
-        if end is not None and not 0 <= end < num_tokens:
+        if end is not None and end >= num_tokens:
             raise ValueError(f"end: expected None or a token below {num_tokens}, got {end}")
         probs = torch.as_tensor(probs, dtype=torch.float64).clone()
         inner = num_texts(num_tokens, length - 1)
@@ -68,6 +71,7 @@ class TokenTree(Oracle):
     @classmethod
     def random(cls, num_tokens: int, length: int, seed: int, end: int | None = None) -> "TokenTree":
         """Steps by softmax(1.5 N(0, 1)); the rewards of all texts ~ N(0, 1)."""
+        num_tokens, length = integer(num_tokens, "num_tokens"), integer(length, "length")
         generator = seeded("cpu", num_tokens, length, seed)
         shape = num_texts(num_tokens, length - 1), num_tokens
         logits = 1.5 * torch.randn(shape, generator=generator, dtype=torch.float64)
