@@ -110,6 +110,14 @@ def test_a_longer_run_goes_on_in_the_epoch_that_was_cut_short_at_the_rates_of_it
     assert short.rates[-1] < 0.1 * longer.rates[0]
 
 
+@pytest.mark.parametrize("several", [True, False])
+def test_who_keeps_a_state_need_not_say_that_one_may(stored, several, tmp_path):
+    keep = LastCheckpoint(dirpath=str(tmp_path))
+    train(stored, max_steps=2, callbacks=[keep] if several else keep)
+    assert torch.load(keep.path, weights_only=True)["global_step"] == 2
+    assert not list(tmp_path.glob("epoch*"))
+
+
 def test_the_rates_are_those_asked_for_now_and_the_step_that_of_the_checkpoint():
     def made(steps, rate):
         weight = torch.nn.Parameter(torch.zeros(()))
