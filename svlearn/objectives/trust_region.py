@@ -93,6 +93,10 @@ class TrustRegion(nn.Module):
             self._begin(concatenate([draw(min(piece, self.replay.size - start)) for start in starts]))
         return self.replay.draw(number, generator)
 
+    def leave(self) -> None:
+        """End the current iteration: the next batch begins another, of the policy as it is then."""
+        self.iteration = -1
+
     def _begin(self, trajectories: TensorDict) -> None:
         self.replay.add(trajectories)
         log_weights = trajectories["log_weight"].view(-1, self.members)
