@@ -98,6 +98,23 @@ def test_from_wherever_it_was_stopped_it_goes_on_to_the_bit(stored, tmp_path, op
         assert torch.equal(resumed.value.network.table, whole.value.network.table)
 
 
+@pytest.mark.parametrize("options", [{"val_check_interval": 2}, {"val_check_interval": 4, "limit_train_batches": 5}])
+def test_a_step_that_a_checkpoint_saw_amid_is_begun_again(stored, tmp_path, options):
+    """The gradients of its first micro-batches are in no checkpoint: it was made of the rest of them alone."""
+    best = ModelCheckpoint(dirpath=str(tmp_path / "states"), monitor="validation/loss", save_top_k=-1)
+    options = {"accumulate_grad_batches": 3, "max_steps": 7} | options
+    whole = train(stored, callbacks=[best], **options)
+    kept, amid = [*(tmp_path / "states").iterdir()], 0
+    for path in kept:
+        checkpoint = torch.load(path, weights_only=True)
+        batches = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
+        amid += batches["current"]["processed"] % 3 > 0 and not batches["is_last_batch"]
+        resumed = train(stored, ckpt_path=str(path), **options)
+        assert resumed.served == [each for each in whole.served if each[0] >= checkpoint["global_step"]], path
+        assert torch.equal(resumed.value.network.table, whole.value.network.table)
+    assert amid > 1
+
+
 def test_a_longer_run_goes_on_in_the_epoch_that_was_cut_short_at_the_rates_of_its_own(stored, tmp_path):
     keep = LastCheckpoint(dirpath=str(tmp_path))
     short = train(stored, max_steps=16, callbacks=[keep], enable_checkpointing=True)
