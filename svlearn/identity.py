@@ -164,9 +164,9 @@ class _Reader:
             return digest("target", *map(self.read, (thing.name, thing.alpha, thing.floor)))
         if dataclasses.is_dataclass(thing):
             fields = [each.name for each in dataclasses.fields(thing)]
-            parts = [self.part(f"has .{name}", getattr(thing, name)) for name in fields]
-            others = {name: held for name, held in getattr(thing, "__dict__", {}).items() if name not in fields}
-            return digest("dataclass", kind, *parts, *([self._state(others)] if others else []))
+            held = [self.part(f"has .{name}", getattr(thing, name)) for name in fields]
+            others = {name: each for name, each in getattr(thing, "__dict__", {}).items() if name not in fields}
+            return digest("dataclass", kind, *held, *([self._state(others)] if others else []))
         if isinstance(thing, OPAQUE):
             raise _Unknown("has no identity (its code cannot be read)")
         name = getattr(thing, "name", None)

@@ -1,6 +1,7 @@
 """What a given trajectory must be so that a run can retain it among its particles."""
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,10 +20,12 @@ def check_shape(trajectories: State, batch_size: int | None, num_steps: int, nam
 
 def check_start(retained: State, x: State, t: int) -> None:
     """Raise ValueError unless the trajectories (B, T + 1, ...) are at x_t (B, ...), where the others of a group are."""
-    here = retained[:, t]
+    here: Any = retained[:, t]
     if here.shape != x.shape:
         raise ValueError(f"retained: expected states of shape {tuple(x.shape)}, as x, got {tuple(here.shape)}")
-    leaves = [(here, x)] if isinstance(x, Tensor) else [(here[name], leaf) for name, leaf in x.items(True, True)]
+    leaves: list[Any] = (
+        [(here, x)] if isinstance(x, Tensor) else [(here[name], leaf) for name, leaf in x.items(True, True)]
+    )
     same = torch.stack([flattened(one == other).all(dim=1) for one, other in leaves]).all(dim=0)
     if not bool(same.all()):
         group = int((~same).nonzero()[0])

@@ -16,9 +16,9 @@ class Resumption(pl.Callback):
 
     def on_load_checkpoint(self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]) -> None:
         if put_right(checkpoint["loops"]["fit_loop"], trainer.accumulate_grad_batches):
-            for part in module.modules():
-                if hasattr(part, "begin_again"):
-                    part.begin_again(checkpoint["global_step"])
+            parts: list[Any] = [part for part in module.modules() if hasattr(part, "begin_again")]
+            for part in parts:
+                part.begin_again(checkpoint["global_step"])
 
 
 def put_right(loops: dict[str, Any], micro_batches: int = 1) -> bool:
