@@ -2,6 +2,8 @@
 
 import dis
 import hashlib
+import importlib
+import importlib.util
 import inspect
 import os
 import sys
@@ -46,6 +48,21 @@ def names(code: types.CodeType) -> Iterable[str]:
             yield from names(constant)
 
 
+def modules_imported(function: types.FunctionType) -> list[types.ModuleType]:
+    """Those of the user that its code, and the functions in it, import when they run, in the order of their names; they
+    are imported here, as a call would. One that cannot be imported is left out."""
+    found = {}
+    for level, name in sorted(_imports(function.__code__)):
+        if level == 0 and _is_installed_package(name.split(".")[0]):
+            continue
+        try:
+            module = importlib.import_module("." * level + name, function.__globals__.get("__package__"))
+        except Exception:  # no module but a name in one; or one that raises, of which a call of the function will tell
+            continue
+        found[module.__name__] = module
+    return [found[name] for name in sorted(found)]
+
+
 def is_installed(file: str) -> bool:
     """Whether a file of code belongs to Python, to an installed package or to svlearn."""
     return file.startswith(("<frozen", OWN, *LIBRARIES))
@@ -54,6 +71,27 @@ def is_installed(file: str) -> bool:
 def is_installed_module(name: str) -> bool:
     file = getattr(sys.modules.get(name), "__file__", None)
     return is_installed(file) if file else name.split(".")[0] in sys.stdlib_module_names - {"__main__"}
+
+
+def _imports(code: types.CodeType) -> set[tuple[int, str]]:
+    """Level, 0 where it is absolute, and name of what is imported in it; of `from a import b` both a and a.b."""
+    found, loaded, at = set(), [0, 0], (0, "")
+    for each in dis.get_instructions(code):
+        if each.opname.startswith("LOAD_"):
+            loaded.append(each.argval)
+        elif each.opname == "IMPORT_NAME":
+            at = loaded[-2], each.argval  # the level and the names that are wanted were loaded last
+            found.add(at)
+        elif each.opname == "IMPORT_FROM":
+            found.add((at[0], f"{at[1]}.{each.argval}" if at[1] else each.argval))
+    return found.union(*(_imports(each) for each in code.co_consts if inspect.iscode(each)))
+
+
+def _is_installed_package(name: str) -> bool:
+    if name in sys.modules:
+        return is_installed_module(name)
+    spec = importlib.util.find_spec(name)
+    return name in sys.stdlib_module_names or spec is None or is_installed(spec.origin or "")
 
 
 def _constant(constant: object) -> bytes:

@@ -7,9 +7,8 @@ import dataclasses
 import functools
 import inspect
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
-from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -17,23 +16,35 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor, nn
 
-from svlearn.bytecode import digest, digest_of_code, is_installed, is_installed_module, names, names_of_globals
+from svlearn.bytecode import (
+    digest,
+    digest_of_code,
+    is_installed,
+    is_installed_module,
+    modules_imported,
+    names,
+    names_of_globals,
+)
 from svlearn.fingerprint import fingerprint, fingerprint_of_states
+from svlearn.plain_text import plain_text
 from svlearn.targets import Target
 
-OF_PYTHON = (types.BuiltinFunctionType, types.MethodDescriptorType, types.WrapperDescriptorType, np.ufunc)
+OPAQUE = (torch.jit.ScriptFunction, np.ufunc)  # of NumPy's own `plain_text` knows
+HOOKS = ("_forward_pre_hooks", "_forward_hooks")
 BARE = {*vars(nn.Module()), "_is_torch_compile", "_compile_kwargs"}  # what every module has, or every compiled one
 
 
 def identity(thing: Any, name: str = "thing") -> str:
     """32 hex digits that are the same in another process, and others where the thing would return another result.
 
-    function         its code, its defaults, what it has closed over, and the globals that it reads, each by its own
+    function         its code, its defaults, its attributes, what it has closed over, the globals that it reads and what
+                     it takes from modules of the user, imported inside it too (they are imported then), each by its own
                      identity: so an edited function is another one, and so is one of another Python version
     method, partial  the object or function, and the arguments
-    nn.Module        its fingerprint, its classes, and what is no tensor among its attributes as far as that is known
+    nn.Module        its fingerprint, its classes, the buffers that it does not save, its forward hooks, and what is no
+                     tensor among its attributes as far as that is known
     Target           its name where it has one, else its reward; alpha and floor
-    dataclass        its class and fields
+    dataclass        its class, its fields and what else it holds
     callable with a `name` that is a str: its class and that name
     other objects    the class and what pickle would keep of them; nothing is pickled
 
@@ -53,8 +64,9 @@ def identity(thing: Any, name: str = "thing") -> str:
 
 
 def identity_of_process(process: nn.Module) -> str:
-    """32 hex digits of what a process is beside its `fingerprint`: its classes, and what their constructors were given
-    and keep under the same name, as far as that is known. Other attributes, such as counters, are no part of it."""
+    """32 hex digits of what a process is beside its `fingerprint`: its classes, what their constructors were given and
+    keep under the same name, as far as that is known, and the buffers and hooks that no state_dict holds. Other
+    attributes, such as counters, are no part of it."""
     reader = _Reader()
     return digest("process", *(reader.read_known(each) for each in _given(process))).hex()[:32]
 
@@ -69,36 +81,41 @@ class _Unknown(Exception):
 
 
 class _Reader:
-    """Digests of things in things, each thing once."""
+    """Digests of things in things, each thing once. tolerant: what has no identity counts by its class."""
 
     def __init__(self) -> None:
-        self.known: dict[int, tuple[bytes, Any]] = {}  # the things too, for an id may be given again
+        self.known: dict[tuple[int, bool], tuple[bytes, Any]] = {}  # the things too, for an id may be given again
         self.open: dict[int, int] = {}
+        self.tolerant = False
 
     def read(self, thing: Any) -> bytes:
-        text = _plain(thing)
+        text = plain_text(thing)
         if text is not None:
             return digest("plain", text.encode(errors="surrogatepass"))
-        key = id(thing)
-        if key in self.known:
-            return self.known[key][0]
+        key, known = id(thing), (id(thing), self.tolerant)
+        if known in self.known:
+            return self.known[known][0]
         if key in self.open:  # it holds itself
             return digest("again", str(self.open[key]).encode())
         self.open[key] = len(self.open)
         try:
             found = self._read(thing)
+        except _Unknown:
+            if not self.tolerant:
+                raise
+            found = digest("unknown", type_name(type(thing)).encode())
         finally:
             del self.open[key]
-        self.known[key] = found, thing
+        self.known[known] = found, thing
         return found
 
     def read_known(self, thing: Any) -> bytes:
-        """By its class alone, or by its code, where it has no identity."""
+        """As far as it is known: of all that is in it, what has no identity counts by its class alone."""
+        before, self.tolerant = self.tolerant, True
         try:
             return self.read(thing)
-        except _Unknown:
-            code = digest_of_code(thing.__code__) if isinstance(thing, types.FunctionType) else b""
-            return digest("unknown", type_name(type(thing)).encode(), code)
+        finally:
+            self.tolerant = before
 
     def part(self, what: str, thing: Any) -> bytes:
         try:
@@ -109,8 +126,8 @@ class _Reader:
     def _read(self, thing: Any) -> bytes:
         thing = getattr(thing, "_orig_mod", getattr(thing, "_torchdynamo_orig_callable", thing))  # of torch.compile
         if isinstance(thing, (Tensor, TensorDict)):
-            return digest("states", fingerprint_of_states(thing).encode())
-        if isinstance(thing, np.ndarray):
+            return digest("states", _fingerprint(fingerprint_of_states, thing))
+        if type(thing) in (np.ndarray, np.memmap):
             return self._array(thing)
         if isinstance(thing, types.FunctionType):
             return self._function(thing)
@@ -123,25 +140,38 @@ class _Reader:
         if isinstance(thing, type):
             return self._class(thing)
         if isinstance(thing, Mapping):
-            return digest("mapping", *sorted(self.read(k) + self.part(f"has {k!r}", v) for k, v in thing.items()))
+            held = sorted(self.read(k) + self.part(f"has {k!r}", v) for k, v in thing.items())
+            return self._container("mapping", held, thing)
         if isinstance(thing, (set, frozenset)):
-            return digest("set", *sorted(map(self.read, thing)))
+            return self._container("set", sorted(map(self.read, thing)), thing)
         if type(thing) in (list, tuple):
             return digest("sequence", *(self.part(f"has [{i}]", each) for i, each in enumerate(thing)))
         if isinstance(thing, nn.Module):
             return self._module(thing)
         return self._object(thing)
 
+    def _container(self, kind: str, held: list[bytes], thing: Any) -> bytes:
+        """What it holds, and of a class of the user also that and its attributes."""
+        if is_installed_module(type(thing).__module__):
+            return digest(kind, *held)
+        return digest(kind, self.read(type(thing)), self._state(getattr(thing, "__dict__", None)), *held)
+
     def _object(self, thing: Any) -> bytes:
         kind = self.read(type(thing))
+        if isinstance(thing, Enum):
+            return digest("enum", kind, str(thing.name).encode(), self.part("has .value", thing.value))
         if isinstance(thing, Target) and thing.name is not None:
             return digest("target", *map(self.read, (thing.name, thing.alpha, thing.floor)))
         if dataclasses.is_dataclass(thing):
             fields = [each.name for each in dataclasses.fields(thing)]
-            return digest("dataclass", kind, *(self.part(f"has .{name}", getattr(thing, name)) for name in fields))
+            held = [self.part(f"has .{name}", getattr(thing, name)) for name in fields]
+            others = {name: each for name, each in getattr(thing, "__dict__", {}).items() if name not in fields}
+            return digest("dataclass", kind, *held, *([self._state(others)] if others else []))
+        if isinstance(thing, OPAQUE):
+            raise _Unknown("has no identity (its code cannot be read)")
         name = getattr(thing, "name", None)
         if callable(thing) and isinstance(name, str):
-            return digest("named", type_name(type(thing)).encode(), name.encode())
+            return digest("named", kind, name.encode())
         try:
             kept = thing.__reduce_ex__(4)
         except Exception as error:
@@ -174,6 +204,8 @@ class _Reader:
         parts.append(self.part("has defaults", (function.__defaults__, function.__kwdefaults__)))
         if not is_installed(code.co_filename):
             parts += [digest_of_code(code), *(self._global(name, function) for name in sorted(names_of_globals(code)))]
+            parts += [self._content(each, names(code), set()) for each in modules_imported(function)]
+            parts += [self._state(vars(function))] if vars(function) else []
         elif "<" in code.co_qualname:  # two lambdas of one place have one name
             parts.append(digest_of_code(code))
         else:
@@ -192,10 +224,20 @@ class _Reader:
             return name.encode()
         thing = function.__globals__[name]
         found = name.encode() + self.part(f"reads the global {name!r}", thing)
-        if isinstance(thing, types.ModuleType) and not is_installed_module(thing.__name__):
-            own = sorted(set(names(function.__code__)) & vars(thing).keys())
-            return digest(found.hex(), *(self.part(f"reads {name}.{each}", getattr(thing, each)) for each in own))
+        if isinstance(thing, types.ModuleType):
+            return found + self._content(thing, names(function.__code__), set())
         return found
+
+    def _content(self, module: types.ModuleType, read: Iterable[str], seen: set[str]) -> bytes:
+        """Of a module of the user, what code that reads these names may take from it, and from those in it."""
+        if module.__name__ in seen or is_installed_module(module.__name__):
+            return b""
+        seen.add(module.__name__)
+        read = set(read)
+        held = {each: getattr(module, each) for each in sorted(read & vars(module).keys())}
+        parts = [self.part(f"reads {module.__name__}.{each}", thing) for each, thing in held.items()]
+        inner = [thing for thing in held.values() if isinstance(thing, types.ModuleType)]
+        return digest("module", *parts, *(self._content(each, read, seen) for each in inner))
 
     def _class(self, kind: type) -> bytes:
         parts = []
@@ -215,11 +257,11 @@ class _Reader:
                 yield digest(name, *map(self.read_known, parts))
 
     def _module(self, module: nn.Module) -> bytes:
-        parts = [fingerprint(module).encode()]
+        parts = [_fingerprint(fingerprint, module)]
         for path, each in _modules(module):
             parts += [path.encode(), self.read(type(each))]
-            own = sorted(vars(each).keys() - BARE)
-            parts += [name.encode() + self.read_known(vars(each)[name]) for name in own]
+            own = {name: vars(each)[name] for name in sorted(vars(each).keys() - BARE)} | _beside(each)
+            parts += [name.encode() + self.read_known(held) for name, held in own.items()]
             parts += [str(each.code).encode()] if isinstance(each, torch.jit.ScriptModule) else []
         return digest("module", *parts)
 
@@ -232,6 +274,7 @@ def _given(process: nn.Module) -> Iterable[Any]:
             held = vars(each).get(name, vars(each).get(f"_{name}"))
             if held is not None and not isinstance(held, torch.device):
                 yield from (name, held)
+        yield from _beside(each).items()
 
 
 def _modules(module: nn.Module) -> Iterable[tuple[str, nn.Module]]:
@@ -241,28 +284,15 @@ def _modules(module: nn.Module) -> Iterable[tuple[str, nn.Module]]:
             yield ".".join(name for name in path.split(".") if name != "_orig_mod"), each
 
 
-def _plain(thing: Any) -> str | None:
-    """A text for what is small and cannot change; None for anything else. 2, 2.0 and NumPy's 2 are the same number."""
-    if thing is None or thing is ... or isinstance(thing, (bool, np.bool_)):
-        return str(thing)
-    if isinstance(thing, Enum):
-        return f"{type(thing).__qualname__}.{thing.name}"
-    if isinstance(thing, (int, np.integer)):
-        return f"number {int(thing)}"
-    if isinstance(thing, (float, np.floating)):
-        return f"number {int(thing) if float(thing).is_integer() else float(thing)!r}"
-    if isinstance(thing, str):
-        return f"text {thing}"
-    if isinstance(thing, PurePath):
-        return f"path {thing}"
-    if isinstance(thing, types.ModuleType):
-        return f"module {thing.__name__}"
-    if isinstance(thing, OF_PYTHON) and not _is_bound(thing):
-        return f"built in {getattr(thing, '__module__', None)} {getattr(thing, '__qualname__', thing.__name__)}"
-    if isinstance(thing, (bytes, complex, range, slice, torch.dtype, torch.device, np.dtype, np.generic)):
-        return f"{type(thing).__name__} {thing!r}"
-    return None
+def _beside(module: nn.Module) -> dict[str, Any]:
+    """What a module computes with that its state_dict leaves out: buffers that are not saved, and hooks."""
+    kept = {name: module._buffers.get(name) for name in sorted(module._non_persistent_buffers_set)}
+    hooks = {name: [*vars(module)[name].values()] for name in HOOKS if vars(module).get(name)}
+    return {name: held for name, held in kept.items() if held is not None} | hooks
 
 
-def _is_bound(thing: Any) -> bool:
-    return not isinstance(getattr(thing, "__self__", None), (types.ModuleType, type, types.NoneType))
+def _fingerprint(of: Callable[[Any], str], thing: Any) -> bytes:
+    try:
+        return of(thing).encode()
+    except (RuntimeError, TypeError, NotImplementedError) as error:  # of sparse and quantised tensors
+        raise _Unknown(f"has no identity ({type(error).__name__}: {error})") from None

@@ -1,16 +1,20 @@
 """Modules in evaluation mode for a while: dropout and batch norms are of training alone."""
 
 import types
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial, wraps
+from functools import lru_cache, partial, wraps
 from typing import ParamSpec, TypeVar
 
 from torch import Tensor, nn
 
+from svlearn.bytecode import is_installed, is_installed_module, names
+
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 PLAIN = {type(None), bool, int, float, str, bytes, Tensor, nn.Parameter}  # what holds no module
+BARE = {*vars(nn.Module()), "_trainer", "_fabric"}  # what every module has, and the trainer that Lightning ties to one
 
 
 @contextmanager
@@ -20,7 +24,8 @@ def evaluating(*things: object) -> Iterator[None]:
 
     A thing is searched through its attributes, whether it is a module (a value holds its target, and the target a
     reward) or none (a sampler, a proposal, a callable object); lists, tuples and dicts through what is in them; a
-    function through what it closes over, its defaults and the modules that it names.
+    function through what it closes over, its defaults and, one of the user, the globals that it names, those of other
+    functions too; an object of a class of the user through its methods.
     """
     trained: list[nn.Module] = []
     seen: set[int] = set()
@@ -51,7 +56,8 @@ def _find(thing: object, seen: set[int], trained: list[nn.Module]) -> None:
     waiting = [thing]
     while waiting:
         thing = waiting.pop()
-        if type(thing) in PLAIN or id(thing) in seen:
+        kind = type(thing)
+        if kind in PLAIN or id(thing) in seen:
             continue
         seen.add(id(thing))
         own = getattr(thing, "__dict__", {})
@@ -59,30 +65,61 @@ def _find(thing: object, seen: set[int], trained: list[nn.Module]) -> None:
             if thing.training:
                 trained.append(thing)
             waiting.extend(own["_modules"].values())
-            if not type(thing).__module__.startswith("torch.nn."):  # whose own attributes hold no more
-                waiting.extend([own[name] for name in own if name[0] != "_"])
+            if not kind.__module__.startswith("torch.nn."):  # whose own attributes hold no more
+                waiting.extend([own[name] for name in own if name not in BARE])
         else:
             waiting.extend(_held(thing, own))
+        if not _is_of_package(kind.__module__):
+            waiting.append(kind)
 
 
-def _held(thing: object, own: dict[str, object]) -> list[object]:
+def _held(thing: object, own: Mapping[str, object]) -> list[object]:
     """What a thing that is no module, of these attributes, holds that may be one."""
-    if isinstance(thing, (list, tuple, set, frozenset)):
-        return list(thing)
+    if isinstance(thing, (list, tuple, set, frozenset, deque)):
+        return [*thing, *own.values()]
     if isinstance(thing, dict):
-        return list(thing.values())
+        return [*thing.keys(), *thing.values(), *own.values()]
     if isinstance(thing, partial):
         return [thing.func, thing.args, thing.keywords]
     if isinstance(thing, types.MethodType):
-        return [thing.__self__]
+        return [thing.__self__, thing.__func__]
     if isinstance(thing, types.FunctionType):
         return _named(thing)
-    return [] if isinstance(thing, (Tensor, type, types.ModuleType)) else list(own.values())
+    if isinstance(thing, type):  # of the user: what its methods name
+        return [] if _is_of_package(thing.__module__) else [*own.values(), *thing.__bases__]
+    if isinstance(thing, (staticmethod, classmethod)):
+        return [thing.__func__]
+    if isinstance(thing, property):
+        return [thing.fget]
+    if isinstance(thing, (Tensor, types.ModuleType)):
+        return []
+    slots = [getattr(thing, name, None) for name in _slots(type(thing))]
+    return [*own.values(), *slots]
+
+
+def _slots(kind: type) -> list[str]:
+    if _is_of_package(kind.__module__):
+        return []
+    given = [vars(each).get("__slots__", ()) for each in kind.__mro__]
+    return [name for names in given for name in ([names] if isinstance(names, str) else names)]
 
 
 def _named(function: types.FunctionType) -> list[object]:
-    """What a function closes over, its defaults, and the modules among the globals that it names."""
+    """What a function closes over, its defaults and attributes; of one of the user, the globals that it names, and of
+    a module of the user what it takes from there."""
     cells = [cell.cell_contents for cell in function.__closure__ or () if cell != types.CellType()]
-    globals_ = [function.__globals__.get(name) for name in function.__code__.co_names]
-    held = [each for each in globals_ if isinstance(each, nn.Module)]
-    return [*cells, *(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values(), *held]
+    held = [*cells, *(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
+    if is_installed(function.__code__.co_filename):
+        return held
+    read = list(names(function.__code__))
+    globals_ = [function.__globals__[name] for name in read if name in function.__globals__]
+    for each in globals_:
+        if isinstance(each, types.ModuleType) and not _is_of_package(each.__name__):
+            held += [vars(each)[name] for name in read if name in vars(each)]
+    return [*held, *globals_, *vars(function).values()]
+
+
+@lru_cache
+def _is_of_package(name: str) -> bool:
+    """Whether a module is Python's, of an installed package or of svlearn."""
+    return is_installed_module(name)

@@ -5,7 +5,8 @@ import os
 import subprocess
 import sys
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import InitVar, dataclass, replace
+from enum import Enum
 from pathlib import Path
 
 import numpy as np
@@ -94,6 +95,82 @@ class Network(nn.Module):
         return self.activation(self.weight * x[:, 0]) ** self.exponent
 
 
+class Derived(Power):
+    """No dataclass itself, and with more than its base has."""
+
+    def __init__(self, shift):
+        super().__init__(1.0)
+        object.__setattr__(self, "shift", shift)
+
+
+@dataclass
+class Made:
+    given: InitVar[float]
+
+    def __post_init__(self, given):
+        self._kept = 2 * given
+
+
+class Table(dict):
+    def __call__(self, x):
+        return x[:, 0] * self["C"]
+
+
+class OtherTable(dict):
+    def __call__(self, x):
+        return -x[:, 0] * self["C"]
+
+
+class Factor(float):
+    def __call__(self, x):
+        return self * x[:, 0]
+
+
+class OtherFactor(float):
+    def __call__(self, x):
+        return self - x[:, 0]
+
+
+class Guarded:
+    """What of it has no identity hides nothing else."""
+
+    lock = threading.Lock()
+
+    def __call__(self, x):
+        with self.lock:
+            return SCALE * x[:, 0]
+
+
+def of_level(value):
+    class Level(Enum):
+        LOW = value
+
+    return Level.LOW
+
+
+def with_attribute(factor):
+    def reward(x):
+        return reward.factor * x[:, 0]
+
+    reward.factor = factor
+    return reward
+
+
+def hooked(factor):
+    network = Network()
+    network.register_forward_hook(lambda module, given, out: factor * out)
+    return network
+
+
+class Unsaved(nn.Module):
+    def __init__(self, query):
+        super().__init__()
+        self.register_buffer("query", torch.tensor(query), persistent=False)
+
+    def forward(self, x):
+        return x @ self.query
+
+
 def structured(padding):
     rows = np.zeros(3, np.dtype([("a", np.int8), ("b", np.float64)], align=True))
     rows.view(np.uint8)[1] = padding
@@ -134,6 +211,16 @@ DIFFERENT = [
     ("temperatures", Target(scaled, 1.0), Target(scaled, 2.0)),
     ("floors", Target(scaled, 1.0), Target(scaled, 1.0, floor=-1.0)),
     ("named targets", Target(scaled, 1.0, name="a"), Target(scaled, 1.0, name="b")),
+    ("what a subclass of a dataclass adds", Derived(1), Derived(2)),
+    ("what a dataclass makes of what it is given", Made(1.0), Made(2.0)),
+    ("dicts that are called", Table(C=1.0), OtherTable(C=1.0)),
+    ("numbers that are called", Factor(2), OtherFactor(2)),
+    ("values of members", of_level(1), of_level(2)),
+    ("attributes of functions", with_attribute(1), with_attribute(2)),
+    ("hooks", hooked(1), hooked(2)),
+    ("buffers that are not saved", Unsaved([1.0]), Unsaved([2.0])),
+    ("masked arrays", np.ma.array([1, 2], mask=[0, 1]), np.ma.array([1, 2], mask=[1, 0])),
+    ("beside what is unknown", Network(hidden=[threading.Lock(), 1]), Network(hidden=[threading.Lock(), 2])),
     ("bool and number", [True], [1]),
     ("text and number", ["1"], [1]),
     ("order", [1, 2], [2, 1]),
@@ -177,7 +264,7 @@ def test_what_is_compiled_is_what_it_was():
     assert identity_of_process(torch.compile(Network())) == identity_of_process(Network())
 
 
-@pytest.mark.parametrize("reward", [scaled, through_another, functools.partial(scaled), Plain(1)])
+@pytest.mark.parametrize("reward", [scaled, through_another, functools.partial(scaled), Plain(1), Guarded()])
 def test_a_global_counts_with_its_content(reward, monkeypatch):
     if isinstance(reward, Plain):
         monkeypatch.setattr(Plain, "__call__", lambda self, x: scaled(x))
@@ -213,6 +300,49 @@ def test_what_reads_a_module_of_the_users_reads_its_functions(tmp_path, monkeypa
     before = identity(of_global)
     own.WEIGHT = 2.0
     assert identity(of_global) != before
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "def reward(x):\n import {0}.weights\n return {0}.weights.WEIGHT * x",
+        "def reward(x):\n from {0}.weights import WEIGHT\n return WEIGHT * x",
+        "def reward(x):\n from {0} import weights as own\n return own.WEIGHT * x",
+        "import {0}.weights\ndef reward(x): return {0}.weights.WEIGHT * x",
+    ],
+)
+def test_what_is_imported_in_a_function_counts(code, tmp_path, monkeypatch, request):
+    package = f"users_package_{request.node.callspec.indices['code']}"
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / package).mkdir()
+    (tmp_path / package / "__init__.py").touch()
+    (tmp_path / package / "weights.py").write_text("WEIGHT = 1.0")
+    own = {"__name__": "users_own"}
+    exec(code.format(package), own)
+    before = identity(own["reward"])
+    own["reward"](1.0)
+    assert identity(own["reward"]) == before
+    sys.modules[f"{package}.weights"].WEIGHT = 2.0
+    assert identity(own["reward"]) != before
+
+
+def test_an_edited_class_is_another_whatever_its_name(monkeypatch):
+    before = identity(Named("a"))
+    monkeypatch.setattr(Named, "__call__", lambda self, x: x[:, 1])
+    assert identity(Named("a")) != before
+
+
+@pytest.mark.parametrize(
+    ("thing", "why"),
+    [
+        (torch.eye(2).to_sparse(), "has closed over 'factor', a Tensor, which has no identity"),
+        (torch.jit.trace(torch.neg, torch.ones(1)), "has closed over 'factor', a torch.jit.ScriptFunction"),
+        (np.frompyfunc(scaled, 1, 1), "has closed over 'factor', a ufunc"),
+    ],
+)
+def test_what_cannot_be_read_is_not_guessed(thing, why):
+    with pytest.raises(ValueError, match=f"reward: expected one whose identity can be known.*{why}"):
+        identity(of_factor(thing), "reward")
 
 
 @pytest.mark.parametrize(
@@ -255,6 +385,11 @@ def test_of_a_process_what_its_constructor_was_given_counts():
     assert identity_of_process(one) == identity_of_process(Network())
     assert identity_of_process(one) != identity_of_process(Network(exponent=2))
     assert identity_of_process(nn.Sequential(Network())) != identity_of_process(nn.Sequential(Network(exponent=2)))
+
+
+def test_of_a_process_what_it_does_not_save_counts():
+    assert identity_of_process(Unsaved([1.0])) == identity_of_process(Unsaved([1.0]))
+    assert identity_of_process(Unsaved([1.0])) != identity_of_process(Unsaved([2.0]))
 
 
 def test_of_a_process_what_its_base_was_given_counts_too():

@@ -1,6 +1,9 @@
 """Evaluation mode for a while, and every submodule's own mode afterwards."""
 
+import types
+from collections import deque
 from functools import partial
+from typing import ClassVar
 
 import pytest
 import torch
@@ -52,7 +55,65 @@ class Judge(nn.Module):
         self.held = [held]  # past torch's own list of submodules
 
 
+class Private(nn.Module):
+    def __init__(self, held):
+        super().__init__()
+        self._target = sv.Target(lambda x: held(x), 1.0)
+
+
+class Slotted:
+    __slots__ = ("held",)
+
+    def __init__(self, held):
+        self.held = held
+
+
+class Naming:
+    def __call__(self, x):
+        return through_another(x)
+
+
+class Shared:
+    held: ClassVar[dict] = {}
+
+
+HELD: list = []
 FAR = nn.Dropout()
+
+
+def from_a_list(x):
+    return HELD[0](x)
+
+
+def through_another(x):
+    return [from_a_list(each) for each in x]
+
+
+def in_a_global(holder):
+    def held(module):
+        HELD[:] = [module]
+        return holder
+
+    return held
+
+
+def in_a_class(module):
+    Shared.held = {"a": module}
+    return Shared()
+
+
+def in_a_module_of_the_user(module):
+    own = types.ModuleType("users_own")
+    own.network = module
+    return eval("lambda x: own.network(x)", {"own": own})
+
+
+def as_attribute(module):
+    def reward(x):
+        return reward.network(x)
+
+    reward.network = module
+    return reward
 
 
 def named(x):
@@ -74,6 +135,16 @@ HOLDERS = {
     "a partial": lambda module: partial(max, key=module),
     "a module's child": nn.Sequential,
     "a compiled module": torch.compile,
+    "a module's private attribute": Private,
+    "a slot": Slotted,
+    "a deque": lambda module: deque([module]),
+    "a key": lambda module: {module: 1.0},
+    "a global that holds it": in_a_global(from_a_list),
+    "a global function": in_a_global(through_another),
+    "a method's global": in_a_global(Naming()),
+    "a class": in_a_class,
+    "a module of the user": in_a_module_of_the_user,
+    "a function's attribute": as_attribute,
 }
 
 

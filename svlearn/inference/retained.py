@@ -1,11 +1,12 @@
 """What a given trajectory must be so that a run can retain it among its particles."""
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from svlearn.state import State, take
+from svlearn.state import State, flattened, take
 from svlearn.transitions import Transition
 
 
@@ -15,6 +16,22 @@ def check_shape(trajectories: State, batch_size: int | None, num_steps: int, nam
     if len(shape) < 2 or shape[1] != num_steps + 1 or batch_size not in (None, shape[0]):
         wanted = f"({'B' if batch_size is None else batch_size}, {num_steps + 1}, ...)"
         raise ValueError(f"{name}: expected shape {wanted}, got {shape}")
+
+
+def check_start(retained: State, x: State, t: int) -> None:
+    """Raise ValueError unless the trajectories (B, T + 1, ...) are at x_t (B, ...), where the others of a group are."""
+    here: Any = retained[:, t]
+    if here.shape != x.shape:
+        raise ValueError(f"retained: expected states of shape {tuple(x.shape)}, as x, got {tuple(here.shape)}")
+    leaves: list[Any] = (
+        [(here, x)] if isinstance(x, Tensor) else [(here[name], leaf) for name, leaf in x.items(True, True)]
+    )
+    same = torch.stack([flattened(one == other).all(dim=1) for one, other in leaves]).all(dim=0)
+    if not bool(same.all()):
+        group = int((~same).nonzero()[0])
+        raise ValueError(
+            f"retained: expected trajectories that are at x at t = {t}, got one elsewhere in group {group}"
+        )
 
 
 def check_moves(law: Transition, x: State, log_ratio: Tensor, t: int, shape: tuple[int, int]) -> None:

@@ -9,7 +9,7 @@ from torch import Tensor
 from svlearn.arguments import integer
 from svlearn.inference.loop import Particles, Run
 from svlearn.inference.parts import Parts
-from svlearn.inference.retained import check_shape
+from svlearn.inference.retained import check_shape, check_start
 from svlearn.inference.samples import History, Samples
 from svlearn.metering import Cost, metered
 from svlearn.modes import evaluating
@@ -69,12 +69,15 @@ class Sampler(Parts):
         retained: a trajectory (B, T + 1, ...) for each group, which its first particle follows from t on (conditional
         SMC: Andrieu, Doucet and Holenstein 2010). One particle drawn by its weight then has the law p*(x_{t+1:T} | x_t)
         where the trajectory has it, whatever the value. The other arguments are those of `sample`.
-        Raises ValueError for a t out of range, and where the selection cannot retain a trajectory.
+        Raises ValueError for a t out of range, where the selection cannot retain a trajectory, and for one that is not
+        at x_t at t.
         """
         t = integer(t, "t", 0, self.reference.num_steps - 1)
         generator = resolve_generator(generator, device_of(self.reference))
         with torch.no_grad(), evaluating(self), metered(max_batch) as meter:
             run = self._run(len(x), generator, retained=retained, keep_states=keep_states, progress=progress)
+            if retained is not None:
+                check_start(retained, x, t)
             particles, history = run.from_states(x, t)
         return self._finish(particles, history, meter.cost)
 

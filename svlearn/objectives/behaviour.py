@@ -66,6 +66,10 @@ class Replay(nn.Module):
                 self.add(each)
             self.waiting.clear()
 
+    def begin_again(self, step: int) -> None:
+        """Forget what waits: its micro-batches are drawn again."""
+        self.waiting.clear()
+
     def draw(self, number: int, generator: torch.Generator) -> TensorDict:
         """`number` of them, by groups, uniformly with repetition."""
         if self.held is None:

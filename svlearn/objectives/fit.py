@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Checkpoint
 
 from svlearn.arguments import as_seed, integer
 from svlearn.objectives.objective import Objective
@@ -44,8 +45,8 @@ def fit(
     weights are the caller's). data: stored trajectories, as `rollouts.RolloutData`; the objective's own, fresh ones
     where it is None. ckpt_path: a Lightning checkpoint to go on from; read with `weights_only`. The
     run goes on to the bit as it would have; the learning rate follows the `max_steps` that are asked for now.
-    trainer_kwargs: anything a `pytorch_lightning.Trainer` takes; by default it logs to nowhere, keeps no checkpoint
-    and does not validate. callbacks=[objectives.LastCheckpoint()] keeps the latest state, and
+    trainer_kwargs: anything a `pytorch_lightning.Trainer` takes; by default it logs to nowhere, does not validate and
+    keeps no checkpoint but those of its callbacks. callbacks=[objectives.LastCheckpoint()] keeps the latest state, and
     precision="bf16-true" trains in bfloat16: all modules run in it, and have their own dtype afterwards, what was
     trained rounded to it, the reference byte for byte.
 
@@ -54,8 +55,11 @@ def fit(
     if not isinstance(objective, Objective):
         raise TypeError(f"objective: expected an Objective, got {type(objective).__name__}")
     max_steps, objective.seed = integer(max_steps, "max_steps"), as_seed(seed)
+    given = trainer_kwargs.get("callbacks")
+    callbacks = [given] if given is None or isinstance(given, pl.Callback) else given
+    keeps = any(isinstance(each, Checkpoint) for each in callbacks)
     settings = dict(
-        logger=False, enable_checkpointing=False, enable_model_summary=False, limit_val_batches=0, max_epochs=-1
+        logger=False, enable_checkpointing=keeps, enable_model_summary=False, limit_val_batches=0, max_epochs=-1
     )
     with no_wrong_advice():
         trainer = Trainer(max_steps=max_steps, **(settings | trainer_kwargs))

@@ -118,6 +118,11 @@ class PathConsistency(PolicyObjective):
         values = [] if self.value is None else list(self.value.parameters())
         return nn.ParameterList([*self.policy.trained(), *values, *own])
 
+    def setup(self, stage: str) -> None:
+        super().setup(stage)
+        if stage == "fit" and self.region is not None:  # a checkpoint, where there is one, is read after this
+            self.region.leave()
+
     def loss(self, trajectories: TensorDict, generator: torch.Generator) -> Tensor:
         values, log_ratios = self.gather(trajectories, generator)
         if self.region is not None and "log_ratio" in trajectories:

@@ -13,7 +13,7 @@ from svlearn.policies import Policy
 from svlearn.process import Reference
 from svlearn.rollouts.roll_out import roll_out
 from svlearn.state import State
-from svlearn.targets import Target
+from svlearn.targets import Target, check_scalars
 
 
 def leave_one_out(returns: Tensor) -> Tensor:
@@ -60,7 +60,7 @@ class PolicyGradient(PolicyObjective):
     def loss(self, trajectories: TensorDict, generator: torch.Generator) -> Tensor:
         states, rewards = trajectories["states"], self.checked(trajectories["rewards"])
         if self.num_times is None:
-            return reinforce_loss(self.log_ratios(states), rewards, self.target.alpha)
+            return reinforce_loss(self.some_log_ratios(states, generator)[1], rewards, self.target.alpha)
         advantages = path_advantages(-trajectories["log_ratios"], rewards, self.target.alpha)
         t, log_ratios = self.some_log_ratios(states, generator)
         return -self.reference.num_steps * (advantages.gather(1, t) * log_ratios).mean()
@@ -70,13 +70,19 @@ class PolicyGradient(PolicyObjective):
         return roll_out(self.reference, size, target=self.target, generator=generator, proposal=self.policy)
 
     def some_log_ratios(self, states: State, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """The times that are looked at, (B, n), and log q/p_ref there, (B, n), with gradient; all T by default."""
+        """The times that are looked at, (B, n), and log q/p_ref there, (B, n), with gradient; all T by default.
+
+        Raises NonFiniteError, with the step, where one is infinite, as where q has moved a step without noise.
+        """
+        size, steps = len(states), self.reference.num_steps
         if self.num_times is None:
-            t = torch.arange(self.reference.num_steps, device=self.device).expand(len(states), -1)
-            return t, self.log_ratios(states)
-        t = draw_times(len(states), self.reference.num_steps, self.num_times, generator)
-        rows = torch.arange(len(states), device=self.device).repeat_interleave(self.num_times)
-        return t, self.log_ratios_at(states, rows, t.flatten()).view(t.shape)
+            t, log_ratios = torch.arange(steps, device=self.device).expand(size, -1), self.log_ratios(states)
+        else:
+            t = draw_times(size, steps, self.num_times, generator)
+            rows = torch.arange(size, device=self.device).repeat_interleave(self.num_times)
+            log_ratios = self.log_ratios_at(states, rows, t.flatten()).view(t.shape)
+        check_scalars(log_ratios.flatten(), t.numel(), "log q - log p_ref", t.flatten(), finite=True)
+        return t, log_ratios
 
     def checked(self, rewards: Tensor) -> Tensor:
         """Rewards (B,) that have an ELBO and a baseline, or ValueError."""

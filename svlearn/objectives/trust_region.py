@@ -93,6 +93,15 @@ class TrustRegion(nn.Module):
             self._begin(concatenate([draw(min(piece, self.replay.size - start)) for start in starts]))
         return self.replay.draw(number, generator)
 
+    def leave(self) -> None:
+        """End the current iteration: the next batch begins another, of the policy as it is then."""
+        self.iteration = -1
+
+    def begin_again(self, step: int) -> None:
+        """Of a step that is begun again and begins an iteration, that one begins again."""
+        if step % self.inner_steps == 0:
+            self.leave()
+
     def _begin(self, trajectories: TensorDict) -> None:
         self.replay.add(trajectories)
         log_weights = trajectories["log_weight"].view(-1, self.members)

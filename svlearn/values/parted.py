@@ -8,14 +8,14 @@ from torch import Tensor
 
 from svlearn.process import Prediction
 from svlearn.state import State, device_of_state, take
-from svlearn.values.value import Value, evaluate
+from svlearn.values.value import Value, Zero, evaluate
 
 
 class Parted(Value):
     """v_t(x_t) of whichever value `asked` names for t, 0 where it names none; (B,), reward units.
 
-    Only the values' own calls are counted, and only where one reads the prediction is it asked for. Raises TypeError
-    for what is no `Value`.
+    Only the values' own calls are counted, and only where one reads the prediction is it asked for. Where none, or
+    `Zero`, is asked for all of a batch, the gradient in the states is 0. Raises TypeError for what is no `Value`.
     """
 
     counted = False
@@ -46,12 +46,14 @@ class Parted(Value):
         *,
         generator: torch.Generator | None = None,
     ) -> Tensor:
-        values = torch.zeros(len(t), device=device_of_state(x))
+        values, constant = torch.zeros(len(t), device=device_of_state(x)), True
         for value, rows in self.asked(t):
+            if isinstance(value, Zero) or not bool(rows.any()):
+                continue
+            constant = False
             if bool(rows.all()):
                 return evaluate(value, x, t, prediction, generator=generator)
-            if bool(rows.any()):
-                at = rows.nonzero().squeeze(1)
-                said = evaluate(value, x[at], t[at], take(prediction, at), generator=generator)
-                values = values.to(torch.promote_types(values.dtype, said.dtype)).index_copy(0, at, said)
-        return values
+            at = rows.nonzero().squeeze(1)
+            said = evaluate(value, x[at], t[at], take(prediction, at), generator=generator)
+            values = values.to(torch.promote_types(values.dtype, said.dtype)).index_copy(0, at, said)
+        return values.requires_grad_() if constant and torch.is_grad_enabled() else values

@@ -129,6 +129,18 @@ def test_trajectories_of_another_length_are_refused():
         sampler.resume(torch.zeros(3, 1).long(), 2, retained=torch.zeros(1, 6, 1).long())
 
 
+@pytest.mark.parametrize("kind", ["tokens", "parts"])
+def test_trajectories_that_start_elsewhere_than_their_groups_are_refused(kind):
+    """As they were: of svdd the given states counted for nothing, of smc the others started elsewhere."""
+    retained = torch.zeros(3, 6, 1).long()
+    x = torch.tensor([[0], [0], [1]])
+    if kind == "parts":
+        parts = [TensorDict({"a": each, "b": {"c": each * 0}}, batch_size=each.shape[:-1]) for each in (retained, x)]
+        retained, x = parts
+    with pytest.raises(ValueError, match="retained: expected trajectories that are at x at t = 2, .* in group 2"):
+        smc(MARKOV, MARKOV.target(ALPHA), Zero(), 4).resume(x, 2, retained=retained)
+
+
 def test_states_of_several_parts_can_be_retained():
     class Pairs(Reference):
         num_steps = 1

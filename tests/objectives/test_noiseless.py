@@ -7,6 +7,7 @@ from torch import nn
 from svlearn.inference import proposals
 from svlearn.inference.samplers import smc
 from svlearn.objectives import PathConsistency, PolicyGradient, SoftQIteration
+from svlearn.objectives.fit import fit
 from svlearn.objectives.proximal_policy_gradient import ProximalPolicyGradient
 from svlearn.policies import Controlled, Finetuned
 from svlearn.process import Prediction, Reference
@@ -104,3 +105,21 @@ def test_trajectories_of_a_policy_that_moves_it_teach_no_value():
     reference, policy = policy_at([0.0, 1.0])
     with pytest.raises(ValueError, match="proposal: the reference has no noise at t = 1"):
         SoftQIteration(reference, TARGET, Learned(Line()), proposal=policy, **SMALL)
+
+
+class PushedAmid(Pushed):
+    """The step without noise is neither the first nor the last, and is pushed as these are."""
+
+    num_steps = 3
+
+    def forward(self, x, t, previous=None):
+        return Prediction(GaussianTransition(x + self.push[0], STDS[t % 2][:, None]))
+
+
+@pytest.mark.parametrize("options", [{}, {"num_times": 2}])
+@pytest.mark.parametrize("family", [PolicyGradient, ProximalPolicyGradient])
+def test_a_step_without_noise_amid_the_others_is_named_once_it_is_moved(family, options, tmp_path):
+    reference = PushedAmid()
+    objective = family(reference, TARGET, Finetuned(reference), **SMALL, **options)
+    with pytest.raises(ValueError, match="training step 1 .*log q - log p_ref: expected a finite number at step 1"):
+        fit(objective, max_steps=4, default_root_dir=tmp_path, enable_progress_bar=False)

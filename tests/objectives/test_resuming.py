@@ -98,6 +98,23 @@ def test_from_wherever_it_was_stopped_it_goes_on_to_the_bit(stored, tmp_path, op
         assert torch.equal(resumed.value.network.table, whole.value.network.table)
 
 
+@pytest.mark.parametrize("options", [{"val_check_interval": 2}, {"val_check_interval": 4, "limit_train_batches": 5}])
+def test_a_step_that_a_checkpoint_saw_amid_is_begun_again(stored, tmp_path, options):
+    """The gradients of its first micro-batches are in no checkpoint: it was made of the rest of them alone."""
+    best = ModelCheckpoint(dirpath=str(tmp_path / "states"), monitor="validation/loss", save_top_k=-1)
+    options = {"accumulate_grad_batches": 3, "max_steps": 7} | options
+    whole = train(stored, callbacks=[best], **options)
+    kept, amid = [*(tmp_path / "states").iterdir()], 0
+    for path in kept:
+        checkpoint = torch.load(path, weights_only=True)
+        batches = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
+        amid += batches["current"]["processed"] % 3 > 0 and not batches["is_last_batch"]
+        resumed = train(stored, ckpt_path=str(path), **options)
+        assert resumed.served == [each for each in whole.served if each[0] >= checkpoint["global_step"]], path
+        assert torch.equal(resumed.value.network.table, whole.value.network.table)
+    assert amid > 1
+
+
 def test_a_longer_run_goes_on_in_the_epoch_that_was_cut_short_at_the_rates_of_its_own(stored, tmp_path):
     keep = LastCheckpoint(dirpath=str(tmp_path))
     short = train(stored, max_steps=16, callbacks=[keep], enable_checkpointing=True)
@@ -108,6 +125,14 @@ def test_a_longer_run_goes_on_in_the_epoch_that_was_cut_short_at_the_rates_of_it
     assert longer.rates == pytest.approx(whole.rates[16:])
     assert longer.rates[0] == pytest.approx(0.1 * (0.01 + 0.99 * (1 + math.cos(math.pi / 2)) / 2))
     assert short.rates[-1] < 0.1 * longer.rates[0]
+
+
+@pytest.mark.parametrize("several", [True, False])
+def test_who_keeps_a_state_need_not_say_that_one_may(stored, several, tmp_path):
+    keep = LastCheckpoint(dirpath=str(tmp_path))
+    train(stored, max_steps=2, callbacks=[keep] if several else keep)
+    assert torch.load(keep.path, weights_only=True)["global_step"] == 2
+    assert not list(tmp_path.glob("epoch*"))
 
 
 def test_the_rates_are_those_asked_for_now_and_the_step_that_of_the_checkpoint():

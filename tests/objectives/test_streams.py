@@ -200,3 +200,28 @@ def test_two_processes_draw_trajectories_of_their_own_and_learn_the_same(tmp_pat
     alone = Watched()
     fit(alone, max_steps=2, accumulate_grad_batches=2, **QUIET)
     assert torch.equal(alone.given[0], one["given"][0]) and torch.equal(alone.given[3], one["given"][3])
+
+
+@pytest.mark.parametrize("kind", ["replay", "region", "ppo"])
+def test_what_a_step_that_is_begun_again_had_drawn_is_drawn_once(kind, tmp_path):
+    """From a checkpoint amid a step: of the past, of a region and of an iteration of PPO alike."""
+
+    def train(**options):
+        oracle = fixed_start()
+        if kind == "replay":
+            objective = make(oracle, "trajectory", None, batch_size=8, replay=0.5, replay_size=32)
+        elif kind == "region":
+            region = dict(trust_region=0.3, replay_size=64, inner_steps=2, batch_size=8)
+            objective = make(oracle, "log_variance", None, **region)
+        else:
+            objective = ProximalPolicyGradient(oracle, oracle.target(ALPHA), TablePolicy(oracle), batch_size=8)
+        return fit(objective, max_steps=5, accumulate_grad_batches=3, **QUIET, **options)
+
+    class Amid(pl.Callback):
+        def on_train_batch_end(self, trainer, module, outputs, batch, batch_index):
+            if batch_index % 3 < 2:
+                trainer.save_checkpoint(tmp_path / f"{batch_index}.ckpt", weights_only=False)
+
+    whole = train(callbacks=[Amid()])
+    for path in tmp_path.iterdir():
+        assert torch.equal(train(ckpt_path=str(path)).policy.table, whole.policy.table), path

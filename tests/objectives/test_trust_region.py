@@ -188,6 +188,18 @@ def test_training_logs_the_region():
     assert 0 < logged["train/beta"] < 1 and 0 < logged["train/ess"] < 1
 
 
+def test_another_fit_begins_with_trajectories_of_the_policy_as_it_is():
+    objective = region(fixed_start(), bound=0.05, inner_steps=4)
+    fit(objective, max_steps=3, **QUIET)
+    before, policy = objective.region.replay.held.clone(), objective.policy.table.detach().clone()
+    fit(objective, max_steps=1, seed=1, **QUIET)
+    held = objective.region.replay.held
+    assert not torch.equal(held["states"], before["states"])
+    fresh = region(fixed_start(), TablePolicy(fixed_start(), policy))
+    spent = fresh.log_ratios(held["states"]).sum(dim=1)
+    torch.testing.assert_close(held["log_ratio"], spent.detach())
+
+
 def test_a_resumed_run_goes_on_amid_an_iteration(tmp_path):
     from pytorch_lightning.callbacks import ModelCheckpoint
 

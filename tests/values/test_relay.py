@@ -102,6 +102,19 @@ def test_guidance_goes_up_the_value_of_the_step(walk, target):
     assert guidance(walk, target, Relay(Zero(), PosteriorMean(target), 0)).sample(3).states.isfinite().all()
 
 
+@pytest.mark.parametrize("at", ["mean", "state"])
+@pytest.mark.parametrize("kind", [lambda late: Relay(Zero(), late, 2), lambda late: AtSteps(late, [2, 3])])
+def test_where_it_is_zero_guidance_lets_the_reference_move(walk, target, kind, at):
+    """As it did not: a value without a gradient at some steps alone was taken for one that has none."""
+    guided = Guided(kind(PosteriorMean(target)), at=at).bind(walk, target)
+    x = torch.tensor([[2.0], [-1.0]]).double()
+    for t in range(4 if at == "state" else 3):
+        prediction = guided.look(walk, x, t, None)
+        moved = guided.transition(x, t, prediction).mean - prediction.transition.mean
+        assert bool((moved != 0).all()) == (t >= (2 if at == "state" else 1))
+        assert bool((moved == 0).all()) == (t < (2 if at == "state" else 1))
+
+
 def test_rows_of_several_times_have_their_own_values():
     target, x = CHAIN.target(0.5), CHAIN.initial(4, generator=seeded("cpu", 5))
     t, network = torch.tensor([0, 5, 3, 4]), Learned(CHAIN.mean_value())
