@@ -12,6 +12,7 @@ _HOME = {
     "Transition": "svlearn.transitions",
     "GaussianTransition": "svlearn.transitions",
     "CategoricalTransition": "svlearn.transitions",
+    "FieldTransition": "svlearn.transitions",
     "Prediction": "svlearn.process",
     "Reference": "svlearn.process",
     "Target": "svlearn.targets",

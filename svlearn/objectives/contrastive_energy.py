@@ -7,7 +7,7 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor
 
-from svlearn.arguments import integer
+from svlearn.arguments import is_integer
 from svlearn.objectives.value_objective import ValueObjective
 from svlearn.process import Reference
 from svlearn.state import State, repeat
@@ -55,7 +55,9 @@ class ContrastiveEnergy(ValueObjective):
         if target.alpha == 0:
             raise ValueError("alpha: the soft value needs alpha > 0, got 0")
         size = self.batch_size if group_size is None else group_size
-        size = integer(size, "group_size", 2, self.batch_size)
+        if not is_integer(size) or not 2 <= size <= self.batch_size:
+            raise ValueError(f"group_size: expected 2 to the batch_size of {self.batch_size}, got {size!r}")
+        size = int(size)
         self.group_size = None if group_size is None else size
         self.register_buffer("level", torch.full((), math.nan, dtype=torch.float64))
 

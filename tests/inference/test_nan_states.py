@@ -158,7 +158,7 @@ def test_a_tree_that_keeps_its_states_names_the_first_bad_step():
 
 
 def test_a_roll_out_with_a_reward_says_so_and_shows_it():
-    with pytest.raises(NonFiniteError, match="state: expected numbers at step T, got NaN at index 0") as caught:
+    with pytest.raises(NonFiniteError, match="state: expected numbers at step 1, got NaN at index 0") as caught:
         roll_out(Diffusion(True), 3, target=TARGET, generator=seeded("cpu", 0))
     assert caught.value.trajectories["states"]["adj"].shape == (3, T + 1, 3)
 

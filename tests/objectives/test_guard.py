@@ -187,7 +187,7 @@ def test_the_paths_of_a_control_are_saved_by_their_noise(tmp_path, walk):
     target = Target(lambda x: -(x**2).sum(1), 1.0)
     objective = StochasticControl(walk, target, Controlled(walk, Push()), batch_size=BATCH)
     record, batch = stopped(objective, tmp_path)
-    assert "reward: expected a number or -inf at step T, got nan at index 0" in record["reason"]
+    assert "state: expected numbers at step T, got NaN at index 0" in record["reason"]
     assert batch["noise"].shape == (BATCH, 4, 1) and batch["initial"].shape == (BATCH, 1)
 
 

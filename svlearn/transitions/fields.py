@@ -1,0 +1,126 @@
+"""A law for each of some leaves of a state; all other leaves are what the sample is conditioned on, and stay."""
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from tensordict import TensorDict
+from torch import Tensor
+
+from svlearn.state import State, concatenate, flattened, take
+from svlearn.transitions.transition import Transition
+
+Name = str | tuple[str, ...]
+
+
+class FieldTransition(Transition):
+    """p(x_{t+1} | x_t) = Π_leaf p_leaf(x_{t+1}[leaf] | x_t): independent laws over the named leaves of TensorDicts.
+
+    laws: {leaf: Transition}, each over B rows; a nested leaf is named by a tuple. x: the states x_t (B,), whose other
+    leaves (a prompt, a class, fixed places) are copied; None where the state has the named leaves alone.
+    A state with other conditions than x has probability 0. A gradient tilts the laws of the leaves that it has; a leaf
+    whose law cannot be tilted moves as it would. Raises TypeError for what is no law, ValueError for none, and for laws
+    of different batches.
+    """
+
+    def __init__(self, laws: Mapping[Name, Transition], x: TensorDict | None = None):
+        if not laws:
+            raise ValueError("laws: expected a Transition for at least one leaf, got none")
+        for name, law in laws.items():
+            if not isinstance(law, Transition):
+                raise TypeError(f"laws[{name!r}]: expected a Transition, got {type(law).__name__}")
+        if x is not None and not isinstance(x, TensorDict):
+            raise TypeError(f"x: expected the TensorDict that the laws are given, or None, got {type(x).__name__}")
+        self.laws, self.conditions = dict(laws), None if x is None else x.exclude(*laws)
+
+    def sample(self, *, generator: torch.Generator | None = None) -> TensorDict:
+        """The laws draw one after the other, in the order of `laws`."""
+        return self._joined({name: law.sample(generator=generator) for name, law in self.laws.items()}, self.conditions)
+
+    def sample_each(self, parents: Tensor, *, generator: torch.Generator | None = None) -> TensorDict:
+        drawn = {name: law.sample_each(parents, generator=generator) for name, law in self.laws.items()}
+        return self._joined(drawn, take(self.conditions, parents))
+
+    def log_prob(self, x_next: TensorDict) -> Tensor:
+        total = sum(law.log_prob(x_next[name]) for name, law in self.laws.items())
+        return torch.where(self._reaches(x_next), total, -math.inf)
+
+    def log_ratio(self, other: Transition, x_next: TensorDict) -> Tensor:
+        """Leaf by leaf, so that what cancels in a leaf does; -inf where self cannot reach x_next."""
+        if not isinstance(other, FieldTransition) or other.laws.keys() != self.laws.keys():
+            return super().log_ratio(other, x_next)
+        ratios = [law.log_ratio(other.laws[name], x_next[name]) for name, law in self.laws.items()]
+        impossible = torch.stack([ratio == -math.inf for ratio in ratios]).any(dim=0) | ~self._reaches(x_next)
+        total = torch.where(other._reaches(x_next), torch.stack(ratios).sum(dim=0), math.inf)
+        return torch.where(impossible, -math.inf, total)
+
+    def outcomes(self, limit: int) -> tuple[TensorDict, Tensor]:
+        """The product of what each leaf can become."""
+        listed = {name: law.outcomes(limit) for name, law in self.laws.items()}
+        sizes = [log_probs.shape[1] for _, log_probs in listed.values()]
+        number = math.prod(sizes)
+        if number > limit:
+            raise ValueError(f"outcomes: {number} next states, the limit is {limit}")
+        log_probs = next(iter(listed.values()))[1]
+        device = log_probs.device
+        chosen = torch.tensor(list(itertools.product(*map(range, sizes))), device=device).unbind(dim=1)
+        states = {name: of[:, index] for (name, (of, _)), index in zip(listed.items(), chosen, strict=True)}
+        total = torch.stack([each[:, index] for (_, each), index in zip(listed.values(), chosen, strict=True)]).sum(0)
+        rows = torch.arange(len(log_probs), device=device).repeat_interleave(number)
+        conditions = take(self.conditions, rows)
+        given = None if conditions is None else conditions.unflatten(0, (len(log_probs), number))
+        return self._joined(states, given, (len(log_probs), number)), total
+
+    def tilt(self, gradient: TensorDict) -> "FieldTransition":
+        """Each law by the gradient in its leaf."""
+        has = set(gradient.keys(include_nested=True))
+        tilted = {name: law.tilt(gradient[name]) if name in has else law for name, law in self.laws.items()}
+        return self._of(tilted, self.conditions)
+
+    def expansion_point(self, x: TensorDict) -> TensorDict:
+        """x_t with the expansion points of the laws that can be tilted in their leaves; TypeError where none can."""
+        points = {name: law.expansion_point(x[name]) for name, law in self.laws.items() if can_be_tilted(law)}
+        if not points:
+            kinds = ", ".join(sorted({type(law).__name__ for law in self.laws.values()}))
+            raise TypeError(f"expansion_point: no leaf can be tilted by a gradient: {kinds}")
+        return self._joined(points, x)
+
+    def __getitem__(self, index: Any) -> "FieldTransition":
+        return self._of({name: law[index] for name, law in self.laws.items()}, take(self.conditions, index))
+
+    @classmethod
+    def cat(cls, parts: Sequence["FieldTransition"]) -> "FieldTransition":
+        laws = {name: concatenate([part.laws[name] for part in parts]) for name in parts[0].laws}
+        return cls._of(laws, concatenate([part.conditions for part in parts]))
+
+    @classmethod
+    def _of(cls, laws: dict[Name, Transition], conditions: TensorDict | None) -> "FieldTransition":
+        law = cls.__new__(cls)
+        law.laws, law.conditions = laws, conditions
+        return law
+
+    @staticmethod
+    def _joined(
+        leaves: Mapping[Name, State], others: TensorDict | None, batch_size: Sequence[int] | None = None
+    ) -> TensorDict:
+        """A state of these leaves, and of the others as they are, which share their memory."""
+        first = next(iter(leaves.values()))
+        size = [first.shape[0]] if batch_size is None else list(batch_size)
+        state = TensorDict({}, batch_size=size, device=first.device) if others is None else others.copy()
+        for name, leaf in leaves.items():
+            state[name] = leaf
+        return state
+
+    def _reaches(self, x_next: TensorDict) -> Tensor:
+        """Whether the conditions of x_next are those of x_t, (B,)."""
+        if self.conditions is None or self.conditions.is_empty():
+            return torch.ones(x_next.shape[0], dtype=torch.bool, device=x_next[next(iter(self.laws))].device)
+        held = self.conditions.items(include_nested=True, leaves_only=True)
+        return torch.stack([flattened(leaf == x_next[name]).all(dim=1) for name, leaf in held]).all(dim=0)
+
+
+def can_be_tilted(law: Transition) -> bool:
+    """Whether a law defines `tilt`."""
+    return type(law).tilt is not Transition.tilt
