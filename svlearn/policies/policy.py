@@ -54,5 +54,6 @@ class Policy(Reference, ABC):
         return self.reference.draw(objects, captions)
 
     def defines(self, method: str) -> bool:
-        handed_on = getattr(type(self), method) is getattr(Policy, method)
+        own, policy = getattr(type(self), method), getattr(Policy, method)
+        handed_on = own is policy and policy is not getattr(Reference, method)  # not noise(), which no policy has
         return has(self.reference, method) if handed_on else super().defines(method)

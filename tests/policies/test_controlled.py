@@ -9,7 +9,7 @@ from torch import nn
 from svlearn.domains.analytic import FiniteMarkovChain, LinearGaussianChain, QuadraticReward
 from svlearn.metering import metered
 from svlearn.policies import Controlled, Policy
-from svlearn.process import Prediction, Reference, predict
+from svlearn.process import Prediction, Reference, has, predict
 from svlearn.randomness import seeded
 from svlearn.rollouts import roll_back, roll_out
 from svlearn.transitions import GaussianTransition
@@ -201,3 +201,17 @@ def test_bad_arguments_are_refused_by_name(reference, network, words):
 def test_a_policy_must_say_how_it_steers():
     with pytest.raises(TypeError, match="abstract"):
         Policy(ORACLE)
+
+
+def test_a_policy_has_what_it_hands_on_and_no_forward_process():
+    class Decoding(LinearGaussianChain):
+        def decode(self, x):
+            return x.tolist()
+
+        def noise(self, x, t_from, t_to, *, generator=None):
+            return x
+
+    reference = Decoding.random(2, 3, seed=0)
+    policy = Controlled(reference, nn.Bilinear(2, 1, 2))
+    assert has(reference, "noise") and not has(policy, "noise")
+    assert has(policy, "decode") and not has(policy, "describe")
