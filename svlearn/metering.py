@@ -56,7 +56,7 @@ _frames: ContextVar[tuple[Meter, ...]] = ContextVar("svlearn_meters", default=()
 @contextmanager
 def metered(max_batch: int | None = None) -> Iterator[Meter]:
     """Count what runs inside; cut network calls there to `max_batch` states (None: as the frame around it)."""
-    max_batch = None if max_batch is None else integer(max_batch, "max_batch")
+    max_batch = None if max_batch is None else integer(max_batch, "max_batch", optional=True)
     frames = _frames.get()
     meter = Meter(max_batch if max_batch is not None else current_max_batch())
     token = _frames.set((*frames, meter))

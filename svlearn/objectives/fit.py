@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint
 
-from svlearn.arguments import as_seed, integer
+from svlearn.arguments import as_python, as_seed, integer
 from svlearn.objectives.objective import Objective
 from svlearn.objectives.trainer import Trainer
 
@@ -45,10 +45,10 @@ def fit(
     weights are the caller's). data: stored trajectories, as `rollouts.RolloutData`; the objective's own, fresh ones
     where it is None. ckpt_path: a Lightning checkpoint to go on from; read with `weights_only`. The
     run goes on to the bit as it would have; the learning rate follows the `max_steps` that are asked for now.
-    trainer_kwargs: anything a `pytorch_lightning.Trainer` takes; by default it logs to nowhere, does not validate and
-    keeps no checkpoint but those of its callbacks. callbacks=[objectives.LastCheckpoint()] keeps the latest state, and
-    precision="bf16-true" trains in bfloat16: all modules run in it, and have their own dtype afterwards, what was
-    trained rounded to it, the reference byte for byte.
+    trainer_kwargs: anything a `pytorch_lightning.Trainer` takes, numbers of NumPy and torch too; by default it logs to
+    nowhere, does not validate and keeps no checkpoint but those of its callbacks.
+    callbacks=[objectives.LastCheckpoint()] keeps the latest state. precision="bf16-true" trains in bfloat16: all modules
+    run in it, and have their own dtype afterwards, what was trained rounded to it, the reference byte for byte.
 
     SIGTERM ends the fit after the step in hand: it writes a checkpoint, says where, and raises SystemExit(143).
     """
@@ -62,7 +62,8 @@ def fit(
         logger=False, enable_checkpointing=keeps, enable_model_summary=False, limit_val_batches=0, max_epochs=-1
     )
     with no_wrong_advice():
-        trainer = Trainer(max_steps=max_steps, **(settings | trainer_kwargs))
+        given = {name: as_python(each) for name, each in trainer_kwargs.items()}  # Lightning takes no others' numbers
+        trainer = Trainer(max_steps=max_steps, **(settings | given))
         trainer.fit(objective, datamodule=data, ckpt_path=ckpt_path)
     return objective
 

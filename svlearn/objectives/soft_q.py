@@ -62,7 +62,7 @@ class SoftQIteration(ValueObjective):
             raise ValueError("estimand: the soft value needs alpha > 0, got alpha = 0; use 'mean'")
         if not 0 <= decay < 1:
             raise ValueError(f"decay: expected a number in [0, 1), got {decay}")
-        num_next = None if num_next is None else integer(num_next, "num_next")
+        num_next = None if num_next is None else integer(num_next, "num_next", optional=True)
         self.estimand, self.decay, self.num_next = estimand, decay, num_next
         self.slow = copy.deepcopy(value).requires_grad_(False).eval()
 

@@ -7,7 +7,6 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import RichProgressBar, TQDMProgressBar
 
-from svlearn.arguments import as_python
 from svlearn.fingerprint import fingerprint
 from svlearn.objectives.fit_modes import fit_modes
 from svlearn.objectives.last_checkpoint import settle_checkpoints
@@ -27,12 +26,8 @@ class Trainer(pl.Trainer):
     run and of those that go on with it are in one folder (`settle_checkpoints`), and are read with `weights_only`; the
     run goes on to the bit as it would have (`Resumption`).
     SIGTERM leaves a checkpoint and ends with status 143 (`Termination`). Progress is counted in optimiser steps
-    (`StepProgress`), unless a progress bar of other settings than Lightning's own is among the callbacks. Settings may
-    be numbers of NumPy and torch, which Lightning refuses or takes for something else.
+    (`StepProgress`), unless a progress bar of other settings than Lightning's own is among the callbacks.
     """
-
-    def __init__(self, *arguments: Any, **settings: Any):
-        super().__init__(*arguments, **{name: as_python(each) for name, each in settings.items()})
 
     def fit(self, model: pl.LightningModule, *arguments: Any, **options: Any) -> None:
         """As Lightning's."""
