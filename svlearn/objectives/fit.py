@@ -47,8 +47,8 @@ def fit(
     run goes on to the bit as it would have; the learning rate follows the `max_steps` that are asked for now.
     trainer_kwargs: anything a `pytorch_lightning.Trainer` takes, numbers of NumPy and torch too; by default it logs to
     nowhere, does not validate and keeps no checkpoint but those of its callbacks.
-    callbacks=[objectives.LastCheckpoint()] keeps the latest state. precision="bf16-true" trains in bfloat16: all modules
-    run in it, and have their own dtype afterwards, what was trained rounded to it, the reference byte for byte.
+    callbacks=[objectives.LastCheckpoint()] keeps the latest state. precision="bf16-true" trains in bfloat16: all
+    modules run in it, and have their own dtype afterwards, what was trained rounded to it, the reference byte for byte.
 
     SIGTERM ends the fit after the step in hand: it writes a checkpoint, says where, and raises SystemExit(143).
     """
