@@ -110,6 +110,7 @@ class Objective(LeanModule):
         generator = stream(self.device, self.seed, TRAINING, self.global_step, **place)
         with self._guard.over(self):
             with evaluating(*self.children(), *self.beside()):
+                self.training = True  # it asks itself, and what its parts close over may be the objective
                 trajectories = self._guard.trajectories = self._trajectories(batch, self.batch_size, generator)
             if "rewards" in trajectories:
                 self.watch("reward", trajectories["rewards"])

@@ -10,6 +10,7 @@ from svlearn import objectives
 from svlearn.domains.analytic import GaussianReference, LinearGaussianChain, QuadraticReward
 from svlearn.inference import samplers
 from svlearn.inference.proposals import Guided
+from svlearn.objectives import Objective
 from svlearn.objectives.fit import fit
 from svlearn.policies import Controlled
 from svlearn.rollouts import roll_out
@@ -45,7 +46,8 @@ OPTIONS = {
     "SoftQIteration": {"num_next": 2},
     "TargetScoreMatching": {"levels": NOISED.noise_levels(), "log_reference": NOISED.log_reference},
 }
-NAMES = [name for name in objectives.__all__ if name != "Objective"]
+KINDS = {name: getattr(objectives, name) for name in objectives.__all__}
+NAMES = [name for name, kind in KINDS.items() if issubclass(kind, Objective) and kind is not Objective]
 LEARN_VALUES = {"ContrastiveEnergy", "ContrastiveTwist", "MonteCarloRegression", "SoftQIteration"}
 
 

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -236,15 +237,28 @@ class Runs:
         assert process.stdout.readline() == "ready\n", process.stderr.read()
         return process
 
-    def kill(self, number, after):
-        """The status and the words of a run that a signal has met."""
+    def finish(self):
+        """The status and the words of a run that nobody stops."""
         process = self.start()
+        said = process.communicate()[1]
+        return process.returncode, said
+
+    def kill(self, number, delay):
+        """Those of a run that a signal meets `delay` seconds after its first new checkpoint, however fast it is."""
+        before = self.last_written()
+        process = self.start()
+        while process.poll() is None and self.last_written() == before:
+            time.sleep(0.01)
         try:
-            process.wait(timeout=after)
+            process.wait(timeout=delay)
         except subprocess.TimeoutExpired:
             process.send_signal(number)
         said = process.communicate()[1]
         return process.returncode, said
+
+    def last_written(self):
+        last = self.folder / "last.ckpt"
+        return last.stat().st_mtime_ns if last.exists() else None
 
     @property
     def result(self):
@@ -253,7 +267,7 @@ class Runs:
 
 def test_sigterm_leaves_a_checkpoint_and_no_value(stored, tmp_path):
     runs = Runs(tmp_path / "runs", stored, steps=10_000)
-    status, said = runs.kill(signal.SIGTERM, after=4.0)
+    status, said = runs.kill(signal.SIGTERM, delay=0.1)
     assert status == 128 + signal.SIGTERM, said
     assert f"go on from {runs.folder / 'last.ckpt'}" in said and "SIGTERM: stopped after step" in said
     assert not (runs.folder / "value.safetensors").exists()
@@ -267,16 +281,16 @@ def test_ten_kills_change_nothing(stored, tmp_path, data):
     """Of the bits, and of the best score; SIGKILL and SIGTERM in turns, at moments that no step knows of."""
     stored = stored if data == "stored" else None
     whole, killed = Runs(tmp_path / "whole", stored, pause=0), Runs(tmp_path / "killed", stored, pause=0.15)
-    status, said = whole.kill(signal.SIGKILL, after=120)
+    status, said = whole.finish()
     assert status == 0, said
     steps = []
     for k in range(10):
         number = (signal.SIGKILL, signal.SIGTERM)[k % 2]
-        status, said = killed.kill(number, after=3.0 + 0.37 * (k * 7 % 5))
+        status, said = killed.kill(number, delay=0.05 + 0.13 * (k * 7 % 5))
         assert status in (-signal.SIGKILL, 128 + signal.SIGTERM, -signal.SIGTERM, 0), said
         if (killed.folder / "last.ckpt").exists():
             steps.append(torch.load(killed.folder / "last.ckpt", weights_only=True)["global_step"])
     assert steps == sorted(steps) and len(set(steps)) > 3
-    status, said = killed.kill(signal.SIGKILL, after=120)
+    status, said = killed.finish()
     assert status == 0, said
     assert killed.result == whole.result
