@@ -24,6 +24,8 @@ def check_log_prob(reference: Reference, proposal: Proposal, need: str) -> None:
     for t in _tried(reference):
         prediction = proposal.look(reference, x, t, None)
         own = prediction.transition
+        if t > 0 and gaussian_of(own) is None:  # others are never without noise, and x_0 may be no state of another t
+            return
         law = proposal.transition(x, t, prediction)
         if law is own:  # q = p_ref: 0, whatever it is
             return
@@ -36,8 +38,6 @@ def check_log_prob(reference: Reference, proposal: Proposal, need: str) -> None:
                 "MonteCarloRegression, SoftQIteration, ContrastiveTwist and ContrastiveEnergy learn a value without "
                 "one, from trajectories of the reference"
             ) from error
-        if gaussian_of(own) is None:  # others are never without noise, and x_0 may be no state of another t
-            return
         if _without_noise(own) and bool((ratio == -math.inf).any()):
             raise ValueError(_refusal(need, t, "the proposal"))
 

@@ -156,6 +156,6 @@ def test_states_of_several_parts_can_be_retained():
     kind = torch.tensor([[3], [8]])
     start = Pairs().initial(2, condition=kind)
     retained = torch.stack([start, TensorDict({"x": start["x"] + 1, "kind": kind}, batch_size=[2])], dim=1)
-    sampler = smc(Pairs(), Target(lambda x: x["kind"][:, 0].float(), 1.0), Zero(), 3)
+    sampler = smc(Pairs(), Target(lambda x: x["kind"][:, 0].float(), 1.0), Zero(), 3, ess_threshold=0)
     samples = sampler.sample_conditionally(retained, condition=kind, generator=seeded("cpu", 0))
     assert samples.states["kind"][..., 0].tolist() == [[3] * 3, [8] * 3]
