@@ -70,7 +70,7 @@ def value_then_docking(process: sv.Reference, target: sv.Target) -> sv.Sampler:
     """The contrastive twist until t = LATE, and from there SVDD-PM with as many dockings as in its own row."""
     late = [number if t >= LATE else 1 for t, number in enumerate(process.num_candidates(M_DOCKED))]
     late = sparse(late, sum(number > 1 for number in late) // CHOICES)
-    value = sv.values.Relay(learned(process, TWIST), at_choices(target, late), LATE)
+    value = sv.values.Switch(learned(process, TWIST), at_choices(target, late), LATE)
     return sv.svdd(process, target, value, process.num_candidates(M)[:LATE] + late[LATE:])
 
 
@@ -81,7 +81,7 @@ def by_surrogate(process: sv.Reference, target: sv.Target) -> sv.Sampler:
 
 def value_then_surrogate(process: sv.Reference, target: sv.Target) -> sv.Sampler:
     """The contrastive twist until t = START, and that from there."""
-    value = sv.values.Relay(learned(process, TWIST), surrogate(), START)
+    value = sv.values.Switch(learned(process, TWIST), surrogate(), START)
     return sv.svdd(process, target, value, process.num_candidates(M))
 
 

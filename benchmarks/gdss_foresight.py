@@ -4,8 +4,8 @@
     python benchmarks/gdss_foresight.py --quote
 
 draws 512 trajectories of the reference that no value learned from, and takes at each step that has candidates what the
-better of two of them is worth at the end (`values.choices.choice_gains`), and the correlation of v_t(x_t) with the
-reward: of the learned values of the table (benchmarks/gdss_table.py) and of r(x̂_T). `values.Relay.fit` hands over
+better of two of them is worth at the end (`values.selection_gain.selection_gain`), and the correlation of v_t(x_t) with
+the reward: of the learned values of the table (benchmarks/gdss_table.py) and of r(x̂_T). `values.Switch.fit` hands over
 where the sum of the gains is largest. Writes benchmarks/results/gdss_foresight.json, reward by reward; a second run
 goes on.
 """
@@ -32,7 +32,7 @@ from svlearn.evaluation.report.provenance import provenance
 from svlearn.files import write
 from svlearn.randomness import seeded
 from svlearn.rollouts import roll_out
-from svlearn.values.choices import choice_gains
+from svlearn.values.selection_gain import selection_gain
 
 RESULTS = ROOT / "benchmarks/results/gdss_foresight.json"
 PAGE = ROOT / "docs/leaderboards/gdss_foresight.md"
@@ -67,7 +67,7 @@ def keep(reward: str) -> None:
 
 
 def measured(reward: str) -> dict[str, list]:
-    """The columns of `choice_gains`, by the names of the values."""
+    """The columns of `selection_gain`, by the names of the values."""
     target, process, drawn = sv.Target(made(reward), 0.0), reference(), trajectories()
     values = [
         sv.values.PosteriorMean(target) if each == FREE else learned(reward, CURVES[each], process) for each in CURVES
@@ -75,7 +75,7 @@ def measured(reward: str) -> dict[str, list]:
     steps = [t for t, number in enumerate(process.num_candidates(2)) if number > 1 and t < process.num_steps]
     rewards = target(drawn["states"][:, process.num_steps])
     own = {"generator": seeded("cpu", SEED, 1), "max_batch": MAX_BATCH, "progress": True}
-    found = choice_gains(values, process, drawn, rewards=rewards, steps=steps, num_others=NUM_OTHERS, **own)
+    found = selection_gain(values, process, drawn, rewards=rewards, steps=steps, num_others=NUM_OTHERS, **own)
     target.reward.scorer.close()
     found["value"] = found["value"].map(dict(enumerate(CURVES)))
     return {name: [round(x, 5) if isinstance(x, float) else x for x in found[name].fillna(0.0)] for name in found}

@@ -9,7 +9,7 @@ import torch
 
 from gdss_table_rows import FREE, NORMAL, NUM_STEPS, STARTS, Drawn, handover
 from svlearn.evaluation.report.numbers import plain, with_error
-from svlearn.values.relay import best_start
+from svlearn.values.switch import best_start
 
 TWIST = "SVDD, contrastive twist"
 CURVES = {"SVDD-MC": "monte_carlo", TWIST: "contrastive_twist", FREE: None}  # rows and their families
@@ -20,8 +20,9 @@ INTRODUCTION = """\
 
 What the better of two candidates for x_t, by a value, is worth at the end: the mean gain in reward over
 {trajectories} trajectories of the reference (GDSS for ZINC-250k, {num_steps} steps) that no value learned from, at each
-of the {choices} steps where SVDD has candidates (`values.choices.choice_gains`). Of the two learned values that svlearn
-ships, and of r(x̂_T), the value of SVDD-PM. `values.Relay.fit` reads from them when one should hand over to another.
+of the {choices} steps where SVDD has candidates (`values.selection_gain.selection_gain`). Of the two learned values
+that svlearn ships, and of r(x̂_T), the value of SVDD-PM. `values.Switch.fit` reads from them when one should hand over
+to another.
 """
 NOTES = """\
 ± is one standard error. Gains are those of one choice between two in an otherwise unguided run, so that a sum over
@@ -81,7 +82,7 @@ def findings(reward: str, gains: pd.DataFrame, rows: dict[str, Drawn]) -> list[s
 
 
 def start(gains: pd.DataFrame, name: str, column: str) -> int:
-    """As `Relay.fit` finds it, from that column."""
+    """As `Switch.fit` finds it, from that column."""
     curves = gains.pivot(index="t", columns="value", values=column)
     return [*curves.index, NUM_STEPS][best_start(*(torch.tensor(curves[each].to_numpy()) for each in (name, FREE)))]
 

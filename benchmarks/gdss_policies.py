@@ -25,7 +25,7 @@ from gdss_policies_training import NUM_STEPS, ROOT, RUNS, made, process, reward_
 from qm9_training import clock, since
 from svlearn.checkpoints import check_reference, load_into, read_record
 from svlearn.domains.molecules import metrics
-from svlearn.domains.molecules.gdss import GraphControl, GraphControlled, OnGraphs, RewardGain, ScoreGain, Together
+from svlearn.domains.molecules.gdss import GraphControl, GraphControlled, OnGraphs, RewardGain, ScoreGain, SumControl
 from svlearn.domains.molecules.gdss.gin import PredictedReward, read_network
 from svlearn.evaluation.report.provenance import provenance
 from svlearn.files import write
@@ -56,7 +56,7 @@ class Row:
 ROWS = {
     "unguided": Row(),
     "adjoint matching": Row(
-        "adjoint_matching", lambda: Together([ScoreGain(NUM_STEPS), gain(), GraphControl(NUM_STEPS)])
+        "adjoint_matching", lambda: SumControl([ScoreGain(NUM_STEPS), gain(), GraphControl(NUM_STEPS)])
     ),
     "path consistency": Row("path_consistency_policy", gain),
     "SVDD-PM, M = 5": Row(candidates=5),

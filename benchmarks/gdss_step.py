@@ -47,7 +47,7 @@ BATCH, M, STEPS = 16, 10, 50
 class Waited(QED):
     """QED for whose scores the network waits."""
 
-    waits = False
+    asynchronous = False
 
 
 class Forgetful(Waited):

@@ -39,7 +39,14 @@ class RewardOfState(sv.values.Value):
         super().__init__()
         self.target = target
 
-    def forward(self, x: TensorDict, t: torch.Tensor, prediction: sv.Prediction | None = None) -> torch.Tensor:
+    def forward(
+        self,
+        x: TensorDict,
+        t: torch.Tensor,
+        prediction: sv.Prediction | None = None,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> torch.Tensor:
         return self.target.floored(x, t)
 
 
@@ -64,11 +71,11 @@ def late(process: sv.Reference) -> list[int]:
 def value_then_reward(family: str, start: int = LATE, training: int = SEED) -> Row:
     """A learned value chooses until t = start, r(x̂_T) from there."""
 
-    def relay(process: sv.Reference, target: sv.Target, name: str) -> sv.Sampler:
+    def switch(process: sv.Reference, target: sv.Target, name: str) -> sv.Sampler:
         both = learned(name, family, process, training), sv.values.PosteriorMean(target)
-        return sv.svdd(process, target, sv.values.Relay(*both, start), process.num_candidates(N))
+        return sv.svdd(process, target, sv.values.Switch(*both, start), process.num_candidates(N))
 
-    return Row(relay)
+    return Row(switch)
 
 
 def posterior_sampling(reference: sv.Reference, target: sv.Target, name: str, strength: float) -> sv.Sampler:

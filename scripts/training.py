@@ -8,7 +8,7 @@ from pytorch_lightning.cli import LightningCLI
 from command_line import Parser, plain_errors
 from svlearn.files import check_writable
 from svlearn.objectives.fit import no_wrong_advice
-from svlearn.objectives.trainer import Trainer
+from svlearn.objectives.lightning.trainer import Trainer
 
 
 class TrainingCLI(LightningCLI):

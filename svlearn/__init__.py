@@ -15,6 +15,7 @@ _HOME = {
     "FieldTransition": "svlearn.transitions",
     "Prediction": "svlearn.process",
     "Reference": "svlearn.process",
+    "Reward": "svlearn.reward",
     "Target": "svlearn.targets",
     "NonFiniteError": "svlearn.targets",
     "Value": "svlearn.values",

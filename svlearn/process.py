@@ -39,8 +39,8 @@ class Prediction:
         chosen = {name: part if name == "cache" else take(part, index) for name, part in vars(self).items()}
         return Prediction(**{**chosen, "cache": select(self.cache, index)})
 
-    def bare(self) -> "Prediction":
-        """The transition, and the cache that the next call may reuse."""
+    def trimmed(self) -> "Prediction":
+        """What the next step reads: the transition, and the cache that its call may reuse."""
         return Prediction(self.transition, cache=self.cache)
 
     @classmethod

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from svlearn.arguments import real
 from svlearn.metering import count, current_max_batch
+from svlearn.reward import WeightedSum
 from svlearn.state import State, device_of_state
 
 FLOOR_NATS = -100.0
@@ -27,7 +28,8 @@ class NonFiniteError(ValueError, FloatingPointError):
 class Target:
     """p*(x_T) ∝ p_ref(x_T) exp(r(x_T)/alpha).
 
-    reward: a callable of finished states (B, ...) that returns (B,) in reward units; -inf is legal (a constraint).
+    reward: a `Reward`, that is a callable of finished states (B, ...) that returns (B,) in reward units; -inf is legal
+    (a constraint). A dict {reward: weight} stands for the weighted sum.
     alpha: the temperature, in reward units per nat, >= 0 (β of the RLHF papers is 1/alpha). alpha = 0 asks for the
     largest reward; samplers and objectives for which it has no meaning refuse it.
     floor: what a value puts in the place of a lower reward of a *predicted* sample at t < T, where it must stay
@@ -42,6 +44,8 @@ class Target:
     name: str | None = None
 
     def __post_init__(self) -> None:
+        if isinstance(self.reward, Mapping):
+            object.__setattr__(self, "reward", WeightedSum(self.reward))
         if not callable(self.reward):
             raise TypeError(f"reward: expected a callable of states, got {type(self.reward).__name__}")
         if self.name is not None and not (isinstance(self.name, str) and self.name):
@@ -62,7 +66,7 @@ class Target:
         would be scored as if it were a sample.
         """
         if isinstance(t, str):
-            check_states(x, t)
+            check_no_nan(x, t)
         size = len(x)
         count("reward_calls", size)
         limit = current_max_batch()
@@ -115,7 +119,7 @@ def check_scalars(
         raise NonFiniteError(f"{name}: expected {wanted} at step {_step(t, index)}, got {came}")
 
 
-def check_states(x: State, t: int | str) -> None:
+def check_no_nan(x: State, t: int | str) -> None:
     """Raise NonFiniteError, with the step and the first such row, where a float of states (B, ...) is NaN.
 
     An infinite one passes, for a mask may hold it.

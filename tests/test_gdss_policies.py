@@ -6,7 +6,7 @@ import pytest
 import yaml
 from shipped import check_shipped
 
-from svlearn.objectives.memoryless import Memory
+from svlearn.objectives.memoryless import MemorylessTest
 
 ROOT = Path(__file__).parents[1]
 COSTS = ("reference_calls", "policy_calls", "value_calls", "gradient_calls", "reward_calls", "seconds", "cpu_seconds")
@@ -120,7 +120,7 @@ def test_a_run_goes_on_where_it_was(policies, held, monkeypatch, tmp_path):
     assert policies.results() == held
     drawn = []
     monkeypatch.setattr(policies, "draw", lambda row, number: drawn.append(number) or held["batches"]["unguided/0"])
-    monkeypatch.setattr(policies, "measure_memory", lambda *given, **options: Memory(5.0, 0.1, 0.001))
+    monkeypatch.setattr(policies, "measure_memory", lambda *given, **options: MemorylessTest(5.0, 0.1, 0.001))
     monkeypatch.setattr(policies, "process", lambda: None)
     monkeypatch.setattr("sys.argv", ["gdss_policies.py", "--rows", "unguided"])
     policies.main()

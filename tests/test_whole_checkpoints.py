@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from svlearn.checkpoints import check_reference, save
-from svlearn.objectives.last_checkpoint import WholeFiles
+from svlearn.objectives.lightning.last_checkpoint import WholeFiles
 
 
 def test_a_lightning_checkpoint_is_written_beside_its_place(monkeypatch, tmp_path):

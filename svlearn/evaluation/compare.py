@@ -14,6 +14,7 @@ from svlearn.evaluation.partial import Partial
 from svlearn.evaluation.report.provenance import provenance
 from svlearn.inference.sampler import Sampler
 from svlearn.modes import in_evaluation
+from svlearn.reward import forget
 from svlearn.targets import Target
 from svlearn.values import Learned, PosteriorMean
 
@@ -112,7 +113,7 @@ def _run(
         runs = Runs(sampler, errors)
         for seed in seeds:
             try:
-                _forget(sampler)
+                forget(_target(sampler).reward)
                 runs.draw(num_samples, seed, max_batch=max_batch, progress=progress)
             except (Exception, KeyboardInterrupt) as error:
                 if errors == "raise":
@@ -163,13 +164,6 @@ def _target(sampler: Sampler, name: str = "") -> Target:
     if sampler.target is None:
         raise ValueError(f"samplers[{name!r}]: expected one with a target, whose reward is compared, got None")
     return sampler.target
-
-
-def _forget(sampler: Sampler) -> None:
-    """Empty the reward's cache, if it has one."""
-    forget = getattr(_target(sampler).reward, "forget", None)
-    if callable(forget):
-        forget()
 
 
 def _notes(samplers: dict[str, Sampler]) -> tuple[str, ...]:

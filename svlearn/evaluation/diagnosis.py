@@ -104,7 +104,7 @@ def _of_value(calibration: pd.DataFrame | None) -> list[str]:
     if correlation < 0.1:
         what, advice = "its differences say nothing of the reward", "Train it there, or leave it out (tempering)."
     elif spread > correlation:
-        what, advice = "it makes too much of its differences", "Shrink it there, temper, or use values.Averaged."
+        what, advice = "it makes too much of its differences", "Shrink it there, temper, or use values.Ensemble."
     else:
         what, advice = "it makes too little of its differences", "Train it longer, or stretch it there."
     return [

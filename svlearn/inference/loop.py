@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from svlearn.inference import row_numbers
-from svlearn.inference.beside import predict_and_value
+from svlearn.inference import indices
 from svlearn.inference.log_weights import LogWeights
+from svlearn.inference.overlap import predict_and_value
 from svlearn.inference.parts import Parts
 from svlearn.inference.recorder import Recorder
 from svlearn.inference.retained import check_moves, check_shape
@@ -19,7 +19,7 @@ from svlearn.metering import current_max_batch
 from svlearn.process import Prediction, draw_initial, predict
 from svlearn.progress import progress
 from svlearn.state import State, concatenate, device_of_state, repeat, take, times
-from svlearn.targets import check_states
+from svlearn.targets import check_no_nan
 from svlearn.transitions import Transition
 from svlearn.values.value import Zero, evaluate
 
@@ -158,7 +158,7 @@ class Run:
         if copies == 1:
             drawn = self._retain(law.sample(generator=self.generator), t)
         else:
-            parents = row_numbers.parents(log_twists.shape[0], copies, log_twists.device)
+            parents = indices.parents(log_twists.shape[0], copies, log_twists.device)
             drawn = self._retain(law.sample_each(parents, generator=self.generator), t)
         log_ratio = None if law is own else self._log_ratio(own, law, parents, drawn)
         if self.retained is not None and log_ratio is not None:
@@ -201,10 +201,10 @@ class Run:
         proposal, copies, rows = self.parts.proposal, candidates.shape[2], self._rows(survivors.index, candidates)
         finished = t == self.last and self.parts.target is not None
         x = take(proposed.x, rows)
-        if t < self.last and (prediction is None or (proposal.looks and copies > 1)):
-            prediction = proposal.look(self.parts.reference, x, t, take(proposed.previous, rows))
+        if t < self.last and (prediction is None or (proposal.needs_gradient and copies > 1)):
+            prediction = proposal.predict(self.parts.reference, x, t, take(proposed.previous, rows))
         elif prediction is not None:
-            prediction = take(proposal.carry(prediction), rows)
+            prediction = take(proposal.keep(prediction), rows)
         return Particles(
             x,
             take(candidates.values.flatten(), rows) if finished else None,
@@ -227,9 +227,9 @@ class Run:
         else:
             size = x.shape[0]
             once, moments = size == weights.shape.numel(), times(t, size, device_of_state(x))
-            call = self.parts.proposal.look if once else predict  # a loser needs nothing but its value
+            call = self.parts.proposal.predict if once else predict  # a loser needs nothing but its value
             look = partial(call, self.parts.reference)
-            if value.waits:
+            if value.asynchronous:
                 prediction, values = predict_and_value(look, value, x, moments, proposed.previous)
             else:
                 prediction = look(x, moments, proposed.previous)
@@ -242,7 +242,7 @@ class Run:
             return evaluate(self.parts.value, x, t, prediction, generator=self.generator)
         if self.parts.target is not None:
             return self.parts.target(x)
-        check_states(x, t)
+        check_no_nan(x, t)
         return evaluate(Zero(), x, t)
 
     def _weigh(self, proposed: Proposed, values: Tensor, weights: LogWeights, exponents: Tensor, t: int) -> Candidates:
@@ -269,11 +269,11 @@ class Run:
         batch_size, size, copies = candidates.shape
         if places is None:
             return None
-        return (places + row_numbers.firsts(batch_size, size * copies, places.device)).flatten()
+        return (places + indices.firsts(batch_size, size * copies, places.device)).flatten()
 
     def _ancestors(self, places: Tensor | None, candidates: Candidates) -> Tensor:
         """The particles (B, K') that the candidates at these places were drawn from."""
         batch_size, size, copies = candidates.shape
         if places is None or size == 1:
-            return row_numbers.count_up(size, candidates.values.device).expand(batch_size, size)
+            return indices.count_up(size, candidates.values.device).expand(batch_size, size)
         return places if copies == 1 else places // copies

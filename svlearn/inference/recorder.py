@@ -9,7 +9,7 @@ from svlearn.inference.log_weights import LogWeights, log_mean
 from svlearn.inference.resampling import central_moments, ess
 from svlearn.inference.samples import History
 from svlearn.state import State
-from svlearn.targets import check_states
+from svlearn.targets import check_no_nan
 
 HELD = 2**18  # numbers of a kind that are held until they are worked out: 2 MB
 
@@ -46,7 +46,7 @@ class Recorder:
         self.resampled.append(resampled)
         self.ancestors.append(ancestors)
         if self.keep_states:
-            check_states(states, self.start + len(self.states))
+            check_no_nan(states, self.start + len(self.states))
             self.states.append(states.unflatten(0, ancestors.shape))
         if len(self.waiting) * log_increments.numel() >= HELD:
             self._work_out()

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from svlearn.inference.row_numbers import count_up
+from svlearn.inference.indices import count_up
 
 Scheme = Callable[[Tensor, Tensor], Tensor]
 

@@ -8,9 +8,9 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from svlearn.inference.indices import count_up
 from svlearn.inference.log_weights import LogWeights
 from svlearn.inference.resampling import Scheme, effective_size, multinomial
-from svlearn.inference.row_numbers import count_up
 from svlearn.randomness import uniform
 from svlearn.state import State
 

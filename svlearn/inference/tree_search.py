@@ -5,9 +5,9 @@ from typing import Any
 import torch
 
 from svlearn.arguments import expect, integer, real
-from svlearn.inference.forest import Forest
 from svlearn.inference.sampler import Sampler
 from svlearn.inference.selection import Keep
+from svlearn.inference.tree import TreeRun
 from svlearn.process import Reference
 from svlearn.targets import Target
 from svlearn.values.value import Value, Zero
@@ -81,5 +81,5 @@ class TreeSearch(Sampler):
         super().__init__(reference, target, value, Keep(), num_particles=num_rollouts, estimates_normalizer=True)
         self.widths, self.prior_children = widths, prior_children
 
-    def _run(self, batch_size: int, generator: torch.Generator, **options: Any) -> Forest:
-        return Forest(self, batch_size, generator, self.widths, self.prior_children, **options)
+    def _run(self, batch_size: int, generator: torch.Generator, **options: Any) -> TreeRun:
+        return TreeRun(self, batch_size, generator, self.widths, self.prior_children, **options)

@@ -6,7 +6,7 @@ from svlearn.objectives.contrastive_twist import ContrastiveTwist
 from svlearn.objectives.derivative_free_adjoint import DerivativeFreeAdjointMatching
 from svlearn.objectives.distillation import Distillation
 from svlearn.objectives.distributional_policy_gradient import DistributionalPolicyGradient
-from svlearn.objectives.last_checkpoint import LastCheckpoint
+from svlearn.objectives.lightning.last_checkpoint import LastCheckpoint
 from svlearn.objectives.monte_carlo import MonteCarloRegression
 from svlearn.objectives.objective import Objective
 from svlearn.objectives.path_consistency import PathConsistency

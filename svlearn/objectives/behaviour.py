@@ -7,7 +7,7 @@ from tensordict import TensorDict
 from torch import nn
 
 from svlearn.arguments import integer
-from svlearn.objectives.straying import Straying
+from svlearn.objectives.exploration import EpsilonMixture
 from svlearn.policies import Policy
 from svlearn.process import Prediction, Reference
 from svlearn.rollouts.roll_out import roll_out
@@ -94,7 +94,7 @@ class Behaviour(nn.Module):
     """What draws the trajectories that are learned from.
 
     exploration: the share of the fresh ones that the reference draws, not the policy; exploration_noise: the share of
-    moves at which the policy, in those it draws, lets the reference move (see `Straying`); replay: the share of a
+    moves at which the policy, in those it draws, lets the reference move (see `EpsilonMixture`); replay: the share of a
     batch that is drawn again from the last `replay_size` ones, from the second batch on; shared_start: how many
     consecutive trajectories start at the same x_0. The shares of trajectories are of whole groups. Raises ValueError
     for numbers out of range.
@@ -129,7 +129,7 @@ class Behaviour(nn.Module):
     ) -> TensorDict:
         """`size` new trajectories, "states" (B, T + 1, ...) and "rewards" (B,), the policy's first."""
         explored = self._groups(self.exploration, size)
-        own = policy if self.noise == 0 else Straying(policy, self.noise)
+        own = policy if self.noise == 0 else EpsilonMixture(policy, self.noise)
         parts = []
         for process, kind, number in (
             (own, "policy_calls", size - explored),

@@ -15,7 +15,7 @@ from svlearn.inference.sampler import Sampler
 from svlearn.objectives.behaviour import Replay
 from svlearn.objectives.distributional_policy_gradient import weighted_likelihood_loss
 from svlearn.objectives.policy_objective import PolicyObjective
-from svlearn.objectives.random_times import check_num_times, draw_times
+from svlearn.objectives.time_sampling import check_num_times, draw_times
 from svlearn.policies import Policy
 from svlearn.process import Prediction, Reference, predict
 from svlearn.rollouts.roll_out import roll_out

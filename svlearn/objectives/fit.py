@@ -10,8 +10,8 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint
 
 from svlearn.arguments import as_python, as_seed, integer
+from svlearn.objectives.lightning.trainer import Trainer
 from svlearn.objectives.objective import Objective
-from svlearn.objectives.trainer import Trainer
 
 # Lightning's advice that does not hold here: a batch is made on the device, and depends on (seed, step) alone.
 ADVICE = (

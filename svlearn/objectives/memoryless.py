@@ -24,7 +24,7 @@ COMPONENTS = 16
 
 
 @dataclass(frozen=True)
-class Memory:
+class MemorylessTest:
     """What x_0 tells of x_T, from pairs of trajectories that share x_0. All is 0 for a memoryless reference.
 
     information  Gaussian estimate of I(x_0; x_T), nats; unbiased for a linear-Gaussian process, so it may fall
@@ -42,7 +42,7 @@ class Memory:
 @in_evaluation
 def measure_memory(
     reference: Reference, num_pairs: int = NUM_PAIRS, *, generator: torch.Generator | None = None
-) -> Memory:
+) -> MemorylessTest:
     """Finish `num_pairs` states x_0 ~ p_0 twice each, 2 T calls a pair, and compare the two x_T (B, ...).
 
     It sees what moves the mean of x_T; a dependence in the higher moments alone stays unseen.
@@ -55,12 +55,12 @@ def measure_memory(
     finished = flattened(finish(reference, x, t, generator)).double()
     first, second = standardized(finished[::2], finished[1::2])
     explained, p_value = shared_variance(first, second, generator)
-    return Memory(shared_information(first, second), explained, p_value)
+    return MemorylessTest(shared_information(first, second), explained, p_value)
 
 
 def look_for_memory(
     reference: Reference, *, generator: torch.Generator | None = None, max_batch: int | None = None
-) -> Memory:
+) -> MemorylessTest:
     """`measure_memory` by as few pairs as tell: 32, then twice and four times as many where the p-value is neither as
     small as it can be nor above `UNSUSPICIOUS`. At most `max_batch` states in one network call."""
     generator = resolve_generator(generator, device_of(reference))

@@ -13,10 +13,10 @@ from svlearn.checkpoints import check_own_parameters, check_savable
 from svlearn.compiled import own_names, plain_names
 from svlearn.fingerprint import fingerprint
 from svlearn.modes import evaluating
-from svlearn.objectives.cosine_decay import CosineDecay
-from svlearn.objectives.guard import Guard
-from svlearn.objectives.lean import LeanModule
-from svlearn.objectives.onlookers import Onlookers
+from svlearn.objectives.lightning.cosine_decay import CosineDecay
+from svlearn.objectives.lightning.logging import StepLogging
+from svlearn.objectives.lightning.module import Module
+from svlearn.objectives.lightning.nonfinite import NonFiniteGuard
 from svlearn.process import Reference
 from svlearn.randomness import stream
 from svlearn.rollouts.roll_out import roll_out
@@ -26,7 +26,7 @@ GRADIENT_NORM = 10.0
 TRAINING, VALIDATION = 0, 1  # streams of randomness
 
 
-class Objective(LeanModule):
+class Objective(Module):
     """Learn from trajectories of a reference.
 
     A batch is a number, the place in the objective's own data, for which `batch_size` fresh trajectories are rolled
@@ -69,7 +69,7 @@ class Objective(LeanModule):
         self.known_fingerprint: str | None = None  # of the reference, where a fit runs it in another precision
         self.micro_batch, self.more_to_come = 0, False  # which of those of the present step, and whether others follow
         self.strict_loading = False  # the reference's weights are not in the checkpoint
-        self._guard, self._onlookers = Guard(), Onlookers()
+        self._guard, self._logging = NonFiniteGuard(), StepLogging()
 
     @abstractmethod
     def loss(self, trajectories: TensorDict, generator: torch.Generator) -> Tensor:
@@ -89,8 +89,8 @@ class Objective(LeanModule):
         return term
 
     def log(self, name: str, value: Any, *args: Any, **options: Any) -> None:
-        """As Lightning's, but of a training step only where its figures are seen, see `Onlookers`."""
-        if not self.training or self._trainer is None or self._onlookers.see(self.trainer):
+        """As Lightning's, but of a training step only where its figures are seen, see `StepLogging`."""
+        if not self.training or self._trainer is None or self._logging.see(self.trainer):
             super().log(name, value, *args, **options)
 
     def setup(self, stage: str) -> None:

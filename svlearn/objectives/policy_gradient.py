@@ -8,7 +8,7 @@ from tensordict import TensorDict
 from torch import Tensor
 
 from svlearn.objectives.policy_objective import PolicyObjective
-from svlearn.objectives.random_times import check_num_times, draw_times
+from svlearn.objectives.time_sampling import check_num_times, draw_times
 from svlearn.policies import Policy
 from svlearn.process import Reference
 from svlearn.rollouts.roll_out import roll_out

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from svlearn.fingerprint import fingerprint
 from svlearn.inference import proposals
+from svlearn.objectives.checks import check_log_prob, check_unmoved
 from svlearn.objectives.objective import Objective
-from svlearn.objectives.probe import check_log_prob, check_unmoved
 from svlearn.policies import Policy
 from svlearn.process import Reference, predict
 from svlearn.rollouts.roll_out import roll_out

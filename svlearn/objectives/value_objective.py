@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from svlearn.inference.proposals import Proposal
 from svlearn.inference.resampling import systematic
+from svlearn.objectives.checks import check_log_prob
 from svlearn.objectives.objective import Objective
-from svlearn.objectives.probe import check_log_prob
 from svlearn.process import Reference, predict
 from svlearn.rollouts.roll_out import as_proposal, roll_out
 from svlearn.state import State

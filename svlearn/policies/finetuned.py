@@ -34,7 +34,7 @@ class Finetuned(Policy):
     that the reference has frozen and that are not trained are shared with it in memory, not copied.
 
     Where a step of the reference has no noise, as the last of many samplers, a copy that moves it at all has
-    log q - log p_ref = -inf: objectives refuse to train one that would (see `objectives.probe.check_unmoved`).
+    log q - log p_ref = -inf: objectives refuse to train one that would (see `objectives.checks.check_unmoved`).
     A step costs one call of the copy; as a proposal it takes nothing from the reference's prediction. The copy is in
     evaluation mode: dropout would make log q random. The copy of a compiled reference is not compiled. The state_dict
     leaves out the reference: the copy holds it.

@@ -51,7 +51,7 @@ def roll_out(
         if q is None:
             prediction = predict(process, states[-1], t, prediction, kind)
         else:
-            prediction = q.look(process, states[-1], t, prediction)
+            prediction = q.predict(process, states[-1], t, prediction)
         law = prediction.transition if q is None else q.transition(states[-1], t, prediction)
         states.append(law.sample(generator=generator))
         if law is not prediction.transition:

@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from svlearn.arguments import integers
-from svlearn.values.parted import Parted
+from svlearn.values.piecewise import Piecewise
 from svlearn.values.value import Value
 
 
-class AtSteps(Parted):
+class AtSteps(Piecewise):
     """v_t(x_t) of another value at the given steps t and 0 at all others, where it is not called; (B,), reward units.
 
     A lineage of `svdd` with one candidate at a step has nothing to choose there, and so nothing to ask:

@@ -11,7 +11,7 @@ from torchmetrics import PearsonCorrCoef, R2Score
 from svlearn.arguments import real
 from svlearn.modes import in_evaluation
 from svlearn.process import Reference
-from svlearn.values.foresight import finite_rewards, foresee
+from svlearn.values.along_trajectories import along_trajectories, finite_rewards
 from svlearn.values.value import Value
 
 COLUMNS = ["t", "pearson", "r2", "mean_absolute_error", "mean_squared_error", "bias", "spread"]
@@ -51,7 +51,7 @@ def calibrate(
         raise ValueError(f"alpha: expected None or a number above 0, got {alpha}")
     rewards, kept = finite_rewards(reference, trajectories, rewards)
     rows = []
-    for t, (said,) in foresee([value], reference, trajectories, generator=generator, max_batch=max_batch):
+    for t, (said,) in along_trajectories([value], reference, trajectories, generator=generator, max_batch=max_batch):
         if alpha is None:
             rows.append((t, *agreement(said[kept], rewards[kept])))
         else:

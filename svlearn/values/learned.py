@@ -1,5 +1,6 @@
 """A value that a network has learned: it reads (x, t) alone, so a candidate that loses costs no reference call."""
 
+import torch
 from torch import Tensor, nn
 
 from svlearn.process import Prediction
@@ -16,5 +17,7 @@ class Learned(Value):
             raise TypeError(f"network: expected a torch.nn.Module, got {type(network).__name__}")
         self.network = network
 
-    def forward(self, x: State, t: Tensor, prediction: Prediction | None = None) -> Tensor:
+    def forward(
+        self, x: State, t: Tensor, prediction: Prediction | None = None, *, generator: torch.Generator | None = None
+    ) -> Tensor:
         return self.network(x, t)

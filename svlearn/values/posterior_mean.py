@@ -5,6 +5,7 @@ from torch import Tensor
 
 from svlearn.arguments import is_integer
 from svlearn.process import Prediction
+from svlearn.reward import is_asynchronous
 from svlearn.state import State, concatenate
 from svlearn.targets import Target
 from svlearn.values.estimate import estimand_of, estimate
@@ -24,7 +25,7 @@ class PosteriorMean(Value):
     token of each place, a sample that may itself be most improbable, and says little of the reward. A few draws say
     more, also of how sure the network is; for continuous states the point is the mean, and smooth rewards fare well.
 
-    A reward whose attribute `waits` is true is asked for in pieces, in a thread beside the network (n None only).
+    An `asynchronous` reward is asked for in pieces, in a thread beside the network (n None only).
     The point's reward, or the soft value, is raised to the target's `floor` where it is below (-inf of a constraint):
     x̂_T is only a guess at t < T.
     Raises ValueError where the reference predicts no clean sample, or no law of it, for n < 1, an unknown estimand,
@@ -44,7 +45,7 @@ class PosteriorMean(Value):
         self.estimand = estimand_of(default if estimand is None else estimand, target)
         self.needs_generator = num_samples is not None
         self.checked = num_samples is None  # the target has, and its floor is finite
-        self.waits = num_samples is None and getattr(target.reward, "waits", False)
+        self.asynchronous = num_samples is None and is_asynchronous(target.reward)
 
     def forward(
         self,

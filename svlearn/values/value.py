@@ -20,20 +20,22 @@ class Value(nn.Module, ABC, metaclass=Compilable):
 
     At T every sampler uses r itself. A value must be finite. counted: whether its calls are value calls; not those of
     a value that costs nothing, or that calls another one. checked: whether who computes its numbers has seen that they
-    are finite, so that nobody need look again. waits: whether a call mostly waits for other processes; a sampler goes
-    on with the network meanwhile.
+    are finite, so that nobody need look again. asynchronous: whether a call mostly waits for other processes; a
+    sampler goes on with the network meanwhile.
     """
 
     needs_prediction: bool = False
     needs_generator: bool = False
     counted: bool = True
     checked: bool = False
-    waits: bool = False
+    asynchronous: bool = False
 
     @abstractmethod
-    def forward(self, x: State, t: Tensor, prediction: Prediction | None = None) -> Tensor:
-        """v_t(x_t), (B,), of states (B, ...) at t (B,). `prediction` is given where the value `reads` it; a value that
-        `needs_generator` takes `generator=` too and is random."""
+    def forward(
+        self, x: State, t: Tensor, prediction: Prediction | None = None, *, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """v_t(x_t), (B,), of states (B, ...) at t (B,). `prediction` is given where the value `reads` it, and
+        `generator` where it `needs_generator`: it is then random."""
 
     def reads(self, t: int | Tensor) -> bool:
         """Whether a call at t, or at any of the t (B,), reads the prediction: where it does not, samplers do not call
@@ -46,7 +48,9 @@ class Zero(Value):
 
     counted, checked = False, True
 
-    def forward(self, x: State, t: Tensor, prediction: Prediction | None = None) -> Tensor:
+    def forward(
+        self, x: State, t: Tensor, prediction: Prediction | None = None, *, generator: torch.Generator | None = None
+    ) -> Tensor:
         return torch.zeros(len(x), device=device_of_state(x))
 
 

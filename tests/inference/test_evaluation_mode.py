@@ -12,7 +12,7 @@ from svlearn.randomness import seeded
 from svlearn.rollouts import collect, roll_back, roll_out
 from svlearn.transitions import GaussianTransition
 from svlearn.values.calibration import calibrate
-from svlearn.values.choices import choice_gains
+from svlearn.values.selection_gain import selection_gain
 
 T, WIDTH = 3, 4
 
@@ -93,8 +93,8 @@ class ControlNet(nn.Module):
 
 
 def nested(reference, target, learned):
-    return sv.values.Relay(
-        sv.values.AtSteps(sv.values.Averaged([learned, sv.values.PosteriorMean(target)], torch.ones(T, 2)), range(T)),
+    return sv.values.Switch(
+        sv.values.AtSteps(sv.values.Ensemble([learned, sv.values.PosteriorMean(target)], torch.ones(T, 2)), range(T)),
         sv.values.MonteCarlo(reference, target, 2),
         2,
     )
@@ -175,11 +175,11 @@ def entries():
         "roll_back": lambda: drawn(roll_back(reference, x, target=target, generator=seeded("cpu", 1))),
         "improve": lambda: sv.refine(single, 2, 2).improve(x, generator=seeded("cpu", 1)).states,
         "calibrate": lambda: calibrate(posterior, reference, data)["bias"].tolist(),
-        "averaged": lambda: sv.values.Averaged.fit([learned, posterior], reference, data).weights,
-        "choices": lambda: choice_gains([learned, posterior], reference, data, generator=seeded("cpu", 1))[
+        "averaged": lambda: sv.values.Ensemble.fit([learned, posterior], reference, data).weights,
+        "choices": lambda: selection_gain([learned, posterior], reference, data, generator=seeded("cpu", 1))[
             "gain"
         ].tolist(),
-        "relay": lambda: sv.values.Relay.fit(learned, posterior, reference, data, generator=seeded("cpu", 1)).start,
+        "switch": lambda: sv.values.Switch.fit(learned, posterior, reference, data, generator=seeded("cpu", 1)).start,
         "bounds": lambda: normalizer_bounds(sampler, 4, generator=seeded("cpu", 1)).upper,
         "compare": lambda: sv.compare({"smc": sampler}, 4).table["sum"].tolist(),
     }

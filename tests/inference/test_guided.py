@@ -50,7 +50,7 @@ def bowl(x):
 def transition(proposal, x, t, target=Target(bowl, ALPHA)):  # noqa: B008 - frozen
     process = Bent()
     bound = proposal.bind(process, target)
-    return bound.transition(x, t, bound.look(process, x, t, None))
+    return bound.transition(x, t, bound.predict(process, x, t, None))
 
 
 def test_at_the_mean_the_shift_is_the_variance_times_the_gradient_there():
@@ -135,7 +135,7 @@ def test_a_reward_may_be_constant_on_some_states_and_may_write_to_what_it_is_giv
     proposal, process, target = Guided(Learned(Curved())), Bent(), Target(reward, ALPHA)
     with metered(2):
         bound = proposal.bind(process, target)
-        shifts = bound.transition(x, 2, bound.look(process, x, 2, None)).mean - (x + 0.1 * x.sin())
+        shifts = bound.transition(x, 2, bound.predict(process, x, 2, None)).mean - (x + 0.1 * x.sin())
         assert torch.equal(shifts[:2], torch.zeros(2, 2).double())
         mean = (x + 0.1 * x.sin())[2:]
         inside = mean.abs() < 1
@@ -245,7 +245,7 @@ def test_states_of_several_parts_are_guided_in_all_that_are_floats():
 
     x = Pairs().initial(3, generator=generator())
     bound = Guided(Learned(Sum()), scale=ALPHA, clip=10.0).bind(Pairs(), Target(lambda x: x["near"][:, 0], ALPHA))
-    law = bound.transition(x, 0, bound.look(Pairs(), x, 0, None))
+    law = bound.transition(x, 0, bound.predict(Pairs(), x, 0, None))
     shrink = (10 / (10**0.5 * torch.arange(1.0, 4))).clamp(max=1)
     for name, slope in (("near", 1.0), ("far", 2.0)):
         expected = (slope * torch.arange(1.0, 4) * shrink)[:, None].expand(3, 2)

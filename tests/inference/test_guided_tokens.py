@@ -70,7 +70,7 @@ X = torch.randint(TOKENS, (9, PLACES), generator=seeded("cpu", 3))
 def law(proposal, t, target=TARGET, x=X):
     process = Redrawn()
     bound = proposal.bind(process, target)
-    return bound.transition(x, t, bound.look(process, x, t, None))
+    return bound.transition(x, t, bound.predict(process, x, t, None))
 
 
 def plain(t):

@@ -12,7 +12,7 @@ from svlearn.inference.proposals import Exact, Guided
 from svlearn.inference.samplers import beam_search, best_of_n, guidance, smc, svdd
 from svlearn.inference.tempering import Adaptive, Schedule
 from svlearn.randomness import resolve_generator, seeded
-from svlearn.values import AtSteps, Averaged, MonteCarlo, PosteriorMean, Relay, Zero
+from svlearn.values import AtSteps, Ensemble, MonteCarlo, PosteriorMean, Switch, Zero
 from svlearn.values.calibration import calibrate
 
 ALPHA, STEPS = 0.5, 5
@@ -43,8 +43,8 @@ def samplers(whole, real):
     yield sv.tree_search(
         MARKOV, TARGET, VALUE, whole(6), widening_factor=real(2.0), widening_exponent=half, prior_children=real(1.0)
     )
-    yield svdd(MARKOV, TARGET, Relay(Zero(), AtSteps(VALUE, [whole(3), whole(4)]), whole(2)), 2)
-    yield svdd(MARKOV, TARGET, Averaged([VALUE, Zero()], [[half, real(1.0)]] * STEPS), 2)
+    yield svdd(MARKOV, TARGET, Switch(Zero(), AtSteps(VALUE, [whole(3), whole(4)]), whole(2)), 2)
+    yield svdd(MARKOV, TARGET, Ensemble([VALUE, Zero()], [[half, real(1.0)]] * STEPS), 2)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -13,7 +13,7 @@ from svlearn.metering import metered
 from svlearn.objectives.distributional_policy_gradient import DistributionalPolicyGradient
 from svlearn.objectives.fit import fit
 from svlearn.objectives.policy_gradient import PolicyGradient, leave_one_out, reinforce_loss
-from svlearn.objectives.random_times import draw_times
+from svlearn.objectives.time_sampling import draw_times
 from svlearn.policies import Policy
 from svlearn.randomness import seeded
 from svlearn.transitions import CategoricalTransition

@@ -225,7 +225,9 @@ class QuadraticValue(Value):
         self.register_buffer("vectors", torch.stack(vectors))
         self.register_buffer("constants", torch.stack(constants))
 
-    def forward(self, x: Tensor, t: Tensor, prediction: Prediction | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, t: Tensor, prediction: Prediction | None = None, *, generator: torch.Generator | None = None
+    ) -> Tensor:
         x = x.to(self.vectors.dtype)
         linear = self.vectors[t] - 0.5 * torch.einsum("bij,bj->bi", self.matrices[t], x)
         return (linear * x).sum(dim=1) + self.constants[t]

@@ -188,7 +188,9 @@ class TableValue(Value):
             raise ValueError(f"table: expected shape (T + 1, S), got {tuple(table.shape)}")
         self.register_buffer("table", table)
 
-    def forward(self, x: Tensor, t: Tensor, prediction: Prediction | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, t: Tensor, prediction: Prediction | None = None, *, generator: torch.Generator | None = None
+    ) -> Tensor:
         return _read(self.table[t], x)
 
 

@@ -72,7 +72,9 @@ class MixtureValue(Value, ABC):
             parts = [torch.stack([each[place] for each in row]) for row in quadratics]
             self.register_buffer(name, torch.stack(parts))
 
-    def forward(self, x: Tensor, t: Tensor, prediction: Prediction | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, t: Tensor, prediction: Prediction | None = None, *, generator: torch.Generator | None = None
+    ) -> Tensor:
         log_weights, means = self.posterior(x.to(self.vectors.dtype), t)
         linear = self.vectors[t] - 0.5 * torch.einsum("bkij,bkj->bki", self.matrices[t], means)
         return self.combine(log_weights, (linear * means).sum(dim=2) + self.constants[t])

@@ -32,7 +32,9 @@ class TextValue(Value):
         self.num_tokens, self.floor = num_tokens, floor
         self.register_buffer("table", table)
 
-    def forward(self, x: Tensor, t: Tensor, prediction: Prediction | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, t: Tensor, prediction: Prediction | None = None, *, generator: torch.Generator | None = None
+    ) -> Tensor:
         values = self.table[text_index(x, self.num_tokens)]
         return torch.where(t < x.shape[1] - 1, values.clamp(min=self.floor), values)
 

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from svlearn.domains.molecules.graph import MASKED_ATOM, MASKED_BOND, pair_mask, permuted
 from svlearn.domains.molecules.masking import hide, num_steps
 from svlearn.domains.molecules.transformer import GraphTransformer
-from svlearn.objectives.cosine_decay import CosineDecay
+from svlearn.objectives.lightning.cosine_decay import CosineDecay
 from svlearn.randomness import seeded
 
 APART, VALIDATION = 0, 1  # streams of randomness

@@ -42,7 +42,7 @@ class MoleculeReward:
     Raises ValueError for a graph with masked atoms or bonds.
     """
 
-    waits = True  # for its workers, so that a sampler's network may go on meanwhile
+    asynchronous = True  # for its workers, so that a sampler's network may go on meanwhile
 
     def __init__(self, function: Callable[[Chem.Mol], float], **options: Any):
         self.scorer = Scorer(function, **options)

@@ -64,7 +64,7 @@ class Surrogate(MoleculeReward):
     molecules that did not fail, and a store, TypeError for one SMILES instead of a list.
     """
 
-    waits = False  # not for its workers, but for its own trees
+    asynchronous = False  # not for its workers, but for its own trees
 
     def __init__(
         self,

@@ -40,8 +40,8 @@ class Exact(Proposal):
     reference: Reference
     target: Target
 
-    def carry(self, prediction: Prediction) -> Prediction:
-        return prediction.bare()
+    def keep(self, prediction: Prediction) -> Prediction:
+        return prediction.trimmed()
 
     def transition(self, x: State, t: int, prediction: Prediction) -> Transition:
         states, log_probs = prediction.transition.outcomes(self.limit)

@@ -14,6 +14,7 @@ from svlearn.arguments import one_or_each, real
 from svlearn.inference.proposals.proposal import Proposal
 from svlearn.metering import count, current_max_batch
 from svlearn.process import Prediction, Reference, predict
+from svlearn.reward import reads_one_hot
 from svlearn.state import State, concatenate, device_of_state, flattened, times
 from svlearn.targets import Target, refuses_gradient
 from svlearn.transitions import Transition
@@ -62,7 +63,7 @@ class Guided(Proposal):
             raise ValueError(f"at: expected one of {', '.join(POINTS)}, got {at!r}")
         self.value, self.scale, self.at = value, scale, at
         self.clip = None if clip is None else real(clip, "clip", above=0)
-        self.looks = at == "state"
+        self.needs_gradient = at == "state"
 
     def bind(self, reference: Reference, target: Target | None) -> "Guided":
         if target is None or target.alpha == 0:
@@ -77,9 +78,9 @@ class Guided(Proposal):
         bound.reference, bound.target, bound.scales, bound.reward_has_gradient = reference, target, scales, None
         return bound
 
-    def look(self, reference: Reference, x: State, t: int | Tensor, previous: Prediction | None) -> Prediction:
+    def predict(self, reference: Reference, x: State, t: int | Tensor, previous: Prediction | None) -> Prediction:
         """The prediction, with ∇_{x_t} v_t(x_t) where that is asked for."""
-        if not self.looks:
+        if not self.needs_gradient:
             return predict(reference, x, t, previous)
         moments = times(t, len(x), device_of_state(x))
 
@@ -90,11 +91,11 @@ class Guided(Proposal):
         gradients, predictions = self._gradients(x, predicted)
         return replace(concatenate(predictions), gradient=gradients)
 
-    def carry(self, prediction: Prediction) -> Prediction:
-        return replace(prediction.bare(), gradient=prediction.gradient)
+    def keep(self, prediction: Prediction) -> Prediction:
+        return replace(prediction.trimmed(), gradient=prediction.gradient)
 
     def transition(self, x: State, t: int, prediction: Prediction) -> Transition:
-        gradient = prediction.gradient if self.looks else self._at_mean(x, t, prediction)
+        gradient = prediction.gradient if self.needs_gradient else self._at_mean(x, t, prediction)
         if gradient is None:
             return prediction.transition
         return prediction.transition.tilt(self._scaled(gradient, self.scales[t] / self.target.alpha))
@@ -123,7 +124,7 @@ class Guided(Proposal):
 
     def _of_reward(self, point: State, like: State) -> State | None:
         relaxed = len(_floats(like)) < len(_floats(point))
-        if self.reward_has_gradient is False or (relaxed and not getattr(self.target.reward, "reads_one_hot", False)):
+        if self.reward_has_gradient is False or (relaxed and not reads_one_hot(self.target.reward)):
             return None
         depends: list[bool] = []
 

@@ -13,34 +13,34 @@ from svlearn.transitions import Transition
 class Proposal(ABC):
     """q(x_{t+1} | x_t), from the kept states and the reference's prediction for them. A subclass writes `transition`.
 
-    looks: whether it has its own way to call the reference for the kept states, `look`.
+    needs_gradient: whether it has its own way to call the reference for the kept states, `predict`.
     """
 
-    looks: bool = False
+    needs_gradient: bool = False
 
     def bind(self, reference: Reference, target: Target | None) -> "Proposal":
         """The proposal as a sampler uses it; raises ValueError where it cannot serve this reference and target."""
         return self
 
-    def look(self, reference: Reference, x: State, t: int | Tensor, previous: Prediction | None) -> Prediction:
+    def predict(self, reference: Reference, x: State, t: int | Tensor, previous: Prediction | None) -> Prediction:
         """The prediction for kept states (N, ...) at t, or each at its own (N,)."""
         return predict(reference, x, t, previous)
 
-    def carry(self, prediction: Prediction) -> Prediction:
+    def keep(self, prediction: Prediction) -> Prediction:
         """What `transition` reads of the prediction: all of it, unless a subclass knows better. Only this is copied
         where the survivors of a step are."""
         return prediction
 
     @abstractmethod
     def transition(self, x: State, t: int, prediction: Prediction) -> Transition:
-        """The law of x_{t+1} for every kept state (N, ...), given what `look` predicted for it."""
+        """The law of x_{t+1} for every kept state (N, ...), given what `predict` predicted for it."""
 
 
 class FromReference(Proposal):
     """q = p_ref: no correction is due."""
 
-    def carry(self, prediction: Prediction) -> Prediction:
-        return prediction.bare()
+    def keep(self, prediction: Prediction) -> Prediction:
+        return prediction.trimmed()
 
     def transition(self, x: State, t: int, prediction: Prediction) -> Transition:
         return prediction.transition

@@ -1,7 +1,7 @@
 """GDSS, score-based diffusion of molecular graphs by a system of two SDEs (arXiv 2202.02514)."""
 
 from svlearn.domains.molecules.gdss.checkpoint import GDSSCheckpoint, read
-from svlearn.domains.molecules.gdss.control import GraphControl, GraphControlled, RewardGain, ScoreGain, Together
+from svlearn.domains.molecules.gdss.control import GraphControl, GraphControlled, RewardGain, ScoreGain, SumControl
 from svlearn.domains.molecules.gdss.corrector import Langevin
 from svlearn.domains.molecules.gdss.decode import GDSSCodec
 from svlearn.domains.molecules.gdss.networks import ScoreNetworks
@@ -19,7 +19,7 @@ __all__ = [
     "RewardGain",
     "ScoreGain",
     "ScoreNetworks",
-    "Together",
+    "SumControl",
     "VectorGDSS",
     "read",
 ]

@@ -26,7 +26,7 @@ class GraphControlled(Controlled):
     x̂_T and the score come with the reference's prediction, which the step needs anyway; `control` alone, as adjoint
     matching asks for it, calls the reference once more, without its gradient. network: graph states x, t (B,), x̂_T and
     scores to the control of the graphs, nats per unit of x, as the modules of this file do. Each of them is 0 when it
-    is new, so that q starts as p_ref; `Together` adds them up.
+    is new, so that q starts as p_ref; `SumControl` adds them up.
     Raises TypeError for another reference.
     """
 
@@ -151,7 +151,7 @@ class GraphControl(nn.Module):
         return nodes
 
 
-class Together(nn.Module):
+class SumControl(nn.Module):
     """The sum of several controls."""
 
     def __init__(self, parts: list[nn.Module]):

@@ -16,7 +16,7 @@ from svlearn.domains.molecules.gdss.control import (
     GraphControlled,
     RewardGain,
     ScoreGain,
-    Together,
+    SumControl,
     waves_of,
 )
 from svlearn.domains.molecules.gdss.corrector import Langevin
@@ -106,7 +106,7 @@ def test_a_gain_moves_by_the_slope_of_the_reward(process, generator):
     torch.testing.assert_close(policy.control(x, t)[:, :-4], 3.0 * slope[:, :-4])
     assert len(policy.trained()) == 1
     other = control()
-    both = GraphControlled(process, Together([network, other])).control(x, t)
+    both = GraphControlled(process, SumControl([network, other])).control(x, t)
     torch.testing.assert_close(both, policy.control(x, t) + GraphControlled(process, other).control(x, t))
 
 

@@ -138,7 +138,7 @@ def test_posterior_sampling_moves_by_the_gradient_through_the_prediction(network
     x = reference.initial(4, condition=torch.tensor([4, 3, 2, 4]), generator=seeded("cpu", 0))
     for t in (8, 9):
         plain = reference(x, times(t, 4)).transition
-        moved = proposal.transition(x, t, proposal.look(reference, x, t, None)).mean
+        moved = proposal.transition(x, t, proposal.predict(reference, x, t, None)).mean
         parts = {name: x[name].clone().requires_grad_() for name in ("x", "adj")}
         clean = reference(continuous_state(parts["x"], parts["adj"], x["mask"]), times(t, 4)).clean
         found = torch.autograd.grad(reward(clean).sum(), list(parts.values()))

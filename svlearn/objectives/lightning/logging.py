@@ -7,9 +7,9 @@ from typing import Any, cast
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ModelSummary, ProgressBar
 
-from svlearn.objectives.last_checkpoint import LastCheckpoint
-from svlearn.objectives.resumption import Resumption
-from svlearn.objectives.termination import Termination
+from svlearn.objectives.lightning.last_checkpoint import LastCheckpoint
+from svlearn.objectives.lightning.resumption import Resumption
+from svlearn.objectives.lightning.termination import Termination
 
 BLIND = (
     ProgressBar | ModelSummary | LastCheckpoint | Resumption | Termination
@@ -17,7 +17,7 @@ BLIND = (
 REFRESH = 0.2  # seconds between two figures on the progress bar
 
 
-class Onlookers:
+class StepLogging:
     """Says of each training step whether its figures are seen; the answer holds for the whole step.
 
     They are: where a callback may read them (any but those of `BLIND`), at the logger's interval

@@ -11,8 +11,8 @@ from svlearn import progress
 from svlearn.metering import metered
 from svlearn.objectives import AdjointMatching, LastCheckpoint, MonteCarloRegression, StochasticControl
 from svlearn.objectives.fit import fit
+from svlearn.objectives.lightning.step_progress import StepProgress
 from svlearn.objectives.memoryless import look_for_memory
-from svlearn.objectives.step_progress import StepProgress
 from svlearn.randomness import seeded
 from svlearn.values import Learned
 

@@ -17,7 +17,7 @@ from svlearn.checkpoints import entry, read_record, read_tensors
 from svlearn.targets import NonFiniteError
 
 
-class Guard:
+class NonFiniteGuard:
     """What one training step of an objective looks at: its batch and its terms, held until the next one begins."""
 
     def __init__(self) -> None:
@@ -72,7 +72,7 @@ class Guard:
             save_batch(self.trajectories, path, step=step, objective=kind, reason=reason)
         except (OSError, SafetensorError) as error:
             return NonFiniteError(f"{message}; its batch could not be saved to {path} ({error})")
-        stopped = NonFiniteError(f"{message}; its batch is in {path}: svlearn.objectives.guard.load_batch reads it")
+        stopped = NonFiniteError(f"{message}; its batch is in {path}: svlearn.objectives.lightning.load_batch reads it")
         stopped.trajectories = self.trajectories
         return stopped
 

@@ -15,8 +15,8 @@ from pytorch_lightning.loggers import CSVLogger
 from value_toys import Table, tiny
 
 from svlearn.objectives import LastCheckpoint, MonteCarloRegression
-from svlearn.objectives.cosine_decay import CosineDecay
 from svlearn.objectives.fit import fit
+from svlearn.objectives.lightning.cosine_decay import CosineDecay
 from svlearn.rollouts import RolloutData, collect
 from svlearn.values import Learned
 
@@ -198,9 +198,9 @@ def test_save_last_keeps_the_last_state_whatever_is_monitored(stored, tmp_path):
 
 RUN = """
 import sys, time
-sys.path[:0] = [{here!r}]
+sys.path[:0] = {here!r}
 import pytorch_lightning as pl
-from test_resuming import Watched, RolloutData, LastCheckpoint, fit, QUIET
+from test_resumption import Watched, RolloutData, LastCheckpoint, fit, QUIET
 from svlearn.checkpoints import save_value
 from pathlib import Path
 
@@ -225,7 +225,7 @@ class Runs:
 
     def __init__(self, folder, stored, steps=60, pause=0.02):
         folder.mkdir()
-        here = os.path.dirname(__file__)
+        here = [str(folder) for folder in Path(__file__).parents[:2]]
         self.folder, self.script = folder, folder / "run.py"
         self.script.write_text(
             RUN.format(here=here, stored=stored and str(stored), folder=str(folder), steps=steps, pause=pause)

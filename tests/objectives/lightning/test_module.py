@@ -9,7 +9,7 @@ from torch import nn
 from value_toys import Table, tiny
 
 from svlearn.objectives.fit import fit
-from svlearn.objectives.lean import LeanModule, Unprofiled
+from svlearn.objectives.lightning.module import Module, Unprofiled
 from svlearn.objectives.monte_carlo import MonteCarloRegression
 from svlearn.values import Learned
 
@@ -21,7 +21,7 @@ def trained(**kwargs):
 
 
 def test_it_is_a_module_like_any_other():
-    module = LeanModule()
+    module = Module()
     module.weight, module.inner = nn.Parameter(torch.ones(2)), nn.Linear(2, 1)
     assert [name for name, _ in module.named_parameters()] == ["weight", "inner.weight", "inner.bias"]
     module.weight = None
@@ -48,7 +48,7 @@ def test_a_profiler_that_is_asked_for_sees_every_step():
 
 
 def test_stored_trajectories_go_to_the_device_and_a_place_stays_a_number():
-    module, meta = LeanModule(), torch.device("meta")
+    module, meta = Module(), torch.device("meta")
     assert module.transfer_batch_to_device(3, meta, 0) == 3
     moved = module.transfer_batch_to_device(TensorDict({"rewards": torch.ones(2)}, [2]), meta, 0)
     assert moved["rewards"].device == meta

@@ -9,7 +9,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
-from svlearn.objectives.last_checkpoint import LastCheckpoint, between_steps
+from svlearn.objectives.lightning.last_checkpoint import LastCheckpoint, between_steps
 from svlearn.progress import say
 
 STATUS = 128 + signal.SIGTERM

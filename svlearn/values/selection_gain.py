@@ -15,8 +15,8 @@ from svlearn.modes import in_evaluation
 from svlearn.process import Reference, predict
 from svlearn.randomness import device_of, resolve_generator
 from svlearn.state import State, repeat
+from svlearn.values.along_trajectories import finite_rewards
 from svlearn.values.calibration import agreement
-from svlearn.values.foresight import finite_rewards
 from svlearn.values.value import Value, evaluate
 
 COLUMNS = ["t", "value", "gain", "gain_error", "pearson"]
@@ -24,7 +24,7 @@ COLUMNS = ["t", "value", "gain", "gain_error", "pearson"]
 
 @torch.no_grad()
 @in_evaluation
-def choice_gains(
+def selection_gain(
     values: Sequence[Value],
     reference: Reference,
     trajectories: TensorDict,

@@ -12,9 +12,9 @@ from svlearn.inference.samplers import svdd
 from svlearn.metering import metered
 from svlearn.randomness import seeded
 from svlearn.rollouts import roll_out
-from svlearn.values import Averaged, Learned, MonteCarlo, PosteriorMean, Value, Zero, evaluate
-from svlearn.values.averaged import least_error_weights
+from svlearn.values import Ensemble, Learned, MonteCarlo, PosteriorMean, Value, Zero, evaluate
 from svlearn.values.calibration import calibrate
+from svlearn.values.ensemble import least_error_weights
 
 N = 4000
 
@@ -51,7 +51,7 @@ def squared(value, oracle, trajectories):
 @pytest.mark.parametrize("kind", ORACLES)
 def test_the_error_is_at_most_the_best_ones_at_every_t(kind):
     oracle, values, ours, others = setting(kind)
-    averaged = Averaged.fit(values, oracle, ours)
+    averaged = Ensemble.fit(values, oracle, ours)
     assert ((averaged.weights > 0) & (averaged.weights < 1)).any()  # it does average
     best = np.minimum(*(squared(value, oracle, ours) for value in values))
     assert (squared(averaged, oracle, ours) <= best + 1e-12).all()
@@ -71,7 +71,7 @@ def test_weights_by_hand():
     # independent errors of squares 1 and 3: 3/4 and 1/4; of products 1, 0.5, 3: (2.5, 0.5)/3; 1, 2, 9: the first alone
     independent = least_error_weights(torch.diag_embed(torch.tensor([[1.0, 3.0]]).double()))
     assert independent[0].tolist() == pytest.approx([0.75, 0.25])
-    assert Averaged([Zero(), Zero()], torch.tensor([[1.0, 3.0]])).weights[0].tolist() == pytest.approx([0.75, 0.25])
+    assert Ensemble([Zero(), Zero()], torch.tensor([[1.0, 3.0]])).weights[0].tolist() == pytest.approx([0.75, 0.25])
     mixed = torch.tensor([[[1.0, 0.5], [0.5, 3.0]], [[1.0, 2.0], [2.0, 9.0]]]).double()
     assert least_error_weights(mixed).flatten().tolist() == pytest.approx([2.5 / 3, 0.5 / 3, 1.0, 0.0])
 
@@ -81,7 +81,7 @@ def test_weights_where_an_error_is_nothing_or_two_are_one():
     assert least_error_weights(exact).tolist() == [[1, 0], [0, 1], [1, 0]]
     twins = torch.full((1, 2, 2), 1.7).double()
     assert least_error_weights(twins).tolist() == [[1, 0]]
-    assert Averaged([Zero(), Zero()], torch.tensor([[0.0, 3.0]])).weights.tolist() == [[1, 0]]
+    assert Ensemble([Zero(), Zero()], torch.tensor([[0.0, 3.0]])).weights.tolist() == [[1, 0]]
 
 
 def test_three_values_against_a_grid():
@@ -107,26 +107,26 @@ def test_a_sampler_calls_what_it_needs(walk, target):
 
     network = First()
     values = [Learned(network), PosteriorMean(target)]
-    averaged = Averaged(values, torch.tensor([[1.0, 3.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]))
+    averaged = Ensemble(values, torch.tensor([[1.0, 3.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]))
     assert averaged.needs_prediction and not averaged.needs_generator
     cost = svdd(walk, target, averaged, 5).sample(3).cost
     assert cost.reference_calls == 3 * (5 * 3 + 1)  # at t = 1, where the network is asked alone, only of who is kept
     assert cost.value_calls == 3 * 5 * 4
     assert network.calls == 3 and cost.reward_calls == 3 * 5 * (3 + 1)  # each rests at one t; r itself at T
     x = torch.tensor([[2.0], [-1.0]]).double()
-    doubled = Averaged([Learned(network), Zero()], torch.tensor([[1.0, 3.0]] * 4))
+    doubled = Ensemble([Learned(network), Zero()], torch.tensor([[1.0, 3.0]] * 4))
     assert evaluate(doubled, x, 0).tolist() == pytest.approx([1.5, -0.75])
     assert evaluate(doubled, x, torch.tensor([3, 0])).tolist() == pytest.approx([1.5, -0.75])
 
 
 def test_a_random_value_takes_the_generator(walk, target, value):
-    averaged = Averaged([value, MonteCarlo(walk, target, 2)], torch.ones(4, 2))
+    averaged = Ensemble([value, MonteCarlo(walk, target, 2)], torch.ones(4, 2))
     x = torch.zeros(50, 1).double()
     one, again, other = (evaluate(averaged, x, 1, generator=seeded("cpu", seed)) for seed in (1, 1, 2))
     assert torch.equal(one, again) and not torch.equal(one, other)
     trajectories = roll_out(walk, 200, target=target, generator=seeded("cpu", 0))
     with metered() as meter:
-        fitted = Averaged.fit([value, MonteCarlo(walk, target, 2)], walk, trajectories, generator=seeded("cpu", 1))
+        fitted = Ensemble.fit([value, MonteCarlo(walk, target, 2)], walk, trajectories, generator=seeded("cpu", 1))
     assert meter.cost.reference_calls == 200 * 2 * (4 + 3 + 2 + 1)
     assert (fitted.weights[1:, 0] > 0.5).all()  # E[r | x_t] itself against two rollouts
 
@@ -135,17 +135,17 @@ def test_rewards_of_minus_infinity_are_left_out(walk, value, target):
     trajectories = roll_out(walk, 300, target=target, generator=seeded("cpu", 0))
     rewards = trajectories["rewards"].clone()
     rewards[:100] = -torch.inf
-    whole = Averaged.fit([value, Zero()], walk, trajectories, rewards=rewards)
-    left = Averaged.fit([value, Zero()], walk, trajectories[100:])
+    whole = Ensemble.fit([value, Zero()], walk, trajectories, rewards=rewards)
+    left = Ensemble.fit([value, Zero()], walk, trajectories[100:])
     torch.testing.assert_close(whole.weights, left.weights, rtol=1e-12, atol=1e-12)
 
 
 def test_what_is_refused(value, target):
     with pytest.raises(ValueError, match=r"values: expected at least two Values, got \['Learned'\]"):
-        Averaged([value], torch.ones(4, 1))
+        Ensemble([value], torch.ones(4, 1))
     with pytest.raises(ValueError, match="values: expected at least two Values"):
-        Averaged([value, nn.Identity()], torch.ones(4, 2))
+        Ensemble([value, nn.Identity()], torch.ones(4, 2))
     with pytest.raises(ValueError, match=r"errors: expected shape \(T, 2\) or with products, got \(4, 3, 3\)"):
-        Averaged([value, Zero()], torch.ones(4, 3))
+        Ensemble([value, Zero()], torch.ones(4, 3))
     with pytest.raises(ValueError, match="errors: expected finite numbers"):
-        Averaged([value, Zero()], torch.tensor([[1.0, -1.0]]))
+        Ensemble([value, Zero()], torch.tensor([[1.0, -1.0]]))

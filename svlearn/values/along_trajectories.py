@@ -32,7 +32,7 @@ def finite_rewards(reference: Reference, trajectories: TensorDict, rewards: Tens
 
 
 @torch.no_grad()
-def foresee(
+def along_trajectories(
     values: Sequence[Value],
     reference: Reference,
     trajectories: TensorDict,

@@ -13,7 +13,7 @@ from pytorch_lightning.profilers import PassThroughProfiler
 NOTHING = nullcontext()
 
 
-class LeanModule(pl.LightningModule):
+class Module(pl.LightningModule):
     """As its base in all that it does."""
 
     def __setattr__(self, name: str, value: Any) -> None:

@@ -22,7 +22,7 @@ def check_log_prob(reference: Reference, proposal: Proposal, need: str) -> None:
     generator = seeded(device_of(reference), 0)
     x = reference.initial(2, generator=generator)
     for t in _tried(reference):
-        prediction = proposal.look(reference, x, t, None)
+        prediction = proposal.predict(reference, x, t, None)
         own = prediction.transition
         if t > 0 and gaussian_of(own) is None:  # others are never without noise, and x_0 may be no state of another t
             return
@@ -51,7 +51,7 @@ def check_unmoved(reference: Reference, policy: Policy, need: str) -> None:
         x = reference.initial(2, generator=generator)
         for t in _tried(reference):
             with torch.no_grad():
-                prediction = proposals.FromReference().look(reference, x, t, None)
+                prediction = proposals.FromReference().predict(reference, x, t, None)
             own = gaussian_of(prediction.transition)
             if own is None:
                 return

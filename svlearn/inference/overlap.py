@@ -1,4 +1,4 @@
-"""Values that wait for other processes, computed beside the network: while a piece is scored, the next is predicted."""
+"""Values that wait for other processes overlap with the network: while a piece is scored, the next is predicted."""
 
 import math
 from collections.abc import Callable
@@ -19,13 +19,13 @@ PIECES, SMALLEST = 4, 32  # more pieces wait less for the last one's score, and 
 
 
 def predict_and_value(
-    look: Callable[[State, Tensor, Prediction | None], Prediction],
+    call: Callable[[State, Tensor, Prediction | None], Prediction],
     value: Value,
     x: State,
     t: Tensor,
     previous: Prediction | None,
 ) -> tuple[Prediction, Tensor]:
-    """look(x, t, previous), t (N,), and v_t(x) of what it says, (N,), of a value that `waits`.
+    """call(x, t, previous), t (N,), and v_t(x) of what it says, (N,), of an `asynchronous` value.
 
     The batch is cut into `PIECES`, none of them larger than the frame's `max_batch`. The value runs in a thread of its
     own, one piece after the other, so that a reward need not be safe for threads; what it raises is raised here.
@@ -34,11 +34,12 @@ def predict_and_value(
     size = min(max(SMALLEST, math.ceil(len(x) / PIECES)), len(x) if limit is None else limit)
     cuts = [slice(start, start + size) for start in range(0, len(x), size)]
     predictions, waiting = [], []
-    with ThreadPoolExecutor(max_workers=1) as beside:
+    with ThreadPoolExecutor(max_workers=1) as executor:
         for cut in cuts:
-            prediction = look(x[cut], t[cut], take(previous, cut))
-            told = partial(_quietly, value, x[cut], t[cut], prediction)
-            waiting.append(beside.submit(copy_context().run, told))  # the counts of this frame are those of its caller
+            prediction = call(x[cut], t[cut], take(previous, cut))
+            work = partial(_quietly, value, x[cut], t[cut], prediction)
+            # in a copy of the context, so that the counts of this frame are those of its caller
+            waiting.append(executor.submit(copy_context().run, work))
             predictions.append(prediction)
         values = torch.cat([_told(each, cut.start, len(x)) for each, cut in zip(waiting, cuts, strict=True)])
     return concatenate(predictions), values

@@ -10,8 +10,8 @@ from inference_toys import BASE, MARKOV
 from tensordict import TensorDict
 
 from svlearn.domains.analytic import FiniteMarkovChain
-from svlearn.inference.forest import Forest
 from svlearn.inference.paths import sample_paths
+from svlearn.inference.tree import TreeRun
 from svlearn.inference.tree_search import tree_search
 from svlearn.process import Prediction, Reference
 from svlearn.randomness import seeded
@@ -146,7 +146,7 @@ def test_finished_trees_are_gone_without_the_collector():
 
     class Watched(type(tree_search(MARKOV, TARGET))):
         def _run(self, batch_size, generator, **options):
-            forest = Forest(self, batch_size, generator, self.widths, self.prior_children, **options)
+            forest = TreeRun(self, batch_size, generator, self.widths, self.prior_children, **options)
             grown.append(weakref.ref(forest))
             return forest
 

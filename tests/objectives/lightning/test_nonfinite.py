@@ -23,7 +23,7 @@ from svlearn.objectives import (
     StochasticControl,
 )
 from svlearn.objectives.fit import fit
-from svlearn.objectives.guard import load_batch, save_batch
+from svlearn.objectives.lightning.nonfinite import load_batch, save_batch
 from svlearn.policies import Controlled, Policy
 from svlearn.randomness import seeded
 from svlearn.targets import NonFiniteError, Target

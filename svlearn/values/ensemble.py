@@ -11,15 +11,15 @@ from torch import Tensor, nn
 from svlearn.modes import in_evaluation
 from svlearn.process import Prediction, Reference
 from svlearn.state import State
-from svlearn.values.foresight import finite_rewards, foresee
+from svlearn.values.along_trajectories import along_trajectories, finite_rewards
 from svlearn.values.value import Value
 
 
-class Averaged(Value):
+class Ensemble(Value):
     """v_t(x_t) = Σ_k w_{t,k} v^k_t(x_t), (B,), reward units: a learned and a posterior-mean value, say.
 
     errors: of the n values at t = 0 ... T - 1, their mean products E[(v^j - r)(v^k - r)], (T, n, n), square reward
-    units, as `Averaged.fit` measures them; or their mean squares (T, n), as `calibrate` does. The weights are those
+    units, as `Ensemble.fit` measures them; or their mean squares (T, n), as `calibrate` does. The weights are those
     of the least mean squared error among all w >= 0 that sum to 1; from squares alone, errors that know nothing of
     one another, they are the inverse squares (Bates and Granger 1969, "The combination of forecasts").
 
@@ -57,7 +57,7 @@ class Averaged(Value):
         rewards: Tensor | None = None,
         generator: torch.Generator | None = None,
         max_batch: int | None = None,
-    ) -> "Averaged":
+    ) -> "Ensemble":
         """The average whose mean squared error on N trajectories is least at every t; no value's own is lower there.
 
         trajectories: of the reference, that no value was trained on: "states" (N, T + 1, ...) and "rewards" (N,);
@@ -65,7 +65,7 @@ class Averaged(Value):
         """
         rewards, kept = finite_rewards(reference, trajectories, rewards)
         errors = []
-        for _, said in foresee(values, reference, trajectories, generator=generator, max_batch=max_batch):
+        for _, said in along_trajectories(values, reference, trajectories, generator=generator, max_batch=max_batch):
             gaps = said[:, kept] - rewards[kept]
             errors.append(gaps @ gaps.T / gaps.shape[1])
         return cls(values, torch.stack(errors).cpu()).to(rewards.device)

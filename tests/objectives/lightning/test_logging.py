@@ -6,8 +6,8 @@ import pytorch_lightning as pl
 from pytorch_lightning.loggers import CSVLogger
 from value_toys import Table, tiny
 
-from svlearn.objectives import onlookers
 from svlearn.objectives.fit import fit
+from svlearn.objectives.lightning import logging as step_logging
 from svlearn.objectives.monte_carlo import MonteCarloRegression
 from svlearn.values import Learned
 
@@ -28,7 +28,7 @@ class Watched(MonteCarloRegression):
 
 
 def train(monkeypatch, refresh=1e9, **kwargs):
-    monkeypatch.setattr(onlookers, "REFRESH", refresh)
+    monkeypatch.setattr(step_logging, "REFRESH", refresh)
     objective, told = Watched(), []
     log = pl.LightningModule.log
     monkeypatch.setattr(

@@ -8,14 +8,14 @@ import pytorch_lightning as pl
 from pytorch_lightning.callbacks import RichProgressBar, TQDMProgressBar
 
 from svlearn.fingerprint import fingerprint
-from svlearn.objectives.fit_modes import fit_modes
-from svlearn.objectives.last_checkpoint import settle_checkpoints
-from svlearn.objectives.lean import without_profiler
+from svlearn.objectives.lightning.fit_modes import fit_modes
+from svlearn.objectives.lightning.last_checkpoint import settle_checkpoints
+from svlearn.objectives.lightning.module import without_profiler
+from svlearn.objectives.lightning.precision import converts, kept_precision
+from svlearn.objectives.lightning.resumption import Resumption
+from svlearn.objectives.lightning.step_progress import StepProgress
+from svlearn.objectives.lightning.termination import Termination
 from svlearn.objectives.objective import Objective
-from svlearn.objectives.precision import converts, kept_precision
-from svlearn.objectives.resumption import Resumption
-from svlearn.objectives.step_progress import StepProgress
-from svlearn.objectives.termination import Termination
 
 
 class Trainer(pl.Trainer):

@@ -33,7 +33,7 @@ class Blend(Transition):
         return Blend(self.own[index], self.other[index], self.share)
 
 
-class Straying(Reference):
+class EpsilonMixture(Reference):
     """A policy of which each move is, with probability `share`, one of its reference in its place.
 
     So every move of p_ref is met, from states that the policy has led to: the reference's own trajectories never see

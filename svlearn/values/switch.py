@@ -8,18 +8,18 @@ from torch import Tensor
 
 from svlearn.arguments import integer
 from svlearn.process import Reference
-from svlearn.values.choices import choice_gains
-from svlearn.values.parted import Parted
+from svlearn.values.piecewise import Piecewise
+from svlearn.values.selection_gain import selection_gain
 from svlearn.values.value import Value
 
 
-class Relay(Parted):
+class Switch(Piecewise):
     """v_t(x_t) of `early` where t < start and of `late` from there on, (B,), reward units.
 
     For a learned value that foresees something from the first step on, and a posterior mean r(x̂_T) that sees the
     sample only once it is nearly there, but then sees it best:
 
-        value = Relay(Learned(network), PosteriorMean(target), 240)
+        value = Switch(Learned(network), PosteriorMean(target), 240)
         svdd(reference, target, value, 10)
 
     Before `start` a candidate that loses costs no reference call, and from there on no call of the network. Weights
@@ -48,15 +48,15 @@ class Relay(Parted):
         generator: torch.Generator | None = None,
         max_batch: int | None = None,
         progress: bool = False,
-    ) -> "Relay":
-        """The relay in which each value has the steps where choosing by it gains more.
+    ) -> "Switch":
+        """The switch in which each value has the steps where choosing by it gains more.
 
-        start is `best_start` of the gains of a choice between two candidates, `choices.choice_gains` of N trajectories
-        of the reference that no value was trained on: "states" (N, T + 1, ...) and "rewards" (N,). steps: those with
+        start is `best_start` of the gains of a choice between two candidates, `selection_gain` of N trajectories of
+        the reference that no value was trained on: "states" (N, T + 1, ...) and "rewards" (N,). steps: those with
         candidates to choose among, all where it is None; else as there. Where a choice gains little, many trajectories
-        tell little of the start: look at the errors of `choice_gains`, and compare samplers of a few starts.
+        tell little of the start: look at the errors of `selection_gain`, and compare samplers of a few starts.
         """
-        gains = choice_gains(
+        gains = selection_gain(
             (early, late),
             reference,
             trajectories,

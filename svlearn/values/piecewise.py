@@ -11,7 +11,7 @@ from svlearn.state import State, device_of_state, take
 from svlearn.values.value import Value, Zero, evaluate
 
 
-class Parted(Value):
+class Piecewise(Value):
     """v_t(x_t) of whichever value `asked` names for t, 0 where it names none; (B,), reward units.
 
     Only the values' own calls are counted, and only where one reads the prediction is it asked for. Where none, or
@@ -28,7 +28,7 @@ class Parted(Value):
             setattr(self, name, value)
         self.needs_prediction = any(value.needs_prediction for value in values.values())
         self.needs_generator = any(value.needs_generator for value in values.values())
-        self.waits = any(value.waits for value in values.values())
+        self.asynchronous = any(value.asynchronous for value in values.values())
 
     @abstractmethod
     def asked(self, t: Tensor) -> Iterable[tuple[Value, Tensor]]:

@@ -16,11 +16,11 @@ from svlearn.inference.samples import History
 from svlearn.process import Prediction, draw_initial, predict
 from svlearn.randomness import uniform
 from svlearn.state import State, concatenate, take
-from svlearn.targets import NonFiniteError, Target, check_states
+from svlearn.targets import NonFiniteError, Target, check_no_nan
 from svlearn.values.value import Zero, evaluate
 
 
-class Shelf:
+class NodeStore:
     """Batches that come one after the other, read by their places in all of them; joined only when they are read."""
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class Shelf:
         return take(self.batches[0], places)
 
 
-class Forest(Run):
+class TreeRun(Run):
     """B trees, grown by R roll-outs each.
 
     widths: N visits of a node allow factor · N^exponent children. prior_children: how many children the guess of a
@@ -90,8 +90,8 @@ class Forest(Run):
         self.places, self.visits = torch.zeros_like(self.parents), torch.zeros_like(self.parents)
         self.scores = torch.zeros(self.parents.shape, dtype=torch.float64, device=device)
         self.priors = torch.zeros_like(self.scores)
-        self.states, self.predictions = [Shelf() for _ in range(levels)], [Shelf() for _ in range(levels - 1)]
-        self.rewards = Shelf()
+        self.states, self.predictions = [NodeStore() for _ in range(levels)], [NodeStore() for _ in range(levels - 1)]
+        self.rewards = NodeStore()
         ends = []
         for k in tqdm(range(size), disable=not self.progress, desc="growing trees", leave=False):
             path = self._roll_out(k)
@@ -144,7 +144,7 @@ class Forest(Run):
             x = law.transition.sample(generator=self.generator)
         self.parents[level, rows, k] = above
         if self.keep_states:
-            check_states(x, t)
+            check_no_nan(x, t)
         kept = x if self.keep_states or t == self.last else None
         self.places[level, rows, k] = self.states[level].add(kept, len(rows)).to(rows.device)
         if t == self.last:
@@ -156,7 +156,7 @@ class Forest(Run):
         if self.guided:
             values = evaluate(self.parts.value, x, t, prediction, generator=self.generator)
             self.priors[level, rows, k] = values.double() / self.target.alpha
-        prediction = prediction.bare()
+        prediction = prediction.trimmed()
         self.predictions[level].add(prediction, len(rows))
         return prediction
 

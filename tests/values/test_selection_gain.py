@@ -12,7 +12,7 @@ from svlearn.metering import metered
 from svlearn.randomness import seeded
 from svlearn.rollouts import roll_out
 from svlearn.values import Learned, PosteriorMean
-from svlearn.values.choices import choice_gains
+from svlearn.values.selection_gain import selection_gain
 
 CHAIN = FiniteMarkovChain.random(5, 4, seed=1)
 N = 40_000
@@ -41,7 +41,7 @@ def test_gains_are_those_of_all_outcomes(others):
     trajectories = roll_out(CHAIN, N, target=target, generator=seeded("cpu", 1))
     values = CHAIN.mean_value(), PosteriorMean(target)
     tables = [CHAIN.mean_table()[:-1], posterior_table(values[1])]
-    found = choice_gains(values, CHAIN, trajectories, num_others=others, generator=seeded("cpu", 2))
+    found = selection_gain(values, CHAIN, trajectories, num_others=others, generator=seeded("cpu", 2))
     assert found["t"].tolist() == [0, 0, 1, 1, 2, 2, 3, 3] and found["value"].tolist() == [0, 1] * 4
     for row in found.itertuples():
         exact = enumerated(tables[row.value], row.t)
@@ -58,7 +58,7 @@ def posterior_table(value):
 def test_of_a_walk_every_step_gains_the_same(walk, target):
     """E[sign(e - e') e] = 1/√π of two standard normal steps; that is what `svdd` with M = 2 at this step adds."""
     trajectories = roll_out(walk, N, target=target, generator=seeded("cpu", 1))
-    found = choice_gains([Learned(Last())], walk, trajectories, steps=[1, 3], generator=seeded("cpu", 2))
+    found = selection_gain([Learned(Last())], walk, trajectories, steps=[1, 3], generator=seeded("cpu", 2))
     assert found["t"].tolist() == [1, 3]
     for row in found.itertuples():
         assert abs(row.gain - 1 / math.sqrt(math.pi)) < 4 * row.gain_error < 0.05
@@ -77,7 +77,7 @@ def test_what_candidates_share_gains_nothing(walk):
 
     process, start = Stays(), torch.randn(200, 1, generator=seeded("cpu", 4)).double()
     trajectories = {"states": start[:, None].expand(-1, 5, -1), "rewards": start.squeeze(1)}
-    found = choice_gains([Learned(Last())], process, trajectories, generator=seeded("cpu", 2)).set_index("t")
+    found = selection_gain([Learned(Last())], process, trajectories, generator=seeded("cpu", 2)).set_index("t")
     assert (found["pearson"] > 0.999).all()
     assert (found["gain"][1:] == 0).all() and found["gain"][0] > 0.3
 
@@ -91,28 +91,28 @@ def test_by_hand(walk):
 
     states = torch.tensor([[0.0, 1, 1, 1, 1], [0.0, -1, -1, -1, -1]]).double()[..., None]
     trajectories = {"states": states, "rewards": torch.tensor([4.0, 0.0])}
-    (found,) = choice_gains([Learned(Last())], Still(), trajectories, steps=[1]).itertuples()
+    (found,) = selection_gain([Learned(Last())], Still(), trajectories, steps=[1]).itertuples()
     assert found.gain == 4.0 and found.gain_error == 0.0 and found.pearson == pytest.approx(1.0)
 
 
 def test_what_is_no_value_is_refused(walk, target):
     trajectories = roll_out(walk, 10, target=target, generator=seeded("cpu", 1))
     with pytest.raises(TypeError, match=r"values: expected Values, got \['Last'\]"):
-        choice_gains([Last()], walk, trajectories)
+        selection_gain([Last()], walk, trajectories)
 
 
 @pytest.mark.parametrize("number", [0, 10, True])
 def test_as_many_others_as_there_are(walk, target, number):
     trajectories = roll_out(walk, 10, target=target, generator=seeded("cpu", 1))
     with pytest.raises(ValueError, match=r"num_others: expected an integer of 1 \.\.\. 9"):
-        choice_gains([Learned(Last())], walk, trajectories, num_others=number)
+        selection_gain([Learned(Last())], walk, trajectories, num_others=number)
 
 
 def test_a_learned_value_costs_one_call_a_step_and_another_those_of_all(walk, target):
     trajectories = roll_out(walk, 10, target=target, generator=seeded("cpu", 1))
     for value, calls in ((Learned(Last()), 3), (PosteriorMean(target), 3 + (1 + 2) * 4)):
         with metered() as meter:
-            choice_gains([value], walk, trajectories, num_others=2, generator=seeded("cpu", 2))
+            selection_gain([value], walk, trajectories, num_others=2, generator=seeded("cpu", 2))
         assert meter.cost.reference_calls == 10 * calls
 
 
@@ -120,4 +120,4 @@ def test_a_learned_value_costs_one_call_a_step_and_another_those_of_all(walk, ta
 def test_bad_steps_are_refused(walk, target, steps):
     trajectories = roll_out(walk, 10, target=target, generator=seeded("cpu", 1))
     with pytest.raises(ValueError, match=r"steps: expected integers of 0 \.\.\. 3"):
-        choice_gains([Learned(Last())], walk, trajectories, steps=steps)
+        selection_gain([Learned(Last())], walk, trajectories, steps=steps)

@@ -8,8 +8,8 @@ from tensordict import TensorDict
 from svlearn.domains.analytic import FiniteMarkovChain
 from svlearn.metering import metered
 from svlearn.objectives.behaviour import Behaviour
+from svlearn.objectives.exploration import Blend, EpsilonMixture
 from svlearn.objectives.fit import fit
-from svlearn.objectives.straying import Blend, Straying
 from svlearn.process import predict
 from svlearn.randomness import seeded
 from svlearn.rollouts import roll_out
@@ -34,7 +34,7 @@ def test_a_move_has_the_blended_probability():
     policy = pushed(markov())
     x = torch.arange(5)[:, None]
     for t in range(6):
-        law = predict(Straying(policy, NOISE), x, t).transition
+        law = predict(EpsilonMixture(policy, NOISE), x, t).transition
         found = torch.stack([law.log_prob(torch.full_like(x, state)) for state in range(5)], dim=1)
         torch.testing.assert_close(found.exp(), blended(policy).matrices[t])
         torch.testing.assert_close(law[[3, 1]].log_prob(x[:2]), found[[3, 1], [0, 1]])
@@ -43,7 +43,7 @@ def test_a_move_has_the_blended_probability():
 def test_paths_are_those_of_the_blended_chain():
     oracle, number = markov(num_states=2, num_steps=3), 40_000
     policy = pushed(oracle)
-    drawn = roll_out(Straying(policy, NOISE), number, generator=seeded("cpu", 0))["states"][..., 0]
+    drawn = roll_out(EpsilonMixture(policy, NOISE), number, generator=seeded("cpu", 0))["states"][..., 0]
     paths = torch.cartesian_prod(*[torch.arange(2)] * 4)
     shares = (drawn[:, None] == paths).all(dim=2).double().mean(dim=0)
     law = path_law(blended(policy), paths)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import svlearn as sv
-from svlearn.inference import beside
+from svlearn.inference import overlap
 from svlearn.metering import metered
 from svlearn.process import predict
 from svlearn.randomness import seeded
@@ -37,7 +37,7 @@ class Walk(sv.Reference):
 class Waiting:
     """-|x|², in a thread of its own where the sampler lets it."""
 
-    waits = True
+    asynchronous = True
 
     def __init__(self):
         self.threads = set()
@@ -53,7 +53,7 @@ def test_the_next_piece_is_predicted_while_one_is_scored():
     process = Walk(marks=2)
 
     class Handshake:
-        waits = True
+        asynchronous = True
 
         def __call__(self, x):
             assert process.called.wait(PATIENCE), "the network waited for the score"
@@ -62,7 +62,7 @@ def test_the_next_piece_is_predicted_while_one_is_scored():
     x = torch.arange(8.0).view(4, 2)
     value = sv.values.PosteriorMean(sv.Target(Handshake(), 1.0))
     with metered(max_batch=2):
-        prediction, values = beside.predict_and_value(
+        prediction, values = overlap.predict_and_value(
             partial(predict, process), value, x, torch.zeros(len(x)).long(), None
         )
     assert values.tolist() == [0.0, 2.0, 4.0, 6.0]
@@ -72,11 +72,11 @@ def test_the_next_piece_is_predicted_while_one_is_scored():
 @pytest.mark.parametrize("alpha", [0.0, 0.5])
 @pytest.mark.parametrize("max_batch", [None, 7])
 def test_samples_and_counts_stay(alpha, max_batch, monkeypatch):
-    monkeypatch.setattr(beside, "SMALLEST", 4)
+    monkeypatch.setattr(overlap, "SMALLEST", 4)
     found = {}
     for waits in (False, True):
         reward = Waiting()
-        reward.waits = waits
+        reward.asynchronous = waits
         target = sv.Target(reward, alpha)
         sampler = sv.svdd(Walk(), target, sv.values.PosteriorMean(target), 3)
         found[waits] = sampler.sample(5, generator=seeded("cpu", 0), max_batch=max_batch)
@@ -90,7 +90,7 @@ def test_samples_and_counts_stay(alpha, max_batch, monkeypatch):
 
 def test_what_a_reward_raises_is_raised():
     class Broken:
-        waits = True
+        asynchronous = True
 
         def __call__(self, x):
             raise RuntimeError("the server is away")
@@ -102,17 +102,18 @@ def test_what_a_reward_raises_is_raised():
 
 def test_which_values_wait():
     target = sv.Target(Waiting(), 1.0)
-    assert sv.values.PosteriorMean(target).waits
-    assert not sv.values.PosteriorMean(sv.Target(lambda x: x[:, 0], 1.0)).waits
-    assert not sv.values.PosteriorMean(target, num_samples=2).waits  # random: its noise is that of the whole batch
-    assert not sv.values.Zero().waits
+    assert sv.values.PosteriorMean(target).asynchronous
+    assert not sv.values.PosteriorMean(sv.Target(lambda x: x[:, 0], 1.0)).asynchronous
+    drawn = sv.values.PosteriorMean(target, num_samples=2)  # random: its noise is that of the whole batch
+    assert not drawn.asynchronous
+    assert not sv.values.Zero().asynchronous
 
 
 def test_a_number_that_is_not_finite_is_found_in_its_piece():
     """The sixth of eight states, in pieces of two: the second of the piece that starts at the fifth."""
 
     class Holed:
-        waits = True
+        asynchronous = True
 
         def __call__(self, x):
             return torch.where(x[:, 0] == 10.0, torch.nan, x[:, 0])
@@ -120,5 +121,5 @@ def test_a_number_that_is_not_finite_is_found_in_its_piece():
     x = torch.arange(16.0).view(8, 2)
     value = sv.values.PosteriorMean(sv.Target(Holed(), 1.0))
     with metered(max_batch=2), pytest.raises(ValueError, match="nan at index 1") as raised:
-        beside.predict_and_value(partial(predict, Walk()), value, x, torch.zeros(len(x)).long(), None)
+        overlap.predict_and_value(partial(predict, Walk()), value, x, torch.zeros(len(x)).long(), None)
     assert raised.value.__notes__ == ["the index counts from state 4 of a batch of 8"]

@@ -1,0 +1,72 @@
+"""The reward r(x_T): what a callable must do to be one, what it may say of itself, and the weighted sum of several."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from svlearn.arguments import real
+from svlearn.state import State
+
+
+class Reward(Protocol):
+    """r(x_T), (B,), reward units, of finished states (B, ...); -inf is legal (a constraint). Any callable is one.
+
+    What it may say of itself besides, each by an attribute that may be missing:
+
+    asynchronous   True where a call mostly waits for other processes: a sampler's network goes on meanwhile. False
+    reads_one_hot  True where it also takes soft one-hots (B, ..., V) in the place of tokens (B, ...), so that it has a
+                   gradient in them. False
+    name           a text that tells it apart from every other reward, and changes with what it does: stored rollouts
+                   go by it (see `svlearn.identity`). None: by its code and all that it holds
+    forget()       empties what it remembers of earlier calls; a comparison asks for it before it times a sampler
+    """
+
+    def __call__(self, x: State) -> Tensor:
+        """r(x_T), (B,), of states (B, ...)."""
+
+
+def is_asynchronous(reward: Callable) -> bool:
+    """Whether a call mostly waits for other processes."""
+    return bool(getattr(reward, "asynchronous", False))
+
+
+def reads_one_hot(reward: Callable) -> bool:
+    """Whether it takes soft one-hots (B, ..., V) in the place of tokens (B, ...)."""
+    return bool(getattr(reward, "reads_one_hot", False))
+
+
+def forget(reward: Callable) -> None:
+    """Empty what it remembers of earlier calls, if it remembers any."""
+    empty = getattr(reward, "forget", None)
+    if callable(empty):
+        empty()
+
+
+class WeightedSum:
+    """r(x_T) = Σ_i w_i r_i(x_T), (B,), reward units: what `Target({r_1: w_1, r_2: w_2}, alpha)` stands for.
+
+    A reward of weight 0 is not called. It is asynchronous where one of them is, and reads one-hots where all do.
+    Raises ValueError for no reward and for a weight that is not finite, TypeError for what is not callable.
+    """
+
+    def __init__(self, weights: Mapping[Callable, float]):
+        if not weights:
+            raise ValueError("reward: expected at least one, as {reward: weight}, got {}")
+        for reward in weights:
+            if not callable(reward):
+                raise TypeError(f"reward: expected callables of states, as {{reward: weight}}, got {reward!r}")
+        weighed = {reward: real(weight, f"reward[{place}]") for place, (reward, weight) in enumerate(weights.items())}
+        self.terms = tuple((weight, reward) for reward, weight in weighed.items())
+        self.asynchronous = any(is_asynchronous(reward) for _, reward in self.terms)
+        self.reads_one_hot = all(reads_one_hot(reward) for _, reward in self.terms)
+
+    def __call__(self, x: State) -> Tensor:
+        parts = [weight * reward(x) for weight, reward in self.terms if weight != 0]
+        total: Any = sum(parts) if parts else 0.0 * self.terms[0][1](x)
+        return total
+
+    def forget(self) -> None:
+        """Empty what its rewards remember."""
+        for _, reward in self.terms:
+            forget(reward)
