@@ -47,6 +47,10 @@ def hangs_on_ethane(molecule: Chem.Mol) -> float:
     return molecule.GetNumAtoms()
 
 
+def leaves(kind: type[BaseException], item: object) -> float:
+    raise kind("it says")
+
+
 def leaves_on_ethane(kind: type[BaseException], molecule: Chem.Mol) -> float:
     if Chem.MolToSmiles(molecule) == "CC":
         raise kind("it says")
@@ -251,7 +255,15 @@ def test_a_daemonic_process_scores_alone_and_says_so(kind):
     assert scores == [1.0, 0.0, 3.0] and failed == "CC" and why.startswith(f"{kind.__name__}: ")
 
 
-def test_an_interrupt_of_the_user_stops_what_runs_here():
+@pytest.fixture
+def interruptible():
+    """Ctrl-C raises KeyboardInterrupt, as in a terminal; who starts the tests in the background has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_an_interrupt_of_the_user_stops_what_runs_here(interruptible):
     """And one that an item raises does not."""
 
     def raises(item):
@@ -263,6 +275,13 @@ def test_an_interrupt_of_the_user_stops_what_runs_here():
     with pytest.raises(KeyboardInterrupt):
         apply_here(interrupts_itself, [1])
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_where_interrupts_are_ignored_an_item_raises_its_own(interruptible):
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    (failure,) = apply_here(partial(leaves, KeyboardInterrupt), [1])
+    assert failure.why == "KeyboardInterrupt: it says"
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
 
 
 def test_an_interrupt_of_the_user_ends_the_work(log):
