@@ -87,13 +87,13 @@ def test_who_comes_while_another_collects_waits_and_takes_what_it_has(tmp_path, 
         drawn.append((meter.cost.reference_calls, rollouts.states.sum().item()))
 
     first, second = threading.Thread(target=collected), threading.Thread(target=collected)
-    with caplog.at_level(logging.WARNING, logger="svlearn.files"):
+    with caplog.at_level(logging.WARNING, logger="svlearn.locks"):
         first.start()
         assert begun.wait(60)
         with pytest.raises(ValueError, match="holds rollouts of other arguments: expected seed = 0, got 1"):
             collect(walk, 10, tmp_path, seed=1, **given)  # at once
         second.start()
-        while not caplog.messages:
+        while second.is_alive() and not caplog.messages:
             second.join(0.01)
         go_on.set()
         first.join(60)
