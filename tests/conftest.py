@@ -58,9 +58,8 @@ def assets() -> Callable[[str], Path]:
 
 
 @pytest.fixture
-def script(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
-    """script("gdss_table") is the module benchmarks/gdss_table.py, which finds those beside it."""
-    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "benchmarks")
+def script() -> Callable[[str], ModuleType]:
+    """script("benchmarks.gdss_table.run") is that module."""
     return import_module
 
 

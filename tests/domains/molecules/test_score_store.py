@@ -222,6 +222,6 @@ def test_many_scores_are_one_transaction(path, monkeypatch):
 @pytest.mark.parametrize("processes", [2, 4])
 def test_writers_that_are_killed_leave_whole_scores(script, tmp_path, processes):
     """Two trials of `benchmarks/soak_scores.py`."""
-    soak = script("soak_scores")
+    soak = script("benchmarks.soak_scores.run")
     for seed in range(2):
         soak.trial(tmp_path / f"{seed}.sqlite", processes, seed)

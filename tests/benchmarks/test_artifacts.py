@@ -1,0 +1,90 @@
+"""What the benchmarks keep: made once, and never taken for what it was not made of."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+
+@pytest.fixture
+def kept(script):
+    return script("benchmarks.common.artifacts")
+
+
+def test_a_file_is_made_once(kept, tmp_path):
+    file = tmp_path / "new" / "value.safetensors"
+    assert kept.missing(file, seed=1, options=("a",)) and kept.missing(file, seed=2, options=("a",))
+    file.write_text("made")
+    assert not kept.missing(file, seed=2, options=["a"])
+
+
+def test_a_file_made_of_something_else_is_refused(kept, tmp_path):
+    file = tmp_path / "value.safetensors"
+    assert kept.missing(file, seed=1, rate=0.1)
+    file.write_text("made")
+    with pytest.raises(ValueError, match=r"value.safetensors: expected what is made of seed 2, got 1; move it away"):
+        kept.missing(file, seed=2, rate=0.1)
+    with pytest.raises(ValueError, match="rate None, got 0.1"):
+        kept.missing(file, seed=1)
+    (tmp_path / "value.safetensors.made_of.json").unlink()
+    with pytest.raises(ValueError, match="seed 1, got None"):
+        kept.missing(file, seed=1, rate=0.1)
+
+
+def test_settings_are_told_apart_by_what_they_say(kept, tmp_path, monkeypatch):
+    monkeypatch.setattr(kept, "ROOT", tmp_path)
+    (tmp_path / "value.yaml").write_text("rate: 1")
+    first = kept.configs(tmp_path / "value.yaml")
+    (tmp_path / "value.yaml").write_text("rate: 2")
+    assert list(first) == ["value.yaml"] and kept.configs(tmp_path / "value.yaml") != first
+
+
+def test_docked_molecules_are_those_of_the_states(script, tmp_path, monkeypatch):
+    """The note of a chunk of other trajectories is not taken."""
+    training = script("benchmarks.gdss_docking.training")
+
+    class Reward:
+        scorer = SimpleNamespace(smiles=lambda states: ["C"] * len(states), close=lambda: None)
+
+        def __call__(self, states):
+            return states.float()
+
+        def report(self):
+            return {}
+
+    monkeypatch.setattr(training, "RUNS", tmp_path)
+    monkeypatch.setattr(training, "made", lambda cache: Reward())
+    request = SimpleNamespace(rows=lambda chunk: slice(2 * chunk, 2 * chunk + 2), num_steps=3)
+    rollouts = [SimpleNamespace(states=torch.arange(24).view(6, 4) + shift, request=request) for shift in (0, 1)]
+    assert training.docked(0, rollouts[0])["rewards"] == [3.0, 7.0]
+    with pytest.raises(ValueError, match=r"docked/0.json: expected what is made of states"):
+        training.docked(0, rollouts[1])
+
+
+def test_trajectories_that_share_states_are_told_from_others(script):
+    training = script("benchmarks.gdss.training")
+    request = dict(
+        kind="process", num_trajectories=3, num_steps=2, batch_size=2, seed=0, process="a", proposal=None, reward="QED"
+    )
+    stores = [SimpleNamespace(request=SimpleNamespace(**(request | change))) for change in
+              ({}, {"reward": "SA"}, {"seed": 1}, {"process": "b"})]  # fmt: skip
+    assert [training.same_states(stores[0], other) for other in stores] == [True, True, False, False]
+
+
+@pytest.mark.parametrize("change", ["configs", "seed", "options"])
+def test_a_trained_value_is_told_by_its_settings(change, script, tmp_path, monkeypatch):
+    training = script("benchmarks.qm9.training")
+    assert training.untrained("monte_carlo", 1, tmp_path, [])
+    (tmp_path / "value.safetensors").write_text("trained")
+    assert not training.untrained("monte_carlo", 1, tmp_path, [])
+    note = tmp_path / "value.safetensors.made_of.json"
+    assert set(json.loads(note.read_text())["configs"]) == {
+        "configs/molecules/qm9/value.yaml",
+        "configs/molecules/qm9/values/monte_carlo.yaml",
+    }
+    seed, options = (2 if change == "seed" else 1), (["--x"] if change == "options" else [])
+    if change == "configs":
+        monkeypatch.setattr(training, "configs", lambda *files: {"changed": "x"})
+    with pytest.raises(ValueError, match=f"expected what is made of {change}"):
+        training.untrained("monte_carlo", seed, tmp_path, options)
