@@ -1,12 +1,15 @@
-"""What the benchmarks keep in runs/, told apart by what it was made of and not by its path alone."""
+"""What studies keep in runs/, told apart by what it was made of and not by its path alone; and how it is trained."""
 
 import json
+import subprocess
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.common.clock import clock, since
+from benchmarks.common.paths import ROOT
 from svlearn.files import sha256_of, write
-
-ROOT = Path(__file__).parents[2]
 
 
 def missing(file: Path, **made_of: Any) -> bool:
@@ -30,3 +33,16 @@ def missing(file: Path, **made_of: Any) -> bool:
 def configs(*files: Path) -> dict[str, str]:
     """The SHA-256 of settings, by file."""
     return {str(file.relative_to(ROOT)): sha256_of(file) for file in files}
+
+
+def train(script: str, settings: Sequence[Path], folder: Path, *options: str) -> dict[str, float]:
+    """Run a training script of the repository, which leaves what it makes in a folder; the seconds that it takes.
+
+    settings: YAML files, in their order; options: more words of the command line.
+    """
+    words = [word for file in settings for word in ("--config", str(file))]
+    where = ["--trainer.default_root_dir", str(folder), "--trainer.logger.init_args.save_dir", str(folder)]
+    command = [sys.executable, f"scripts/{script}.py", "fit", *words, *where, *options]
+    start = clock()
+    subprocess.run(command, cwd=ROOT, check=True)
+    return since(start)

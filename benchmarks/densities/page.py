@@ -1,7 +1,8 @@
-"""The page of the sampler benchmarks, docs/leaderboards/densities.md, from what `densities.py` has measured."""
+"""The page of the sampler benchmarks, docs/leaderboards/densities.md, written from its results."""
 
 import statistics
 
+from benchmarks.common.pages import markdown_table
 from svlearn.evaluation.report.numbers import plain, with_error
 
 # |Δ log Z| as others report it; see `SOURCES` for where, and for what differs.
@@ -28,7 +29,7 @@ HEADER = (
 INTRODUCTION = """# Sampler benchmarks
 
 How near a learned policy comes to a density of known log Z, from nothing but its log-density and gradient. Written by
-`benchmarks/densities.py` from `benchmarks/results/densities.json`; `--quote` writes this page again.
+`python -m benchmarks densities` from `benchmarks/results/densities.json`; `--quote` writes this page again.
 
 """
 SOURCES = """
@@ -67,12 +68,10 @@ def page(results: dict[str, dict]) -> str:
         cells.setdefault((density, method), []).append(entry)
     rows = [_row(density, method, entries) for (density, method), entries in cells.items()]
     rows += [_empty(*key, "not measured", figure) for key, figure in PUBLISHED.items() if key not in cells]
-    table = [HEADER, tuple("---" if place < 2 else "---:" for place in range(len(HEADER))), *rows]
-    text = "".join(f"| {' | '.join(row)} |\n" for row in table)
     settings = [entry["case"] for entry in results.values()]
     return (
         INTRODUCTION
-        + text
+        + markdown_table(HEADER, rows, left=2)
         + SOURCES.format(
             steps=_span(case["num_steps"] for case in settings),
             hidden=_span(case["hidden"] for case in settings),

@@ -1,8 +1,7 @@
 """The sampler benchmarks: densities of a known log Z, and how well a learned policy samples them.
 
-    python benchmarks/densities.py                                   # all that is not in the results yet
-    python benchmarks/densities.py --densities many-well-50 --methods trust-region --seeds 0 1
-    python benchmarks/densities.py --quote                           # only write the page again
+    python -m benchmarks densities                                   # all that is not in the results yet
+    python -m benchmarks densities --densities many-well-50 --methods trust-region --seeds 0 1
 
 A policy N(m + s² g, s²) of T steps starts at the point 0 and learns towards p*(x_T) = π. For each (density, method,
 seed) the script trains one, draws trajectories of it, and writes to benchmarks/results/densities.json:
@@ -18,11 +17,10 @@ from the results. A run takes minutes on one core: the many-well in 200 dimensio
 """
 
 import argparse
-import json
 import math
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import pytorch_lightning as pl
@@ -30,12 +28,16 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from benchmarks.common.clock import clock, since
+from benchmarks.common.command import add_again, add_choice, add_seeds
+from benchmarks.common.pages import write_pages
+from benchmarks.common.paths import PAGES
+from benchmarks.common.results import Results
 from benchmarks.densities.page import page
 from svlearn.domains.analytic import Density, Funnel, GaussianReference, double_well, gmm40, many_well
 from svlearn.domains.analytic.networks import LangevinControl
 from svlearn.evaluation.report.numbers import with_error
 from svlearn.evaluation.report.provenance import provenance
-from svlearn.files import write
 from svlearn.inference.proposals import Policy
 from svlearn.inference.samplers import smc
 from svlearn.objectives import AdjointMatching, Objective, PathConsistency, StochasticControl
@@ -45,9 +47,7 @@ from svlearn.randomness import seeded
 from svlearn.rollouts import roll_back, roll_out
 from svlearn.values import PosteriorMean
 
-ROOT = Path(__file__).parents[2]
-RESULTS = ROOT / "benchmarks/results/densities.json"
-PAGE = ROOT / "docs/leaderboards/densities.md"
+RESULTS, PAGE = Results("densities", allow_nan=True), PAGES / "densities.md"
 PIECE = 2000  # trajectories at a time in evaluation
 TRAINING, DRAWING, EXACT, PARTICLES = range(4)  # streams of randomness
 
@@ -134,7 +134,7 @@ def log_weights(objective: Objective, states: Tensor, rewards: Tensor) -> Tensor
     return rewards.double() - objective.log_ratios(states).sum(dim=1)
 
 
-def measure(case: Case, method: Method, seed: int, name: str) -> dict:
+def learn(case: Case, method: Method, seed: int, name: str) -> dict:
     """Train and judge; plain numbers, nats and seconds."""
     density = case.density()
     truth = float(density.log_normalizer)
@@ -147,11 +147,10 @@ def measure(case: Case, method: Method, seed: int, name: str) -> dict:
     options = dict(learning_rate=case.learning_rate, batch_size=case.batch_size)
     objective = method.make(reference, target, policy, **options)
     steps = round(method.share * case.steps)
-    start, own = time.perf_counter(), time.process_time()
+    start = clock()
     fit(objective, max_steps=steps, seed=seed, callbacks=[Progress(name, steps)], enable_progress_bar=False)
-    seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - own
-    found = {"log_z": truth, "steps": steps, "seconds": seconds, "cpu_seconds": cpu_seconds}
-    found["steps_per_second"] = steps / seconds
+    found = {"log_z": truth, "steps": steps, **since(start)}
+    found["steps_per_second"] = steps / found["seconds"]
     return found | judge(objective, case, truth, exact, seed)
 
 
@@ -199,46 +198,40 @@ def particles(objective: Objective, truth: float, seed: int, groups: int = 10, n
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--densities", nargs="+", default=list(CASES), choices=CASES, metavar="NAME", help="of " + ", ".join(CASES)
-    )
-    parser.add_argument(
-        "--methods", nargs="+", default=list(METHODS), choices=METHODS, metavar="NAME", help="of " + ", ".join(METHODS)
-    )
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of weights, training and evaluation")
+def arguments(parser: argparse.ArgumentParser) -> None:
+    add_choice(parser, "--densities", CASES)
+    add_choice(parser, "--methods", METHODS)
+    add_seeds(parser, [0], "weights, training and evaluation")
     parser.add_argument("--steps", type=int, help="gradient steps in the place of a density's own, times the share")
-    parser.add_argument("--again", action="store_true", help="measure what is there too")
-    parser.add_argument("--quote", action="store_true", help="only write the page from the results that are there")
-    options = parser.parse_args()
-    results = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
-    wanted = (
-        [] if options.quote else [(d, m, s) for s in options.seeds for d in options.densities for m in options.methods]
-    )
+    add_again(parser)
+
+
+def measure(options: argparse.Namespace) -> None:
+    wanted = [(d, m, s) for s in options.seeds for d in options.densities for m in options.methods]
     for density, method, seed in tqdm(wanted, desc="runs", disable=None):
         name = f"{density}/{method}/{seed}"
-        if name in results and not options.again:
-            continue
         case = CASES[density] if options.steps is None else replace(CASES[density], steps=options.steps)
-        settings = {key: value for key, value in asdict(case).items() if key != "density"}
-        entry = {"provenance": provenance(), "case": settings}
-        try:
-            entry |= measure(case, METHODS[method], seed, name)
-        except ValueError as error:  # a loss, a reward or a control that is not finite any more
-            entry |= {"failed": str(error)}
-        results = (json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}) | {name: entry}
-        write(RESULTS, json.dumps(results, indent=1) + "\n")
-        write(PAGE, page(results))
-        tqdm.write(f"{name}: {entry.get('failed') or summary(entry)}")
-    write(PAGE, page(results))
+        if RESULTS.finish(partial(entry, case, METHODS[method], seed, name), name, again=options.again):
+            write_pages(pages())
+            found = RESULTS.read()[name]
+            tqdm.write(f"{name}: {found.get('failed') or summary(found)}")
+
+
+def pages() -> dict[Path, str]:
+    return {PAGE: page(RESULTS.read())}
+
+
+def entry(case: Case, method: Method, seed: int, name: str) -> dict:
+    """What is found, or why nothing is: a loss, a reward or a control that is not finite any more."""
+    settings = {key: value for key, value in asdict(case).items() if key != "density"}
+    made = {"provenance": provenance(), "case": settings}
+    try:
+        return made | learn(case, method, seed, name)
+    except ValueError as error:
+        return made | {"failed": str(error)}
 
 
 def summary(entry: dict) -> str:
     """A line of what was found."""
     distance = with_error(entry["delta_log_z"], entry["delta_log_z_error"], sign=True)
     return f"Δ log Z {distance}, ESS share {entry['ess']:.2g}, {entry['seconds']:.0f} s"
-
-
-if __name__ == "__main__":
-    main()

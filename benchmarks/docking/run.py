@@ -1,7 +1,7 @@
 """What a docking costs and how far one search can be trusted: Vina against a receptor, by its exhaustiveness.
 
-    python benchmarks/docking.py                                        # 8 molecules of ZINC-250k, about 8 minutes
-    python benchmarks/docking.py --molecules 64 --receptor jak2
+    python -m benchmarks docking                                        # 8 molecules of ZINC-250k, about 8 minutes
+    python -m benchmarks docking --molecules 64 --receptor jak2
 
 Molecules are taken at equal distances in the file. Each is docked with every exhaustiveness in one process and one
 thread; seconds are CPU seconds of conformer, ligand and search, without the receptor's maps, which a process makes
@@ -10,11 +10,9 @@ other random numbers. Writes benchmarks/results/docking.json molecule by molecul
 """
 
 import argparse
-import gzip
 import json
 import time
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,20 +20,20 @@ from rdkit import Chem
 from scipy.stats import spearmanr
 from tqdm.auto import tqdm
 
-from svlearn.assets import fetch
+from benchmarks.common.results import Results
+from benchmarks.gdss.zinc250k import smiles as zinc250k
 from svlearn.domains.molecules.docking import BOXES, Docking, versions
 from svlearn.domains.molecules.docking_vina import Dock
 from svlearn.evaluation.report.provenance import provenance
-from svlearn.files import write
 
-RESULTS = Path(__file__).parents[2] / "benchmarks/results/docking.json"
+RESULTS = Results("docking")
 EXHAUSTIVENESS = (1, 2, 4, 8)
 RUNS = {1: (1, 2, 4, 8), 2: (1, 8)}  # the exhaustiveness of each seed
 
 
 def molecules(number: int) -> list[str]:
     """Canonical SMILES of ZINC-250k at equal distances."""
-    lines = gzip.decompress(fetch("molecules/zinc250k_smiles.txt.gz").read_bytes()).decode().split()
+    lines = zinc250k()
     return [Chem.CanonSmiles(lines[len(lines) * place // number]) for place in range(number)]
 
 
@@ -76,12 +74,13 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
     return json.loads(json.dumps(numbers, default=float))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--molecules", type=int, default=8, help="how many (default 8)")
     parser.add_argument("--receptor", choices=list(BOXES), default="parp1", help="default parp1")
-    options = parser.parse_args()
-    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+
+
+def measure(options: argparse.Namespace) -> None:
+    results = RESULTS.read()
     entry = results.setdefault(options.receptor, {"molecules": []})
     done = {row["smiles"]: row for row in entry["molecules"]}
     chosen = molecules(options.molecules)
@@ -94,10 +93,6 @@ def main() -> None:
         entry.update(
             molecules=rows, summary=summary(rows) if len(rows) > 2 else {}, provenance={**provenance(), **versions()}
         )
-        write(RESULTS, json.dumps(results, indent=1, ensure_ascii=False) + "\n")
+        RESULTS.write(results)
     for each, found in entry["summary"]["by_exhaustiveness"].items():
         print(each, {name: round(number, 3) for name, number in found.items()})
-
-
-if __name__ == "__main__":
-    main()

@@ -1,5 +1,6 @@
-"""The page of GDSS unguided, written from its results by benchmarks/gdss_baseline.py."""
+"""The page of GDSS unguided, written from its results."""
 
+from benchmarks.common.pages import markdown_table
 from svlearn.evaluation.report.numbers import between, plain, with_error
 
 PAGE = """\
@@ -17,21 +18,28 @@ In brackets 95 % bootstrap intervals. {coupling} Without the corrector the same 
 
 {distribution}
 Machine: {cpu}, {cores} cores shared with other work, one thread. All figures: `benchmarks/results/gdss_baseline.json`,
-by `benchmarks/gdss_baseline.py`, which writes this page too.
+by `python -m benchmarks gdss_baseline`, which writes this page too.
 """
 NEAR = """\
 {number:,} molecules of v1, the trajectories that values learn from, beside {reference:,} of ZINC-250k drawn at random;
 and, for what so few molecules make of a perfect model, as many others of ZINC-250k.
 
-| | Valid | One piece | Distinct | New | Diversity | Scaffolds a molecule | FCD | NSPDK MMD |
-| --- | --: | --: | --: | --: | --: | --: | --: | --: |
-{lines}| GDSS paper, 10,000 molecules | 0.970 | – | – | – | – | – | 14.7 | 0.019 |
-
+{table}
 Repaired molecules for all but the first two columns; new are those that ZINC-250k does not have. The paper (arXiv
 2202.02514, table 2) has 1,000 predictor steps and counts against its own test set; distances fall as molecules become
 more.
 """
-NAMES = ("validity", "connected", "uniqueness", "novelty", "diversity", "scaffold_diversity", "fcd", "nspdk")
+COLUMNS = {
+    "validity": "Valid",
+    "connected": "One piece",
+    "uniqueness": "Distinct",
+    "novelty": "New",
+    "diversity": "Diversity",
+    "scaffold_diversity": "Scaffolds a molecule",
+    "fcd": "FCD",
+    "nspdk": "NSPDK MMD",
+}
+PAPER = ["GDSS paper, 10,000 molecules", "0.970", "–", "–", "–", "–", "–", "14.7", "0.019"]
 
 
 def page(held: dict) -> str:
@@ -51,7 +59,7 @@ def page(held: dict) -> str:
 
 
 def table(held: dict) -> str:
-    lines = ["| | Molecules | Mean QED | 80 % | 90 % | Valid | One piece | Diversity |", "| --- " + "| --: " * 7 + "|"]
+    header, rows = ["", "Molecules", "Mean QED", "80 %", "90 %", "Valid", "One piece", "Diversity"], []
     for name, row in held["rows"].items():
         found = row["figures"]
         quantiles = [
@@ -60,18 +68,20 @@ def table(held: dict) -> str:
         ]
         shares = [plain(found[f"{key}, as they come"], 3) for key in ("validity", "connected")]
         mean = with_error(found["mean_reward"], found["mean_reward_standard_error"])
-        cells = [name, f"{found['num_samples']}", mean, *quantiles, *shares, plain(found["diversity, repaired"], 3)]
-        lines.append(f"| {' | '.join(cells)} |")
+        rows.append(
+            [name, f"{found['num_samples']}", mean, *quantiles, *shares, plain(found["diversity, repaired"], 3)]
+        )
     for name, found in held["published"].items():
         mean = f"{found['mean_reward']:.3f}" if "mean_reward" in found else "–"
         quantiles = [f"{found[f'reward_quantile_{level}']:.3f}" for level in (80, 90)]
-        lines.append(f"| *{name}* | – | {mean} | {' | '.join(quantiles)} | – | – | – |")
-    return "\n".join(lines) + "\n"
+        rows.append([f"*{name}*", "–", mean, *quantiles, "–", "–", "–"])
+    return markdown_table(header, rows)
 
 
 def distances(near: dict) -> str:
-    lines = "".join(
-        f"| {name} | {' | '.join('–' if found.get(key) is None else plain(found[key], 3) for key in NAMES)} |\n"
+    rows = [
+        [name, *("–" if found.get(key) is None else plain(found[key], 3) for key in COLUMNS)]
         for name, found in near["sets"].items()
-    )
-    return NEAR.format(number=near["number"], reference=near["reference"], lines=lines)
+    ]
+    told = markdown_table(["", *COLUMNS.values()], [*rows, PAPER])
+    return NEAR.format(number=near["number"], reference=near["reference"], table=told)

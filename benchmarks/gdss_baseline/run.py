@@ -1,8 +1,7 @@
 """Unguided molecules of GDSS, by QED: which checkpoint is the SVDD paper's, and what the corrector's norms matter.
 
-    python benchmarks/gdss_baseline.py [rows ...]
-    python benchmarks/gdss_baseline.py --distribution     # the distances to ZINC-250k alone: about 5 minutes
-    python benchmarks/gdss_baseline.py --quote            # only write the page
+    python -m benchmarks gdss_baseline [--rows v1 "v1, batch norms"]
+    python -m benchmarks gdss_baseline --distribution     # the distances to ZINC-250k alone: about 5 minutes
 
 Every row draws 256 molecules at 200 predictor steps in batches of 64, repairs their valences as the authors do, and
 scores them. Writes benchmarks/results/gdss_baseline.json after each batch; what is there is not drawn again. The page,
@@ -15,14 +14,11 @@ docs/leaderboards/gdss_unguided.md, is written from it.
 `coupling` compares the first two: the difference of their mean QED with its standard error, and the p-value of a
 Kolmogorov-Smirnov test that both draw from one law. `published` are the figures to meet: the SVDD paper's table 2,
 and the authors' code as it was run here, which drew node counts from a normal (23, 4.5). `distribution` holds the
-finished molecules of the trajectories of benchmarks/gdss_table_training.py against ZINC-250k: FCD, NSPDK, novelty.
+finished molecules of the trajectories of the table (gdss_table) against ZINC-250k: FCD, NSPDK, novelty.
 """
 
 import argparse
-import gzip
-import json
 import math
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,7 +29,13 @@ from scipy import stats
 from torch import Tensor
 from tqdm import tqdm
 
-from benchmarks.gdss.training import trajectories
+from benchmarks.common.clock import clock, since
+from benchmarks.common.command import add_choice
+from benchmarks.common.pages import write_pages
+from benchmarks.common.paths import PAGES
+from benchmarks.common.results import Results
+from benchmarks.gdss.trajectories import trajectories
+from benchmarks.gdss.zinc250k import smiles
 from benchmarks.gdss_baseline.page import page
 from svlearn.assets import fetch
 from svlearn.domains.molecules import metrics
@@ -44,13 +46,10 @@ from svlearn.domains.molecules.gdss.reference import GDSS
 from svlearn.domains.molecules.rewards import QED
 from svlearn.evaluation.report.provenance import provenance
 from svlearn.evaluation.summary import reward_figures
-from svlearn.files import write
 from svlearn.inference.samplers import ancestral
 from svlearn.randomness import seeded
 
-ROOT = Path(__file__).parents[2]
-RESULTS = ROOT / "benchmarks/results/gdss_baseline.json"
-PAGE = ROOT / "docs/leaderboards/gdss_unguided.md"
+RESULTS, PAGE = Results("gdss_baseline", {"rows": {}}), PAGES / "gdss_unguided.md"
 NUM_STEPS, BATCH, NUM_BATCHES, KNOWN = 200, 64, 4, 5000
 PUBLISHED = {
     "paper, table 2": {"reward_quantile_80": 0.771, "reward_quantile_90": 0.812},
@@ -90,17 +89,12 @@ ROWS: dict[str, tuple[str, bool | Langevin]] = {
 }
 
 
-def results() -> dict:
-    """What has been drawn so far."""
-    return json.loads(RESULTS.read_text()) if RESULTS.exists() else {"rows": {}}
-
-
 def draw(name: str, number: int, reference: GDSS, reward: QED) -> dict:
     """One batch of a row: its rewards, how its molecules came without repair, and its seconds."""
-    start = time.perf_counter()
+    start = clock()
     seeds = list(ROWS).index(name), number
     states = ancestral(reference).sample(BATCH, generator=seeded("cpu", *seeds)).states[:, 0]
-    seconds = time.perf_counter() - start
+    seconds = since(start)["seconds"]
     plain, repaired = reference.decode(states), reference.decode(states, correct=True)
     return {
         "rewards": [round(each, 5) for each in reward(states).tolist()],
@@ -139,11 +133,11 @@ def distribution() -> dict:
     rollouts = trajectories("QED")
     states = rollouts.states[:, rollouts.request.num_steps]
     drawn, plain, number = decode(states, correct=True), decode(states), len(states)
-    smiles = gzip.decompress(fetch("molecules/zinc250k_smiles.txt.gz").read_bytes()).decode().split()
-    order = torch.randperm(len(smiles), generator=seeded("cpu", 0))[: KNOWN + number].tolist()
-    chosen = [Chem.MolFromSmiles(smiles[place]) for place in tqdm(order, desc="reading")]
+    every = smiles()
+    order = torch.randperm(len(every), generator=seeded("cpu", 0))[: KNOWN + number].tolist()
+    chosen = [Chem.MolFromSmiles(every[place]) for place in tqdm(order, desc="reading")]
     known, others = chosen[:KNOWN], chosen[KNOWN:]
-    activations, data = chemnet_activations(known), {Chem.CanonSmiles(text) for text in tqdm(smiles, desc="reading")}
+    activations, data = chemnet_activations(known), {Chem.CanonSmiles(text) for text in tqdm(every, desc="reading")}
     sets = {}
     for name, molecules in (("v1", drawn), ("ZINC-250k", others)):
         sets[name] = {
@@ -160,7 +154,7 @@ def distribution() -> dict:
 
 def keep(name: str, batch: dict) -> None:
     """Add a batch to a row, and say anew what all come to."""
-    held = results()
+    held = RESULTS.read()
     row = held["rows"].setdefault(name, {"batches": []})
     row["batches"].append(batch)
     row["figures"] = figures(row["batches"])
@@ -168,33 +162,27 @@ def keep(name: str, batch: dict) -> None:
     held["rows"] = {each: held["rows"][each] for each in ROWS if each in held["rows"]}
     pairs = [each for each in ("v1", "v2") if {each, f"{each}, batch norms"} <= set(held["rows"])]
     held["coupling"] = {each: coupling(held["rows"], each) for each in pairs}
-    save(held)
+    RESULTS.write(held | {"published": PUBLISHED})
+    write_pages(pages())
 
 
-def save(held: dict) -> None:
-    held["published"] = PUBLISHED
-    write(RESULTS, json.dumps(held, indent=1, ensure_ascii=False) + "\n")
-    write(PAGE, page(held))
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("rows", nargs="*", default=list(ROWS), help=f"of {', '.join(ROWS)}; all by default")
+def arguments(parser: argparse.ArgumentParser) -> None:
+    add_choice(parser, "--rows", ROWS)
     parser.add_argument("--distribution", action="store_true", help="measure the distances to ZINC-250k, and no row")
-    parser.add_argument("--quote", action="store_true", help="only write the page")
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    if options.quote or options.distribution:
-        held = results()
-        return save(held if options.quote else held | {"distribution": distribution()})
+
+
+def measure(options: argparse.Namespace) -> None:
+    if options.distribution:
+        found = distribution()
+        return RESULTS.write(RESULTS.read() | {"distribution": found})
     reward = QED(correct=True, num_workers=1, codec=GDSSCodec())
     for name in options.rows:
         asset, corrector = ROWS[name]
         reference = GDSS.from_checkpoint(fetch(asset), NUM_STEPS, corrector)
-        done = len(results()["rows"].get(name, {"batches": []})["batches"])
+        done = len(RESULTS.read()["rows"].get(name, {"batches": []})["batches"])
         for number in tqdm(range(done, NUM_BATCHES), desc=name, unit="batch"):
             keep(name, draw(name, number, reference, reward))
 
 
-if __name__ == "__main__":
-    main()
+def pages() -> dict[Path, str]:
+    return {PAGE: page(RESULTS.read())}

@@ -1,4 +1,4 @@
-"""The page of docking and its figure, written from their results by benchmarks/gdss_docking.py."""
+"""The page of docking and its figure, written from their results."""
 
 import math
 from dataclasses import dataclass
@@ -9,9 +9,10 @@ from matplotlib.figure import Figure
 from rdkit import Chem
 
 from benchmarks.common.figures import style, svg
+from benchmarks.common.pages import markdown_table, not_measured
+from benchmarks.gdss.figures import points
 from benchmarks.gdss.rows import LATE, NORMAL, THEN_FREE, Drawn, gather, machines
 from benchmarks.gdss_docking.training import ALPHA, FAMILY, START, TWIST
-from benchmarks.gdss_table.page import points
 from svlearn.domains.molecules import metrics
 from svlearn.evaluation.report.figures import COLORS, MARKERS
 from svlearn.evaluation.report.numbers import between, plain, with_error
@@ -70,8 +71,8 @@ docking program, an N and an M of its own, so that they tell the size to expect 
 """
 ORIGIN = """\
 Machine: {cpu}, {cores} cores shared with other work. All batches, with commit and date:
-`benchmarks/results/gdss_docking.json`, written by `benchmarks/gdss_docking.py`, which goes on where it was stopped and
-writes this page too. The value: `configs/molecules/gdss/rewards/parp1.yaml`.
+`benchmarks/results/gdss_docking.json`, written by `python -m benchmarks gdss_docking`, which goes on where it was
+stopped and writes this page too. The value: `configs/molecules/gdss/rewards/parp1.yaml`.
 """
 
 
@@ -123,7 +124,7 @@ def page(held: dict) -> str:
     """The Markdown of the results, as far as they go."""
     rows = rows_of(held)
     if not rows:
-        return "# Docking: GDSS against parp1\n\nNot yet measured: run benchmarks/gdss_docking.py.\n"
+        return not_measured("Docking: GDSS against parp1", "gdss_docking")
     short = [f"{row.name} ({len(row.rewards)})" for row in rows.values() if len(row.rewards) < WANTED]
     short += [f"{name} (0)" for name in (PLAIN, LEARNED, FREE) if name not in rows]
     return "\n".join(
@@ -232,7 +233,7 @@ def verdict(one: Docked, other: Docked) -> str:
 def table(rows: dict[str, Docked]) -> str:
     header = ["Row", "Molecules", "Mean", "Median", "90 %", "Paper, median / 90 %"]
     header += ["Valid", "Distinct", "Diversity", *COSTS.values()]
-    cells = [header, ["---", *["--:"] * (len(header) - 1)]]
+    cells = []
     for row in sorted(rows.values(), key=lambda row: row.mean[0]):
         published = PAPER.get(row.name)
         cells.append(
@@ -240,7 +241,7 @@ def table(rows: dict[str, Docked]) -> str:
             + ["–" if published is None else " / ".join(f"{each:.2f}" for each in published)]
             + [plain(each, 3) for each in (*row.described(), *(row.cost(name) for name in COSTS))]
         )
-    return "".join(f"| {' | '.join(each)} |\n" for each in cells)
+    return markdown_table(header, cells)
 
 
 def training(found: dict | None, trained: dict[str, float]) -> list[str]:

@@ -1,7 +1,8 @@
 """Docking against parp1 on the SVDD paper's own model, GDSS on ZINC-250k: rewards, dockings and seconds of every row.
 
-    python benchmarks/gdss_docking.py [--rows SVDD-MC]
-    python benchmarks/gdss_docking.py --quote
+    python -m benchmarks gdss_docking [--rows SVDD-MC]
+    python -m benchmarks gdss_docking --train     # only dock what values learn from, and train them: hours of one core
+    python -m benchmarks gdss_docking --ship      # only copy what was docked to checkpoints/
 
 200 corrected steps, alpha = 0. The plain samples are those that the value learned from, in their order, and every
 "best of 5" takes the best of five of a row's own. What is drawn is kept batch by batch in
@@ -10,39 +11,45 @@ to 4 seconds of a core. docs/leaderboards/docking.md and its figure are written 
 """
 
 import argparse
-import json
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
-import torch
 from tqdm.auto import tqdm
 
 import svlearn as sv
+from benchmarks.common.command import add_choice
+from benchmarks.common.pages import write_pages
+from benchmarks.common.paths import PAGES
+from benchmarks.common.results import Results
 from benchmarks.gdss.rows import LATE
-from benchmarks.gdss.training import COLLECT_BATCH, ROOT, trajectories
+from benchmarks.gdss.trajectories import COLLECT_BATCH, trajectories
 from benchmarks.gdss_docking.page import BOTH, FORESEEN, FREE, LEARNED, PLAIN, RELAY, TWISTED, figure, page
 from benchmarks.gdss_docking.training import (
     FAMILY,
     NUM_DOCKED,
+    OPTIONS,
     RECEPTOR,
     START,
     TWIST,
     docked,
+    fit,
     judged,
     learned,
     made,
+    scored,
     seconds_a_docking,
+    ship,
     told,
     trained,
 )
-from benchmarks.gdss_table.run import key, plain_costs, priced, reference
+from benchmarks.gdss_table.batches import key, plain_costs, priced, reference
 from svlearn.domains.molecules.gdss import pretrained
 from svlearn.evaluation.report.provenance import provenance
-from svlearn.files import write
 from svlearn.randomness import seeded
 
-RESULTS = ROOT / "benchmarks/results/gdss_docking.json"
-PAGE = ROOT / "docs/leaderboards/docking.md"
+RESULTS = Results("gdss_docking", {"batches": {}, "training": None, "trained": {}})
+PAGE = PAGES / "docking.md"
 SEED = 1
 SIZES = {
     PLAIN: (NUM_DOCKED // COLLECT_BATCH, COLLECT_BATCH),
@@ -112,49 +119,43 @@ SAMPLERS: dict[str, Callable[[sv.Reference, sv.Target], sv.Sampler]] = {
 }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", nargs="+", choices=SIZES, default=list(SIZES))
-    parser.add_argument("--quote", action="store_true", help="only write the page and its figure")
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    if not options.quote:
-        for row in tqdm(options.rows, unit="row"):
-            for batch in range(SIZES[row][0]):
-                keep(key(RECEPTOR, row, SEED, batch), partial(stored if row == PLAIN else draw, row, batch))
-        if results().get("surrogate") is None:
-            found = judged()
-            write(RESULTS, json.dumps(results() | {"surrogate": found}, indent=1, allow_nan=False) + "\n")
-    quote(results())
+def arguments(parser: argparse.ArgumentParser) -> None:
+    add_choice(parser, "--rows", SIZES)
+    parser.add_argument("--train", action="store_true", help="only dock what values learn from, and train them")
+    parser.add_argument("--ship", action="store_true", help="only copy what was docked to checkpoints/")
 
 
-def results() -> dict:
-    """What has been drawn."""
-    return json.loads(RESULTS.read_text()) if RESULTS.exists() else {"batches": {}, "training": None, "trained": {}}
+def measure(options: argparse.Namespace) -> None:
+    if options.train:
+        scored()
+        for family in OPTIONS:
+            fit(family)
+    if options.ship:
+        ship()
+    if options.train or options.ship:
+        return
+    for row in tqdm(options.rows, unit="row"):
+        for batch in range(SIZES[row][0]):
+            keep(key(RECEPTOR, row, SEED, batch), partial(stored if row == PLAIN else draw, row, batch))
+    RESULTS.finish(judged, "surrogate")
 
 
-def written(held: dict) -> dict:
-    """The page and its figure."""
+def pages() -> dict[Path, str]:
+    held = RESULTS.read()
     return {PAGE: page(held), PAGE.with_name("docking_time.svg"): figure(held)}
 
 
-def quote(held: dict) -> None:
-    for path, text in written(held).items():
-        write(path, text)
-
-
 def keep(name: str, batch: Callable[[], dict]) -> None:
-    """Read again before writing, for another run may draw other rows meanwhile."""
-    if name in results()["batches"]:
-        return
-    found = batch()
-    held = results()
-    held["batches"][name] = found
+    """Draw a batch where it is not there yet, and write the page anew."""
+    if RESULTS.finish(batch, "batches", name, complete=add_training):
+        write_pages(pages())
+
+
+def add_training(held: dict) -> None:
+    """What was trained, and what its values learned from: a shipped one does not say."""
     held["trained"] |= trained()
-    if held["training"] is None and FAMILY in held["trained"]:  # a shipped value says nothing of what it learned from
+    if held["training"] is None and FAMILY in held["trained"]:
         held["training"] = told()
-    write(RESULTS, json.dumps(held, indent=1, allow_nan=False) + "\n")
-    quote(held)
 
 
 def draw(row: str, batch: int) -> dict:
@@ -189,7 +190,3 @@ def record(states: sv.State, rewards: list[float], smiles: list, report: dict, s
         "per_molecule": {name: amount / len(rewards) for name, amount in (spent | dockings).items()},
         "provenance": provenance(),
     }
-
-
-if __name__ == "__main__":
-    main()

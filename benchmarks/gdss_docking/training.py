@@ -1,13 +1,9 @@
 """What the docking table of GDSS learns from and learns: the reference's molecules docked, and a value of their scores.
 
-    python benchmarks/gdss_docking_training.py [--ship]
-
-docks the finished states of trajectories of gdss_table_training.py, chunk by chunk: hours of one core; then trains the
-values, which the table takes in the place of the shipped ones. What was docked is on disk; a run that was killed goes
-on from there. --ship writes molecules and scores to checkpoints/, of which a `Surrogate` is made.
+The finished states of the trajectories of `gdss.trajectories` are docked chunk by chunk. What was docked is on disk; a
+run that was killed goes on from there. The table takes the values that are trained in the place of the shipped ones.
 """
 
-import argparse
 import json
 from collections.abc import Iterable
 from dataclasses import replace
@@ -19,13 +15,14 @@ from tqdm.auto import tqdm
 
 import svlearn as sv
 from benchmarks.common.artifacts import missing
-from benchmarks.gdss.training import DEPTH, ROOT, RUNS, WIDTH, store, train, trajectories, untrained
-from benchmarks.qm9.training import clock, since
+from benchmarks.common.clock import clock, since
+from benchmarks.common.paths import ROOT
+from benchmarks.gdss.trajectories import RUNS, store, trajectories
+from benchmarks.gdss.values import new_network, train, untrained
 from svlearn.checkpoints import load_value
 from svlearn.domains.molecules.docking import Docking
 from svlearn.domains.molecules.gdss import pretrained
 from svlearn.domains.molecules.gdss.decode import GDSSCodec
-from svlearn.domains.molecules.gdss.gin import GraphValueNetwork
 from svlearn.domains.molecules.surrogate import foreseen
 from svlearn.files import write
 from svlearn.fingerprint import fingerprint_of_states
@@ -86,8 +83,7 @@ def learned(reference: sv.Reference, family: str = FAMILY) -> sv.values.Learned:
     file = RUNS / RECEPTOR / family / "value.safetensors"
     if not file.exists() or untrained(file, RECEPTOR, family, *OPTIONS[family]):
         return pretrained.value(reference, RECEPTOR, family)
-    network = GraphValueNetwork(reference.num_steps, reference.num_features, WIDTH, DEPTH)
-    return sv.values.Learned(load_value(network, file, reference).eval())
+    return sv.values.Learned(load_value(new_network(reference), file, reference).eval())
 
 
 def fit(family: str) -> None:
@@ -141,15 +137,3 @@ def ship() -> None:
     notes = [docked(chunk, rollouts) for chunk in range(scored().request.num_chunks)]
     table = {name: [each for note in notes for each in note[name]] for name in ("smiles", "rewards")}
     write(ROOT / f"checkpoints/gdss_{RECEPTOR}_docked.json", json.dumps(table, indent=0) + "\n")
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--ship", action="store_true", help="copy what was docked to checkpoints/")
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    scored()
-    for wanted in OPTIONS:
-        fit(wanted)
-    if options.ship:
-        ship()

@@ -1,4 +1,4 @@
-"""The page of what choosing by a value of GDSS gains, written from its results by benchmarks/gdss_foresight.py."""
+"""The page of what choosing by a value of GDSS gains, written from its results."""
 
 import math
 from collections.abc import Iterable
@@ -7,12 +7,16 @@ from itertools import pairwise
 import pandas as pd
 import torch
 
+from benchmarks.common.pages import markdown_table, not_measured
 from benchmarks.gdss.rows import FREE, NORMAL, NUM_STEPS, STARTS, Drawn, handover
 from svlearn.evaluation.report.numbers import plain, with_error
 from svlearn.values.switch import best_start
 
 TWIST = "SVDD, contrastive twist"
 CURVES = {"SVDD-MC": "monte_carlo", TWIST: "contrastive_twist", FREE: None}  # rows and their families
+SAMPLED = (
+    "r(x̂_T) from t", "Molecules", "Mean", "One piece", "Distinct", "Reference calls", "Reward calls", "Seconds"
+)  # fmt: skip
 PARTS = (0, 100, 200, 240, 280, 320, 360, NUM_STEPS)  # between which gains are added up
 
 INTRODUCTION = """\
@@ -33,7 +37,7 @@ the molecule, and so flatters a value early. Rows of the last table of each rewa
 t, and r(x̂_T) from there, M = 10, alpha = 0; they stand [in the table](gdss.md) as well.
 
 All figures: `benchmarks/results/gdss_foresight.json` and `benchmarks/results/gdss_table.json`, by
-`benchmarks/gdss_foresight.py`, which writes this page too, and `benchmarks/gdss_table.py`.
+`python -m benchmarks gdss_foresight`, which writes this page too, and `python -m benchmarks gdss_table`.
 """
 
 
@@ -41,7 +45,7 @@ def page(held: dict, rows: dict[str, dict[str, Drawn]]) -> str:
     """The Markdown of the results, as far as they go."""
     found = {reward: pd.DataFrame(columns) for reward, columns in held["rewards"].items()}
     if not found:
-        return "# GDSS: what a choice gains\n\nNot yet measured: run benchmarks/gdss_foresight.py.\n"
+        return not_measured("GDSS: what a choice gains", "gdss_foresight")
     choices = max(each["t"].nunique() for each in found.values())
     numbers = {"trajectories": held["trajectories"], "num_steps": NUM_STEPS, "choices": choices}
     return "\n".join(
@@ -119,12 +123,9 @@ def listed(times: Iterable[int]) -> str:
 
 def section(reward: str, gains: pd.DataFrame, rows: dict[str, Drawn]) -> str:
     parts = list(pairwise(PARTS))
-    sums = [["Sum of gains", *(f"{first} to {stop - 1}" for first, stop in parts)], ["---", *["--:"] * len(parts)]]
-    sums += [[name, *(with_error(*total(gains, name, *part), sign=True) for part in parts)] for name in CURVES]
-    drawn = [
-        ["r(x̂_T) from t", "Molecules", "Mean", "One piece", "Distinct", "Reference calls", "Reward calls", "Seconds"]
-    ]
-    drawn.append(["--:"] * len(drawn[0]))
+    heads = ["Sum of gains", *(f"{first} to {stop - 1}" for first, stop in parts)]
+    sums = [[name, *(with_error(*total(gains, name, *part), sign=True) for part in parts)] for name in CURVES]
+    drawn = []
     for t, name in ({0: FREE} | named() | {NUM_STEPS: TWIST}).items():
         if name in rows:
             row = rows[name]
@@ -132,8 +133,4 @@ def section(reward: str, gains: pd.DataFrame, rows: dict[str, Drawn]) -> str:
             shares += [row.cost(each) for each in ("reference_calls", "reward_calls", "cpu_seconds")]
             told = {0: "0 (SVDD-PM)", NUM_STEPS: "never"}.get(t, str(t))
             drawn.append([told, str(len(row.rewards)), with_error(*row.mean), *(plain(each, 3) for each in shares)])
-    return f"## {reward}\n\n{markdown(sums)}\n{markdown(drawn)}"
-
-
-def markdown(cells: list[list[str]]) -> str:
-    return "".join(f"| {' | '.join(each)} |\n" for each in cells)
+    return f"## {reward}\n\n{markdown_table(heads, sums)}\n{markdown_table(SAMPLED, drawn, left=0)}"

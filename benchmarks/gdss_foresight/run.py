@@ -1,69 +1,56 @@
 """What choosing by a value of GDSS gains, by t, and so when SVDD-PM should take over: the page gdss_foresight.md.
 
-    python benchmarks/gdss_foresight.py [--rewards QED]         # about 40 minutes of one core a reward
-    python benchmarks/gdss_foresight.py --quote
+    python -m benchmarks gdss_foresight [--rewards QED]         # about 40 minutes of one core a reward
 
 draws 512 trajectories of the reference that no value learned from, and takes at each step that has candidates what the
 better of two of them is worth at the end (`values.selection_gain.selection_gain`), and the correlation of v_t(x_t) with
-the reward: of the learned values of the table (benchmarks/gdss_table.py) and of r(x̂_T). `values.Switch.fit` hands over
+the reward: of the learned values of the table (benchmarks/gdss_table) and of r(x̂_T). `values.Switch.fit` hands over
 where the sum of the gains is largest. Writes benchmarks/results/gdss_foresight.json, reward by reward; a second run
 goes on.
 """
 
 import argparse
-import json
-from functools import cache
+from functools import cache, partial
+from pathlib import Path
 
 import pandas as pd
-import torch
 from matplotlib.figure import Figure
 from tensordict import TensorDict
 from tqdm.auto import tqdm
 
 import svlearn as sv
+from benchmarks.common.command import add_choice
 from benchmarks.common.figures import style, svg
+from benchmarks.common.paths import PAGES
+from benchmarks.common.results import Results
 from benchmarks.gdss.rows import gather
-from benchmarks.gdss.training import REWARDS, ROOT, learned, made
+from benchmarks.gdss.trajectories import REWARDS, made
+from benchmarks.gdss.values import learned
 from benchmarks.gdss_foresight.page import CURVES, FREE, page
-from benchmarks.gdss_table.run import reference
-from benchmarks.gdss_table.run import results as table
+from benchmarks.gdss_table.batches import RESULTS as TABLE
+from benchmarks.gdss_table.batches import reference
 from svlearn.evaluation.report.figures import COLORS
 from svlearn.evaluation.report.provenance import provenance
-from svlearn.files import write
 from svlearn.randomness import seeded
 from svlearn.rollouts import roll_out
 from svlearn.values.selection_gain import selection_gain
 
-RESULTS = ROOT / "benchmarks/results/gdss_foresight.json"
-PAGE = ROOT / "docs/leaderboards/gdss_foresight.md"
+PAGE = PAGES / "gdss_foresight.md"
 NUM_TRAJECTORIES, NUM_OTHERS, SEED, MAX_BATCH = 512, 3, 7, 256
+RESULTS = Results("gdss_foresight", {"trajectories": NUM_TRAJECTORIES, "rewards": {}})
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rewards", nargs="+", choices=REWARDS, default=list(REWARDS))
-    parser.add_argument("--quote", action="store_true", help="only write the page and its figure")
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    if not options.quote:
-        for reward in tqdm(options.rewards, unit="reward"):
-            keep(reward)
-    quote(results())
+def arguments(parser: argparse.ArgumentParser) -> None:
+    add_choice(parser, "--rewards", REWARDS)
 
 
-def results() -> dict:
-    """What has been measured."""
-    return json.loads(RESULTS.read_text()) if RESULTS.exists() else {"trajectories": NUM_TRAJECTORIES, "rewards": {}}
+def measure(options: argparse.Namespace) -> None:
+    for reward in tqdm(options.rewards, unit="reward"):
+        RESULTS.finish(partial(measured, reward), "rewards", reward, complete=add_provenance)
 
 
-def keep(reward: str) -> None:
-    """Read again before writing, for another run may measure another reward meanwhile."""
-    if reward not in results()["rewards"]:
-        found = measured(reward)
-        held = results()
-        held["rewards"][reward] = found
-        held["provenance"] = provenance()
-        write(RESULTS, json.dumps(held, indent=1, allow_nan=False) + "\n")
+def add_provenance(held: dict) -> None:
+    held["provenance"] = provenance()
 
 
 def measured(reward: str) -> dict[str, list]:
@@ -86,14 +73,9 @@ def trajectories() -> TensorDict:
     return roll_out(reference(), NUM_TRAJECTORIES, generator=seeded("cpu", SEED))
 
 
-def written(held: dict) -> dict:
-    """The page and its figure."""
-    return {PAGE: page(held, gather(table())), PAGE.with_suffix(".svg"): figure(held)}
-
-
-def quote(held: dict) -> None:
-    for path, text in written(held).items():
-        write(path, text)
+def pages() -> dict[Path, str]:
+    held = RESULTS.read()
+    return {PAGE: page(held, gather(TABLE.read())), PAGE.with_suffix(".svg"): figure(held)}
 
 
 def figure(held: dict) -> str:
@@ -112,7 +94,3 @@ def figure(held: dict) -> str:
         panels[0, 0].set_ylabel("gain of choosing from t on")
         panels[1, 0].set_ylabel("correlation with the reward")
         return svg(drawing, panels[0, 0], 3)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,24 +1,25 @@
 """GDSS's score networks: milliseconds a molecule of one evaluation of both, against the published equations plainly.
 
-    python benchmarks/gdss.py                                   # two threads, on a machine that does nothing else
-    OMP_WAIT_POLICY=PASSIVE GOMP_SPINCOUNT=0 python benchmarks/gdss.py --repeats 5      # on a busy one
+    python -m benchmarks gdss_networks                # two threads, on a machine that does nothing else
+    OMP_WAIT_POLICY=PASSIVE GOMP_SPINCOUNT=0 python -m benchmarks gdss_networks --repeats 5      # on a busy one
 
 A batch of 64 molecules of ZINC-250k's sizes, padded to 38 nodes, for both checkpoints. The sides take turns, so that
 what else runs on the machine meets all of them; what is reported is the median and the least over the turns, of wall
 time and of CPU time (of all threads). The plain side is tests/domains/molecules/gdss/plain_gdss.py, which goes channel
 by channel over all 38 x 38 entries, as the authors' code does. Each further side adds one change, but for the last
-two. Writes benchmarks/results/gdss.json.
+two. Writes benchmarks/results/gdss.json and, with what a step costs (the study gdss_step),
+docs/leaderboards/gdss_speed.md.
 """
 
 import argparse
-import json
 import os
 import statistics
-import sys
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 from unittest.mock import patch
 
@@ -26,27 +27,35 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from benchmarks.common.clock import timed
+from benchmarks.common.paths import ROOT
+from benchmarks.gdss_step.run import NETWORKS, pages
 from svlearn.assets import fetch
 from svlearn.domains.molecules.gdss import packing
 from svlearn.domains.molecules.gdss.checkpoint import read
 from svlearn.domains.molecules.gdss.networks import ScoreNetworks
 from svlearn.domains.molecules.gdss.sizes import SIZES
 from svlearn.evaluation.report.provenance import provenance
-from svlearn.files import write
 from svlearn.randomness import seeded
 
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "tests/domains/molecules/gdss"))
+__all__ = ["pages"]  # that of what a step costs has the networks as well
 
-from plain_gdss import score_adj, score_x  # noqa: E402
-
-RESULTS = ROOT / "benchmarks/results/gdss.json"
+PLAIN = ROOT / "tests/domains/molecules/gdss/plain_gdss.py"  # what the networks' own tests hold them to
 CHECKPOINTS = {"v1": "gdss/gdss_zinc250k.pth", "v2": "gdss/gdss_zinc250k_v2.pth"}
 BATCH, NODES, FEATURES = 64, 38, 9
 AUTHORS_MS, WANTED_MS = 6.7, 2.0  # the authors' code on two cores, and what issue 5 asks for
 ONE_CUT = {"cpu": BATCH * NODES**2}
 
 Batch = tuple[Tensor, Tensor, Tensor]
+
+
+def plain_module() -> ModuleType:
+    spec = spec_from_file_location("plain_gdss", PLAIN)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{PLAIN}: expected a module of the tests there")
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def molecules() -> Batch:
@@ -67,12 +76,12 @@ def sides_of(path: Path, batch: Batch) -> dict[str, Callable[[], Any]]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     checkpoint = read(path)
     networks = ScoreNetworks(checkpoint.network_x, checkpoint.network_adj)
-    full = (*batch[:2], torch.ones_like(batch[2]))
+    full, published = (*batch[:2], torch.ones_like(batch[2])), plain_module()
 
     def plain() -> tuple[Tensor, Tensor]:
         return (
-            score_x(*batch, content["x_state_dict"], content["params_x"]),
-            score_adj(*batch, content["adj_state_dict"], content["params_adj"]),
+            published.score_x(*batch, content["x_state_dict"], content["params_x"]),
+            published.score_adj(*batch, content["adj_state_dict"], content["params_adj"]),
         )
 
     def in_one_cut(of: Batch) -> None:
@@ -100,7 +109,7 @@ def sides_of(path: Path, batch: Batch) -> dict[str, Callable[[], Any]]:
 
 
 @torch.no_grad()
-def measure(name: str, repeats: int) -> dict[str, Any]:
+def compare(name: str, repeats: int) -> dict[str, Any]:
     batch = molecules()
     sides = sides_of(fetch(CHECKPOINTS[name]), batch)
     difference = max(
@@ -110,9 +119,7 @@ def measure(name: str, repeats: int) -> dict[str, Any]:
     turns: dict[str, list[tuple[float, float]]] = {side: [] for side in sides}
     for _ in tqdm(range(repeats + 1), desc=name):
         for side, run in sides.items():
-            wall, cpu = time.perf_counter(), time.process_time()
-            run()
-            turns[side].append((time.perf_counter() - wall, time.process_time() - cpu))
+            turns[side].append(timed(run))
     rows = {side: summary(times[1:]) for side, times in turns.items()}
     for row in rows.values():
         for clock in ("wall", "cpu"):
@@ -141,11 +148,12 @@ def nanoseconds(function: Callable[[Tensor], Tensor], repeats: int = 50) -> floa
     return 1e9 * best / x.numel()
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--repeats", type=int, default=21, help="turns of each side (default 21)")
     parser.add_argument("--threads", type=int, default=2, help="of torch (default 2)")
-    options = parser.parse_args()
+
+
+def measure(options: argparse.Namespace) -> None:
     torch.set_num_threads(options.threads)
     results: dict[str, Any] = {
         "batch": BATCH,
@@ -158,14 +166,10 @@ def main() -> None:
         "provenance": provenance(),
     }
     for name in CHECKPOINTS:
-        found = results["checkpoints"][name] = measure(name, options.repeats)
+        found = results["checkpoints"][name] = compare(name, options.repeats)
         for side, row in found["sides"].items():
             print(
                 f"{row['wall_ms']:8.3f} ms wall {row['cpu_ms']:8.3f} ms CPU {row['cpu_speedup']:6.1f} x  {name}: {side}"
             )
         print(f"largest difference from plain: {found['largest_difference']:.1e}")
-    write(RESULTS, json.dumps(results, indent=1, ensure_ascii=False) + "\n")
-
-
-if __name__ == "__main__":
-    main()
+    NETWORKS.write(results)

@@ -1,9 +1,10 @@
-"""The page of the policies of GDSS, written from their results by benchmarks/gdss_policies.py."""
+"""The page of the policies of GDSS, written from their results."""
 
 import math
 from functools import cached_property
 from statistics import correlation, fmean, stdev
 
+from benchmarks.common.pages import markdown_table, not_measured
 from benchmarks.gdss.rows import Drawn, difference
 from svlearn.evaluation.report.numbers import plain, with_error
 
@@ -50,8 +51,8 @@ and of the worker that scores, without those of training.
 """
 ORIGIN = """\
 Machine: {cpu}, {cores} cores shared with other work, one thread. All batches, with commit and date:
-`benchmarks/results/gdss_policies.json`, written by `benchmarks/gdss_policies.py`, which goes on where it was stopped
-and writes this page too.
+`benchmarks/results/gdss_policies.json`, written by `python -m benchmarks gdss_policies`, which goes on where it
+was stopped and writes this page too.
 """
 
 
@@ -94,7 +95,7 @@ def page(held: dict) -> str:
     """The Markdown of the results, as far as they go."""
     rows = gather(held)
     if PLAIN not in rows:
-        return "# GDSS: policies\n\nNot yet measured: run benchmarks/gdss_policies.py.\n"
+        return not_measured("GDSS: policies", "gdss_policies")
     short = [f"{row.name} ({len(row.rewards)})" for row in rows.values() if len(row.rewards) < WANTED]
     absent = [f"{name} (0)" for name in (*FAMILIES, FREE) if name not in rows]
     return "\n".join(
@@ -154,7 +155,7 @@ def against_search(rows: dict[str, Steered], trained: dict) -> list[str]:
 def table(rows: dict[str, Steered]) -> str:
     header = ["Row", "Molecules", "Mean QED", "80 %", "90 %", "r_θ", "KL, nats"]
     header += ["Valid", "One piece", "Distinct", "Diversity", *COSTS.values()]
-    cells = [header, ["---", *["--:"] * (len(header) - 1)]]
+    cells = []
     for row in rows.values():
         paid = "–" if row.divergence is None else with_error(*row.divergence)
         cells.append(
@@ -163,7 +164,7 @@ def table(rows: dict[str, Steered]) -> str:
             + [plain(each, 3) for each in row.molecules.values()]
             + [plain(row.cost(name), 3) for name in COSTS]
         )
-    return "".join(f"| {' | '.join(each)} |\n" for each in cells)
+    return markdown_table(header, cells)
 
 
 def training(held: dict, unguided: Steered) -> list[str]:

@@ -1,7 +1,7 @@
 """Policies of GDSS, by adjoint matching and by path consistency, beside the same process unguided.
 
-    python benchmarks/gdss_policies.py [--rows unguided "adjoint matching"]
-    python benchmarks/gdss_policies.py --quote
+    python -m benchmarks gdss_policies [--rows unguided "adjoint matching"]
+    python -m benchmarks gdss_policies --reward-network     # only fit the reward network that both policies read
 
 The process is the predictor alone at 25 steps, `gdss.pretrained.predictor_alone`. A row is 96 molecules in batches of
 32, kept in benchmarks/results/gdss_policies.json as soon as they are there; what is there is not drawn again, and a
@@ -10,32 +10,33 @@ docs/leaderboards/gdss_policies.md is written from the results.
 """
 
 import argparse
-import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import cache
+from functools import cache, partial
+from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 import svlearn as sv
+from benchmarks.common.clock import clock, since
+from benchmarks.common.command import add_choice
+from benchmarks.common.pages import write_pages
+from benchmarks.common.paths import PAGES
+from benchmarks.common.results import Results
 from benchmarks.gdss_policies.page import page
-from benchmarks.gdss_policies.training import NUM_STEPS, ROOT, RUNS, made, process, reward_network, train
-from benchmarks.qm9.training import clock, since
+from benchmarks.gdss_policies.training import NUM_STEPS, RUNS, made, process, reward_network, train
 from svlearn.checkpoints import check_reference, load_into, read_record
 from svlearn.domains.molecules import metrics
 from svlearn.domains.molecules.gdss import GraphControl, GraphControlled, OnGraphs, RewardGain, ScoreGain, SumControl
 from svlearn.domains.molecules.gdss.gin import PredictedReward, read_network
 from svlearn.evaluation.report.provenance import provenance
-from svlearn.files import write
 from svlearn.metering import KINDS, metered
 from svlearn.objectives.memoryless import measure_memory
 from svlearn.randomness import seeded
 from svlearn.rollouts.roll_out import roll_out
 
-RESULTS = ROOT / "benchmarks/results/gdss_policies.json"
-PAGE = ROOT / "docs/leaderboards/gdss_policies.md"
+RESULTS, PAGE = Results("gdss_policies", {"batches": {}, "training": {}}), PAGES / "gdss_policies.md"
 BATCH, NUM_BATCHES, SEED, MEMORY_PAIRS = 32, 3, 1, 64
 STRENGTH = 300.0  # as in the files of the policies
 
@@ -63,38 +64,41 @@ ROWS = {
 }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS), metavar="ROW", help=", ".join(ROWS))
-    parser.add_argument("--quote", action="store_true", help="only write the page")
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    held = results()
-    if not options.quote:
-        for name in tqdm(options.rows, unit="row"):
-            for batch in range(NUM_BATCHES):
-                if f"{name}/{batch}" not in held["batches"]:
-                    held["batches"][f"{name}/{batch}"] = draw(ROWS[name], batch)
-                    keep(held)
-        if "memory" not in held:
-            held["memory"] = asdict(measure_memory(process(), MEMORY_PAIRS, generator=seeded("cpu", SEED)))
-        keep(held)
-    write(PAGE, page(held))
+def arguments(parser: argparse.ArgumentParser) -> None:
+    add_choice(parser, "--rows", ROWS)
+    parser.add_argument("--reward-network", action="store_true", help="only fit the reward network")
 
 
-def results() -> dict:
-    """What has been drawn."""
-    return json.loads(RESULTS.read_text()) if RESULTS.exists() else {"batches": {}, "training": {}}
+def measure(options: argparse.Namespace) -> None:
+    if options.reward_network:
+        return print(reward_network())
+    for name in tqdm(options.rows, unit="row"):
+        for batch in range(NUM_BATCHES):
+            keep(partial(draw, ROWS[name], batch), "batches", f"{name}/{batch}")
+    keep(memory, "memory")
 
 
-def keep(held: dict) -> None:
-    """Write the results, with what was trained for them so far, and the page."""
+def pages() -> dict[Path, str]:
+    return {PAGE: page(RESULTS.read())}
+
+
+def keep(make: Callable[[], dict], *keys: str) -> None:
+    """Make a part of the results where it is not there yet, and write the page anew."""
+    if RESULTS.finish(make, *keys, complete=add_training):
+        write_pages(pages())
+
+
+def add_training(held: dict) -> None:
+    """What was trained for the rows so far."""
     trained = [row.family for row in ROWS.values() if row.family and (RUNS / row.family / "cost.json").exists()]
     held["training"] |= {family: train(family) for family in trained}
     if (RUNS / "reward_network.json").exists():
         held["training"]["reward_network"] = reward_network()
-    write(RESULTS, json.dumps(held, indent=1, allow_nan=False) + "\n")
-    write(PAGE, page(held))
+
+
+def memory() -> dict:
+    """What x_0 tells of x_T."""
+    return asdict(measure_memory(process(), MEMORY_PAIRS, generator=seeded("cpu", SEED)))
 
 
 @cache
@@ -142,7 +146,3 @@ def draw(row: Row, batch: int) -> dict:
 
 def rounded(numbers: Tensor) -> list[float]:
     return [round(each, 5) for each in numbers.tolist()]
-
-
-if __name__ == "__main__":
-    main()

@@ -1,17 +1,11 @@
 """What the policies of GDSS are made of: a reward network that knows the process's own molecules, and each training.
 
-    python benchmarks/gdss_policies_training.py
-
-draws finished molecules of the process, fits the reward network to their QED and to that of ZINC-250k, and notes how
-well it tells those that it has not seen. A run that was killed goes on where it was; so do the policies, which
-`gdss_policies.py` trains by the script of all policies.
+The reward network is fitted to the QED of finished molecules of the process and of ZINC-250k, with a note of how well
+it tells those that it has not seen. A run that was killed goes on where it was; so do the policies, which are trained
+by the script of all policies.
 """
 
-import gzip
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import torch
 import yaml
@@ -23,8 +17,12 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from benchmarks.common.artifacts import configs, missing
-from benchmarks.qm9.training import clock, since
-from svlearn.assets import fetch
+from benchmarks.common.artifacts import train as run_script
+from benchmarks.common.clock import clock, since
+from benchmarks.common.paths import ROOT
+from benchmarks.common.paths import RUNS as ALL_RUNS
+from benchmarks.gdss.regression import regress
+from benchmarks.gdss.zinc250k import smiles
 from svlearn.domains.molecules.gdss import GDSSCodec, VectorGDSS
 from svlearn.domains.molecules.gdss.encode import encode
 from svlearn.domains.molecules.gdss.gin import GraphValueNetwork, PredictedReward, save_network
@@ -37,9 +35,8 @@ from svlearn.inference.samplers import ancestral
 from svlearn.randomness import seeded
 from svlearn.state import concatenate
 
-ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / "configs/molecules/gdss"
-RUNS = ROOT / "runs/gdss_policies"
+RUNS = ALL_RUNS / "gdss_policies"
 NUM_STEPS = 25  # as in policy.yaml
 FINER = 50  # of the process that draws what the reward network learns from
 BATCH, NUM_BATCHES, HELD_OUT, SEED = 128, 12, 2, 0  # of the process's own molecules; the last batches validate
@@ -77,7 +74,7 @@ def reward_network() -> dict:
     network_of = {"width": WIDTH, "depth": DEPTH, "steps": STEPS, "rows": ROWS, "rate": RATE, "blur": BLUR}
     molecules = {"of the process": BATCH * NUM_BATCHES, "of ZINC-250k": NUM_KNOWN, "seed": SEED}
     if missing(note, process=fingerprint(process(FINER)), network=network_of, molecules=molecules):
-        batches = [finished(number) for number in range(NUM_BATCHES)]
+        batches = [finished(number) for number in tqdm(range(NUM_BATCHES), desc="molecules", unit="batch")]
         graphs, rewards = (list(each) for each in zip(*batches, strict=True))
         known, qed = known_molecules()
         unseen = NUM_KNOWN // 10
@@ -100,10 +97,9 @@ def reward_network() -> dict:
 
 def known_molecules() -> tuple[TensorDict, Tensor]:
     """Some of ZINC-250k as finished graphs, and their QED."""
-    with gzip.open(fetch("molecules/zinc250k_smiles.txt.gz"), "rt") as lines:
-        smiles = lines.read().split()
-    chosen = torch.randperm(len(smiles), generator=seeded("cpu", SEED))[:NUM_KNOWN].tolist()
-    molecules = [Chem.MolFromSmiles(smiles[place]) for place in chosen]
+    known = smiles()
+    chosen = torch.randperm(len(known), generator=seeded("cpu", SEED))[:NUM_KNOWN].tolist()
+    molecules = [Chem.MolFromSmiles(known[place]) for place in chosen]
     reward = made()
     qed = reward.of_molecules(molecules)
     reward.scorer.close()
@@ -113,24 +109,16 @@ def known_molecules() -> tuple[TensorDict, Tensor]:
 def fitted(sources: list[tuple[TensorDict, Tensor]]) -> GraphValueNetwork:
     """The squared error, half of each batch from either source, all graphs blurred a little."""
     generator = seeded("cpu", SEED)
-    with torch.random.fork_rng():
-        torch.manual_seed(SEED)  # the only way to seed the weights of torch's layers
-        network = GraphValueNetwork(FINER, width=WIDTH, depth=DEPTH)
-    optimizer = torch.optim.Adam(network.parameters(), lr=RATE)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
-    for _ in tqdm(range(STEPS), desc="reward network"):
+
+    def draw() -> tuple[TensorDict, Tensor]:
         rows = [torch.randint(len(qed), (ROWS // len(sources),), generator=generator) for _, qed in sources]
         batch = concatenate([graphs[row] for (graphs, _), row in zip(sources, rows, strict=True)])
-        goals = torch.cat([qed[row] for (_, qed), row in zip(sources, rows, strict=True)])
         for part in ("x", "adj"):
             noise = torch.randn(batch[part].shape, generator=generator)
             batch[part] = batch[part] + BLUR * (noise if part == "x" else (noise + noise.mT) / 2**0.5)
-        loss = (PredictedReward(network)(batch) - goals).square().mean()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-    return network.eval()
+        return batch, torch.cat([qed[row] for (_, qed), row in zip(sources, rows, strict=True)])
+
+    return regress(lambda: GraphValueNetwork(FINER, width=WIDTH, depth=DEPTH), draw, steps=STEPS, rate=RATE, seed=SEED)
 
 
 @torch.no_grad()
@@ -147,22 +135,9 @@ def train(family: str) -> dict:
     settings = [CONFIGS / "policy.yaml", CONFIGS / f"policies/{family}.yaml"]
     if missing(note, configs=configs(*settings), process=fingerprint(process())):
         reward_network()
-        where = ["--trainer.default_root_dir", str(folder), "--trainer.logger.init_args.save_dir", str(folder)]
         found = sorted(folder.rglob("last.ckpt"), key=lambda path: path.stat().st_mtime)
         again = ["--ckpt_path", str(found[-1])] if found else []
-        words = [word for each in settings for word in ("--config", str(each))]
-        start = clock()
-        subprocess.run(
-            [sys.executable, "scripts/finetune_policy.py", "fit", *words, *where, *again], cwd=ROOT, check=True
-        )
-        write(note, json.dumps(since(start)))
+        write(note, json.dumps(run_script("finetune_policy", settings, folder, *again)))
     told = yaml.safe_load(next(folder.rglob("config.yaml")).read_text())
     size = {"steps": told["trainer"]["max_steps"], "batch_size": told["model"]["init_args"]["batch_size"]}
     return size | json.loads(note.read_text())
-
-
-if __name__ == "__main__":
-    torch.set_num_threads(1)
-    for batch in tqdm(range(NUM_BATCHES), desc="molecules of the process", unit="batch"):
-        finished(batch)
-    print(reward_network())

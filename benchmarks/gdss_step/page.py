@@ -1,5 +1,6 @@
-"""The page of what GDSS costs, written from the results of benchmarks/gdss.py and benchmarks/gdss_step.py."""
+"""The page of what GDSS costs, written from the results of the studies gdss_networks and gdss_step."""
 
+from benchmarks.common.pages import markdown_table
 from svlearn.evaluation.report.numbers import plain
 
 AUTHORS = {"evaluations": 30, "milliseconds": 211.0, "scoring": 39.0}  # of SVDD-PM, M = 10, a molecule and step
@@ -31,7 +32,8 @@ An evaluation is one of both networks for one molecule; a step needs M for the c
 predictor's, and the start M - 1 more in all. *Times faster*: than the authors' {milliseconds:g} ms, by the wall.
 
 Machine: {cpu}, {cores} cores, load {step_load:.1f} at the start. All figures: `benchmarks/results/gdss.json` and
-`benchmarks/results/gdss_step.json`, by `benchmarks/gdss.py` and `benchmarks/gdss_step.py`, which writes this page too.
+`benchmarks/results/gdss_step.json`, by `python -m benchmarks gdss_networks` and `python -m benchmarks gdss_step`, which
+both write this page too.
 """
 
 
@@ -64,22 +66,29 @@ def evaluations(checkpoints: dict) -> str:
     header = ["Change"]
     for name in checkpoints:
         header += [f"{name}, wall", f"{name}, processors", f"{name}, times faster"]
-    rows = [header, ["---", *["--:"] * (len(header) - 1)]]
+    rows = []
     for side in next(iter(checkpoints.values()))["sides"]:
         cells = [side]
         for found in checkpoints.values():
             row = found["sides"][side]
             cells += [plain(row["wall_ms"], 3), plain(row["cpu_ms"], 3), plain(row["wall_speedup"], 2)]
         rows.append(cells)
-    return table(rows)
+    return markdown_table(header, rows)
 
 
 def sides(found: dict) -> str:
     """Milliseconds of a molecule and step, with the spread over turns."""
-    rows = [
-        ["Sampler", "ms, wall", "ms, processors", "Evaluations", "Value calls", "Decoded", "Scored", "Times faster"]
+    header = [
+        "Sampler",
+        "ms, wall",
+        "ms, processors",
+        "Evaluations",
+        "Value calls",
+        "Decoded",
+        "Scored",
+        "Times faster",
     ]
-    rows.append(["---", *["--:"] * 7])
+    rows = []
     for name, row in found.items():
         clocks = [
             f"{plain(row[each], 3)} ({plain(row[f'least_{each}'], 3)} to {plain(row[f'largest_{each}'], 3)})"
@@ -88,8 +97,4 @@ def sides(found: dict) -> str:
         counts = [plain(row[each], 3) for each in ("reference_calls", "value_calls", "built", "scored")]
         faster = plain(AUTHORS["milliseconds"] / row["wall_ms"], 2) if name.startswith("SVDD-PM") else "–"
         rows.append([name, *clocks, *counts, faster])
-    return table(rows)
-
-
-def table(rows: list[list[str]]) -> str:
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    return markdown_table(header, rows)

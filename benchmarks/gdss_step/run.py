@@ -1,46 +1,41 @@
 """Samplers on GDSS: milliseconds a molecule and corrected step, and what each way of saving brings to SVDD-PM.
 
-    python benchmarks/gdss_step.py [--turns 3]      # about 2 minutes a turn on two quiet cores
-    python benchmarks/gdss_step.py --quote
+    python -m benchmarks gdss_step [--turns 3]      # about 2 minutes a turn on two quiet cores
 
 QED of 16 molecules, M = 10, 50 corrected steps, alpha = 0, the networks on one thread and one process that decodes
 and scores. The sides take turns; each is reported by its median over turns of wall seconds and of processors' seconds
 (the scoring process included). Writes benchmarks/results/gdss_step.json and, with the networks' own times from
-benchmarks/gdss.py, docs/leaderboards/gdss_speed.md.
+the study gdss_networks, docs/leaderboards/gdss_speed.md.
 
     SVDD-PM                      the corrector's candidates alone; a score is remembered; scoring and network at once
     ..., one after the other     the network waits for the scores of all candidates
     ..., nothing remembered      and every candidate is decoded and scored
     ..., both steps' candidates  and the predictor's step has M candidates too
     pretrained                   plain sampling
-    SVDD-MC, M = ...             a learned value: the network of the table (benchmarks/gdss_table.py), untrained here
+    SVDD-MC, M = ...             a learned value: the network of the table (gdss_table), untrained here
 """
 
 import argparse
-import json
 import os
 import statistics
 from collections.abc import Callable
+from pathlib import Path
 
-import torch
 from tqdm.auto import tqdm
 
 import svlearn as sv
-from benchmarks.gdss.training import DEPTH, WIDTH
-from benchmarks.gdss_networks.run import RESULTS as NETWORKS
-from benchmarks.gdss_networks.run import ROOT
+from benchmarks.common.clock import clock, since
+from benchmarks.common.paths import PAGES
+from benchmarks.common.results import Results
+from benchmarks.gdss.values import new_network
 from benchmarks.gdss_step.page import page
-from benchmarks.qm9.training import clock, since
 from svlearn.assets import fetch
 from svlearn.domains.molecules.gdss import GDSS, GDSSCodec
-from svlearn.domains.molecules.gdss.gin import GraphValueNetwork
 from svlearn.domains.molecules.rewards import QED
 from svlearn.evaluation.report.provenance import provenance
-from svlearn.files import write
 from svlearn.randomness import seeded
 
-RESULTS = ROOT / "benchmarks/results/gdss_step.json"
-PAGE = ROOT / "docs/leaderboards/gdss_speed.md"
+RESULTS, NETWORKS, PAGE = Results("gdss_step"), Results("gdss"), PAGES / "gdss_speed.md"
 BATCH, M, STEPS = 16, 10, 50
 
 
@@ -66,7 +61,7 @@ def training_free(process: GDSS, kind: type[QED], candidates: int | list[int]) -
 
 def learned(process: GDSS, number: int) -> tuple[QED, sv.Sampler]:
     reward = QED(correct=True, num_workers=1, codec=GDSSCodec())
-    network = GraphValueNetwork(process.num_steps, process.num_features, WIDTH, DEPTH).eval().requires_grad_(False)
+    network = new_network(process).eval().requires_grad_(False)
     target = sv.Target(reward, 0.0)
     return reward, sv.svdd(process, target, sv.values.Learned(network), process.num_candidates(number))
 
@@ -90,7 +85,7 @@ SIDES = {
 }
 
 
-def measure(process: GDSS, side: str) -> dict[str, float]:
+def run(process: GDSS, side: str) -> dict[str, float]:
     """One run: calls and milliseconds a molecule and corrected step."""
     reward, sampler = SIDES[side](process)
     start = clock()
@@ -117,18 +112,17 @@ def summary(turns: list[dict[str, float]]) -> dict[str, float]:
     return found
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--turns", type=int, default=3, help="of each side (default 3)")
-    parser.add_argument("--quote", action="store_true", help="only write the page")
-    options = parser.parse_args()
-    if not options.quote:
-        torch.set_num_threads(1)
-        load, turns = os.getloadavg()[0], dict[str, list[dict[str, float]]]()
-        process = GDSS.from_checkpoint(fetch("gdss/gdss_zinc250k.pth"), num_steps=STEPS)
-        for side in tqdm([*SIDES] * options.turns, unit="run"):
-            turns.setdefault(side, []).append(measure(process, side))
-        held = {
+
+
+def measure(options: argparse.Namespace) -> None:
+    load, turns = os.getloadavg()[0], dict[str, list[dict[str, float]]]()
+    process = GDSS.from_checkpoint(fetch("gdss/gdss_zinc250k.pth"), num_steps=STEPS)
+    for side in tqdm([*SIDES] * options.turns, unit="run"):
+        turns.setdefault(side, []).append(run(process, side))
+    RESULTS.write(
+        {
             "batch": BATCH,
             "candidates": M,
             "steps": STEPS,
@@ -137,9 +131,9 @@ def main() -> None:
             "sides": {side: summary(own) for side, own in turns.items()},
             "provenance": provenance(),
         }
-        write(RESULTS, json.dumps(held, indent=1) + "\n")
-    write(PAGE, page(*(json.loads(path.read_text()) for path in (NETWORKS, RESULTS))))
+    )
 
 
-if __name__ == "__main__":
-    main()
+def pages() -> dict[Path, str]:
+    held = NETWORKS.read(), RESULTS.read()
+    return {PAGE: page(*held)} if all(held) else {}

@@ -1,17 +1,16 @@
-"""The page of GDSS and its figure, written from their results by benchmarks/gdss_table.py."""
+"""The page of GDSS and its figure, written from their results."""
 
 from collections.abc import Iterable
-from typing import Any
 
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmarks.common.figures import style, svg
+from benchmarks.common.pages import markdown_table, not_measured
+from benchmarks.gdss.figures import points
 from benchmarks.gdss.rows import (
     FREE,
     LATE,
     LEARNED,
-    NORMAL,
     NUM_STEPS,
     THEN_FREE,
     Drawn,
@@ -91,16 +90,16 @@ stand among the reward calls. The strength of both kinds of guidance is the best
 """
 ORIGIN = """\
 Machine: {cpu}, {cores} cores shared with other work, one thread. All batches, with commit and date:
-`benchmarks/results/gdss_table.json`, written by `benchmarks/gdss_table.py`, which goes on where it was stopped and
-writes this page too.
+`benchmarks/results/gdss_table.json`, written by `python -m benchmarks gdss_table`, which goes on where it was
+stopped and writes this page too.
 """
 
 
 def page(held: dict, walls: dict[str, float]) -> str:
-    """The Markdown of the results, as far as they go; walls: of `gdss_table.walls`."""
+    """The Markdown of the results, as far as they go; walls: of `run.walls`."""
     rows = gather(held)
     if not rows:
-        return "# GDSS: table 2 of the SVDD paper\n\nNot yet measured: run benchmarks/gdss_table.py.\n"
+        return not_measured("GDSS: table 2 of the SVDD paper", "gdss_table")
     absent = [f"all of {reward} (0)" for reward in PAPER if reward not in rows]
     absent += [f"{each} of {reward} (0)" for reward in rows for each in PAPER[reward] if each not in rows[reward]]
     short = [
@@ -129,7 +128,7 @@ def page(held: dict, walls: dict[str, float]) -> str:
 def table(reward: str, rows: Iterable[Drawn]) -> str:
     header = ["Row", "Molecules", "Mean", "80 %", "90 %", "Paper, 80 / 90 %"]
     header += ["Valid", "One piece", "Distinct", "Diversity", "KL, nats, at most", *COSTS.values()]
-    cells = [header, ["---", *["--:"] * (len(header) - 1)]]
+    cells = []
     for row in sorted(rows, key=lambda row: row.mean[0]):
         published = PAPER[reward].get(row.name)
         cells.append(
@@ -139,7 +138,7 @@ def table(reward: str, rows: Iterable[Drawn]) -> str:
             + [row.kl_in_words]
             + [plain(row.cost(name), 3) for name in COSTS]
         )
-    return "".join(f"| {' | '.join(each)} |\n" for each in cells)
+    return markdown_table(header, cells)
 
 
 def training(found: dict) -> str:
@@ -186,15 +185,3 @@ def place_on_line(name: str) -> tuple[str | None, int]:
         if name == kind or name.startswith(f"{kind}, M = "):
             return kind, number_in(r"M = (\d+)", name, 10)
     return None, 0
-
-
-def points(axes: Axes, rows: list[Drawn], label: str, **look: Any) -> None:
-    axes.errorbar(
-        [row.cost("cpu_seconds") for row in rows],
-        [row.mean[0] for row in rows],
-        [NORMAL * row.mean[1] for row in rows],
-        label=label,
-        capsize=2,
-        markersize=5,
-        **look,
-    )

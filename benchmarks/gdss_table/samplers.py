@@ -8,7 +8,9 @@ from tensordict import TensorDict
 
 import svlearn as sv
 from benchmarks.gdss.rows import LATE, STARTS, THEN_FREE, UNDENOISED, handover
-from benchmarks.gdss.training import SEED, learned, reward_network
+from benchmarks.gdss.trajectories import SEED
+from benchmarks.gdss.values import learned
+from benchmarks.gdss_table.reward_network import reward_network
 
 N = 10
 STRENGTHS = (10.0, 30.0, 100.0, 300.0)  # nats per unit of reward

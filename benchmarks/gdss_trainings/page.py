@@ -1,9 +1,10 @@
-"""The page of the learned rows of GDSS over several trainings, written by benchmarks/gdss_trainings.py."""
+"""The page of the learned rows of GDSS over several trainings."""
 
 import math
 from collections.abc import Iterable
 from statistics import fmean, stdev
 
+from benchmarks.common.pages import markdown_table, not_measured
 from benchmarks.gdss.rows import FREE, NORMAL, Drawn
 from svlearn.evaluation.report.numbers import plain, with_error
 
@@ -22,8 +23,8 @@ the mean error of the molecules: near 1, the trainings differ by no more than th
 the smallest and the largest share of distinct molecules.
 
 All batches, with commit and date: `benchmarks/results/gdss_trainings.json` and, of the first training,
-`benchmarks/results/gdss_table.json`; by `benchmarks/gdss_trainings.py`, which goes on where it was stopped and writes
-this page too.
+`benchmarks/results/gdss_table.json`; by `python -m benchmarks gdss_trainings`, which goes on where it was
+stopped and writes this page too.
 """
 
 
@@ -32,15 +33,15 @@ def page(drawn: list[dict[str, dict[str, Drawn]]], names: list[str]) -> str:
     rewards = [reward for reward in drawn[0] if reward in drawn[-1]] if len(drawn) > 1 else []
     shared = {reward: Trained.all(reward, drawn, names) for reward in rewards}
     if not any(shared.values()):
-        return "# GDSS: learned rows over several trainings\n\nNot yet drawn: run benchmarks/gdss_trainings.py.\n"
+        return not_measured("GDSS: learned rows over several trainings", "gdss_trainings")
     molecules = min(len(each.rewards) for rows in shared.values() for row in rows for each in row.trainings)
     return "\n".join(
         [
             INTRODUCTION.format(count=len(drawn), molecules=molecules),
             "## What came out\n",
             *[row.finding(drawn[0][reward][FREE]) for reward in rewards for row in shared[reward]],
-            *[f"\n## {reward}\n\n{table(shared[reward], len(drawn))}" for reward in rewards],
             "",
+            *[f"## {reward}\n\n{table(shared[reward], len(drawn))}" for reward in rewards],
             NOTES,
         ]
     )
@@ -96,5 +97,4 @@ class Trained:
 
 def table(rows: list[Trained], count: int) -> str:
     heads = ["Row", *(f"Training {k}" for k in range(1, count + 1)), "All", "Spread", "Distinct"]
-    lines = ["| " + " | ".join(heads) + " |", "| --- |" + " --: |" * (len(heads) - 1)]
-    return "\n".join(lines + ["| " + " | ".join(row.cells()) + " |" for row in rows])
+    return markdown_table(heads, [list(row.cells()) for row in rows])

@@ -1,9 +1,10 @@
 """The page of the leaderboard, from its results."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
+from benchmarks.common.pages import markdown_table
 from benchmarks.oracles.families import Family
 from benchmarks.oracles.problems import Problem, Toy
 from svlearn.evaluation.report.numbers import plain
@@ -13,7 +14,7 @@ MARKS = dict.fromkeys(("gaussian10", "gaussian10-long"), (0.97, 0.05))
 OPENING = """# Objectives on the oracles
 
 Every family of `svlearn.objectives` on processes whose values, log Z and p* are exact. Written by
-`benchmarks/objectives.py` from `benchmarks/results/objectives.json`; not edited by hand.
+`python -m benchmarks objectives` from `benchmarks/results/objectives.json`; not edited by hand.
 
 On each oracle every family draws the same number of trajectories (256 a step), at one learning rate that was not tuned
 family by family. A cell is the mean over {seeds} seeds, with the least and the largest in brackets where they differ.
@@ -48,7 +49,7 @@ Steps a CPU second through `fit` over those of a bare loop with the same rollout
 clipping, in turns; the median of the ratios, in bold where it is at least 0.9. Lightning's own calls take a fixed part
 of a millisecond a step, which only the smallest networks feel: on gaussian3 a whole step is a few milliseconds, on
 gaussian10 it has a plain MLP. Target score matching asks for a reference that reverses a known noising, and so stands
-on the mixture alone. By `benchmarks/training_overhead.py`.
+on the mixture alone. By `python -m benchmarks training_overhead`.
 """
 
 
@@ -64,11 +65,6 @@ def cell(entries: list[dict[str, Any]], name: str, scale: float = 1.0, digits: i
 
 def marked(text: str, met: bool) -> str:
     return f"**{text}**" if met else text
-
-
-def table(titles: list[str], rows: Iterable[list[str]]) -> str:
-    lines = [titles, ["---", *["---:"] * (len(titles) - 1)], *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
 def costs(entries: list[dict[str, Any]]) -> list[str]:
@@ -93,7 +89,7 @@ def values(problem: Problem, found: list[tuple[Family, list[dict[str, Any]]]]) -
         met = all(entry.get("worst_r2", -math.inf) > least for entry in entries)
         given = [marked(cell(entries, "worst_r2", digits=4), met), *estimates(entries)]
         rows.append([family.name, family.learns, *given, *[cell(entries, "sinkhorn_smc")] * toy, *costs(entries)])
-    return table([*titles, "trajectories (thousand)", "seconds", "steps/s", "peak"], rows)
+    return markdown_table([*titles, "trajectories (thousand)", "seconds", "steps/s", "peak"], rows)
 
 
 def policies(problem: Problem, found: list[tuple[Family, list[dict[str, Any]]]]) -> str:
@@ -107,7 +103,7 @@ def policies(problem: Problem, found: list[tuple[Family, list[dict[str, Any]]]])
         samples = [cell(entries, "sinkhorn_smc"), cell(entries, "sinkhorn_alone")] if toy else []
         rows.append([family.name, *given, *estimates(entries), *samples, *costs(entries)])
     more = ["Sinkhorn, SMC", "Sinkhorn, alone"] if toy else []
-    return table([*titles, *more, "trajectories (thousand)", "seconds", "steps/s", "peak"], rows)
+    return markdown_table([*titles, *more, "trajectories (thousand)", "seconds", "steps/s", "peak"], rows)
 
 
 def yardsticks(problem: Problem, found: dict[str, dict[str, Any]]) -> str:
@@ -119,7 +115,7 @@ def yardsticks(problem: Problem, found: dict[str, dict[str, Any]]) -> str:
         samples = [cell([entry], "sinkhorn_smc"), cell([entry], "sinkhorn_alone")] if toy else []
         given = [cell([entry], part) for part in ("gap", "reverse", "forward")]
         rows.append([name, *given, *(estimates([entry]) if "ess" in entry else ["–", "–"]), *samples])
-    return table([*titles, *(["Sinkhorn, SMC", "Sinkhorn, alone"] if toy else [])], rows)
+    return markdown_table([*titles, *(["Sinkhorn, SMC", "Sinkhorn, alone"] if toy else [])], rows)
 
 
 def section(problem: Problem, families: list[Family], results: dict[str, Any]) -> str:
@@ -151,7 +147,7 @@ def section(problem: Problem, families: list[Family], results: dict[str, Any]) -
 
 
 def overhead(measured: dict[str, Any], problems: list[Problem]) -> str:
-    """What `benchmarks/training_overhead.py` found; empty where it has not run."""
+    """What `python -m benchmarks training_overhead` found; empty where it has not run."""
     if not measured:
         return ""
     titles = ["Family", "oracle", "fit / bare loop", "lowest and highest", "ms a step more", "steps/s"]
@@ -164,7 +160,7 @@ def overhead(measured: dict[str, Any], problems: list[Problem]) -> str:
         more = plain(found["milliseconds_more"], 2)
         rows.append([family, oracle, share, ends, more, plain(found["steps_per_second"], 3)])
     origins = [found["provenance"] for found in measured.values()]
-    return f"\n{OVERHEAD}\n{table(titles, rows)}\n{measured_at('Ratios measured', origins)}"
+    return f"\n{OVERHEAD}\n{markdown_table(titles, rows)}\n{measured_at('Ratios measured', origins)}"
 
 
 def measured_at(word: str, origins: list[dict[str, Any]]) -> str:

@@ -1,9 +1,8 @@
 """The leaderboard: every objective family on every oracle, at equal numbers of trajectories.
 
-    python benchmarks/objectives.py                                         # what is not measured yet
-    python benchmarks/objectives.py --oracle markov tree --seeds 0          # two oracles, one seed
-    python benchmarks/objectives.py --family "soft-q" --again               # measure these once more
-    python benchmarks/objectives.py --quote                                 # only write the page
+    python -m benchmarks objectives                                         # what is not measured yet
+    python -m benchmarks objectives --oracle markov tree --seeds 0          # two oracles, one seed
+    python -m benchmarks objectives --family "soft-q" --again               # measure these once more
 
 Each (oracle, family, seed) is trained by `fit` with the oracle's own steps, learning rate and batch size, judged
 against the exact answer, and written to benchmarks/results/objectives.json at once, so a run that was stopped goes on
@@ -15,11 +14,11 @@ for the families that need them), markov, tree, mixture (the RTB toy)
 """
 
 import argparse
-import json
 import math
 import time
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +27,14 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from benchmarks.common.command import add_again, add_choice, add_seeds
+from benchmarks.common.paths import PAGES
+from benchmarks.common.results import Results
 from benchmarks.objectives.page import page
 from benchmarks.oracles.families import MEAN, Family, families_of
 from benchmarks.oracles.judges import worst_r2
 from benchmarks.oracles.problems import Problem, Toy, problems
 from svlearn.evaluation.report.provenance import provenance
-from svlearn.files import write
 from svlearn.inference import proposals
 from svlearn.inference.sampler import Sampler
 from svlearn.inference.samplers import ancestral, smc
@@ -44,10 +45,8 @@ from svlearn.process import Reference
 from svlearn.randomness import seeded
 from svlearn.values import Value, Zero
 
-ROOT = Path(__file__).parents[2]
-RESULTS = ROOT / "benchmarks/results/objectives.json"
-OVERHEAD = ROOT / "benchmarks/results/training_overhead.json"
-PAGE = ROOT / "docs/leaderboards/objectives.md"
+RESULTS = Results("objectives", {"entries": {}, "yardsticks": {}}, allow_nan=True)
+OVERHEAD, PAGE = Results("training_overhead", allow_nan=True), PAGES / "objectives.md"
 GROUPS, PARTICLES = 50, 100  # of the SMC that log Z and the ESS are read from
 POINTS, FEW, REPEATS, BLUR = 1000, 3, 3, 1.0  # samples, particles to a sample, repeats and entropic blur of Sinkhorn
 
@@ -128,7 +127,7 @@ def one_each(sampler: Sampler) -> Callable[[torch.Generator], Tensor]:
     return lambda generator: sampler.sample(POINTS, generator=generator).draw(generator=generator)
 
 
-def measure(family: Family, problem: Problem, seed: int) -> dict[str, Any]:
+def judged(family: Family, problem: Problem, seed: int) -> dict[str, Any]:
     """All figures of an entry."""
     objective, entry = learn(family, problem, seed)
     if family.has_policy:
@@ -170,37 +169,29 @@ def yardsticks(problem: Problem) -> dict[str, dict[str, Any]]:
     return found
 
 
-def main() -> None:
-    known = [problem.name for problem in problems()]
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--oracle", nargs="+", choices=known, default=known, help="only these")
+def arguments(parser: argparse.ArgumentParser) -> None:
+    add_choice(parser, "--oracle", [problem.name for problem in problems()])
     parser.add_argument("--family", default="", help="only those with this in their name, upper or lower case")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1], help="of networks and training (default 0 1)")
-    parser.add_argument("--again", action="store_true", help="measure also what is measured already")
-    parser.add_argument("--quote", action="store_true", help="only write the page from the results that are there")
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"entries": {}, "yardsticks": {}}
-    chosen = [problem for problem in problems() if problem.name in options.oracle and not options.quote]
+    add_seeds(parser, [0, 1], "networks and training")
+    add_again(parser)
+
+
+def measure(options: argparse.Namespace) -> None:
+    warnings.filterwarnings("ignore", message="reference: not memoryless")  # three of these oracles are not, on purpose
+    chosen = [problem for problem in problems() if problem.name in options.oracle]
+    for problem in chosen:
+        RESULTS.finish(partial(yardsticks, problem), "yardsticks", problem.name)
     work = [
-        (f"{problem.name}/{family.name}/{seed}", family, problem, seed)
+        (f"{problem.name}/{family.name}/{seed}", partial(judged, family, problem, seed))
         for problem in chosen
         for family in families_of(problem)
         for seed in options.seeds
         if options.family.lower() in family.name.lower()
     ]
-    missing = [each for each in work if options.again or each[0] not in results["entries"]]
-    warnings.filterwarnings("ignore", message="reference: not memoryless")  # three of these oracles are not, on purpose
-    for problem in chosen:
-        if problem.name not in results["yardsticks"]:
-            results["yardsticks"][problem.name] = yardsticks(problem)
-    for key, family, problem, seed in tqdm(missing, desc="leaderboard"):
-        tqdm.write(key)
-        results["entries"][key] = measure(family, problem, seed)
-        write(RESULTS, json.dumps(results, indent=1, ensure_ascii=False) + "\n")
-    overhead = json.loads(OVERHEAD.read_text()) if OVERHEAD.exists() else {}
-    write(PAGE, page(results, overhead, problems(), families_of))
+    for name, entry in tqdm(work, desc="leaderboard"):
+        tqdm.write(name)
+        RESULTS.finish(entry, "entries", name, again=options.again)
 
 
-if __name__ == "__main__":
-    main()
+def pages() -> dict[Path, str]:
+    return {PAGE: page(RESULTS.read(), OVERHEAD.read(), problems(), families_of)}

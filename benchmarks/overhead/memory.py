@@ -1,6 +1,6 @@
 """The memory of M = 100 candidates over that of M = 10, where `max_batch` is set: peaks of fresh processes.
 
-    python benchmarks/overhead_memory.py "svdd, posterior mean" 100     # one of them, as a line of JSON
+    python -m benchmarks.overhead.memory "svdd, posterior mean" 100     # one of them, as a line of JSON
 
 Eight lineages, or four groups of two particles, of images (1024 places of 3 numbers) go through two steps with at
 most 80 states in a network call. The network is a perceptron with 512 hidden numbers at each place, so that its
@@ -13,12 +13,12 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from benchmarks.common.paths import ROOT
 from svlearn.inference.proposals import Guided
 from svlearn.inference.sampler import Sampler
 from svlearn.inference.samplers import beam_search, smc, svdd
@@ -29,7 +29,6 @@ from svlearn.targets import Target
 from svlearn.transitions import GaussianTransition
 from svlearn.values import Learned, PosteriorMean
 
-ROOT = Path(__file__).parents[2]
 PLACES, COLOURS, HIDDEN, STEPS, MAX_BATCH = 1024, 3, 512, 2, 80
 FEW, MANY = 10, 100
 

@@ -1,9 +1,10 @@
-"""The page of the overhead, written from its results by benchmarks/overhead.py."""
+"""The page of the overhead, written from its results."""
 
 from typing import Any
 
 import numpy as np
 
+from benchmarks.common.pages import markdown_table
 from svlearn.evaluation.report.numbers import between, plain
 
 WANTED, WANTED_MEMORY = 1.1, 1.2
@@ -24,7 +25,7 @@ INTRODUCTION = """\
 # What the loop costs
 
 Wall time of a sampler over that of the same network calls made bare: the same modules on the same batches, as many
-times, gradients included, on the same machine in the same run. Written by `benchmarks/overhead.py` from
+times, gradients included, on the same machine in the same run. Written by `python -m benchmarks overhead` from
 `benchmarks/results/overhead.json`; `--quote` writes this page again.
 
 The network is a perceptron of six residual blocks whose width was found at the start, so that its largest call of a
@@ -49,7 +50,7 @@ MEMORY = """\
 ## Memory
 
 Peak resident memory of a fresh process at M = {many} candidates over that at M = {few}, with `max_batch` = {limit}. The
-network's activations dominate: see `benchmarks/overhead_memory.py`. Above the start: less what the process held
+network's activations dominate: see `benchmarks/overhead/memory.py`. Above the start: less what the process held
 before, of which torch and its libraries are most. What grows with M are the candidates themselves.
 """
 KINDS = {"vectors": "Vectors, Gaussian steps", "tokens": "Tokens, categorical steps", "graphs": "Molecular graphs"}
@@ -87,7 +88,7 @@ def verdict(entries: list[dict]) -> str:
 
 
 def ratios(entries: list[dict]) -> str:
-    rows = [["Sampler", "B", "M", "calls", "networks", "operations", "bare, ms", "width"]]
+    header, rows = ["Sampler", "B", "M", "calls", "networks", "operations", "bare, ms", "width"], []
     for each in entries:
         over = []
         for name in ("calls", "networks"):
@@ -97,35 +98,25 @@ def ratios(entries: list[dict]) -> str:
         size = str(each["groups"]), str(each["candidates"])
         rows.append([each["sampler"], *size, *over, f"{each['operations']:.0f}"])
         rows[-1] += [plain(each["bare_milliseconds"], 3), str(each["width"])]
-    return table(rows)
+    return markdown_table(header, rows)
 
 
 def profiles(entries: list[dict]) -> str:
     """Of the size at which every kind of state was measured."""
     common = {(each["groups"], each["candidates"]) for each in entries if each["states"] != "vectors"}
-    rows = [["States", "Sampler", *PARTS.values()]]
+    rows = []
     for each in entries:
         if (each["groups"], each["candidates"]) in common:
             parts = [f"{each['profile'].get(part, 0):.0f}" for part in PARTS]
             rows.append([each["states"], each["sampler"], *parts])
-    return table(rows)
+    return markdown_table(["States", "Sampler", *PARTS.values()], rows, left=2)
 
 
 def peaks(memory: list[dict]) -> str:
-    rows = [["Sampler", "groups", "ratio", "above the start", "M = 10, MiB", "M = 100, MiB"]]
+    header, rows = ["Sampler", "groups", "ratio", "above the start", "M = 10, MiB", "M = 100, MiB"], []
     for each in memory:
         both = [plain(each[size]["peak_bytes"] / 2**20, 3) for size in ("few", "many")]
         cells = [f"{each[name]:.2f}" for name in ("ratio", "ratio_above_start")]
         marked = [f"**{cell}**" if float(cell) <= WANTED_MEMORY else cell for cell in cells]
         rows.append([each["sampler"], str(each["groups"]), *marked, *both])
-    return table(rows)
-
-
-def table(rows: list[list[str]]) -> str:
-    """Markdown; the first row is the head, and all but words stands to the right."""
-    head, *body = rows
-    words = [not any(character.isdigit() for character in cell[:3]) for cell in body[0]]
-    rule = [" --- " if word else " ---: " for word in words]
-    return "".join(f"| {' | '.join(row)} |\n" for row in [head, *body]).replace(
-        f"| {' | '.join(head)} |\n", f"| {' | '.join(head)} |\n|{'|'.join(rule)}|\n", 1
-    )
+    return markdown_table(header, rows)

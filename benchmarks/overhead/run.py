@@ -1,7 +1,6 @@
 """What the sampling loop costs beside its networks: wall time over that of the same network calls made bare.
 
-    python benchmarks/overhead.py
-    python benchmarks/overhead.py --quote        # only writes docs/leaderboards/overhead.md from the results
+    python -m benchmarks overhead
 
 One run of a sampler is recorded: each call, its batch, and whether its gradient was taken. The bare run makes the same
 calls on the same batches in the same order, gradients included, and nothing else: once those of the reference and of
@@ -11,11 +10,10 @@ meets all; a ratio is the median over turns. The network is a perceptron whose w
 largest call of a step takes 5 ms. Then the sampler runs three times more with a clock in each part of the loop.
 
 Writes benchmarks/results/overhead.json and, from it, docs/leaderboards/overhead.md; the memory is measured too, by
-benchmarks/overhead_memory.py. Takes about ten minutes on a quiet machine.
+benchmarks/overhead/memory.py. Takes about ten minutes on a quiet machine.
 """
 
 import argparse
-import json
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -30,11 +28,13 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from tqdm.auto import tqdm
 
+from benchmarks.common.clock import timed
+from benchmarks.common.paths import PAGES
+from benchmarks.common.results import Results
 from benchmarks.overhead.memory import measure as measure_memory
 from benchmarks.overhead.models import KINDS, SAMPLERS, Model, build, find_width
 from benchmarks.overhead.page import page
 from svlearn.evaluation.report.provenance import provenance
-from svlearn.files import write
 from svlearn.inference.loop import Run
 from svlearn.inference.proposals import Guided
 from svlearn.inference.recorder import Recorder
@@ -43,8 +43,7 @@ from svlearn.process import Prediction
 from svlearn.randomness import seeded
 from svlearn.targets import Target
 
-ROOT = Path(__file__).parents[2]
-RESULTS, PAGE = ROOT / "benchmarks/results/overhead.json", ROOT / "docs/leaderboards/overhead.md"
+RESULTS, PAGE = Results("overhead", allow_nan=True), PAGES / "overhead.md"
 SIZES = [(1, 10), (8, 10), (64, 10), (8, 100)]  # (B, M)
 REPEATS, PROFILED = 10, 3
 Call = tuple[torch.nn.Module, Tensor | TensorDict, Tensor, bool]
@@ -77,13 +76,6 @@ def bare(calls: list[Call]) -> None:
             said = module(leaves[""] if isinstance(x, Tensor) else x.copy().update(leaves), t)
             total = (said.clean if isinstance(said, Prediction) else said).sum()
             torch.autograd.grad(total, list(leaves.values()), materialize_grads=True)
-
-
-def timed(work: Callable[[], Any]) -> tuple[float, float]:
-    """Wall and processor seconds."""
-    wall, spent = time.perf_counter(), time.process_time()
-    work()
-    return time.perf_counter() - wall, time.process_time() - spent
 
 
 class Clock:
@@ -158,7 +150,7 @@ def profile(model: Model, sampler: Sampler, run: Callable[[], Any]) -> dict[str,
     return {name: 1e6 * seconds / number for name, seconds in clock.seconds.items()}
 
 
-def measure(kind: str, name: str, groups: int, size: int, width: int) -> dict[str, Any]:
+def compare(kind: str, name: str, groups: int, size: int, width: int) -> dict[str, Any]:
     """One sampler at one size: the ratios of all turns, and where the time goes."""
     model = build(kind, width)
     single = name.startswith("guidance")
@@ -206,26 +198,19 @@ def cases() -> list[tuple[str, str, int, int]]:
     return work + [(kind, name, *size) for kind in KINDS[1:] for size in [(8, 10)] for name in names]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quote", action="store_true", help="only write the page from the results that are there")
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    if not options.quote:
-        memory, entries, widths = measure_memory(), [], {}
-        for kind, name, groups, size in tqdm(cases(), desc="overhead"):
-            states = groups * size
-            if (kind, states) not in widths:
-                widths[kind, states] = find_width(kind, states)
-            width, milliseconds = widths[kind, states]
-            found = {**measure(kind, name, groups, size, width), "milliseconds": milliseconds}
-            entries.append(found)
-            figures = [f"{found[over][clock]:.3f}" for over in ("calls", "networks") for clock in ("wall", "processor")]
-            tqdm.write(f"{' '.join(figures)}  {kind}, {name}, B = {groups}, M = {size}")
-        results = {"entries": entries, "memory": memory, "provenance": provenance()}
-        write(RESULTS, json.dumps(results, indent=1, ensure_ascii=False) + "\n")
-    write(PAGE, page(json.loads(RESULTS.read_text())))
+def measure(options: argparse.Namespace) -> None:
+    memory, entries, widths = measure_memory(), [], {}
+    for kind, name, groups, size in tqdm(cases(), desc="overhead"):
+        states = groups * size
+        if (kind, states) not in widths:
+            widths[kind, states] = find_width(kind, states)
+        width, milliseconds = widths[kind, states]
+        found = {**compare(kind, name, groups, size, width), "milliseconds": milliseconds}
+        entries.append(found)
+        figures = [f"{found[over][clock]:.3f}" for over in ("calls", "networks") for clock in ("wall", "processor")]
+        tqdm.write(f"{' '.join(figures)}  {kind}, {name}, B = {groups}, M = {size}")
+    RESULTS.write({"entries": entries, "memory": memory, "provenance": provenance()})
 
 
-if __name__ == "__main__":
-    main()
+def pages() -> dict[Path, str]:
+    return {PAGE: page(RESULTS.read())}

@@ -1,6 +1,6 @@
 """The demo, timed and recorded: what `make demo` runs, from nothing but an installed package.
 
-    python benchmarks/qm9_demo.py [--seeds 0 1 2] [--quote]
+    python -m benchmarks qm9_demo [--seeds 0 1 2]
 
 Writes benchmarks/results/qm9_demo.json: the comparison (with its command, commit, machine and seeds), and the wall
 seconds of learning the value and of comparing; then quotes the table and the picture in the README.
@@ -11,25 +11,26 @@ import json
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pandas as pd
 
+from benchmarks.common.clock import clock, since
+from benchmarks.common.command import add_seeds
+from benchmarks.common.pages import quote
+from benchmarks.common.paths import ROOT
+from benchmarks.common.results import Results
 from svlearn.evaluation.report.tables import to_markdown
-from svlearn.files import write
 
-ROOT = Path(__file__).parents[2]
-RESULTS = ROOT / "benchmarks/results/qm9_demo.json"
+RESULTS, README = Results("qm9_demo"), ROOT / "README.md"
 CONFIGS = "configs/molecules/qm9"
-OPEN, CLOSE = "<!-- demo table -->\n", "<!-- /demo table -->"
 
 
 def run(*arguments: str) -> float:
     """Run a script of the repository and return its wall seconds."""
-    start = time.perf_counter()
+    start = clock()
     subprocess.run([sys.executable, *arguments], cwd=ROOT, check=True)
-    return time.perf_counter() - start
+    return since(start)["seconds"]
 
 
 def quotation(results: dict) -> str:
@@ -46,39 +47,24 @@ def quotation(results: dict) -> str:
         f"Rewards are QED; ± is one standard error; M = N = K = 10; SVDD at alpha = 0. Learning the value took "
         f"{seconds['train']:.0f} s and the comparison of {len(origin['seeds'])} × {origin['num_samples']} samples a "
         f"sampler {seconds['evaluate']:.0f} s on {origin['cores']} cores ({origin['cpu']}). All figures: "
-        f"`benchmarks/results/qm9_demo.json`, written by `benchmarks/qm9_demo.py`.\n\n"
+        f"`benchmarks/results/qm9_demo.json`, written by `python -m benchmarks qm9_demo`.\n\n"
     )
 
 
-def quote(readme: str, results: dict) -> str:
-    """The README with its quotation replaced."""
-    start, end = readme.index(OPEN) + len(OPEN), readme.index(CLOSE)
-    return readme[:start] + quotation(results) + readme[end:]
+def arguments(parser: argparse.ArgumentParser) -> None:
+    add_seeds(parser, [0], "the comparison; each draws anew")
 
 
-def measure(seeds: list[int]) -> None:
+def measure(options: argparse.Namespace) -> None:
     """Run the demo from its start and write the results."""
     shutil.rmtree(ROOT / "runs/qm9_value", ignore_errors=True)
     configs = ("--config", f"{CONFIGS}/value.yaml", "--config", f"{CONFIGS}/values/monte_carlo.yaml")
     train = run("scripts/train_value.py", "fit", *configs)
-    options = ("--seed", json.dumps(seeds), "--results", str(RESULTS.relative_to(ROOT)))
+    options = ("--seed", json.dumps(options.seeds), "--results", str(RESULTS.path.relative_to(ROOT)))
     evaluate = run("scripts/evaluate.py", "--config", f"{CONFIGS}/evaluate.yaml", *options)
-    results = json.loads(RESULTS.read_text())
-    results["seconds"] = {"train": train, "evaluate": evaluate}
-    write(RESULTS, json.dumps(results, indent=1, ensure_ascii=False) + "\n")
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of the comparison; each draws anew")
-    parser.add_argument("--quote", action="store_true", help="only quote the results that are there")
-    options = parser.parse_args()
-    if not options.quote:
-        measure(options.seeds)
+    RESULTS.write(RESULTS.read() | {"seconds": {"train": train, "evaluate": evaluate}})
     shutil.copy(ROOT / "reports/qm9/samples.svg", ROOT / "docs/demo.svg")
-    readme = ROOT / "README.md"
-    write(readme, quote(readme.read_text(), json.loads(RESULTS.read_text())))
 
 
-if __name__ == "__main__":
-    main()
+def pages() -> dict[Path, str]:
+    return {README: quote(README.read_text(), "demo table", quotation(RESULTS.read()))}

@@ -1,10 +1,11 @@
-"""The page of the QM9 leaderboard, written from its results by benchmarks/qm9_families.py."""
+"""The page of the QM9 leaderboard, written from its results."""
 
 from statistics import fmean
 
 import numpy as np
 from scipy import stats
 
+from benchmarks.common.pages import markdown_table, not_measured
 from svlearn.evaluation.report.numbers import between, plain, with_error
 
 BASELINES = "baselines"
@@ -59,7 +60,7 @@ def page(results: dict, families: list[str]) -> str:
     """The Markdown of the results, as far as they go; it tells which of the families are not among them."""
     rewards = Rewards(gather(results["entries"]))
     if (BASELINES, OPPONENTS[0]) not in rewards.groups:
-        return "# QM9: which family to learn\n\nNot yet measured: run benchmarks/qm9_families.py.\n"
+        return not_measured("QM9: which family to learn", "qm9_families")
     sizes = {row["num_samples"] for rows in rewards.groups.values() for row in rows}
     filled = {"num_samples": plain(max(sizes)), "num_seeds": len({each["seed"] for each in results["entries"]})}
     origin = results["entries"][0]["provenance"]
@@ -76,7 +77,7 @@ def page(results: dict, families: list[str]) -> str:
             trials(results["trials"]),
             f"Machine: {origin['cpu']}, {origin['cores']} cores, one thread. All figures, with the settings, the\n"
             "commit and the date of each run: `benchmarks/results/qm9_families.json`, written by\n"
-            "`benchmarks/qm9_families.py`, which writes this page too.\n",
+            "`python -m benchmarks qm9_families`, which writes this page too.\n",
         ]
     )
 
@@ -176,7 +177,7 @@ def reward(rewards: Rewards, key: tuple[str, str]) -> str:
 def table(entries: list[dict], rewards: Rewards) -> str:
     """All families and samplers."""
     header = ["Family", "Sampler", "Mean QED", "95 % interval", *COLUMNS.values(), "Seconds", "Training", "Seeds"]
-    cells = [header, ["---", "---", *["--:"] * (len(header) - 2)]]
+    cells = []
     for key in order(rewards):
         rows, mean, reach = rewards.groups[key], rewards.mean(key), rewards.quantile(key) * rewards.error(key)
         spent = [
@@ -195,23 +196,19 @@ def table(entries: list[dict], rewards: Rewards) -> str:
                 str(len(rows)),
             ]
         )
-    return "".join(f"| {' | '.join(row)} |\n" for row in cells)
+    return markdown_table(header, cells, left=2)
 
 
 def trials(held: list[dict]) -> str:
     """Every setting that was tried, on a seed that is not in the table."""
     most = max((sum(other["family"] == each["family"] for other in held) for each in held), default=0)
-    lines = [
-        TRIALS.format(most=most),
-        "| Family | Options on top of the YAML of the time | Mean QED | Unique |",
-        "| --- | --- | --: | --: |",
-    ]
+    header, lines = ["Family", "Options on top of the YAML of the time", "Mean QED", "Unique"], []
     for each in held:
         name = next(name for name in MAIN if name in each["rows"])
         row = each["rows"][name]
         mean = with_error(row["mean_reward"], row["mean_reward_standard_error"])
-        lines.append(f"| {each['family']} | `{each['options']}` | {mean} | {plain(row['uniqueness'], 3)} |")
-    return "\n".join(lines) + "\n"
+        lines.append([each["family"], f"`{each['options']}`", mean, plain(row["uniqueness"], 3)])
+    return f"{TRIALS.format(most=most)}\n{markdown_table(header, lines, left=2)}"
 
 
 def average(rows: list[dict], name: str) -> float:

@@ -1,19 +1,17 @@
 """Which way to learn is worth it on QM9? Every family of values and policies, trained and held side by side.
 
-    python benchmarks/qm9_families.py [--families soft_q policy_gradient] [--seeds 1 2 3]
-    python benchmarks/qm9_families.py --trial "--trainer.max_steps 500" --families soft_q
-    python benchmarks/qm9_families.py --quote
+    python -m benchmarks qm9_families [--families soft_q policy_gradient] [--seeds 1 2 3]
+    python -m benchmarks qm9_families --trial "--trainer.max_steps 500" --families soft_q
 
 A family is a YAML of configs/molecules/qm9/values or policies, trained as `make demo FAMILY=...` does, and then 256
 samples a seed are drawn: SVDD at alpha = 0 with a learned value (and SMC at the value's own alpha); a policy's own
 samples, and SVDD-PM that proposes by it. Each (family, seed) that is in
 benchmarks/results/qm9_families.json stays, the others are run: stop and start at will, or give --again. A trial
 trains with further options on a seed of its own, and is kept beside the table, which tells of all that was tried.
---quote only writes docs/leaderboards/qm9.md anew from the results.
+docs/leaderboards/qm9.md is written from the results.
 """
 
 import argparse
-import json
 import math
 import shlex
 from pathlib import Path
@@ -23,54 +21,53 @@ import yaml
 from tqdm.auto import tqdm
 
 import svlearn as sv
-from benchmarks.qm9.training import POLICIES, ROOT, RUNS, VALUES, learned_value, rollouts, train
+from benchmarks.common.command import add_again, add_choice, add_seeds
+from benchmarks.common.pages import write_pages
+from benchmarks.common.paths import PAGES
+from benchmarks.common.results import Results
+from benchmarks.qm9.training import POLICIES, RUNS, VALUES, learned_value, rollouts, train
 from benchmarks.qm9_families.page import BASELINES, page
 from svlearn.checkpoints import check_reference, load_into, read_record
 from svlearn.domains.molecules.rewards import QED
 from svlearn.evaluation.report.provenance import provenance
-from svlearn.files import write
 from svlearn.inference.proposals import Policy
 
-RESULTS = ROOT / "benchmarks/results/qm9_families.json"
-PAGE = ROOT / "docs/leaderboards/qm9.md"
+RESULTS, PAGE = Results("qm9_families", {"entries": [], "trials": []}), PAGES / "qm9.md"
 KNOWN = [BASELINES, *VALUES, *POLICIES]
 NUM_SAMPLES, NUM_CANDIDATES, MAX_BATCH, SMC_ALPHA = 256, 10, 512, 0.01
 TRIAL_SEED = 0  # no seed of the table
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--families", nargs="+", choices=KNOWN, default=KNOWN, metavar="FAMILY", help=", ".join(KNOWN))
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], help="of training and of sampling")
+def arguments(parser: argparse.ArgumentParser) -> None:
+    add_choice(parser, "--families", KNOWN)
+    add_seeds(parser, [1, 2, 3], "training and of sampling")
     parser.add_argument("--trial", metavar="OPTIONS", help="train once with these options of the script on top")
-    parser.add_argument("--again", action="store_true", help="run also what the results have")
-    parser.add_argument("--quote", action="store_true", help="only write the page")
-    options = parser.parse_args()
-    if options.quote:
-        write(PAGE, page(results(), KNOWN))
-    elif options.trial is not None:
+    add_again(parser)
+
+
+def measure(options: argparse.Namespace) -> None:
+    if options.trial is not None:
         for family in options.families:
             keep("trials", entry(family, TRIAL_SEED, shlex.split(options.trial)))
-    else:
-        wanted = [(family, seed) for seed in options.seeds for family in options.families]
-        done = [] if options.again else [(each["family"], each["seed"]) for each in results()["entries"]]
-        for family, seed in tqdm([pair for pair in wanted if pair not in done], desc="families", unit="run"):
-            keep("entries", entry(family, seed))
+        return
+    wanted = [(family, seed) for seed in options.seeds for family in options.families]
+    done = [] if options.again else [(each["family"], each["seed"]) for each in RESULTS.read()["entries"]]
+    for family, seed in tqdm([pair for pair in wanted if pair not in done], desc="families", unit="run"):
+        keep("entries", entry(family, seed))
 
 
-def results() -> dict:
-    """What has been measured."""
-    return json.loads(RESULTS.read_text()) if RESULTS.exists() else {"entries": [], "trials": []}
+def pages() -> dict[Path, str]:
+    return {PAGE: page(RESULTS.read(), KNOWN)}
 
 
 def keep(kind: str, new: dict) -> None:
     """Add an entry to the results, in the place of the one that it repeats, and write the page."""
-    held = results()
+    held = RESULTS.read()
     same = ("family", "seed", "options")
     others = [each for each in held[kind] if any(each[name] != new[name] for name in same)]
     held[kind] = sorted([*others, new], key=lambda each: (each["family"], each["seed"], each["options"]))
-    write(RESULTS, json.dumps(held, indent=1) + "\n")
-    write(PAGE, page(held, KNOWN))
+    RESULTS.write(held)
+    write_pages(pages())
 
 
 def entry(family: str, seed: int, options: list[str] | None = None) -> dict:
@@ -136,7 +133,3 @@ def rows(samplers: dict[str, sv.Sampler], seed: int) -> dict[str, dict[str, floa
         name: {key: None if math.isnan(figure) else figure for key, figure in row.items()}
         for name, row in figures.items()
     }
-
-
-if __name__ == "__main__":
-    main()

@@ -1,5 +1,6 @@
-"""The page of inference on QM9, written from its results by benchmarks/qm9_inference.py."""
+"""The page of inference on QM9, written from its results."""
 
+from benchmarks.common.pages import markdown_table, not_measured
 from benchmarks.qm9_inference.findings import ALPHAS, findings
 from benchmarks.qm9_inference.rows import KNOWN_ESS, Row, candidates, gather, known
 from svlearn.evaluation.report.numbers import plain, with_error
@@ -62,7 +63,8 @@ importance weights, where these rest on {ess} trajectories at least.
 """
 ORIGIN = """\
 Machine: {cpu}, {cores} cores shared with other work, one thread. All figures, with the commit and the date of each
-run: `benchmarks/results/qm9_inference.json`, written by `benchmarks/qm9_inference.py`, which writes this page too.
+run: `benchmarks/results/qm9_inference.json`, written by `python -m benchmarks qm9_inference`, which writes this
+page too.
 """
 
 
@@ -70,7 +72,7 @@ def page(held: dict) -> str:
     """The Markdown of the results, as far as they go."""
     rows, truth = gather(held), held["truth"]
     if not rows:
-        return "# QM9: which sampler to run\n\nNot yet measured: run benchmarks/qm9_inference.py.\n"
+        return not_measured("QM9: which sampler to run", "qm9_inference")
     seeds = sorted({seed for row in rows for seed in row.seeds})
     size = int(max(each["num_samples"] for row in rows for each in row.seeds.values()))
     short = [f"{row.name} (alpha = {row.alpha:g})" for row in rows if len(row.seeds) < len(seeds)]
@@ -117,10 +119,10 @@ def aim(truth: dict) -> str:
 def table(rows: list[Row], truth: dict | None) -> str:
     nats = ["log Z", "mean log Z", "KL at most"] if truth is not None else []
     header = ["Method", "Mean QED", "Seeds' means", *COLUMNS.values(), *nats]
-    cells = [header, ["---", *["--:"] * (len(header) - 1)]]
+    cells = []
     for row in rows:
         means = ", ".join(f"{each:.3f}" for each in row.seed_means)
         estimates = [row.log_normalizer, row.mean_log_normalizer, row.divergence(truth)] if truth is not None else []
         written = ["–" if each is None else with_error(*each) for each in estimates]
         cells.append([row.name, row.told, means, *(plain(row.mean(name), 3) for name in COLUMNS), *written])
-    return "".join(f"| {' | '.join(each)} |\n" for each in cells)
+    return markdown_table(header, cells)

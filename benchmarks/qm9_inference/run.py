@@ -1,7 +1,6 @@
 """Which way to spend a network call on QM9? Every sampler of svlearn.inference on one reward, at equal calls.
 
-    python benchmarks/qm9_inference.py [--methods TDS "SVDD-PM"] [--seeds 1 2]
-    python benchmarks/qm9_inference.py --quote
+    python -m benchmarks qm9_inference [--methods TDS "SVDD-PM"] [--seeds 1 2]
 
 QED of molecules from the shipped reference, 128 samples a method, alpha and seed (64 in the ablation over M), at about
 450 calls of the reference a sample, or at the 45 that a method needs. A seed has its own learned value: Monte Carlo
@@ -12,11 +11,10 @@ of the reference, those that the values learned from, say of p* by their importa
 """
 
 import argparse
-import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -24,20 +22,22 @@ import torch
 from tqdm.auto import tqdm
 
 import svlearn as sv
-from benchmarks.qm9.training import ROOT, RUNS, clock, learned_value, rollouts, since, store, train, untrained
+from benchmarks.common.clock import clock, since
+from benchmarks.common.command import add_again, add_choice, add_seeds
+from benchmarks.common.paths import PAGES
+from benchmarks.common.results import Results
+from benchmarks.qm9.training import RUNS, learned_value, rollouts, store, train, untrained
 from benchmarks.qm9_inference.figures import figures
 from benchmarks.qm9_inference.page import page
 from svlearn.domains.molecules.rewards import QED
 from svlearn.evaluation.report.provenance import provenance
 from svlearn.evaluation.summary import cost_figures, gather_groups, group_figures, log_mean_exp, reward_figures
-from svlearn.files import write
 from svlearn.inference.proposals import Exact, Guided
 from svlearn.inference.tempering import Schedule
 from svlearn.randomness import seeded
 from svlearn.rollouts import Rollouts
 
-RESULTS = ROOT / "benchmarks/results/qm9_inference.json"
-PAGE = ROOT / "docs/leaderboards/qm9_inference.md"
+RESULTS, PAGE = Results("qm9_inference", {"entries": {}, "truth": {}}), PAGES / "qm9_inference.md"
 FAMILY = "monte_carlo"
 SOFT, GREEDY = (0.1, 0.03, 0.01), (0.0,)
 NUM_SAMPLES, NUM_FEW, MAX_BATCH = 128, 64, 256
@@ -90,43 +90,31 @@ METHODS = {
 }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--methods", nargs="+", choices=METHODS, default=list(METHODS), metavar="NAME", help="of " + ", ".join(METHODS)
-    )
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2], help="of the learned value and of sampling")
-    parser.add_argument("--again", action="store_true", help="run also what the results have")
-    parser.add_argument("--quote", action="store_true", help="only write the page and its figures")
-    options = parser.parse_args()
-    held = results()
-    if not options.quote:
-        wanted = [(n, a, s) for s in options.seeds for n in options.methods for a in METHODS[n].alphas]
-        for name, alpha, seed in tqdm([w for w in wanted if options.again or key(*w) not in held["entries"]]):
-            reference, value = taught(seed)
-            held["entries"][key(name, alpha, seed)] = measure(METHODS[name], alpha, seed, reference, value)
-            held["truth"] = truth(sorted({int(each.split("/")[2]) for each in held["entries"]}))
-            write(RESULTS, json.dumps(held, indent=1, allow_nan=False) + "\n")
-    quote(held)
+def arguments(parser: argparse.ArgumentParser) -> None:
+    add_choice(parser, "--methods", METHODS)
+    add_seeds(parser, [1, 2], "the learned value and of sampling")
+    add_again(parser)
+
+
+def measure(options: argparse.Namespace) -> None:
+    wanted = [(name, a, seed) for seed in options.seeds for name in options.methods for a in METHODS[name].alphas]
+    for name, alpha, seed in tqdm(wanted):
+        found = partial(judged, METHODS[name], alpha, seed)
+        RESULTS.finish(found, "entries", key(name, alpha, seed), again=options.again, complete=add_truth)
+
+
+def pages() -> dict[Path, str]:
+    held = RESULTS.read()
+    return {PAGE: page(held)} | {PAGE.with_name(name): drawing for name, drawing in figures(held).items()}
+
+
+def add_truth(held: dict) -> None:
+    """What the trajectories of the seeds that were measured say of p*."""
+    held["truth"] = truth(sorted({int(each.split("/")[2]) for each in held["entries"]}))
 
 
 def key(name: str, alpha: float, seed: int) -> str:
     return f"{name}/{alpha:g}/{seed}"
-
-
-def results() -> dict:
-    """What has been measured."""
-    return json.loads(RESULTS.read_text()) if RESULTS.exists() else {"entries": {}, "truth": {}}
-
-
-def written(held: dict) -> dict[Path, str]:
-    """The page and its figures."""
-    return {PAGE: page(held)} | {PAGE.parent / name: drawing for name, drawing in figures(held).items()}
-
-
-def quote(held: dict) -> None:
-    for path, text in written(held).items():
-        write(path, text)
 
 
 @cache
@@ -140,7 +128,12 @@ def taught(seed: int) -> tuple[sv.Reference, sv.Value]:
     return reference, learned_value(folder, reference)
 
 
-def measure(method: Method, alpha: float, seed: int, reference: sv.Reference, value: sv.Value) -> dict:
+def judged(method: Method, alpha: float, seed: int) -> dict:
+    """The figures of a method with the value of a seed."""
+    return drawn(method, alpha, seed, *taught(seed))
+
+
+def drawn(method: Method, alpha: float, seed: int, reference: sv.Reference, value: sv.Value) -> dict:
     """The figures of a method's samples, null for NaN; seconds are the processors', without those of the figures."""
     target = sv.Target(QED(num_workers=1), alpha)
     sampler = method.make(reference, target, sv.values.PosteriorMean(target), value)
@@ -187,7 +180,3 @@ def weighed(rewards: np.ndarray, alpha: float) -> dict[str, float]:
         "ess": float(1 / (weights**2).sum()),
         "num_trajectories": len(rewards),
     }
-
-
-if __name__ == "__main__":
-    main()

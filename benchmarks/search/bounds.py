@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.oracles.judges import chain_kl
 from svlearn.domains.analytic import FiniteMarkovChain, LinearGaussianChain
 from svlearn.domains.analytic.oracle import Oracle
 from svlearn.evaluation.bounds import normalizer_bounds
@@ -48,7 +49,7 @@ def kls(oracle: Oracle, alpha: float, kind: str, size: int) -> tuple[float, floa
         return float(probs @ (gain.exp() * (gain - tilt))), float(probs @ (tilt.exp() * (tilt - gain)))
     if kind.startswith("svdd") and isinstance(oracle, FiniteMarkovChain):
         drawn, optimal = svdd_chain(oracle, oracle.soft_table(alpha) / alpha, size), oracle.optimal(alpha)
-        return chain_kl(drawn, optimal), chain_kl(optimal, drawn)
+        return float(chain_kl(drawn, optimal)), float(chain_kl(optimal, drawn))
     return None
 
 
@@ -73,14 +74,6 @@ def svdd_chain(oracle: FiniteMarkovChain, twists: Tensor, size: int) -> FiniteMa
         for matrix, after in zip(oracle.matrices, weights[1:], strict=True)
     ]
     return FiniteMarkovChain(start, torch.stack(moves), oracle.reward.table)
-
-
-def chain_kl(one: FiniteMarkovChain, other: FiniteMarkovChain) -> float:
-    """KL of whole paths, nats: that of x_0, and those of the moves where the first chain is."""
-    total = one.initial_probs @ (one.initial_probs / other.initial_probs).log()
-    for law, own, others in zip(one.marginals(), one.matrices, other.matrices, strict=False):
-        total = total + law @ (own * (own / others).log()).sum(dim=1)
-    return float(total)
 
 
 def by_size(oracle: Oracle, alpha: float, kind: str, size: int) -> dict[str, Any]:

@@ -1,14 +1,14 @@
-"""The page docs/leaderboards/search.md, from what `search.py` has measured."""
+"""The page docs/leaderboards/search.md, written from its results."""
 
-from collections.abc import Iterable
 from typing import Any
 
+from benchmarks.common.pages import markdown_table
 from svlearn.evaluation.report.numbers import plain, with_error
 
 INTRODUCTION = """# Search, refinement and bounds
 
 How near the samplers of `svlearn` come to the target p\\* and to log Z, held against processes of which both are exact.
-Written by `benchmarks/search.py` from `benchmarks/results/search.json`; `--quote` writes this page again.
+Written by `python -m benchmarks search` from `benchmarks/results/search.json`; `--quote` writes this page again.
 
 The chain has 5 states and 5 steps, at alpha = {alpha}; the reference alone is {start} away from p\\* in total
 variation. ± is one standard error.
@@ -108,7 +108,9 @@ def budgets(found: dict[str, Any], groups: int) -> str:
 
     tree, smc = found["tree search"][budget], found["smc"][budget]
     return BUDGETS.format(
-        table=table(["Sampler", "budget", "reference calls", "distance to p\\*", "its bias", "E[Z_hat]/Z"], rows),
+        table=markdown_table(
+            ["Sampler", "budget", "reference calls", "distance to p\\*", "its bias", "E[Z_hat]/Z"], rows
+        ),
         groups=f"{groups:,}",
         budget=budget,
         before=before,
@@ -157,7 +159,7 @@ def bounds(found: dict[str, Any], runs: int) -> str:
             for size, row in by_size.items()
             if size in ("1", "4", "16", "64")
         ]  # fmt: skip
-        tables.append(f"On the {oracle}, log Z = {log_z:.4f} nats:\n\n{table(titles, rows)}")
+        tables.append(f"On the {oracle}, log Z = {log_z:.4f} nats:\n\n{markdown_table(titles, rows)}")
     chain = found["Markov chain"]
     last = chain["samplers"]["importance sampling"]["64"]
     return BOUNDS.format(
@@ -172,8 +174,3 @@ def bounds(found: dict[str, Any], runs: int) -> str:
 
 def known(number: float | None) -> str:
     return "–" if number is None else plain(number, 3)
-
-
-def table(titles: list[str], rows: Iterable[list[str]]) -> str:
-    lines = [titles, ["---", *["---:"] * (len(titles) - 1)], *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)

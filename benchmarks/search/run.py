@@ -1,7 +1,6 @@
 """Search, refinement and bounds against the truth: how near p* and log Z they come, by budget, round and particles.
 
-    python benchmarks/search.py            # about a minute on one core
-    python benchmarks/search.py --quote    # only write the page and its figures again
+    python -m benchmarks search    # about a minute on one core
 
 The chain is `FiniteMarkovChain.random(5, 5, seed=1)` at alpha = 0.6, where everything is a sum. Writes
 benchmarks/results/search.json, and from it docs/leaderboards/search.md with its figures:
@@ -14,23 +13,23 @@ benchmarks/results/search.json, and from it docs/leaderboards/search.md with its
     beams      the share of groups in which beam search finds the largest reward, by beam width, and that of best-of-N
                of as many reference calls
     bounds     lower and upper bounds on log Z by 1 ... 64 particles, on the chain and on a linear-Gaussian one, and the
-               exact KLs of what is drawn (see search_bounds.py)
+               exact KLs of what is drawn (see bounds.py)
 """
 
 import argparse
-import json
 import math
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from benchmarks.common.paths import PAGES
+from benchmarks.common.results import Results
 from benchmarks.search.bounds import RUNS, bounds, gaussian
 from benchmarks.search.figures import figures
 from benchmarks.search.page import page
 from svlearn.domains.analytic import FiniteMarkovChain
 from svlearn.evaluation.report.provenance import provenance
-from svlearn.files import write
 from svlearn.inference.refinement import refine
 from svlearn.inference.samplers import ancestral, beam_search, smc
 from svlearn.inference.samples import Samples
@@ -38,9 +37,7 @@ from svlearn.inference.tree_search import tree_search
 from svlearn.randomness import seeded
 from svlearn.values import Zero
 
-ROOT = Path(__file__).parents[2]
-RESULTS = ROOT / "benchmarks/results/search.json"
-PAGE = ROOT / "docs/leaderboards/search.md"
+RESULTS, PAGE = Results("search", allow_nan=True), PAGES / "search.md"
 ALPHA, BUDGETS, ROUNDS, WIDTHS = 0.6, (8, 32, 128), 8, (1, 2, 4, 8)
 GROUPS, DRAWS = 1000, 20_000
 
@@ -112,27 +109,19 @@ def by_width(width: int) -> dict[str, float]:
     return {"beam search": float(found), "best-of-N": float(1 - missed**width)}
 
 
-def measure() -> dict:
-    return {
-        "budgets": {kind: {str(budget): by_budget(kind, budget) for budget in BUDGETS} for kind in SAMPLERS},
-        "rounds": {keep: by_round(keep) for keep in ("replace", "particle_gibbs")},
-        "beams": {str(width): by_width(width) for width in WIDTHS},
-        "bounds": bounds({"Markov chain": CHAIN, "linear-Gaussian chain": gaussian()}, ALPHA),
-        "settings": {"alpha": ALPHA, "groups": GROUPS, "runs": RUNS},
-        "provenance": provenance(),
-    }
+def measure(options: argparse.Namespace) -> None:
+    RESULTS.write(
+        {
+            "budgets": {kind: {str(budget): by_budget(kind, budget) for budget in BUDGETS} for kind in SAMPLERS},
+            "rounds": {keep: by_round(keep) for keep in ("replace", "particle_gibbs")},
+            "beams": {str(width): by_width(width) for width in WIDTHS},
+            "bounds": bounds({"Markov chain": CHAIN, "linear-Gaussian chain": gaussian()}, ALPHA),
+            "settings": {"alpha": ALPHA, "groups": GROUPS, "runs": RUNS},
+            "provenance": provenance(),
+        }
+    )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quote", action="store_true", help="only write the page from the results that are there")
-    if not parser.parse_args().quote:
-        write(RESULTS, json.dumps(measure(), indent=1, ensure_ascii=False) + "\n")
-    results = json.loads(RESULTS.read_text())
-    write(PAGE, page(results))
-    for name, drawing in figures(results).items():
-        write(PAGE.with_name(name), drawing)
-
-
-if __name__ == "__main__":
-    main()
+def pages() -> dict[Path, str]:
+    results = RESULTS.read()
+    return {PAGE: page(results)} | {PAGE.with_name(name): drawing for name, drawing in figures(results).items()}

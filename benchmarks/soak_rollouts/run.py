@@ -1,6 +1,6 @@
 """Several processes collect into one store at once, and some are killed: is every row there, and right, at the end?
 
-    python benchmarks/soak_rollouts.py --trials 100
+    python -m benchmarks soak_rollouts --trials 100
 
 A trial starts two or four processes that collect the same rollouts at one path, within a few milliseconds of each
 other; in every other trial they are killed (SIGKILL) at random moments and begin anew, until one ends well. Then the
@@ -110,18 +110,14 @@ def soak(num_trials: int, seed: int, folder: Path) -> int:
     return killed
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--trials", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
-    torch.set_num_threads(1)
+
+
+def measure(options: argparse.Namespace) -> None:
     logging.disable(logging.WARNING)  # who waits says so
     start, folder = time.monotonic(), Path(tempfile.mkdtemp(prefix="svlearn_soak_"))
     killed = soak(options.trials, options.seed, folder)
     shutil.rmtree(folder)
     print(f"rollouts: {options.trials} trials, {killed} kills, {time.monotonic() - start:.0f} s: every row is right")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,7 +1,7 @@
 """Two and four processes that write one score store, half of them killed at a random moment: what is lost or wrong.
 
-    python benchmarks/soak_scores.py                # 100 trials, about a minute
-    python benchmarks/soak_scores.py --trials 1000
+    python -m benchmarks soak_scores                # 100 trials, about a minute
+    python -m benchmarks soak_scores --trials 1000
 
 Each process writes batches of scores that follow from the molecule, and reports each batch that is on disk. Half of
 them are killed while they do. Then the file must open, hold every batch that was reported, and nothing but right
@@ -75,10 +75,11 @@ def trial(path: Path, processes: int, seed: int) -> tuple[int, int]:
     return len(reported), killed
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--trials", type=int, default=100, help="of each number of processes, half (default 100)")
-    options = parser.parse_args()
+
+
+def measure(options: argparse.Namespace) -> None:
     start, scores, killed = time.monotonic(), 0, 0
     with tempfile.TemporaryDirectory() as folder:
         for seed in tqdm(range(options.trials), desc="score store"):
@@ -86,7 +87,3 @@ def main() -> None:
             scores, killed = scores + more[0], killed + more[1]
     seconds = time.monotonic() - start
     print(f"{options.trials} trials, {killed} kills, {scores} scores reported, none lost or wrong, {seconds:.0f} s")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,13 +1,13 @@
 """What Lightning costs: steps a second of each objective through `fit`, over those of a bare loop of the same maths.
 
-    python benchmarks/training_overhead.py                              # every family
-    python benchmarks/training_overhead.py --oracle gaussian10 --family "monte carlo" --repeats 11
+    python -m benchmarks training_overhead                              # every family
+    python -m benchmarks training_overhead --oracle gaussian10 --family "monte carlo" --repeats 11
 
 The bare loop has the same rollouts, the same loss, the same Adam with cosine decay and clipping, and nothing of
 Lightning: no hooks, no logging, no guard. Both train from the same first weights, in turns, so that what else runs on
 the machine meets both; the ratio is the median over repeats. Seconds are CPU seconds of one thread from the first step
 to the last. Writes benchmarks/results/training_overhead.json, family by family, which docs/leaderboards/objectives.md
-quotes.
+quotes; what is there is measured anew.
 
 On gaussian3 the networks are a few dozen numbers, so a step takes a few milliseconds and the ratio is at its lowest;
 gaussian10 has a plain MLP, as small as a real task would have one. Target score matching asks for a reference that
@@ -15,11 +15,10 @@ reverses a known noising: it is measured on the mixture, where a step takes a te
 """
 
 import argparse
-import json
 import statistics
 import time
 import warnings
-from pathlib import Path
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -27,16 +26,18 @@ import torch
 from torch import nn
 from tqdm.auto import tqdm
 
+from benchmarks.common.command import add_choice
+from benchmarks.objectives.run import OVERHEAD, pages
 from benchmarks.oracles.families import Family, families_of
 from benchmarks.oracles.problems import Problem, problems
 from svlearn.evaluation.report.provenance import provenance
-from svlearn.files import write
 from svlearn.objectives import Objective, SoftQIteration
 from svlearn.objectives.fit import fit
 from svlearn.objectives.objective import GRADIENT_NORM, TRAINING
 from svlearn.randomness import seeded
 
-RESULTS = Path(__file__).parents[2] / "benchmarks/results/training_overhead.json"
+__all__ = ["pages"]  # that of the objectives tells of this too
+
 ORACLES = ["gaussian3", "gaussian10", "mixture"]
 WANTED = 0.9
 
@@ -109,24 +110,19 @@ def pairs_of(oracles: list[str]) -> list[tuple[Problem, Family]]:
     return [(problem, family) for problem, families in kept for family in families if problem.name in oracles]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--oracle", nargs="+", choices=ORACLES, default=ORACLES, help="only these")
+def arguments(parser: argparse.ArgumentParser) -> None:
+    add_choice(parser, "--oracle", ORACLES)
     parser.add_argument("--family", default="", help="only those with this in their name, upper or lower case")
     parser.add_argument("--repeats", type=int, default=7, help="turns of each (default 7)")
     parser.add_argument("--seconds", type=float, default=1.0, help="of one turn, about (default 1)")
-    options = parser.parse_args()
-    torch.set_num_threads(1)
+
+
+def measure(options: argparse.Namespace) -> None:
     warnings.filterwarnings("ignore", message="reference: not memoryless")
-    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     work = [pair for pair in pairs_of(options.oracle) if options.family.lower() in pair[1].name.lower()]
     for problem, family in tqdm(work, desc="overhead"):
-        found = compare(family, problem, options.repeats, options.seconds)
-        results[f"{problem.name}/{family.name}"] = found
-        write(RESULTS, json.dumps(results, indent=1, ensure_ascii=False) + "\n")
+        name = f"{problem.name}/{family.name}"
+        OVERHEAD.finish(partial(compare, family, problem, options.repeats, options.seconds), name, again=True)
+        found = OVERHEAD.read()[name]
         short = "" if found["ratio"] >= WANTED else f"  below {WANTED}"
-        tqdm.write(f"{found['ratio']:.3f}  {found['milliseconds_more']:+.2f} ms  {problem.name}/{family.name}{short}")
-
-
-if __name__ == "__main__":
-    main()
+        tqdm.write(f"{found['ratio']:.3f}  {found['milliseconds_more']:+.2f} ms  {name}{short}")

@@ -6,43 +6,42 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from benchmarks.common import artifacts
+from benchmarks.gdss import trajectories
+from benchmarks.gdss_docking import training as docking
+from benchmarks.qm9 import training
 
-@pytest.fixture
-def kept(script):
-    return script("benchmarks.common.artifacts")
 
-
-def test_a_file_is_made_once(kept, tmp_path):
+def test_a_file_is_made_once(tmp_path):
     file = tmp_path / "new" / "value.safetensors"
-    assert kept.missing(file, seed=1, options=("a",)) and kept.missing(file, seed=2, options=("a",))
+    assert artifacts.missing(file, seed=1, options=("a",)) and artifacts.missing(file, seed=2, options=("a",))
     file.write_text("made")
-    assert not kept.missing(file, seed=2, options=["a"])
+    assert not artifacts.missing(file, seed=2, options=["a"])
 
 
-def test_a_file_made_of_something_else_is_refused(kept, tmp_path):
+def test_a_file_made_of_something_else_is_refused(tmp_path):
     file = tmp_path / "value.safetensors"
-    assert kept.missing(file, seed=1, rate=0.1)
+    assert artifacts.missing(file, seed=1, rate=0.1)
     file.write_text("made")
     with pytest.raises(ValueError, match=r"value.safetensors: expected what is made of seed 2, got 1; move it away"):
-        kept.missing(file, seed=2, rate=0.1)
+        artifacts.missing(file, seed=2, rate=0.1)
     with pytest.raises(ValueError, match="rate None, got 0.1"):
-        kept.missing(file, seed=1)
+        artifacts.missing(file, seed=1)
     (tmp_path / "value.safetensors.made_of.json").unlink()
     with pytest.raises(ValueError, match="seed 1, got None"):
-        kept.missing(file, seed=1, rate=0.1)
+        artifacts.missing(file, seed=1, rate=0.1)
 
 
-def test_settings_are_told_apart_by_what_they_say(kept, tmp_path, monkeypatch):
-    monkeypatch.setattr(kept, "ROOT", tmp_path)
+def test_settings_are_told_apart_by_what_they_say(tmp_path, monkeypatch):
+    monkeypatch.setattr(artifacts, "ROOT", tmp_path)
     (tmp_path / "value.yaml").write_text("rate: 1")
-    first = kept.configs(tmp_path / "value.yaml")
+    first = artifacts.configs(tmp_path / "value.yaml")
     (tmp_path / "value.yaml").write_text("rate: 2")
-    assert list(first) == ["value.yaml"] and kept.configs(tmp_path / "value.yaml") != first
+    assert list(first) == ["value.yaml"] and artifacts.configs(tmp_path / "value.yaml") != first
 
 
-def test_docked_molecules_are_those_of_the_states(script, tmp_path, monkeypatch):
+def test_docked_molecules_are_those_of_the_states(tmp_path, monkeypatch):
     """The note of a chunk of other trajectories is not taken."""
-    training = script("benchmarks.gdss_docking.training")
 
     class Reward:
         scorer = SimpleNamespace(smiles=lambda states: ["C"] * len(states), close=lambda: None)
@@ -53,28 +52,26 @@ def test_docked_molecules_are_those_of_the_states(script, tmp_path, monkeypatch)
         def report(self):
             return {}
 
-    monkeypatch.setattr(training, "RUNS", tmp_path)
-    monkeypatch.setattr(training, "made", lambda cache: Reward())
+    monkeypatch.setattr(docking, "RUNS", tmp_path)
+    monkeypatch.setattr(docking, "made", lambda cache: Reward())
     request = SimpleNamespace(rows=lambda chunk: slice(2 * chunk, 2 * chunk + 2), num_steps=3)
     rollouts = [SimpleNamespace(states=torch.arange(24).view(6, 4) + shift, request=request) for shift in (0, 1)]
-    assert training.docked(0, rollouts[0])["rewards"] == [3.0, 7.0]
+    assert docking.docked(0, rollouts[0])["rewards"] == [3.0, 7.0]
     with pytest.raises(ValueError, match=r"docked/0.json: expected what is made of states"):
-        training.docked(0, rollouts[1])
+        docking.docked(0, rollouts[1])
 
 
-def test_trajectories_that_share_states_are_told_from_others(script):
-    training = script("benchmarks.gdss.training")
+def test_trajectories_that_share_states_are_told_from_others():
     request = dict(
         kind="process", num_trajectories=3, num_steps=2, batch_size=2, seed=0, process="a", proposal=None, reward="QED"
     )
     stores = [SimpleNamespace(request=SimpleNamespace(**(request | change))) for change in
               ({}, {"reward": "SA"}, {"seed": 1}, {"process": "b"})]  # fmt: skip
-    assert [training.same_states(stores[0], other) for other in stores] == [True, True, False, False]
+    assert [trajectories.same_states(stores[0], other) for other in stores] == [True, True, False, False]
 
 
 @pytest.mark.parametrize("change", ["configs", "seed", "options"])
-def test_a_trained_value_is_told_by_its_settings(change, script, tmp_path, monkeypatch):
-    training = script("benchmarks.qm9.training")
+def test_a_trained_value_is_told_by_its_settings(change, tmp_path, monkeypatch):
     assert training.untrained("monte_carlo", 1, tmp_path, [])
     (tmp_path / "value.safetensors").write_text("trained")
     assert not training.untrained("monte_carlo", 1, tmp_path, [])

@@ -5,19 +5,12 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from shipped import check_shipped
+
+from benchmarks.gdss_docking import page as pages
+from benchmarks.gdss_docking import run as table
+from benchmarks.gdss_docking import training
 
 COSTS = ("reference_calls", "value_calls", "reward_calls", "dockings", "failed")
-
-
-@pytest.fixture
-def table(script):
-    return script("benchmarks.gdss_docking.run")
-
-
-@pytest.fixture
-def pages(script):
-    return script("benchmarks.gdss_docking.page")
 
 
 def batch(rewards, seconds, dockings=1.0):
@@ -37,12 +30,7 @@ def held(batches, training=None, **trained):
     return {"batches": batches, "training": training, "trained": trained}
 
 
-def test_page_and_figure_are_those_of_the_results(table):
-    for path, text in table.written(table.results()).items():
-        check_shipped(path, text, "gdss_docking.py")
-
-
-def test_what_is_kept_was_drawn_as_the_rows_say(table, pages):
+def test_what_is_kept_was_drawn_as_the_rows_say():
     """At the calls of each row: SVDD-PM takes 400 and 4 more at each of 10 choices; its dockings are of 51 at most."""
     calls = {
         pages.PLAIN: (400, 0, 1),
@@ -53,7 +41,7 @@ def test_what_is_kept_was_drawn_as_the_rows_say(table, pages):
         pages.FORESEEN: (2209, 2209, 2210),
         pages.BOTH: (400 + 80 * 9, None, 1 + 80 * 11),
     }
-    for name, found in table.results()["batches"].items():
+    for name, found in table.RESULTS.read()["batches"].items():
         _, row, _, _ = name.split("/")
         reference, value, reward = calls[row]
         costs = found["per_molecule"]
@@ -65,22 +53,22 @@ def test_what_is_kept_was_drawn_as_the_rows_say(table, pages):
         assert all(reward >= 0 for reward in found["rewards"])
 
 
-def test_what_the_readme_says_of_it_is_what_was_found(table, pages):
+def test_what_the_readme_says_of_it_is_what_was_found():
     """A value early and a surrogate late beat the best of five plain molecules at one docking each, and none fails."""
-    rows = pages.rows_of(table.results())
+    rows = pages.rows_of(table.RESULTS.read())
     both, five = rows[pages.BOTH], rows[pages.BEST[pages.PLAIN]]
     (own, error), (other, other_error) = both.mean, five.mean
     assert own - other > 1.96 * (error**2 + other_error**2) ** 0.5
     assert both.cost("dockings") == 1 and both.cost("failed") == 0 and five.cost("dockings") > 4.9
 
 
-def test_every_so_many_choices_are_left(table):
+def test_every_so_many_choices_are_left():
     """Of the choices at 0, 1, 3, 5 and 7, every second: those at 1 and 5."""
     assert table.sparse([4, 4, 1, 4, 1, 4, 1, 4, 1], 2) == [1, 4, 1, 1, 1, 4, 1, 1, 1]
     assert sum(number > 1 for number in table.sparse([5, *[5, 1] * 200], 20)) == 10
 
 
-def test_the_price_of_a_surrogate_by_hand(pages):
+def test_the_price_of_a_surrogate_by_hand():
     """100 seconds of dockings, 10 of the twist and 2 of the forests; best-of-5 takes 15 seconds and it 4: 11 pay."""
     rows = {"pretrained/1/0": batch((1.0, 5.0, 2.0, 4.0, 3.0), 3.0), f"{pages.BOTH}/1/0": batch((6.0, 7.0), 4.0)}
     told = held(rows, {"docking_cpu_seconds": 100.0}, contrastive_twist=10.0)
@@ -92,7 +80,7 @@ def test_the_price_of_a_surrogate_by_hand(pages):
     assert "in 2 seconds" in line and "(10 folds), failures included: 0.50." in line
 
 
-def test_the_best_of_five_by_hand(pages):
+def test_the_best_of_five_by_hand():
     """Of 1 5 2 4 3 the second, in the first batch; of the five after it, 6 and two more of each batch, the first."""
     first, second = batch((1.0, 5.0, 2.0, 4.0, 3.0, 6.0), 2.0), batch((0.0, 0.0, 0.0, 0.0, 9.0, 9.0), 4.0)
     rows = pages.rows_of(held({"pretrained/1/0": first, "pretrained/1/1": second}))
@@ -103,7 +91,7 @@ def test_the_best_of_five_by_hand(pages):
     assert best.cost("cpu_seconds") == 15.0 and best.cost("dockings") == 5.0
 
 
-def test_a_row_by_hand(pages):
+def test_a_row_by_hand():
     row = pages.rows_of(held({"SVDD-MC/1/0": batch((1.0, 2.0, 3.0, 4.0), 2.0)}))["SVDD-MC"]
     assert row.mean == pytest.approx((2.5, (5 / 3 / 4) ** 0.5))
     assert row.median.startswith("2.50 (") and row.best_decile.startswith("3.70 (")
@@ -119,7 +107,7 @@ def test_a_row_by_hand(pages):
         ((9.9, 9.8, 9.9, 9.8), "beats best-of-5"),
     ],
 )
-def test_where_a_learned_value_loses_the_page_says_so(pages, rewards, words):
+def test_where_a_learned_value_loses_the_page_says_so(rewards, words):
     plain = [batch((0.0, 0.0, 0.0, 0.0, top), 2.0, 2.0) for top in (9.1, 9.2)]
     batches = {f"pretrained/1/{place}": each for place, each in enumerate(plain)}
     page = pages.page(held(batches | {"SVDD-MC/1/0": batch(rewards, 5.0, 2.0)}))
@@ -128,7 +116,7 @@ def test_where_a_learned_value_loses_the_page_says_so(pages, rewards, words):
     assert "Their shares: pretrained 0.50, SVDD-MC 0.50. 3 of 6 are molecules without a conformer" in page
 
 
-def test_when_the_learned_value_is_paid_for(pages):
+def test_when_the_learned_value_is_paid_for():
     """1,000 seconds before the first molecule, 30 less for each: 34 molecules."""
     trained = {"molecules": 64, "dockings": 60, "failed": 1, "validating": 6, "pearson": {"100": 0.25}}
     trained |= {"docking_cpu_seconds": 900.0}
@@ -140,8 +128,8 @@ def test_when_the_learned_value_is_paid_for(pages):
     assert "0.25 at t = 100" in page
 
 
-def test_a_run_goes_on_where_it_was(table, tmp_path, monkeypatch):
-    monkeypatch.setattr(table, "RESULTS", tmp_path / "docking.json")
+def test_a_run_goes_on_where_it_was(tmp_path, monkeypatch):
+    monkeypatch.setattr(table.RESULTS, "path", tmp_path / "docking.json")
     monkeypatch.setattr(table, "PAGE", tmp_path / "docking.md")
     drawn = []
     for place in (0, 0, 1):
@@ -152,9 +140,9 @@ def test_a_run_goes_on_where_it_was(table, tmp_path, monkeypatch):
     assert "| pretrained | 6 | 2.0 ± 0.4 |" in (tmp_path / "docking.md").read_text()
 
 
-def test_a_chunk_is_docked_once(table, tmp_path, monkeypatch, script):
+def test_a_chunk_is_docked_once(tmp_path, monkeypatch):
     """Rows 2 and 3 of the trajectories, by their last states; the second time the note is read."""
-    training, asked = script("benchmarks.gdss_docking.training"), []
+    asked = []
 
     class Reward:
         scorer = SimpleNamespace(smiles=lambda states: [f"C{each}" for each in states.tolist()], close=lambda: None)

@@ -4,19 +4,10 @@ import math
 
 import pandas as pd
 import pytest
-from shipped import check_shipped
+
+from benchmarks.gdss_foresight import page as pages
 
 STEPS = [1, 101, 201, 241, 281, 321, 361]
-
-
-@pytest.fixture
-def script_(script):
-    return script("benchmarks.gdss_foresight.run")
-
-
-@pytest.fixture
-def pages(script):
-    return script("benchmarks.gdss_foresight.page")
 
 
 def columns(gains, correlations):
@@ -31,7 +22,7 @@ def columns(gains, correlations):
 
 
 @pytest.fixture
-def held(pages):
+def held():
     twist, free = pages.TWIST, pages.FREE
     gains = {
         "SVDD-MC": [0.0] * 7,
@@ -42,12 +33,7 @@ def held(pages):
     return {"trajectories": 9, "rewards": {"QED": columns(gains, told)}}
 
 
-def test_page_and_figure_are_those_of_the_results(script_):
-    for path, text in script_.written(script_.results()).items():
-        check_shipped(path, text, "gdss_foresight.py")
-
-
-def test_it_hands_over_where_the_sums_are_largest(pages, held):
+def test_it_hands_over_where_the_sums_are_largest(held):
     """By gains after t = 241, by correlations not before the last step; of MC, of no gain, where r(x̂_T) has one."""
     gains = pd.DataFrame(held["rewards"]["QED"])
     assert pages.start(gains, pages.TWIST, "gain") == 281 and pages.start(gains, pages.TWIST, "pearson") == 361
@@ -55,7 +41,7 @@ def test_it_hands_over_where_the_sums_are_largest(pages, held):
     assert pages.total(gains, pages.TWIST, 0, 280) == (4.0, pytest.approx(math.sqrt(2 * 0.3**2 + 2 * 0.4**2)))
 
 
-def test_the_page_says_both(pages, held):
+def test_the_page_says_both(held):
     """From 281 the sum changes by -1 ± 0.5 at 321, by -0.5 ± 0.6 at 241 and by -1.5 ± 0.7 at 201."""
     text = pages.page(held, {})
     assert "twist** should hand over at t = 281 by its gains, which do not tell that from 241 to 281 at 95 %;" in text
@@ -65,5 +51,5 @@ def test_the_page_says_both(pages, held):
     )
 
 
-def test_without_results_it_says_what_to_run(pages):
-    assert "run benchmarks/gdss_foresight.py" in pages.page({"trajectories": 9, "rewards": {}}, {})
+def test_without_results_it_says_what_to_run():
+    assert "run `python -m benchmarks gdss_foresight`" in pages.page({"trajectories": 9, "rewards": {}}, {})

@@ -4,22 +4,14 @@ from pathlib import Path
 
 import pytest
 import yaml
-from shipped import check_shipped
 
+from benchmarks.common.command import parser_of
+from benchmarks.gdss_policies import page as pages
+from benchmarks.gdss_policies import run as policies
 from svlearn.objectives.memoryless import MemorylessTest
 
 ROOT = Path(__file__).parents[2]
 COSTS = ("reference_calls", "policy_calls", "value_calls", "gradient_calls", "reward_calls", "seconds", "cpu_seconds")
-
-
-@pytest.fixture
-def policies(script):
-    return script("benchmarks.gdss_policies.run")
-
-
-@pytest.fixture
-def pages(script):
-    return script("benchmarks.gdss_policies.page")
 
 
 def batch(rewards, predicted, log_ratios=None):
@@ -47,12 +39,8 @@ def held():
     }
 
 
-def test_the_page_is_that_of_the_results(policies):
-    check_shipped(policies.PAGE, policies.page(policies.results()), "gdss_policies.py")
-
-
-def test_what_is_kept_was_drawn_as_the_rows_say(policies):
-    for name, found in policies.results()["batches"].items():
+def test_what_is_kept_was_drawn_as_the_rows_say():
+    for name, found in policies.RESULTS.read()["batches"].items():
         row = policies.ROWS[name.split("/")[0]]
         assert len(found["rewards"]) == len(found["smiles"]) == len(found["predicted"]) == policies.BATCH
         assert ("log_ratios" in found) == (row.family is not None)
@@ -60,7 +48,7 @@ def test_what_is_kept_was_drawn_as_the_rows_say(policies):
         assert found["per_molecule"]["reference_calls"] == calls
 
 
-def test_a_policy_by_hand(pages, held):
+def test_a_policy_by_hand(held):
     """ELBO: of 40 - 10, 50 - 12, 60 - 14, 38 ± 8/√3, against 30 ± 10/√3; KL 12 ± 2/√3."""
     rows = pages.gather(held)
     own, plain = rows["adjoint matching"], rows["unguided"]
@@ -73,7 +61,7 @@ def test_a_policy_by_hand(pages, held):
     assert "the difference is +0.20 ± 0.08, at a KL of 12.0 ± 1.2 nats" in told
 
 
-def test_when_a_policy_is_paid_for(pages, held):
+def test_when_a_policy_is_paid_for(held):
     """1.5 of 2 seconds a molecule, after 99 + 52: 302 molecules; at 2 of 2 never. 0.5 ± 0.06 against 0.4 ± 0.12."""
     rows = pages.gather(held)
     assert pages.against_search(rows, held["training"]) == []  # where what r_θ took is not known
@@ -91,14 +79,16 @@ def test_when_a_policy_is_paid_for(pages, held):
     assert told.endswith("training took 151 seconds with that of r_θ.")  # of what is no better nobody asks when it pays
 
 
-def test_the_page_says_what_is_missing(pages, held):
+def test_the_page_says_what_is_missing(held):
     text = pages.page(held)
     assert "with fewer as\nyet: unguided (3); adjoint matching (3); SVDD-PM, M = 5 (3); path consistency (0)." in text
     assert "- Adjoint matching: 99 seconds, 40 steps of 4 trajectories, once." in text
-    assert pages.page({"batches": {}, "training": {}}).endswith("Not yet measured: run benchmarks/gdss_policies.py.\n")
+    assert pages.page({"batches": {}, "training": {}}).endswith(
+        "Not yet measured: run `python -m benchmarks gdss_policies`.\n"
+    )
 
 
-def test_the_rows_are_those_of_the_files(policies, pages):
+def test_the_rows_are_those_of_the_files():
     shared = yaml.safe_load((ROOT / "configs/molecules/gdss/policy.yaml").read_text())["model"]["init_args"]
     assert shared["target"]["alpha"] == pages.ALPHA
     assert shared["reference"]["init_args"]["num_steps"] == policies.NUM_STEPS
@@ -112,16 +102,16 @@ def test_the_rows_are_those_of_the_files(policies, pages):
         assert all(each["init_args"]["num_steps"] == policies.NUM_STEPS for each in parts)
 
 
-def test_a_run_goes_on_where_it_was(policies, held, monkeypatch, tmp_path):
-    monkeypatch.setattr(policies, "RESULTS", tmp_path / "results.json")
+def test_a_run_goes_on_where_it_was(held, monkeypatch, tmp_path):
+    monkeypatch.setattr(policies.RESULTS, "path", tmp_path / "results.json")
     monkeypatch.setattr(policies, "PAGE", tmp_path / "page.md")
     monkeypatch.setattr(policies, "RUNS", tmp_path)
-    policies.keep(held)
-    assert policies.results() == held
+    policies.RESULTS.write(held)
     drawn = []
     monkeypatch.setattr(policies, "draw", lambda row, number: drawn.append(number) or held["batches"]["unguided/0"])
     monkeypatch.setattr(policies, "measure_memory", lambda *given, **options: MemorylessTest(5.0, 0.1, 0.001))
     monkeypatch.setattr(policies, "process", lambda: None)
-    monkeypatch.setattr("sys.argv", ["gdss_policies.py", "--rows", "unguided"])
-    policies.main()
-    assert drawn == [1, 2]
+    options = parser_of("gdss_policies", policies).parse_args(["--rows", "unguided"])
+    for _ in range(2):
+        policies.measure(options)
+    assert drawn == [1, 2] and "| unguided | 9 |" in policies.PAGE.read_text()

@@ -5,27 +5,16 @@ import math
 
 import pytest
 import torch
-from shipped import check_shipped
 from tensordict import TensorDict
 
 import svlearn as sv
+from benchmarks.gdss import trajectories as training
+from benchmarks.gdss.rows import below
+from benchmarks.gdss_table import batches, samplers
+from benchmarks.gdss_table import page as pages
+from benchmarks.gdss_table import run as table
 
 COSTS = ("reference_calls", "policy_calls", "value_calls", "gradient_calls", "reward_calls", "seconds", "cpu_seconds")
-
-
-@pytest.fixture
-def table(script):
-    return script("benchmarks.gdss_table.run")
-
-
-@pytest.fixture
-def samplers(script):
-    return script("benchmarks.gdss_table.samplers")
-
-
-@pytest.fixture
-def pages(script):
-    return script("benchmarks.gdss_table.page")
 
 
 def batch(rewards, seconds, smiles=("CC", "CC", None)):
@@ -43,14 +32,9 @@ def held(batches):
     return {"batches": batches, "training": {}}
 
 
-def test_page_and_figure_are_those_of_the_results(table):
-    for path, text in table.written(table.results()).items():
-        check_shipped(path, text, "gdss_table.py")
-
-
-def test_what_is_kept_was_drawn_as_the_rows_say(table, samplers):
+def test_what_is_kept_was_drawn_as_the_rows_say():
     """32 molecules a batch, at the calls that each kind of row costs; x_T is called by none."""
-    for name, found in table.results()["batches"].items():
+    for name, found in table.RESULTS.read()["batches"].items():
         _, row, _, _ = name.split("/")
         costs = found["per_molecule"]
         assert len(found["rewards"]) == len(found["smiles"]) == len(found["valid"]) == 32
@@ -70,18 +54,18 @@ def test_what_is_kept_was_drawn_as_the_rows_say(table, samplers):
 
 
 @pytest.mark.parametrize("reward", ["QED", "SA"])
-def test_what_the_readme_says_of_it_is_what_was_found(table, pages, script, reward):
+def test_what_the_readme_says_of_it_is_what_was_found(reward):
     """A learned value early and SVDD-PM late beat SVDD-PM at half the calls; nothing that draws once beats that."""
-    rows = pages.gather(table.results())[reward]
+    rows = pages.gather(table.RESULTS.read())[reward]
     both, free = rows["SVDD, contrastive twist, then SVDD-PM from 240"], rows["SVDD-PM"]
     (own, error), (other, other_error) = both.mean, free.mean
     assert own - other > 1.96 * (error**2 + other_error**2) ** 0.5
     assert both.cost("reference_calls") < 0.51 * free.cost("reference_calls")
     once = [row for name, row in rows.items() if "best of" not in name and "best-of" not in name]
-    assert not any(script("benchmarks.gdss.rows").below(both, row) for row in once)
+    assert not any(below(both, row) for row in once)
 
 
-def test_a_row_by_hand(pages):
+def test_a_row_by_hand():
     rows = pages.gather(
         held(
             {
@@ -99,7 +83,7 @@ def test_a_row_by_hand(pages):
     assert row.molecules["Valid"] == pytest.approx(2 / 3) and row.molecules["Distinct"] == 0.5
 
 
-def test_the_comparison_takes_the_nearest_in_seconds(pages):
+def test_the_comparison_takes_the_nearest_in_seconds():
     """SVDD-PM at 4 seconds: of 1, 3 and 9, 3 is the nearest by ratio."""
     rows = pages.gather(
         held(
@@ -133,7 +117,7 @@ def test_the_comparison_takes_the_nearest_in_seconds(pages):
     assert "SVDD-MC +0.00 ± 0.08, not told apart at 95 %" in plain
 
 
-def test_the_best_of_the_other_families_is_named(pages):
+def test_the_best_of_the_other_families_is_named():
     """0.5 of soft-Q above 0.3, its row of more candidates apart; SVDD-MC has 0.2, SVDD-PM 0.6."""
     means = {"SVDD-MC": 0.2, "SVDD-PM": 0.6, "SVDD, path consistency": 0.3, "SVDD, soft-Q": 0.5}
     means["SVDD, soft-Q, M = 30"] = 0.9
@@ -157,7 +141,7 @@ def test_the_best_of_the_other_families_is_named(pages):
         ("SVDD-MC, best of 5", 5 * (400 + 201 * 9), 201 * math.log(10) + math.log(5) - 0.8),
     ],
 )
-def test_the_kl_counts_the_choices(pages, name, calls, nats):
+def test_the_kl_counts_the_choices(name, calls, nats):
     drawn = batch((0.1, 0.2, 0.3), 1.0)
     drawn["per_molecule"]["value_calls"] = float(calls)
     assert pages.gather(held({f"QED/{name}/1/0": drawn}))["QED"][name].kl == pytest.approx(nats)
@@ -173,15 +157,15 @@ def test_the_kl_counts_the_choices(pages, name, calls, nats):
     assert not [each for each in pages.findings("SA", found["SA"] | free, {}) if "how far" in each]
 
 
-def test_of_several_runs_the_best_is_kept(table, samplers, monkeypatch):
+def test_of_several_runs_the_best_is_kept(monkeypatch):
     """Two molecules of three runs each, of rewards 1 5 2 and 4 3 6: rows 1 and 5 stay; best-of-10 costs ten samples."""
-    monkeypatch.setattr(table, "BATCH", 2)
+    monkeypatch.setattr(batches, "BATCH", 2)
     monkeypatch.setitem(
         samplers.ROWS, "best-of-10", samplers.Row(samplers.ROWS["pretrained"].make, runs=3, stored=True)
     )
     states = TensorDict({"row": torch.arange(6)}, batch_size=[6])
     rewards = torch.tensor([1.0, 5.0, 2.0, 4.0, 3.0, 6.0])
-    monkeypatch.setattr(table, "stored", lambda reward, batch: (states, rewards, {"reference_calls": 2400}))
+    monkeypatch.setattr(batches, "stored", lambda reward, batch: (states, rewards, {"reference_calls": 2400}))
 
     class Process:
         @staticmethod
@@ -196,27 +180,26 @@ def test_of_several_runs_the_best_is_kept(table, samplers, monkeypatch):
         def __call__(self, states):
             raise AssertionError
 
-    monkeypatch.setattr(table, "reference", Process)
-    monkeypatch.setattr(table, "made", lambda name: Reward())
+    monkeypatch.setattr(batches, "reference", Process)
+    monkeypatch.setattr(batches, "made", lambda name: Reward())
     found = table.draw("QED", table.ROWS["best-of-10"], 1, 0)
     assert found["rewards"] == [5.0, 6.0] and found["smiles"] == [1, 5]
     assert found["per_molecule"] == {"reference_calls": 1200}
 
 
-def test_a_run_goes_on_where_it_was(table, tmp_path, monkeypatch):
-    monkeypatch.setattr(table, "RESULTS", tmp_path / "table.json")
+def test_a_run_goes_on_where_it_was(tmp_path, monkeypatch):
+    monkeypatch.setattr(table.RESULTS, "path", tmp_path / "table.json")
     monkeypatch.setattr(table, "PAGE", tmp_path / "table.md")
-    begun, drawn = table.results(), []
+    drawn = []
     for _ in range(2):
-        table.keep(begun, table.key("QED", "DPS", 1, 0), lambda: drawn.append(1) or batch((1.0, 2.0, 3.0), 1.0))
+        table.keep(table.key("QED", "DPS", 1, 0), lambda: drawn.append(1) or batch((1.0, 2.0, 3.0), 1.0))
     assert len(drawn) == 1
     assert list(json.loads((tmp_path / "table.json").read_text())["batches"]) == ["QED/DPS/1/0"]
     assert "| DPS | 3 | 2.0 ± 0.6 |" in (tmp_path / "table.md").read_text()
 
 
-def test_another_reward_shares_the_states(table, tmp_path, monkeypatch, script):
+def test_another_reward_shares_the_states(tmp_path, monkeypatch):
     """Three trajectories of a chain of two steps, kept with one reward: the other is r(x_T), the states are linked."""
-    training = script("benchmarks.gdss.training")
     monkeypatch.setattr(training, "RUNS", tmp_path)
 
     class Walk(sv.Reference):

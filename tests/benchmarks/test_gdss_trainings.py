@@ -1,23 +1,15 @@
 """The page of several trainings: it is that of its results, and its figures by hand."""
 
 import pytest
-from shipped import check_shipped
+
+from benchmarks.gdss import rows, trajectories
+from benchmarks.gdss_trainings import page as pages
+from benchmarks.gdss_trainings import run as study
 
 
 @pytest.fixture
-def script_(script):
-    return script("benchmarks.gdss_trainings.run")
-
-
-@pytest.fixture
-def pages(script):
-    return script("benchmarks.gdss_trainings.page")
-
-
-@pytest.fixture
-def drawn(script):
+def drawn():
     """A row of three trainings, means 0.8, 0.5 and 0.2, each ± 0.1/sqrt(3), and SVDD-PM of the first one alone."""
-    rows = script("benchmarks.gdss.rows")
 
     def batch(mean):
         rewards = [mean - 0.1, mean, mean + 0.1]
@@ -29,12 +21,7 @@ def drawn(script):
     return trainings
 
 
-def test_page_is_that_of_the_results(script_):
-    for path, text in script_.written().items():
-        check_shipped(path, text, "gdss_trainings.py")
-
-
-def test_a_row_by_hand(pages, drawn):
+def test_a_row_by_hand(drawn):
     """0.5, with 0.3/sqrt(3) over trainings; from 0.6, at errors of 0.058 each, the first and the last are told."""
     (row,) = pages.Trained.all("SA", drawn, ["twist", "absent"])
     assert row.mean == (pytest.approx(0.5), pytest.approx(0.3 / 3**0.5))
@@ -46,26 +33,26 @@ def test_a_row_by_hand(pages, drawn):
     assert list(row.cells())[-1] == "0.67 to 0.67"
 
 
-def test_only_what_all_trainings_have_is_told(pages, drawn):
+def test_only_what_all_trainings_have_is_told(drawn):
     """QED has one training as yet, and nothing has where there is but one."""
     text = pages.page(drawn, ["twist"])
     assert "## SA" in text and "QED" not in text and "3 molecules a row" in text
-    assert "Not yet drawn" in pages.page(drawn[:1], ["twist"])
+    assert "Not yet measured" in pages.page(drawn[:1], ["twist"])
 
 
-def test_each_training_is_kept_apart(script_, tmp_path, monkeypatch):
+def test_each_training_is_kept_apart(tmp_path, monkeypatch):
     """Values of a training are not those of the table, nor of another training."""
-    training = script_.value_then_reward.__globals__["learned"].__globals__
-    assert training["home"](0) == training["RUNS"] and len({training["home"](k) for k in range(3)}) == 3
+    assert trajectories.home(0) == trajectories.RUNS and len({trajectories.home(k) for k in range(3)}) == 3
     held = {"batches": {"1/SA/twist/1/0": {"rewards": [1.0]}, "2/SA/twist/1/0": {"rewards": [2.0]}}}
-    monkeypatch.setattr(script_, "results", lambda: held)
-    first, *others = script_.trainings()
+    monkeypatch.setattr(study.RESULTS, "path", tmp_path / "trainings.json")
+    study.RESULTS.write(held)
+    first, *others = study.trainings()
     assert first and [each["SA"]["twist"].rewards.tolist() for each in others] == [[1.0], [2.0]]
 
 
 @pytest.mark.parametrize("reward", ["QED", "SA"])
-def test_what_the_readme_says_holds_for_every_training(script_, script, reward):
+def test_what_the_readme_says_holds_for_every_training(reward):
     """A learned value early and SVDD-PM late beat SVDD-PM alone, whichever training the value is of."""
-    trainings, below = script_.trainings(), script("benchmarks.gdss.rows").below
-    free, both = trainings[0][reward]["SVDD-PM"], script_.handover(script_.TWIST, script_.START)
+    trainings, below = study.trainings(), rows.below
+    free, both = trainings[0][reward]["SVDD-PM"], study.handover(study.TWIST, study.START)
     assert len(trainings) == 3 and all(below(free, each[reward][both]) for each in trainings)

@@ -1,36 +1,18 @@
 """The leaderboards of objectives and densities: each page says what was found, and what was found meets its marks."""
 
-import json
-
 import pytest
-from shipped import check_shipped
+
+from benchmarks.densities import page as page
+from benchmarks.densities import run as densities
+from benchmarks.objectives import run as objectives
+from benchmarks.training_overhead import run as overhead
 
 NEAR = (0.99, 0.01)  # the least worst R², the largest gap in nats
 MARKS = {"gaussian3": NEAR, "markov": (None, 0.01), "tree": (None, 0.01), "gaussian10": (0.97, 0.05)}
 
 
-@pytest.fixture
-def objectives(script):
-    return script("benchmarks.objectives.run")
-
-
-@pytest.fixture
-def densities(script):
-    return script("benchmarks.densities.run")
-
-
-def test_the_page_of_the_objectives_is_that_of_the_results(objectives):
-    results, overhead = (json.loads(path.read_text()) for path in (objectives.RESULTS, objectives.OVERHEAD))
-    wanted = objectives.page(results, overhead, objectives.problems(), objectives.families_of)
-    check_shipped(objectives.PAGE, wanted, "objectives.py")
-
-
-def test_the_page_of_the_densities_is_that_of_the_results(densities):
-    check_shipped(densities.PAGE, densities.page(json.loads(densities.RESULTS.read_text())), "densities.py")
-
-
-def test_every_family_stands_on_every_oracle_that_it_can_learn_on(objectives):
-    entries = json.loads(objectives.RESULTS.read_text())["entries"]
+def test_every_family_stands_on_every_oracle_that_it_can_learn_on():
+    entries = objectives.RESULTS.read()["entries"]
     for problem in objectives.problems():
         if problem.name != "gaussian10-long":  # for those that need more steps
             for family in objectives.families_of(problem):
@@ -38,9 +20,9 @@ def test_every_family_stands_on_every_oracle_that_it_can_learn_on(objectives):
 
 
 @pytest.mark.parametrize("name", MARKS)
-def test_every_family_meets_its_mark(objectives, name):
+def test_every_family_meets_its_mark(name):
     """In the plain network's ten dimensions with the steps of the first table or of the longer one."""
-    entries = json.loads(objectives.RESULTS.read_text())["entries"]
+    entries = objectives.RESULTS.read()["entries"]
     least, largest = MARKS[name]
     (problem,) = (each for each in objectives.problems() if each.name == name)
     for family in objectives.families_of(problem):
@@ -55,22 +37,20 @@ def test_every_family_meets_its_mark(objectives, name):
             assert any(all(each["worst_r2"] > least for each in runs) for runs in found.values()), family.name
 
 
-def test_every_family_is_held_against_a_bare_loop(script):
-    overhead = script("benchmarks.training_overhead.run")
-    measured = json.loads(overhead.RESULTS.read_text())
+def test_every_family_is_held_against_a_bare_loop():
+    measured = overhead.OVERHEAD.read()
     assert {f"{problem.name}/{family.name}" for problem, family in overhead.pairs_of(overhead.ORACLES)} == set(measured)
 
 
-def test_the_many_wells_meet_their_marks(densities):
+def test_the_many_wells_meet_their_marks():
     """|Δ log Z| of the best method: at most 0.01 in two dimensions, and 0.05 in fifty."""
-    results = json.loads(densities.RESULTS.read_text())
+    results = densities.RESULTS.read()
     for name, largest in (("many-well-2", 0.01), ("many-well-50", 0.05)):
         found = [abs(entry["delta_log_z"]) for key, entry in results.items() if key.startswith(f"{name}/")]
         assert min(found) <= largest
 
 
-def test_every_published_figure_stands_beside_ours(densities, script):
-    page = script("benchmarks.densities.page")
+def test_every_published_figure_stands_beside_ours():
     rows = [line for line in densities.PAGE.read_text().splitlines() if line.startswith("| ")]
     for (density, method), figure in page.PUBLISHED.items():
         (row,) = (line for line in rows if line.startswith((f"| {density} | {method} |", f"| {density} | {method} (")))

@@ -4,17 +4,9 @@ import math
 
 import numpy as np
 import pytest
-from shipped import check_shipped
 
-
-@pytest.fixture
-def inference(script):
-    return script("benchmarks.qm9_inference.run")
-
-
-@pytest.fixture
-def modules(script):
-    return script("benchmarks.qm9_inference.rows"), script("benchmarks.qm9_inference.findings")
+from benchmarks.qm9_inference import findings, rows
+from benchmarks.qm9_inference import run as inference
 
 
 def figures(mean, error=0.01, log_z=(None, None), mean_log_z=(None, None)):
@@ -28,13 +20,8 @@ def figures(mean, error=0.01, log_z=(None, None), mean_log_z=(None, None)):
     }
 
 
-def test_page_and_figures_are_those_of_the_results(inference):
-    for path, text in inference.written(inference.results()).items():
-        check_shipped(path, text, "qm9_inference.py")
-
-
-def test_every_method_was_run_at_equal_calls_with_both_seeds(inference):
-    held = inference.results()["entries"]
+def test_every_method_was_run_at_equal_calls_with_both_seeds():
+    held = inference.RESULTS.read()["entries"]
     for name, method in inference.METHODS.items():
         for alpha in method.alphas:
             found = [held[inference.key(name, alpha, seed)]["figures"] for seed in (1, 2)]
@@ -45,7 +32,7 @@ def test_every_method_was_run_at_equal_calls_with_both_seeds(inference):
                     assert calls == 45 or 425 <= calls <= 450, (name, alpha, calls)
 
 
-def test_the_weights_of_the_reference_by_hand(inference):
+def test_the_weights_of_the_reference_by_hand():
     """exp(r/alpha) = 1 and 3: Z = 2, p* = (1/4, 3/4)."""
     alpha = 0.1
     found = inference.weighed(np.array([0.0, alpha * math.log(3)]), alpha)
@@ -58,9 +45,8 @@ def test_the_weights_of_the_reference_by_hand(inference):
     assert found["ess"] == pytest.approx(1.6)
 
 
-def test_seeds_are_pooled_by_hand(modules):
+def test_seeds_are_pooled_by_hand():
     """Z = 1 ± 0.1 and 3 ± 0.6 have the mean 2 ± 0.5 · 0.61, which is 15 % of it."""
-    rows, _ = modules
     seeds = {
         1: figures(0.5, 0.03, (0.0, 0.1), (-0.2, 0.3)),
         2: figures(0.6, 0.04, (math.log(3), 0.2), (0.6, 0.4)),
@@ -77,8 +63,7 @@ def test_seeds_are_pooled_by_hand(modules):
     assert rows.Row("guidance", 0.1, {1: figures(0.5)}).log_normalizer is None
 
 
-def test_differences_fall_on_their_sides(modules):
-    rows, findings = modules
+def test_differences_fall_on_their_sides():
     means = {("a", 0.1): 0.5, ("b", 0.1): 0.4, ("a", 0.03): 0.4, ("b", 0.03): 0.5, ("a", 0.01): 0.52, ("b", 0.01): 0.5}
     found = [rows.Row(*key, {1: figures(mean)}) for key, mean in means.items()]
     assert findings.differences(found, (("a", "b"), ("a", "absent"))) == (
@@ -88,11 +73,11 @@ def test_differences_fall_on_their_sides(modules):
     )
 
 
-def test_of_several_runs_the_best_is_kept(inference):
+def test_of_several_runs_the_best_is_kept():
     sv = inference.sv
     reference = sv.load("qm9").eval()
     method = inference.Method(lambda p, r, pm, v: sv.ancestral(p, r), (0.0,), runs=3, num_samples=4)
-    found = inference.measure(method, 0.0, 5, reference, sv.values.Zero())["figures"]
+    found = inference.drawn(method, 0.0, 5, reference, sv.values.Zero())["figures"]
     target = sv.Target(inference.QED(num_workers=1), 0.0)
     rewards = sv.ancestral(reference, target).sample(12, generator=inference.seeded("cpu", 5)).rewards
     assert found["mean_reward"] == pytest.approx(float(rewards.view(4, 3).amax(dim=1).mean()))

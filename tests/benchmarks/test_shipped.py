@@ -7,12 +7,13 @@ import pytest
 from matplotlib.figure import Figure
 from shipped import check_shipped
 
+from benchmarks.common import figures as drawing
+
 PAGE = "# Of 32\n\n| SVDD-PM | 0.812 ± 0.013 | 1,234.5 | 1.25e+01 |\n"
 
 
 @pytest.fixture
-def drawn(script):
-    drawing = script("benchmarks.common.figures")
+def drawn():
 
     def draw(heights=(1.0, 2.0, 4.0), label="SVDD", color="#0072B2", salt="a", width=5.0):
         with drawing.style(salt):
@@ -29,7 +30,7 @@ def drawn(script):
 def check(tmp_path):
     def against(shipped, text, name="page.svg"):
         (tmp_path / name).write_text(shipped, encoding="utf-8")
-        check_shipped(tmp_path / name, text, "draw.py")
+        check_shipped(tmp_path / name, text, "draw")
 
     return against
 
@@ -48,9 +49,9 @@ def test_ids_are_counted_and_those_of_the_picture(drawn):
     assert other.replace("second-", "first-") == first
 
 
-def test_ids_do_not_hang_on_what_matplotlib_hashed(script):
+def test_ids_do_not_hang_on_what_matplotlib_hashed():
     """As another processor would have it: other hashes, the same picture."""
-    numbered = script("benchmarks.common.figures").numbered
+    numbered = drawing.numbered
     picture = (
         '<svg><g clip-path="url(#p1)"/><use xlink:href="#m2"/><g id="axes_1"/><path id="m2"/><clipPath id="p1"/></svg>'
     )
@@ -71,7 +72,7 @@ def test_a_picture_drawn_elsewhere_is_the_same(drawn, check):
     "change", [{"heights": (1.0, 2.02, 4.0)}, {"heights": (1.0, 2.0)}, {"label": "SMC"}, {"color": "#D55E00"}]
 )
 def test_a_picture_of_other_data_is_another(change, drawn, check):
-    with pytest.raises(AssertionError, match=r"page.svg: part \d+: expected .*run benchmarks/draw.py --quote"):
+    with pytest.raises(AssertionError, match=r"page.svg: part \d+: expected .*run python -m benchmarks draw --quote"):
         check(drawn(), drawn(**change))
 
 
@@ -95,5 +96,5 @@ def test_a_page_rounded_elsewhere_is_the_same(check):
     ],
 )
 def test_a_page_that_says_something_else_is_another(old, new, check):
-    with pytest.raises(AssertionError, match=r"page.md: part \d+: expected .*run benchmarks/draw.py"):
+    with pytest.raises(AssertionError, match=r"page.md: part \d+: expected .*run python -m benchmarks draw"):
         check(PAGE, PAGE.replace(old, new), name="page.md")
