@@ -4,7 +4,8 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from benchmarks.gdss.rows import NORMAL, Drawn
+from benchmarks.common.estimates import NORMAL
+from benchmarks.gdss.rows import Drawn
 
 
 def points(axes: Axes, rows: list[Drawn], label: str, **look: Any) -> None:

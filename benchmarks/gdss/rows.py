@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from rdkit import Chem
 
+from benchmarks.common.estimates import apart, gap
 from svlearn.domains.molecules import metrics
 from svlearn.evaluation.divergence import best_of_kl
 from svlearn.evaluation.report.numbers import between, plain, with_error
@@ -19,7 +20,6 @@ LEARNED, FREE, FAMILY, ELSEWHERE = "SVDD-MC", "SVDD-PM", "SVDD, ", "chosen at th
 UNDENOISED, SEVERAL, LATELY, THEN_FREE = "SVDD by r(x_t)", "best of 5", "late", "then SVDD-PM"
 LATE, NUM_STEPS = 280, 400  # from this t on rows choose that do so late
 STARTS = (120, 200, 240, LATE, 320, 340, 360)  # from which SVDD-PM goes on after the contrastive twist
-NORMAL = 1.96
 
 
 @dataclass(frozen=True)
@@ -118,13 +118,12 @@ def start_of(name: str) -> int:
 
 def below(one: Drawn, other: Drawn) -> bool:
     """Whether the mean of one is lower at 95 %."""
-    return one.mean[0] - other.mean[0] < -NORMAL * math.hypot(one.mean[1], other.mean[1])
+    return one.mean[0] < other.mean[0] and apart(one.mean, other.mean)
 
 
 def difference(one: Drawn, other: Drawn, short: bool = False) -> str:
     """How far apart two means are, and whether at 95 %."""
-    gap, error = one.mean[0] - other.mean[0], math.hypot(one.mean[1], other.mean[1])
-    told = with_error(gap, error, sign=True)
-    if abs(gap) <= NORMAL * error:
+    told = with_error(*gap(one.mean, other.mean), sign=True)
+    if not apart(one.mean, other.mean):
         told += ", not told apart at 95 %"
     return told if short else f"the difference is {told}"

@@ -8,10 +8,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from rdkit import Chem
 
+from benchmarks.common.estimates import apart, gap
 from benchmarks.common.figures import style, svg
 from benchmarks.common.pages import markdown_table, not_measured
 from benchmarks.gdss.figures import points
-from benchmarks.gdss.rows import LATE, NORMAL, THEN_FREE, Drawn, gather, machines
+from benchmarks.gdss.rows import LATE, THEN_FREE, Drawn, gather, machines
 from benchmarks.gdss_docking.training import ALPHA, FAMILY, START, TWIST
 from svlearn.domains.molecules import metrics
 from svlearn.evaluation.report.figures import COLORS, MARKERS
@@ -220,12 +221,12 @@ def forests(found: dict | None) -> list[str]:
 def verdict(one: Docked, other: Docked) -> str:
     """Who wins, by how much, and at what share of the cost."""
     medians = " and ".join(f"{np.median(row.rewards):.2f}" for row in (one, other))
-    gap, error = one.mean[0] - other.mean[0], math.hypot(one.mean[1], other.mean[1])
-    word = "is not told apart at 95 % from" if abs(gap) <= NORMAL * error else "beats" if gap > 0 else "loses to"
+    more = one.mean[0] > other.mean[0]
+    word = ("beats" if more else "loses to") if apart(one.mean, other.mean) else "is not told apart at 95 % from"
     dockings, seconds = (plain(one.cost(name) / other.cost(name), 2) for name in ("dockings", "cpu_seconds"))
     return (
         f"{word} {other.name}: {with_error(*one.mean)} against {with_error(*other.mean)} kcal/mol, a difference of "
-        f"{with_error(gap, error, sign=True)}; medians {medians}. It "
+        f"{with_error(*gap(one.mean, other.mean), sign=True)}; medians {medians}. It "
         f"takes {dockings} times the dockings and {seconds} times the seconds."
     )
 

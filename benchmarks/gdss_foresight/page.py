@@ -7,8 +7,9 @@ from itertools import pairwise
 import pandas as pd
 import torch
 
+from benchmarks.common.estimates import apart
 from benchmarks.common.pages import markdown_table, not_measured
-from benchmarks.gdss.rows import FREE, NORMAL, NUM_STEPS, STARTS, Drawn, handover
+from benchmarks.gdss.rows import FREE, NUM_STEPS, STARTS, Drawn, handover
 from svlearn.evaluation.report.numbers import plain, with_error
 from svlearn.values.switch import best_start
 
@@ -76,7 +77,7 @@ def findings(reward: str, gains: pd.DataFrame, rows: dict[str, Drawn]) -> list[s
     tried = {t: rows[name] for t, name in named().items() if name in rows}
     if len(tried) > 1 and FREE in rows:
         best = max(tried, key=lambda t: tried[t].mean[0])
-        alike = [t for t, row in tried.items() if t != best and not apart(tried[best], row)]
+        alike = [t for t, row in tried.items() if t != best and not apart(tried[best].mean, row.mean)]
         lines.append(
             f"- **{reward}, as sampled**: of handing over at {listed(tried)} the best is {best}, with a mean of "
             f"{with_error(*tried[best].mean)}; at 95 % not told apart from it: {listed(alike)}. SVDD-PM alone has "
@@ -96,8 +97,8 @@ def possible(gains: pd.DataFrame, name: str) -> str:
     best, times = start(gains, name, "gain"), [*sorted(gains["t"].unique()), NUM_STEPS]
     alike = []
     for t in times:
-        (own, error), (free, other) = (total(gains, each, min(t, best), max(t, best)) for each in (name, FREE))
-        if abs(own - free) <= NORMAL * math.hypot(error, other):
+        own, free = (total(gains, each, min(t, best), max(t, best)) for each in (name, FREE))
+        if not apart(own, free):
             alike.append(int(t))
     return f"{alike[0]} to {alike[-1]}"
 
@@ -111,10 +112,6 @@ def total(gains: pd.DataFrame, name: str, first: int, stop: int) -> tuple[float,
 def named() -> dict[int, str]:
     """The rows of the twist and then SVDD-PM, by when it hands over."""
     return {t: handover(TWIST, t) for t in STARTS}
-
-
-def apart(one: Drawn, other: Drawn) -> bool:
-    return abs(one.mean[0] - other.mean[0]) > NORMAL * math.hypot(one.mean[1], other.mean[1])
 
 
 def listed(times: Iterable[int]) -> str:

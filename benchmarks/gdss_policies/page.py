@@ -4,6 +4,7 @@ import math
 from functools import cached_property
 from statistics import correlation, fmean, stdev
 
+from benchmarks.common.estimates import gap
 from benchmarks.common.pages import markdown_table, not_measured
 from benchmarks.gdss.rows import Drawn, difference
 from svlearn.evaluation.report.numbers import plain, with_error
@@ -125,8 +126,7 @@ def findings(rows: dict[str, Steered]) -> list[str]:
         told = f"- **{name}**: {with_error(*row.mean)}, unguided {with_error(*plain_row.mean)}"
         told += f"; {difference(row, plain_row)}"
         if row.divergence is not None:
-            (own, own_error), (other, other_error) = row.elbo, plain_row.elbo
-            gained = with_error(own - other, math.hypot(own_error, other_error), sign=True)
+            gained = with_error(*gap(row.elbo, plain_row.elbo), sign=True)
             told += f", at a KL of {with_error(*row.divergence)} nats; the ELBO E[r/alpha] - KL changes by {gained} "
             told += f"nats, and r_θ by {row.predicted - plain_row.predicted:+.2f}"
         lines.append(f"{told}.")

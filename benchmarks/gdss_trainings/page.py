@@ -4,8 +4,9 @@ import math
 from collections.abc import Iterable
 from statistics import fmean, stdev
 
+from benchmarks.common.estimates import apart, gap
 from benchmarks.common.pages import markdown_table, not_measured
-from benchmarks.gdss.rows import FREE, NORMAL, Drawn
+from benchmarks.gdss.rows import FREE, Drawn
 from svlearn.evaluation.report.numbers import plain, with_error
 
 INTRODUCTION = """\
@@ -76,14 +77,13 @@ class Trained:
 
     def finding(self, free: Drawn) -> str:
         """Where it stands beside SVDD-PM, on average and training by training."""
-        gap, error = self.mean[0] - free.mean[0], math.hypot(self.mean[1], free.mean[1])
-        gaps = [(each.mean[0] - free.mean[0], math.hypot(each.mean[1], free.mean[1])) for each in self.trainings]
-        above, below = (sum(sign * one > NORMAL * err for one, err in gaps) for sign in (1, -1))
-        count = len(gaps)
+        told = with_error(*gap(self.mean, free.mean), sign=True)
+        others = [each.mean[0] > free.mean[0] for each in self.trainings if apart(each.mean, free.mean)]
+        above, below, count = others.count(True), others.count(False), len(self.trainings)
         return (
             f"- **{free.reward}, {self.name}**: {with_error(*self.mean)} over {count} trainings, "
             f"{min(self.means):.3f} to {max(self.means):.3f}; against SVDD-PM ({with_error(*free.mean)}) "
-            f"{with_error(gap, error, sign=True)}: above it at 95 % in {above} of {count}, below it in {below}."
+            f"{told}: above it at 95 % in {above} of {count}, below it in {below}."
         )
 
     def cells(self) -> Iterable[str]:

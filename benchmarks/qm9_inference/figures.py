@@ -5,8 +5,9 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from benchmarks.common.estimates import NORMAL
 from benchmarks.common.figures import plain_ticks, style, svg
-from benchmarks.qm9_inference.rows import NORMAL, Row, at, candidates, gather, known
+from benchmarks.qm9_inference.rows import Row, at, candidates, gather, known
 from svlearn.evaluation.report.figures import COLORS, LINES, MARKERS
 
 COSTS = {"reference_calls_per_sample": "reference calls a sample", "cpu_seconds_per_sample": "seconds a sample"}

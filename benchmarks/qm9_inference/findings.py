@@ -1,8 +1,7 @@
 """What came out of inference on QED: the sentences of docs/leaderboards/qm9_inference.md, from its rows."""
 
-import math
-
-from benchmarks.qm9_inference.rows import BIASED, NEVER_READ, Row, apart, at, candidates, known
+from benchmarks.common.estimates import apart, gap
+from benchmarks.qm9_inference.rows import BIASED, NEVER_READ, Row, at, candidates, known
 from svlearn.evaluation.report.numbers import plain, with_error
 
 ALPHAS = (0.1, 0.03, 0.01, 0.0)
@@ -93,8 +92,8 @@ def differences(rows: list[Row], pairs: tuple) -> str:
                 continue
             one, two = by_key[name, alpha].reward, by_key[other, alpha].reward
             side = list(sides)[2 if not apart(one, two) else 0 if one[0] > two[0] else 1]
-            gap = with_error(one[0] - two[0], math.hypot(one[1], two[1]), sign=True)
-            changed[side].append(gap if name in NEVER_READ else f"{gap} at {alpha:g}")
+            told = with_error(*gap(one, two), sign=True)
+            changed[side].append(told if name in NEVER_READ else f"{told} at {alpha:g}")
         for side, found in changed.items():
             if found:
                 sides[side].append(f"`{name}` against `{other}` ({', '.join(found)})")

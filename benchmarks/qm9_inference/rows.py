@@ -10,7 +10,6 @@ NEVER_READ = ("pretrained", "best-of-10", "beam, PM", "beam, learned")  # alpha,
 UNTRAINED = ("pretrained", "best-of-10", "SVDD-R")  # like all that reads PM
 BIASED = "tree"  # whose estimate of Z is not unbiased, and so bounds nothing
 KNOWN_ESS = 100  # trajectories that the weights of the reference must rest on to tell what p* is
-NORMAL = 1.96
 
 
 @dataclass(frozen=True)
@@ -101,8 +100,3 @@ def candidates(rows: list[Row], kind: str) -> dict[int, Row]:
 
 def known(truth: dict) -> bool:
     return truth["ess"] >= KNOWN_ESS
-
-
-def apart(one: tuple[float, float], other: tuple[float, float], errors: float = NORMAL) -> bool:
-    """Whether two estimates with their standard errors differ, by default at 95 %."""
-    return abs(one[0] - other[0]) > errors * math.hypot(one[1], other[1])

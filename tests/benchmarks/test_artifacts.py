@@ -1,6 +1,7 @@
 """What the benchmarks keep: made once, and never taken for what it was not made of."""
 
 import json
+import subprocess
 from types import SimpleNamespace
 
 import pytest
@@ -85,3 +86,22 @@ def test_a_trained_value_is_told_by_its_settings(change, tmp_path, monkeypatch):
         monkeypatch.setattr(training, "configs", lambda *files: {"changed": "x"})
     with pytest.raises(ValueError, match=f"expected what is made of {change}"):
         training.untrained("monte_carlo", seed, tmp_path, options)
+
+
+def test_a_training_is_the_script_with_its_settings(tmp_path, monkeypatch):
+    """In the order in which the last word wins, from the root of the repository; its seconds are those of the child."""
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "scripts/train_value.py").write_text(
+        "import json, pathlib, sys, time\n"
+        "while time.process_time() < 0.2: pass\n"
+        "pathlib.Path('words.json').write_text(json.dumps(sys.argv))\n"
+    )
+    monkeypatch.setattr(artifacts, "ROOT", tmp_path)
+    spent = artifacts.train("train_value", [tmp_path / "a.yaml", tmp_path / "b.yaml"], tmp_path / "run", "--x", "1")
+    script, *words = json.loads((tmp_path / "words.json").read_text())
+    where = ["--trainer.default_root_dir", f"{tmp_path}/run", "--trainer.logger.init_args.save_dir", f"{tmp_path}/run"]
+    config = ["--config", f"{tmp_path}/a.yaml", "--config", f"{tmp_path}/b.yaml"]
+    assert script == "scripts/train_value.py" and words == ["fit", *config, *where, "--x", "1"]
+    assert spent["cpu_seconds"] >= 0.15
+    with pytest.raises(subprocess.CalledProcessError):
+        artifacts.train("absent", [], tmp_path)

@@ -1,6 +1,7 @@
 """The command of the studies: what it lists, runs and writes, and which command results note."""
 
 import ast
+import re
 import subprocess
 import sys
 from types import ModuleType
@@ -99,3 +100,22 @@ def test_every_study_holds_what_the_command_asks_of_it(name, capsys):
     parser = parser_of(name, module)
     assert callable(module.measure) and f"python -m benchmarks {name}" in parser.format_help()
     assert ("quote" in parser.parse_args([])) == hasattr(module, "pages")
+
+
+def texts():
+    """What is read of the repository, by people and by tools; what results say of old commands is history."""
+    kinds = ("*.md", "*.py", "*.yaml", "*.toml", "Makefile")
+    folders = ("svlearn", "benchmarks", "configs", "checkpoints", "docs", "scripts", "tests")
+    yield from (path for kind in kinds for path in ROOT.glob(kind))
+    yield from (path for folder in folders for kind in kinds for path in (ROOT / folder).rglob(kind))
+
+
+def test_every_command_and_file_that_is_named_is_there():
+    known, wrong = studies().keys() | {"draw", "fake"}, []  # the last two are of tests
+    for path in texts():
+        text = path.read_text(encoding="utf-8")
+        for name in re.findall(r"python -m benchmarks ([a-z]\w+)", text):
+            wrong += [] if name in known else [f"{path}: study {name}"]
+        for file in re.findall(r"(?<![\w/])benchmarks/\w[\w/]*\.(?:py|json)", text):
+            wrong += [] if (ROOT / file).is_file() else [f"{path}: {file}"]
+    assert wrong == []
