@@ -14,8 +14,9 @@ QM9 := configs/molecules/qm9
 VALUE := $(wildcard $(QM9)/values/$(FAMILY).yaml)
 POLICY := $(wildcard $(QM9)/policies/$(FAMILY).yaml)
 FAMILIES := $(basename $(notdir $(sort $(wildcard $(QM9)/values/*.yaml) $(wildcard $(QM9)/policies/*.yaml))))
-SOAKS := $(sort $(wildcard benchmarks/soak_*.py))
-BENCHMARKS := $(filter-out $(SOAKS), $(sort $(wildcard benchmarks/*.py)))
+# A folder of benchmarks/ that has a run.py is a study.
+STUDIES := $(patsubst benchmarks/%/run.py, %, $(sort $(wildcard benchmarks/*/run.py)))
+SOAKS := $(filter soak_%, $(STUDIES))
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-fast lint bench soak docs clean
@@ -56,11 +57,11 @@ lint: $(READY) ## check style, format and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(READY) ## run every benchmark
-	@set -e; for script in $(BENCHMARKS); do echo "$$script"; $(BIN)/python $$script; done
+bench: $(READY) ## run every study of benchmarks/
+	@set -e; for study in $(filter-out $(SOAKS), $(STUDIES)); do echo "$$study"; $(BIN)/python -m benchmarks $$study; done
 
 soak: $(READY) ## several processes, and kills, on one store of rollouts and one of scores; minutes
-	@set -e; for script in $(SOAKS); do OMP_NUM_THREADS=1 $(BIN)/python $$script; done
+	@set -e; for study in $(SOAKS); do OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks $$study; done
 
 docs: $(DOCS_READY) ## build the documentation into .cache/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet

@@ -221,7 +221,7 @@ def test_home_is_written_in_full(tmp_path, monkeypatch):
 
 def test_a_short_soak():
     """Two and four processes at once, without kills and with them; `make soak` does it a hundred times."""
-    soak = [sys.executable, str(ROOT / "benchmarks" / "soak_rollouts.py"), "--trials", "4"]
-    run = subprocess.run(soak, capture_output=True, text=True, env={**os.environ, **PATHS})
+    soak = [sys.executable, "-m", "benchmarks", "soak_rollouts", "--trials", "4"]
+    run = subprocess.run(soak, capture_output=True, text=True, cwd=ROOT, env={**os.environ, **PATHS})
     assert run.returncode == 0, run.stdout + run.stderr
     assert "every row is right" in run.stdout

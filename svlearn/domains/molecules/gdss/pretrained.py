@@ -28,7 +28,7 @@ def predictor_alone(num_steps: int = 200, asset: str = "gdss/gdss_zinc250k.pth")
     """The process of a checkpoint without its corrector, over vectors: what adjoint objectives can train a policy of.
 
     Its molecules are worse for it: a mean QED of 0.39 at 200 steps, where the corrected process has 0.62
-    (benchmarks/gdss_baseline.py).
+    (benchmarks/gdss_baseline).
     """
     return VectorGDSS(GDSS.from_checkpoint(fetch(asset), num_steps=num_steps, corrector=False))
 

@@ -160,7 +160,7 @@ class GDSS(Reference):
 
         Of the two steps of a level the corrector's has the larger noise, several times as large for the edges of ZINC's
         molecules, so it is there that candidates differ; a choice among the predictor's is soon washed away by the
-        correctors after it (benchmarks/gdss_table.py). Without a corrector the predictor's have them, but for the last,
+        correctors after it (benchmarks/gdss_table). Without a corrector the predictor's have them, but for the last,
         which is a Dirac. SVDD-PM then costs number + 1 calls a corrected step.
         """
         drawn = [number if t % self.steps_a_level == 0 else 1 for t in range(self.num_steps)]
