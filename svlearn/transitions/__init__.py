@@ -4,6 +4,7 @@ from svlearn.transitions.categorical import CategoricalTransition, log_normalize
 from svlearn.transitions.fields import FieldTransition
 from svlearn.transitions.gaussian import GaussianTransition, UnclearStdError, gaussian_of
 from svlearn.transitions.listed import ListedTransition
+from svlearn.transitions.masked import MaskedTransition
 from svlearn.transitions.mixture import MixtureTransition
 from svlearn.transitions.transition import HALVES, Transition, widened
 
@@ -13,6 +14,7 @@ __all__ = [
     "FieldTransition",
     "GaussianTransition",
     "ListedTransition",
+    "MaskedTransition",
     "MixtureTransition",
     "Transition",
     "UnclearStdError",

@@ -7,7 +7,6 @@ from molecule_toys import graphs_of
 import svlearn as sv
 from svlearn.domains.molecules.gin import GraphIsomorphismNetwork
 from svlearn.domains.molecules.masked_diffusion import MaskedGraphDiffusion
-from svlearn.domains.molecules.reveal import RevealTransition
 from svlearn.domains.molecules.transformer import GraphTransformer
 from svlearn.randomness import seeded
 from svlearn.values import Learned
@@ -47,10 +46,3 @@ def test_graphs_are_drawn_guided_and_chosen_in_every_dtype(dtype):
     value = Learned(gin(process.num_steps).to(dtype))
     for sampler in (sv.svdd(process, target, value, 2), sv.guidance(process, target, value)):
         assert sampler.sample(2, generator=seeded("cpu", 0)).log_weights.isfinite().all()
-
-
-def test_log_probabilities_in_halves_are_normalised_again():
-    logits = torch.randn(2, 10, 4, generator=seeded("cpu", 0)).log_softmax(-1).bfloat16()
-    tokens, mask = torch.full((2, 10), 4), torch.ones(2, 4, dtype=torch.bool)
-    law = RevealTransition(tokens, mask, logits, torch.tensor([[1, 0], [1, 0]]))
-    assert torch.allclose(law.log_probs.exp().sum(-1), torch.ones(()), atol=1e-6)
