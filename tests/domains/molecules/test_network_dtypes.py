@@ -33,9 +33,11 @@ def test_the_denoiser_and_the_value_in_every_dtype(dtype):
         exact, said = process(noised, t).clean_law, value(noised, t)
         law, found = process.to(dtype)(noised, t).clean_law, value.to(dtype)(noised, t)
     tolerance = dict(rtol=0, atol=TOLERANCE[dtype])
-    assert law.log_probs.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
-    assert torch.allclose(law.log_probs.exp().sum(-1), torch.ones((), dtype=law.log_probs.dtype), atol=1e-5)
-    torch.testing.assert_close(law.log_probs.float(), exact.log_probs, **tolerance)
+    for name in ("atoms", "bonds"):
+        log_probs = law.laws[name].log_probs
+        assert log_probs.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
+        assert torch.allclose(log_probs.exp().sum(-1), torch.ones((), dtype=log_probs.dtype), atol=1e-5)
+        torch.testing.assert_close(log_probs.float(), exact.laws[name].log_probs, **tolerance)
     torch.testing.assert_close(found.float(), said, **tolerance)
 
 
