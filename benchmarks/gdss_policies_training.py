@@ -25,7 +25,7 @@ from tqdm.auto import tqdm
 from kept import configs, missing
 from qm9_training import clock, since
 from svlearn.assets import fetch
-from svlearn.domains.molecules.gdss import GDSSCodec, VectorGDSS
+from svlearn.domains.molecules.gdss import GDSS, GDSSCodec
 from svlearn.domains.molecules.gdss.encode import encode
 from svlearn.domains.molecules.gdss.gin import GraphValueNetwork, PredictedReward, save_network
 from svlearn.domains.molecules.gdss.pretrained import predictor_alone
@@ -47,7 +47,7 @@ NUM_KNOWN = 20_000  # molecules of ZINC-250k
 WIDTH, DEPTH, STEPS, ROWS, RATE, BLUR = 48, 3, 2000, 128, 2e-3, 0.2  # of a batch, half are the process's own
 
 
-def process(num_steps: int = NUM_STEPS) -> VectorGDSS:
+def process(num_steps: int = NUM_STEPS) -> GDSS:
     return predictor_alone(num_steps)
 
 
@@ -60,8 +60,7 @@ def finished(number: int) -> tuple[TensorDict, Tensor]:
     file = RUNS / f"finished/{number}.safetensors"
     reference, reward = process(FINER), made()
     if missing(file, process=fingerprint(reference), molecules=BATCH, seed=SEED):
-        vectors = ancestral(reference).sample(BATCH, generator=seeded("cpu", SEED, number)).states[:, 0]
-        graphs = reference.graphs(vectors)
+        graphs = ancestral(reference).sample(BATCH, generator=seeded("cpu", SEED, number)).states[:, 0]
         parts = {name: graphs[name].contiguous() for name in ("x", "adj", "mask")}
         with replacing(file) as beside:
             save_file(parts | {"rewards": reward(graphs)}, beside)
@@ -107,7 +106,7 @@ def known_molecules() -> tuple[TensorDict, Tensor]:
     reward = made()
     qed = reward.of_molecules(molecules)
     reward.scorer.close()
-    return encode(molecules, process().nodes, losses="count"), qed
+    return encode(molecules, len(process().size_weights), losses="count"), qed
 
 
 def fitted(sources: list[tuple[TensorDict, Tensor]]) -> GraphValueNetwork:

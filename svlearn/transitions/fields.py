@@ -10,9 +10,9 @@ from tensordict import TensorDict
 from torch import Tensor
 
 from svlearn.state import State, concatenate, flattened, take
+from svlearn.transitions.coordinates import LeafCoordinates, Name
+from svlearn.transitions.gaussian import GaussianTransition, coordinates_of, gaussian_of
 from svlearn.transitions.transition import Transition
-
-Name = str | tuple[str, ...]
 
 
 class FieldTransition(Transition):
@@ -34,6 +34,18 @@ class FieldTransition(Transition):
         if x is not None and not isinstance(x, TensorDict):
             raise TypeError(f"x: expected the TensorDict that the laws are given, or None, got {type(x).__name__}")
         self.laws, self.conditions = dict(laws), None if x is None else x.exclude(*laws)
+
+    @property
+    def coordinates(self) -> LeafCoordinates:
+        """Those of the named leaves, one after the other."""
+        return LeafCoordinates({name: coordinates_of(law) for name, law in self.laws.items()})
+
+    @property
+    def law(self) -> GaussianTransition | None:
+        """The Gaussian over the coordinates, (B, D), where the law of every named leaf is one; else None."""
+        parts = [gaussian_of(law) for law in self.laws.values()]
+        gaussians = [each for each in parts if each is not None]
+        return GaussianTransition.joined(gaussians) if len(gaussians) == len(parts) else None
 
     def sample(self, *, generator: torch.Generator | None = None) -> TensorDict:
         """The laws draw one after the other, in the order of `laws`."""
@@ -119,6 +131,14 @@ class FieldTransition(Transition):
             return torch.ones(x_next.shape[0], dtype=torch.bool, device=x_next[next(iter(self.laws))].device)
         held = self.conditions.items(include_nested=True, leaves_only=True)
         return torch.stack([flattened(leaf == x_next[name]).all(dim=1) for name, leaf in held]).all(dim=0)
+
+
+def described(law: Transition) -> str:
+    """How an error names a law that is not Gaussian: by its class, and of which leaves."""
+    if not isinstance(law, FieldTransition):
+        return type(law).__name__
+    others = [f"{described(each)} in {name!r}" for name, each in law.laws.items() if gaussian_of(each) is None]
+    return f"FieldTransition with {', '.join(others)}"
 
 
 def can_be_tilted(law: Transition) -> bool:
