@@ -89,7 +89,7 @@ def with_gradient(x: State) -> tuple[State, dict[Name, Tensor]]:
     state = x.copy()
     leaves: dict[Name, Tensor] = {}
     for name, leaf in x.items(include_nested=True, leaves_only=True):
-        if leaf.is_floating_point():
+        if isinstance(leaf, Tensor) and leaf.is_floating_point():
             leaves[name] = leaf.clone().detach().requires_grad_()
             state[name] = leaves[name]
     return state, leaves

@@ -41,16 +41,16 @@ class Coordinates(ABC):
 class TensorCoordinates(Coordinates):
     """A tensor is its own coordinates."""
 
-    def of(self, x: State) -> Tensor:
-        return cast(Tensor, x)
+    def of(self, x: Tensor) -> Tensor:
+        return x
 
-    def state(self, coordinates: Tensor, x: State) -> Tensor:
+    def state(self, coordinates: Tensor, x: Tensor) -> Tensor:
         return coordinates
 
-    def gradient(self, gradient: State, x: State) -> Tensor:
-        return cast(Tensor, gradient)
+    def gradient(self, gradient: Tensor, x: Tensor) -> Tensor:
+        return gradient
 
-    def conditions(self, x: State) -> list[Tensor]:
+    def conditions(self, x: Tensor) -> list[Tensor]:
         return []
 
 
@@ -60,26 +60,26 @@ class LeafCoordinates(Coordinates):
     def __init__(self, parts: Mapping[Name, Coordinates]):
         self.parts = dict(parts)
 
-    def of(self, x: State) -> Tensor:
+    def of(self, x: TensorDict) -> Tensor:
         return torch.cat([flattened(part.of(x[name])) for name, part in self.parts.items()], dim=1)
 
-    def state(self, coordinates: Tensor, x: State) -> TensorDict:
-        state = cast(TensorDict, x).copy()
+    def state(self, coordinates: Tensor, x: TensorDict) -> TensorDict:
+        state = x.copy()
         shapes = {name: part.of(x[name]).shape[1:] for name, part in self.parts.items()}
         pieces = coordinates.split([shape.numel() for shape in shapes.values()], dim=1)
         for (name, part), piece in zip(self.parts.items(), pieces, strict=True):
             state[name] = part.state(piece.reshape(len(piece), *shapes[name]), x[name])
         return state
 
-    def gradient(self, gradient: State, x: State) -> Tensor:
-        has = set(cast(TensorDict, gradient).keys(include_nested=True))
+    def gradient(self, gradient: TensorDict, x: TensorDict) -> Tensor:
+        has = set(gradient.keys(include_nested=True))
         found = [
             part.gradient(gradient[name], x[name]) if name in has else torch.zeros_like(part.of(x[name]))
             for name, part in self.parts.items()
         ]
         return torch.cat([flattened(each) for each in found], dim=1)
 
-    def conditions(self, x: State) -> list[Tensor]:
-        others = cast(TensorDict, x).exclude(*self.parts).values(include_nested=True, leaves_only=True)
+    def conditions(self, x: TensorDict) -> list[Tensor]:
+        others = x.exclude(*self.parts).values(include_nested=True, leaves_only=True)
         inside = [each for name, part in self.parts.items() for each in part.conditions(x[name])]
         return [*cast(list[Tensor], list(others)), *inside]

@@ -25,7 +25,7 @@ class FieldTransition(Transition):
     of different batches.
     """
 
-    def __init__(self, laws: Mapping[Name, Transition], x: TensorDict | None = None):
+    def __init__(self, laws: Mapping[Any, Transition], x: TensorDict | None = None):
         if not laws:
             raise ValueError("laws: expected a Transition for at least one leaf, got none")
         for name, law in laws.items():
@@ -64,8 +64,10 @@ class FieldTransition(Transition):
         if not isinstance(other, FieldTransition) or other.laws.keys() != self.laws.keys():
             return super().log_ratio(other, x_next)
         ratios = [law.log_ratio(other.laws[name], x_next[name]) for name, law in self.laws.items()]
-        impossible = torch.stack([ratio == -math.inf for ratio in ratios]).any(dim=0) | ~self._reaches(x_next)
-        total = torch.where(other._reaches(x_next), torch.stack(ratios).sum(dim=0), math.inf)
+        reaches = self._reaches(x_next)
+        impossible = torch.stack([ratio == -math.inf for ratio in ratios]).any(dim=0) | ~reaches
+        also = reaches if other.conditions is self.conditions else other._reaches(x_next)
+        total = torch.where(also, torch.stack(ratios).sum(dim=0), math.inf)
         return torch.where(impossible, -math.inf, total)
 
     def outcomes(self, limit: int) -> tuple[TensorDict, Tensor]:

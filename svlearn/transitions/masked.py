@@ -230,7 +230,7 @@ class MaskedTransition(Transition):
             return some + torch.special.xlog1py(masked - unmasked, -self.probability)
         n, k = masked.double(), cast(Tensor, self.number).double()
         choices = torch.lgamma(n + 1) - torch.lgamma(k + 1) - torch.lgamma(n - k + 1)
-        return torch.where(unmasked == self.number, -choices, -math.inf)
+        return torch.where(unmasked == k, -choices, -math.inf)
 
     def _sizes(self, masked: Tensor) -> list[int]:
         """How many places a step may unmask in some row, in order, of rows with so many masked (B,)."""

@@ -276,9 +276,7 @@ def test_what_cannot_be_controlled_is_named():
             tokens = FiniteMarkovChain.random(3, 8, seed=0)(torch.zeros(len(x), 1, dtype=torch.long), t).transition
             return Prediction(FieldTransition({ONE: self.chains[ONE](x[ONE], t).transition, "label": tokens}, x))
 
-    with pytest.raises(
-        TypeError, match="got FieldTransition with CategoricalTransition in 'label'; policies."
-    ):
+    with pytest.raises(TypeError, match="got FieldTransition with CategoricalTransition in 'label'; policies."):
         Controlled(Mixed({ONE: gaussian()}), nn.Identity())
     with pytest.raises(TypeError, match="expected a Gaussian transition, got FieldTransition with Categorical"):
         gaussian_law(Mixed({ONE: gaussian()})(SideBySide({ONE: gaussian()}).initial(4), torch.zeros(4).long()))

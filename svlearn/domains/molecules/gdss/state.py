@@ -9,14 +9,11 @@ A batch of B graphs of at most N nodes is a `TensorDict` with batch size (B,):
 What is free of it, as a vector (B, N F + P): the features, then each of the P = N (N - 1) / 2 edges once.
 """
 
-from typing import cast
-
 import torch
 from tensordict import TensorDict
 from torch import Tensor
 
 from svlearn.domains.molecules.graph import pair_indices, pair_mask, to_dense
-from svlearn.state import State
 from svlearn.transitions import Coordinates
 
 
@@ -47,19 +44,19 @@ def free_entries(mask: Tensor, num_features: int) -> tuple[Tensor, Tensor]:
 class GraphCoordinates(Coordinates):
     """(B, N F + P): the features, and each edge once; 0 for what does not exist. The mask is what stays."""
 
-    def of(self, x: State) -> Tensor:
+    def of(self, x: TensorDict) -> Tensor:
         return to_vector(x["x"], x["adj"])
 
-    def state(self, coordinates: Tensor, x: State) -> TensorDict:
-        return from_vector(self._existing(coordinates, x), cast(Tensor, x["mask"]))
+    def state(self, coordinates: Tensor, x: TensorDict) -> TensorDict:
+        return from_vector(self._existing(coordinates, x), x["mask"])
 
-    def gradient(self, gradient: State, x: State) -> Tensor:
+    def gradient(self, gradient: TensorDict, x: TensorDict) -> Tensor:
         """gradient: of x (B, N, F) and of all of adj (B, N, N); that of an edge is g_ij + g_ji."""
         return self._existing(to_vector(gradient["x"], gradient["adj"] + gradient["adj"].mT), x)
 
-    def conditions(self, x: State) -> list[Tensor]:
-        return [cast(Tensor, x["mask"])]
+    def conditions(self, x: TensorDict) -> list[Tensor]:
+        return [x["mask"]]
 
-    def _existing(self, coordinates: Tensor, x: State) -> Tensor:
-        exists = torch.cat(free_entries(cast(Tensor, x["mask"]), x["x"].shape[2]), dim=1)
+    def _existing(self, coordinates: Tensor, x: TensorDict) -> Tensor:
+        exists = torch.cat(free_entries(x["mask"], x["x"].shape[2]), dim=1)
         return torch.where(exists, coordinates, 0.0)
