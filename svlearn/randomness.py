@@ -91,3 +91,12 @@ def inverted(probs: Tensor, uniforms: Tensor) -> Tensor:
     if not math.isfinite(total.sum().item()):
         raise ValueError("probs: expected finite numbers, got others")
     return torch.searchsorted(cumulative, uniforms * total, right=True).clamp_(max=probs.shape[-1] - 1)
+
+
+def uniform_subset(eligible: Tensor, count: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+    """A uniformly drawn subset of `count` (B,) of the eligible places (B, L), as a mask (B, L)."""
+    keys = uniform(eligible.shape, generator, eligible.device).masked_fill_(~eligible, 2.0)
+    most = int(count.max())
+    padded = keys if most < keys.shape[1] else nn.functional.pad(keys, (0, 1), value=2.0)
+    smallest = padded.topk(most + 1, dim=1, largest=False).values  # sorted
+    return keys < smallest.gather(1, count.unsqueeze(1))

@@ -28,7 +28,7 @@ from benchmarks.gdss_policies.page import page
 from benchmarks.gdss_policies.training import NUM_STEPS, RUNS, made, process, reward_network, train
 from svlearn.checkpoints import check_reference, load_into, read_record
 from svlearn.domains.molecules import metrics
-from svlearn.domains.molecules.gdss import GraphControl, GraphControlled, OnGraphs, RewardGain, ScoreGain, SumControl
+from svlearn.domains.molecules.gdss import GraphControl, GraphControlled, RewardGain, ScoreGain, SumControl
 from svlearn.domains.molecules.gdss.gin import PredictedReward, read_network
 from svlearn.evaluation.report.provenance import provenance
 from svlearn.metering import KINDS, metered
@@ -114,7 +114,7 @@ def policy(name: str) -> GraphControlled:
 def draw(row: Row, batch: int) -> dict:
     """A batch of a row: molecules, QED, what the reward network says of them, log q/p_ref, and what they cost."""
     reference, reward = process(), made()
-    target, generator = sv.Target(OnGraphs(reward), 0.0), seeded("cpu", SEED, batch)
+    target, generator = sv.Target(reward, 0.0), seeded("cpu", SEED, batch)
     steered = None if row.family is None else policy(next(name for name, each in ROWS.items() if each is row))
     reward_network()
     guess = read_network(RUNS / "reward_network.safetensors")
@@ -122,15 +122,14 @@ def draw(row: Row, batch: int) -> dict:
     with metered() as meter:
         if row.candidates is None:
             found = roll_out(reference, BATCH, target=target, generator=generator, proposal=steered)
-            vectors, rewards = found["states"][:, -1], found["rewards"]
+            graphs, rewards = found["states"][:, -1], found["rewards"]
         else:
             value = sv.values.PosteriorMean(target)
             samples = sv.svdd(reference, target, value, row.candidates).sample(BATCH, generator=generator)
-            vectors, rewards = samples.states[:, 0], samples.rewards[:, 0]
+            graphs, rewards = samples.states[:, 0], samples.rewards[:, 0]
     reward.scorer.close()  # whose seconds count once it has ended
     spent = {kind: getattr(meter.cost, kind) for kind in KINDS} | since(start)
-    graphs = reference.graphs(vectors)
-    plain = reference.decode(vectors)
+    plain = reference.decode(graphs)
     kept = {
         "rewards": rounded(rewards),
         "predicted": rounded(PredictedReward(guess)(graphs)),

@@ -23,7 +23,7 @@ from benchmarks.common.paths import ROOT
 from benchmarks.common.paths import RUNS as ALL_RUNS
 from benchmarks.gdss.regression import regress
 from benchmarks.gdss.zinc250k import smiles
-from svlearn.domains.molecules.gdss import GDSSCodec, VectorGDSS
+from svlearn.domains.molecules.gdss import GDSS, GDSSCodec
 from svlearn.domains.molecules.gdss.encode import encode
 from svlearn.domains.molecules.gdss.gin import GraphValueNetwork, PredictedReward, save_network
 from svlearn.domains.molecules.gdss.pretrained import predictor_alone
@@ -44,7 +44,7 @@ NUM_KNOWN = 20_000  # molecules of ZINC-250k
 WIDTH, DEPTH, STEPS, ROWS, RATE, BLUR = 48, 3, 2000, 128, 2e-3, 0.2  # of a batch, half are the process's own
 
 
-def process(num_steps: int = NUM_STEPS) -> VectorGDSS:
+def process(num_steps: int = NUM_STEPS) -> GDSS:
     return predictor_alone(num_steps)
 
 
@@ -57,8 +57,7 @@ def finished(number: int) -> tuple[TensorDict, Tensor]:
     file = RUNS / f"finished/{number}.safetensors"
     reference, reward = process(FINER), made()
     if missing(file, process=fingerprint(reference), molecules=BATCH, seed=SEED):
-        vectors = ancestral(reference).sample(BATCH, generator=seeded("cpu", SEED, number)).states[:, 0]
-        graphs = reference.graphs(vectors)
+        graphs = ancestral(reference).sample(BATCH, generator=seeded("cpu", SEED, number)).states[:, 0]
         parts = {name: graphs[name].contiguous() for name in ("x", "adj", "mask")}
         with replacing(file) as beside:
             save_file(parts | {"rewards": reward(graphs)}, beside)
@@ -103,7 +102,7 @@ def known_molecules() -> tuple[TensorDict, Tensor]:
     reward = made()
     qed = reward.of_molecules(molecules)
     reward.scorer.close()
-    return encode(molecules, process().nodes, losses="count"), qed
+    return encode(molecules, len(process().size_weights), losses="count"), qed
 
 
 def fitted(sources: list[tuple[TensorDict, Tensor]]) -> GraphValueNetwork:

@@ -6,7 +6,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from svlearn.domains.analytic import FiniteMarkovChain, TokenTransition, TokenTree
+from svlearn.domains.analytic import FiniteMarkovChain, TokenTree
 from svlearn.domains.analytic.texts import num_texts, text_index
 from svlearn.policies import Policy
 from svlearn.process import Prediction
@@ -105,7 +105,7 @@ class TextPolicy(Policy):
     def steer(self, prediction: Prediction, x: Tensor, t: Tensor) -> Transition:
         law = prediction.transition
         nodes = torch.where(law.finished, 0, text_index(x, self.reference.num_tokens))
-        return TokenTransition(x, law.log_probs + self.logits[nodes], law.finished)
+        return law.tilt(self.logits[nodes])
 
     def trained(self) -> Iterable[nn.Parameter]:
         return [self.logits]

@@ -1,6 +1,5 @@
 """Exploration noise: a policy that at each step, now and then, moves as the reference would."""
 
-import math
 from dataclasses import replace
 from typing import Any
 
@@ -9,28 +8,8 @@ from torch import Tensor
 
 from svlearn.policies import Policy
 from svlearn.process import Prediction, Reference, predict
-from svlearn.state import State, concatenate, device_of_state, take
-from svlearn.transitions import Transition
-
-
-class Blend(Transition):
-    """(1 - share) own + share other, drawn for each row alone: two laws of the same states, 0 < share < 1."""
-
-    def __init__(self, own: Transition, other: Transition, share: float):
-        self.own, self.other, self.share = own, other, share
-
-    def sample(self, *, generator: torch.Generator | None = None) -> State:
-        own, other = self.own.sample(generator=generator), self.other.sample(generator=generator)
-        size, device = len(own), device_of_state(own)
-        strays = torch.rand(size, generator=generator, device=device) < self.share
-        return take(concatenate([own, other]), torch.arange(size, device=device) + size * strays)
-
-    def log_prob(self, x_next: State) -> Tensor:
-        own, other = self.own.log_prob(x_next), self.other.log_prob(x_next)
-        return torch.logaddexp(own + math.log1p(-self.share), other + math.log(self.share))
-
-    def __getitem__(self, index: Any) -> "Blend":
-        return Blend(self.own[index], self.other[index], self.share)
+from svlearn.state import State
+from svlearn.transitions import MixtureTransition
 
 
 class EpsilonMixture(Reference):
@@ -51,4 +30,5 @@ class EpsilonMixture(Reference):
     def forward(self, x: State, t: Tensor, previous: Prediction | None = None) -> Prediction:
         prediction = predict(self.policy.reference, x, t, previous)
         own = self.policy.steer(prediction, x, t)
-        return replace(prediction, transition=Blend(own, prediction.transition, self.share))
+        shares = [1.0 - self.share, self.share]
+        return replace(prediction, transition=MixtureTransition([own, prediction.transition], shares))

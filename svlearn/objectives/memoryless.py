@@ -3,6 +3,7 @@
 import math
 import warnings
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -12,7 +13,7 @@ from svlearn.metering import metered
 from svlearn.modes import in_evaluation
 from svlearn.process import Reference
 from svlearn.randomness import device_of, resolve_generator
-from svlearn.state import flattened, repeat
+from svlearn.state import State, device_of_state, flattened, repeat
 from svlearn.values.monte_carlo import finish
 
 MEMORY = 2  # stream of randomness, beside those of training and validation
@@ -51,11 +52,20 @@ def measure_memory(
     num_pairs = integer(num_pairs, "num_pairs", 16)
     generator = resolve_generator(generator, device_of(reference))
     x = repeat(reference.initial(num_pairs, generator=generator), 2)
-    t = torch.zeros(len(x), dtype=torch.long, device=x.device)
-    finished = flattened(finish(reference, x, t, generator)).double()
+    t = torch.zeros(len(x), dtype=torch.long, device=device_of_state(x))
+    finished = moved(x, finish(reference, x, t, generator))
     first, second = standardized(finished[::2], finished[1::2])
     explained, p_value = shared_variance(first, second, generator)
     return MemorylessTest(shared_information(first, second), explained, p_value)
+
+
+def moved(x: State, finished: State) -> Tensor:
+    """The numbers of x_T (N, d), float64, less the leaves that are as in x_0 (N, ...): what it is conditioned on."""
+    if isinstance(finished, Tensor) or isinstance(x, Tensor):
+        return flattened(cast(Tensor, finished)).double()
+    starts, ends = (cast(dict[str, Tensor], dict(each.flatten_keys().items())) for each in (x, finished))
+    changed = [flattened(leaf).double() for name, leaf in ends.items() if not torch.equal(leaf, starts[name])]
+    return torch.cat(changed, dim=1)
 
 
 def look_for_memory(

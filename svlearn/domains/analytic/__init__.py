@@ -25,7 +25,6 @@ from svlearn.domains.analytic.mixture_rewards import ComponentReward
 from svlearn.domains.analytic.oracle import Oracle
 from svlearn.domains.analytic.quadratic import Quadratic, QuadraticReward
 from svlearn.domains.analytic.texts import TextReward, TextValue
-from svlearn.domains.analytic.token_transition import TokenTransition
 from svlearn.domains.analytic.token_tree import FinishedTexts, TokenTree
 from svlearn.schedules import cosine_schedule
 
@@ -51,7 +50,6 @@ __all__ = [
     "TableValue",
     "TextReward",
     "TextValue",
-    "TokenTransition",
     "TokenTree",
     "Wells",
     "cosine_schedule",

@@ -10,7 +10,6 @@ from svlearn.checkpoints import check_reference, read_record
 from svlearn.domains.molecules.gdss.decode import GDSSCodec
 from svlearn.domains.molecules.gdss.gin import read_network
 from svlearn.domains.molecules.gdss.reference import GDSS
-from svlearn.domains.molecules.gdss.vectors import VectorGDSS
 from svlearn.domains.molecules.surrogate import Surrogate
 from svlearn.loading import shipped
 from svlearn.values import Learned
@@ -24,13 +23,13 @@ def load(asset: str, path: Path | None = None) -> GDSS:
     return GDSS.from_checkpoint(fetch(asset) if path is None else path)
 
 
-def predictor_alone(num_steps: int = 200, asset: str = "gdss/gdss_zinc250k.pth") -> VectorGDSS:
-    """The process of a checkpoint without its corrector, over vectors: what adjoint objectives can train a policy of.
+def predictor_alone(num_steps: int = 200, asset: str = "gdss/gdss_zinc250k.pth") -> GDSS:
+    """The process of a checkpoint without its corrector: what adjoint matching can train a policy of.
 
     Its molecules are worse for it: a mean QED of 0.39 at 200 steps, where the corrected process has 0.62
     (benchmarks/gdss_baseline).
     """
-    return VectorGDSS(GDSS.from_checkpoint(fetch(asset), num_steps=num_steps, corrector=False))
+    return GDSS.from_checkpoint(fetch(asset), num_steps=num_steps, corrector=False)
 
 
 def value(reference: GDSS, reward: str, family: str = "contrastive_twist") -> Learned:

@@ -34,8 +34,8 @@ class GDSS(Reference):
 
     num_steps of the predictor go from τ = 1 to the finished sample, each after a step of the corrector at the same τ:
     the process itself has twice as many, and corrects at even t. With corrector=None it has num_steps. Every step is
-    Gaussian; that of the corrector has a std that depends on the state, so adjoint objectives want the predictor
-    alone, on `VectorGDSS`; the last one is a Dirac at its mean. clean is Tweedie's x̂_T of both parts. A call is one
+    Gaussian; that of the corrector has a std that depends on the state, so adjoint matching wants the predictor alone,
+    corrector=None; the last one is a Dirac at its mean. clean is Tweedie's x̂_T of both parts. A call is one
     evaluation of both networks. Rewards read the states through `GDSSCodec`.
 
     networks(x, adj, mask) -> (B, N, F), (B, N, N), as the authors': the score of a VE part, -σ(τ) times that of a VP
@@ -134,6 +134,12 @@ class GDSS(Reference):
         """∇log p_τ, 0 where nothing is free: "x" (B, N, F) and, each edge counted once, "adj" (B, N, N)."""
         outputs, level = self.networks(x["x"], x["adj"], x["mask"]), t // self.steps_a_level
         return {name: part.score(output, level) for (name, part), output in zip(self.parts.items(), outputs)}
+
+    def scores_of_clean(self, x: TensorDict, clean: TensorDict, t: Tensor) -> TensorDict:
+        """`scores` of states (B,) at t (B,) from their x̂_T, without a call of the networks."""
+        level = t // self.steps_a_level
+        scores = {name: part.score_of_clean(x[name], clean[name], level) for name, part in self.parts.items()}
+        return continuous_state(scores["x"], scores["adj"], x["mask"])
 
     def forward(self, x: TensorDict, t: Tensor, previous: Prediction | None = None) -> Prediction:
         level, scores = t // self.steps_a_level, self.scores(x, t)
