@@ -108,8 +108,13 @@ def predict(
     t: int | Tensor,
     previous: Prediction | None = None,
     kind: str = "reference_calls",
+    *,
+    parents: Tensor | None = None,
 ) -> Prediction:
     """Call a process on a batch, in pieces of the frame's `max_batch`, and count its states.
+
+    previous: of the states before, whose cache the call may reuse; parents (B,): the row of it that each state comes
+    from, None where it is each one's own. They are gathered piece by piece.
 
     Every call of a reference or a policy in svlearn goes through here. Raises TypeError where the process does not
     take (x, t) or does not return a `Prediction`, and what `shapes.check_prediction` does where states of a shape are
@@ -121,9 +126,10 @@ def predict(
     count(kind, size)
     limit = current_max_batch()
     if limit is None or size <= limit:
-        return call(reference, x, t, cache)
+        return call(reference, x, t, take(cache, parents))
     cuts = [slice(start, start + limit) for start in range(0, size, limit)]
-    return concatenate([call(reference, x[cut], t[cut], take(cache, cut)) for cut in cuts])
+    rows = cuts if parents is None else [parents[cut] for cut in cuts]
+    return concatenate([call(reference, x[cut], t[cut], take(cache, own)) for cut, own in zip(cuts, rows, strict=True)])
 
 
 def call(reference: Reference, x: State, t: Tensor, cache: Prediction | None = None) -> Prediction:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from svlearn.inference.log_weights import LogWeights, log_mean
+from svlearn.inference.particles import Draws, Particles, Step
 from svlearn.inference.resampling import central_moments, ess
 from svlearn.inference.samples import History
 from svlearn.state import State
@@ -50,6 +51,10 @@ class Recorder:
             self.states.append(states.unflatten(0, ancestors.shape))
         if len(self.waiting) * log_increments.numel() >= HELD:
             self._work_out()
+
+    def record(self, draws: Draws, particles: Particles, step: Step) -> None:
+        """A step that the loop has made."""
+        self.add(draws.weights, step.log_increments, draws.log_ratio, step.resampled, step.ancestors, particles.x)
 
     def history(self) -> History:
         """What happened at all steps."""

@@ -1,6 +1,7 @@
-"""What a given trajectory must be so that a run can retain it among its particles."""
+"""Given trajectories that a run retains among its particles, and what they must be."""
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -34,21 +35,33 @@ def check_start(retained: State, x: State, t: int) -> None:
         )
 
 
-def check_moves(law: Transition, x: State, log_ratio: Tensor, t: int, shape: tuple[int, int]) -> None:
-    """Raise ValueError where the proposal cannot move as the retained trajectory does, to its x_t.
+@dataclass(frozen=True)
+class Retained:
+    """Trajectories (B, T + 1, ...) that the first particle of each group follows, by its first candidate."""
 
-    law: q for the particles, shape (B, K); x (B · K · M, ...) and log_ratio (B · K · M,), log p_ref - log q, of their
-    candidates: the first of every group is the retained one. Where log q = -inf its weight p_ref/q would be infinite.
-    """
-    groups, size = shape
-    number = torch.arange(groups, device=log_ratio.device)
-    first = number * (len(log_ratio) // groups)
-    if math.isfinite(log_ratio[first].sum().item()):
-        return
-    impossible = law[number * size].log_prob(take(x, first)) == -math.inf
-    if bool(impossible.any()):
-        group = int(impossible.nonzero()[0])
-        raise ValueError(
-            f"retained: expected trajectories that the proposal can follow, got one in group {group} whose move to "
-            f"t = {t} it cannot make (log q = -inf); take a proposal that covers p*"
-        )
+    trajectories: State
+    num_particles: int
+
+    def put(self, x: State, t: int) -> State:
+        """The candidates (B · K · M, ...) for x_t with the trajectory in the place of the first of every group."""
+        x = x.clone()  # a law may have drawn what is already held elsewhere, as of a state that stays
+        x[:: len(x) // len(self.trajectories)] = self.trajectories[:, t]
+        return x
+
+    def check_moves(self, law: Transition, x: State, log_ratio: Tensor, t: int) -> None:
+        """Raise ValueError where the proposal cannot move as the trajectory does, to its x_t.
+
+        law: q for the particles (B · K); x (B · K · M, ...) and log_ratio (B · K · M,), log p_ref - log q, of their
+        candidates. Where log q = -inf the weight p_ref/q of the trajectory would be infinite.
+        """
+        number = torch.arange(len(self.trajectories), device=log_ratio.device)
+        first = number * (len(log_ratio) // len(number))
+        if math.isfinite(log_ratio[first].sum().item()):
+            return
+        impossible = law[number * self.num_particles].log_prob(take(x, first)) == -math.inf
+        if bool(impossible.any()):
+            group = int(impossible.nonzero()[0])
+            raise ValueError(
+                f"retained: expected trajectories that the proposal can follow, got one in group {group} whose move to "
+                f"t = {t} it cannot make (log q = -inf); take a proposal that covers p*"
+            )
