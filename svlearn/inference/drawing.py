@@ -32,4 +32,6 @@ def draw(
     if retained is not None and log_ratio is not None:
         retained.check_moves(law, x, log_ratio, t)
     previous = None if prediction.cache is None or t == parts.num_steps else prediction
-    return Draws(x, log_ratio, particles.log_twists, particles.weights, particles.exponents, previous, parents)
+    values = None if t == parts.num_steps else parts.proposal.values_drawn(parts.value, law, x)
+    before = particles.log_twists, particles.weights, particles.exponents
+    return Draws(x, log_ratio, *before, previous, parents, values)

@@ -19,7 +19,7 @@ class Draws:
     x (N, ...); log_ratio (N,), log p_ref - log q, None where q is p_ref; of the particles that they come from:
     log_twists (B · K,), nats, float64, weights (B, K), and exponents λ (B,), float64; previous: the reference's
     prediction of these, None where nobody reads its cache; parents (N,): the row of `previous` that each comes from,
-    None where it is each one's own.
+    None where it is each one's own; values (N,): v_t of each, where the proposal has worked it out.
     """
 
     x: State
@@ -29,6 +29,7 @@ class Draws:
     exponents: Tensor
     previous: Prediction | None = None
     parents: Tensor | None = None
+    values: Tensor | None = None
 
     @classmethod
     def start(cls, x: State, batch_size: int, size: int) -> "Draws":
@@ -48,7 +49,8 @@ class Draws:
         particles = slice(groups.start * size, groups.stop * size)
         cut = slice(particles.start * copies, particles.stop * copies)
         before = self.log_twists[particles], self.weights[groups], self.exponents[groups]
-        return Draws(take(self.x, cut), take(self.log_ratio, cut), *before, self.previous, take(self.parents, cut))
+        own = self.previous, take(self.parents, cut), take(self.values, cut)
+        return Draws(take(self.x, cut), take(self.log_ratio, cut), *before, *own)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,8 @@ def predict_and_evaluate(
 ) -> tuple[Tensor, Prediction | None]:
     """v_t of candidates x_t, r at T, (N,); and the reference's prediction of them, where the value reads it."""
     value, x = parts.value, draws.x
+    if draws.values is not None:
+        return draws.values, None
     if t == parts.num_steps or not value.reads(t):
         return values_of(parts, x, t, None, generator), None
     moments = times(t, x.shape[0], device_of_state(x))

@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-from svlearn.inference.proposals import Guided
 from svlearn.inference.samplers import beam_search, smc, svdd
 from svlearn.inference.tree_search import tree_search
 from svlearn.process import Prediction, Reference
