@@ -70,6 +70,11 @@ class Reference(nn.Module, ABC, metaclass=Compilable):
         """Draw x at the earlier t_to (B,) from x at the later t_from (B,): the forward process."""
         raise TypeError(f"{type(self).__name__} has no forward process: it does not define noise()")
 
+    def finished(self, x: State) -> Tensor:
+        """Which states (B, ...) at any t are finished, (B,) bool, as a text after its end: such a one steps to itself
+        with log-probability 0 until T. Samplers then call the reference for it no more. By default none is."""
+        return torch.zeros(len(x), dtype=torch.bool, device=device_of_state(x))
+
     def decode(self, x: State) -> list:
         """Finished states as the domain's objects."""
         raise TypeError(f"{type(self).__name__} does not define decode()")
@@ -100,6 +105,23 @@ def draw_initial(
 def has(reference: Reference, method: str) -> bool:
     """Whether a reference defines one of the optional methods of `Reference`."""
     return plain(reference).defines(method)
+
+
+def finished_rows(reference: Reference, x: State) -> Tensor | None:
+    """Which states (B, ...) are finished, (B,) bool; None where the reference does not define `finished`.
+
+    Raises TypeError or ValueError where it returns something else.
+    """
+    if not has(reference, "finished"):
+        return None
+    rows = reference.finished(x)
+    if not isinstance(rows, Tensor) or rows.dtype != torch.bool or rows.shape != (x.shape[0],):
+        came = f"{tuple(rows.shape)} of {rows.dtype}" if isinstance(rows, Tensor) else type(rows).__name__
+        name = type(reference).__name__
+        raise (ValueError if isinstance(rows, Tensor) else TypeError)(
+            f"{name}.finished: expected a bool tensor of shape ({x.shape[0]},), got {came}"
+        )
+    return rows
 
 
 def predict(

@@ -27,7 +27,8 @@ def by_groups(
 def groups_at_once(parts: Parts, draws: Draws, t: int) -> int:
     """As many groups as fit `max_batch` where the candidates are predicted and most of them lose; else all."""
     (groups, size, copies), limit, value = draws.shape, current_max_batch(), parts.value
-    unread = draws.values is not None or t == parts.num_steps or not value.reads(t)
+    known = draws.values is not None and draws.finished is None
+    unread = known or t == parts.num_steps or not value.reads(t)
     together = copies == 1 or unread or value.needs_generator
     return groups if limit is None or together else max(1, limit // (size * copies))
 

@@ -19,7 +19,8 @@ class Draws:
     x (N, ...); log_ratio (N,), log p_ref - log q, None where q is p_ref; of the particles that they come from:
     log_twists (B · K,), nats, float64, weights (B, K), and exponents λ (B,), float64; previous: the reference's
     prediction of these, None where nobody reads its cache; parents (N,): the row of `previous` that each comes from,
-    None where it is each one's own; values (N,): v_t of each, where the proposal has worked it out.
+    None where it is each one's own; values (N,): v_t of each that is known, NaN elsewhere, None where none is; finished
+    (N,): those that come of finished particles, None where none does.
     """
 
     x: State
@@ -30,6 +31,7 @@ class Draws:
     previous: Prediction | None = None
     parents: Tensor | None = None
     values: Tensor | None = None
+    finished: Tensor | None = None
 
     @classmethod
     def start(cls, x: State, batch_size: int, size: int) -> "Draws":
@@ -49,16 +51,17 @@ class Draws:
         particles = slice(groups.start * size, groups.stop * size)
         cut = slice(particles.start * copies, particles.stop * copies)
         before = self.log_twists[particles], self.weights[groups], self.exponents[groups]
-        own = self.previous, take(self.parents, cut), take(self.values, cut)
-        return Draws(take(self.x, cut), take(self.log_ratio, cut), *before, *own)
+        parents, values, finished = (take(each, cut) for each in (self.parents, self.values, self.finished))
+        return Draws(take(self.x, cut), take(self.log_ratio, cut), *before, self.previous, parents, values, finished)
 
 
 @dataclass(frozen=True)
 class Particles:
     """The kept states of a step, flat over groups (N = B · K).
 
-    x (N, ...); prediction, the reference's of x, None at T; log_twists (N,), λ_t v_t/α, nats, float64; weights (B, K)
-    and exponents λ_t (B,), float64; rewards (N,), r(x_T) at T, None before and without a target.
+    x (N, ...); prediction, the reference's of those that are not finished, None at T and where all are; log_twists
+    (N,), λ_t v_t/α, nats, float64; weights (B, K) and exponents λ_t (B,), float64; rewards (N,), r(x_T) at T, None
+    before and without a target; finished (N,) bool, and values (N,), v_t: None at T and where no reference says so.
     """
 
     x: State
@@ -67,6 +70,8 @@ class Particles:
     weights: LogWeights
     exponents: Tensor
     rewards: Tensor | None = None
+    finished: Tensor | None = None
+    values: Tensor | None = None
 
     @property
     def log_weights(self) -> Tensor:
@@ -92,4 +97,6 @@ class Step:
 
 
 def _joined(kind: Any, parts: Sequence[Any]) -> list[Any]:
-    return [concatenate([getattr(part, each.name) for part in parts]) for each in fields(kind)]
+    columns = [[getattr(part, each.name) for part in parts] for each in fields(kind)]
+    there = [[part for part in column if part is not None] for column in columns]
+    return [concatenate(column) if column else None for column in there]

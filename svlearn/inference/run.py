@@ -12,7 +12,7 @@ from svlearn.inference.parts import Parts
 from svlearn.inference.recorder import Recorder
 from svlearn.inference.retained import Retained, check_shape
 from svlearn.inference.samples import History
-from svlearn.inference.weighing import values_of, weighed
+from svlearn.inference.weighing import predict_and_evaluate, values_of, weighed
 from svlearn.process import Prediction, draw_initial
 from svlearn.progress import progress
 from svlearn.state import State, repeat, take
@@ -57,7 +57,11 @@ class Run:
 
     def _go_on(self, x: State, start: int) -> tuple[Particles, History]:
         """From the candidates for x_t at the start."""
-        x = x if self.loop.retained is None else self.loop.retained.put(x, start)
+        x = (
+            x
+            if self.loop.retained is None
+            else self.loop.retained.put(x, start, None, len(x) // self.batch_size // self.parts.num_particles)
+        )
         recorder = Recorder(start, self.keep_states)
         steps = progress(range(start, self.last + 1), disable=not self.progress, desc="sampling", leave=False)
         draws = Draws.start(x, self.batch_size, self.parts.num_particles)
@@ -69,7 +73,9 @@ class Run:
         here = weighed(self.parts, start, values_of(self.parts, x, t, prediction, self.generator), t)
         particles = Particles(x, prediction, here.log_twists.flatten(), start.weights, here.exponents)
         draws = loop.propose(particles, t + 1)
-        candidates, _ = loop.weigh(draws, t + 1)
+        candidates = weighed(
+            self.parts, draws, predict_and_evaluate(self.parts, draws, t + 1, self.generator)[0], t + 1
+        )
         survivors = loop.selection(candidates, loop.selection.noise(candidates.shape, self.generator))
         rows = indices.rows(survivors.index, candidates.shape)
         return take(draws.x, rows), survivors.weights(candidates).read().squeeze(1)

@@ -5,12 +5,13 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from svlearn.inference.finished import score_once
 from svlearn.inference.overlap import predict_and_value
 from svlearn.inference.particles import Draws
 from svlearn.inference.parts import Parts
 from svlearn.inference.selection import Candidates
 from svlearn.process import Prediction, predict
-from svlearn.state import State, device_of_state, times
+from svlearn.state import State, device_of_state, take, times
 from svlearn.targets import check_no_nan
 from svlearn.values.value import Zero, evaluate
 
@@ -18,22 +19,36 @@ from svlearn.values.value import Zero, evaluate
 def predict_and_evaluate(
     parts: Parts, draws: Draws, t: int, generator: torch.Generator
 ) -> tuple[Tensor, Prediction | None]:
-    """v_t of candidates x_t, r at T, (N,); and the reference's prediction of them, where the value reads it."""
-    value, x = parts.value, draws.x
-    if draws.values is not None:
+    """v_t of candidates x_t, r at T, (N,); and the reference's prediction of those that the value was asked for, which
+    is of all whose value was not known, where the value reads it."""
+    if t == parts.num_steps:
+        return score_once(partial(values_of, parts, t=t, prediction=None, generator=generator), draws), None
+    if draws.values is None:
+        return _evaluated(parts, draws, None, t, generator)
+    rows = draws.values.isnan().nonzero().squeeze(1)
+    if not len(rows):
         return draws.values, None
-    if t == parts.num_steps or not value.reads(t):
+    values, prediction = _evaluated(parts, draws, rows, t, generator)
+    return draws.values.index_copy(0, rows, values.double()), prediction
+
+
+def _evaluated(
+    parts: Parts, draws: Draws, rows: Tensor | None, t: int, generator: torch.Generator
+) -> tuple[Tensor, Prediction | None]:
+    """v_t of these rows of the candidates, and their prediction, where the value reads it."""
+    value, x = parts.value, take(draws.x, rows)
+    if not value.reads(t):
         return values_of(parts, x, t, None, generator), None
+    previous, parents, alone = draws.previous, take(draws.parents, rows), draws.shape[2] == 1
     moments = times(t, x.shape[0], device_of_state(x))
-    if draws.shape[2] == 1:
-        look = partial(parts.proposal.predict, parts.reference)
-    else:  # a loser needs nothing but its value
-        look = partial(predict, parts.reference)
     if value.asynchronous:
-        prediction, values = predict_and_value(look, value, x, moments, draws.previous, draws.parents)
+        look = partial(parts.proposal.predict if alone else predict, parts.reference)
+        prediction, values = predict_and_value(look, value, x, moments, previous, parents)
         return values, prediction
-    rows = {} if draws.parents is None else {"parents": draws.parents}
-    prediction = look(x, moments, draws.previous, **rows)
+    if alone:
+        prediction = parts.proposal.predict(parts.reference, x, moments, take(previous, parents))
+    else:  # a loser needs nothing but its value
+        prediction = predict(parts.reference, x, moments, previous, parents=parents)
     return evaluate(value, x, moments, prediction, generator=generator), prediction
 
 
@@ -47,7 +62,9 @@ def values_of(parts: Parts, x: State, t: int, prediction: Prediction | None, gen
     return evaluate(Zero(), x, t)
 
 
-def weighed(parts: Parts, draws: Draws, values: Tensor, t: int, retained: bool = False) -> Candidates:
+def weighed(
+    parts: Parts, draws: Draws, values: Tensor, t: int, retained: bool = False, finished: Tensor | None = None
+) -> Candidates:
     """The candidates with log w_t - log w_{t-1} = (λ_t v_t - λ_{t-1} v_{t-1})/α + log p_ref - log q, from their values
     (N,); nothing is weighed where there is no target, or alpha = 0."""
     target, final, weights, exponents = parts.target, t == parts.num_steps, draws.weights, draws.exponents
@@ -64,4 +81,4 @@ def weighed(parts: Parts, draws: Draws, values: Tensor, t: int, retained: bool =
             exponents = torch.ones_like(exponents) if final else parts.tempering(*arguments)
             twists = exponents[:, None, None] * twists
         increments = twists - before
-    return Candidates(values, increments, weights, twists, exponents, t, final, retained, draws.x)
+    return Candidates(values, increments, weights, twists, exponents, t, final, retained, draws.x, finished)
