@@ -70,6 +70,11 @@ class Reference(nn.Module, ABC, metaclass=Compilable):
         """Draw x at the earlier t_to (B,) from x at the later t_from (B,): the forward process."""
         raise TypeError(f"{type(self).__name__} has no forward process: it does not define noise()")
 
+    def finished(self, x: State) -> Tensor:
+        """Which states (B, ...) at any t are finished, (B,) bool, as a text after its end: such a one steps to itself
+        with log-probability 0 until T. Samplers then call the reference for it no more. By default none is."""
+        return torch.zeros(len(x), dtype=torch.bool, device=device_of_state(x))
+
     def decode(self, x: State) -> list:
         """Finished states as the domain's objects."""
         raise TypeError(f"{type(self).__name__} does not define decode()")
@@ -102,14 +107,36 @@ def has(reference: Reference, method: str) -> bool:
     return plain(reference).defines(method)
 
 
+def finished_rows(reference: Reference, x: State) -> Tensor | None:
+    """Which states (B, ...) are finished, (B,) bool; None where the reference does not define `finished`.
+
+    Raises TypeError or ValueError where it returns something else.
+    """
+    if not has(reference, "finished"):
+        return None
+    rows = reference.finished(x)
+    if not isinstance(rows, Tensor) or rows.dtype != torch.bool or rows.shape != (x.shape[0],):
+        came = f"{tuple(rows.shape)} of {rows.dtype}" if isinstance(rows, Tensor) else type(rows).__name__
+        name = type(reference).__name__
+        raise (ValueError if isinstance(rows, Tensor) else TypeError)(
+            f"{name}.finished: expected a bool tensor of shape ({x.shape[0]},), got {came}"
+        )
+    return rows
+
+
 def predict(
     reference: Reference,
     x: State,
     t: int | Tensor,
     previous: Prediction | None = None,
     kind: str = "reference_calls",
+    *,
+    parents: Tensor | None = None,
 ) -> Prediction:
     """Call a process on a batch, in pieces of the frame's `max_batch`, and count its states.
+
+    previous: of the states before, whose cache the call may reuse; parents (B,): the row of it that each state comes
+    from, None where it is each one's own. They are gathered piece by piece.
 
     Every call of a reference or a policy in svlearn goes through here. Raises TypeError where the process does not
     take (x, t) or does not return a `Prediction`, and what `shapes.check_prediction` does where states of a shape are
@@ -121,9 +148,10 @@ def predict(
     count(kind, size)
     limit = current_max_batch()
     if limit is None or size <= limit:
-        return call(reference, x, t, cache)
+        return call(reference, x, t, take(cache, parents))
     cuts = [slice(start, start + limit) for start in range(0, size, limit)]
-    return concatenate([call(reference, x[cut], t[cut], take(cache, cut)) for cut in cuts])
+    rows = cuts if parents is None else [parents[cut] for cut in cuts]
+    return concatenate([call(reference, x[cut], t[cut], take(cache, own)) for cut, own in zip(cuts, rows, strict=True)])
 
 
 def call(reference: Reference, x: State, t: Tensor, cache: Prediction | None = None) -> Prediction:

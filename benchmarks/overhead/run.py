@@ -35,7 +35,7 @@ from benchmarks.overhead.memory import measure as measure_memory
 from benchmarks.overhead.models import KINDS, SAMPLERS, Model, build, find_width
 from benchmarks.overhead.page import page
 from svlearn.evaluation.report.provenance import provenance
-from svlearn.inference.loop import Run
+from svlearn.inference.loop import Loop
 from svlearn.inference.proposals import Guided
 from svlearn.inference.recorder import Recorder
 from svlearn.inference.sampler import Sampler
@@ -129,9 +129,9 @@ def profile(model: Model, sampler: Sampler, run: Callable[[], Any]) -> dict[str,
     """Microseconds a step of each part of the loop, without the parts inside it; what is left is bookkeeping."""
     clock, selection = Clock(), type(sampler.selection)
     places = [
-        (Run, "_propose", "propose"),
-        (Run, "_judge", "judge"),
-        (Run, "_survive", "survive"),
+        (Loop, "propose", "propose"),
+        (Loop, "weigh", "judge"),
+        (Loop, "_weigh_and_select", "survive"),
         (selection, "__call__", "select"),
         (Recorder, "add", "record"),
         (Recorder, "history", "record"),

@@ -7,24 +7,69 @@ import torch
 from torch import Tensor
 
 from svlearn.arguments import integer
-from svlearn.inference.loop import Particles, Run
+from svlearn.inference.particles import Particles
 from svlearn.inference.parts import Parts
+from svlearn.inference.proposals import Proposal
 from svlearn.inference.retained import check_shape, check_start
+from svlearn.inference.run import Run
 from svlearn.inference.samples import History, Samples
+from svlearn.inference.selection import Selection
+from svlearn.inference.tempering import Tempering
 from svlearn.metering import Cost, metered
 from svlearn.modes import evaluating
-from svlearn.process import Prediction
+from svlearn.process import Prediction, Reference
 from svlearn.randomness import device_of, resolve_generator
 from svlearn.state import State
-from svlearn.targets import NonFiniteError
+from svlearn.targets import NonFiniteError, Target
+from svlearn.values.value import Value
 
 
-class Sampler(Parts):
-    """Groups of particles that are proposed, weighed and selected step by step; the named samplers fill in the parts.
+class Sampler:
+    """Groups of particles that are proposed, weighed and selected step by step; the named samplers fill in the `parts`.
 
     Its methods all run the one loop: from x_0, from a given x_t, with a given trajectory among the particles, or for a
     single step. All of its modules are in evaluation mode meanwhile, and then get their own mode back.
     """
+
+    def __init__(self, reference: Reference, target: Target | None, value: Value, selection: Selection, **parts: Any):
+        """As `Parts`."""
+        self.parts = Parts(reference, target, value, selection, **parts)
+
+    @property
+    def reference(self) -> Reference:
+        return self.parts.reference
+
+    @property
+    def target(self) -> Target | None:
+        return self.parts.target
+
+    @property
+    def value(self) -> Value:
+        return self.parts.value
+
+    @property
+    def selection(self) -> Selection:
+        return self.parts.selection
+
+    @property
+    def proposal(self) -> Proposal:
+        return self.parts.proposal
+
+    @property
+    def tempering(self) -> Tempering | None:
+        return self.parts.tempering
+
+    @property
+    def num_particles(self) -> int:
+        return self.parts.num_particles
+
+    @property
+    def num_candidates(self) -> list[int]:
+        return self.parts.num_candidates
+
+    @property
+    def estimates_normalizer(self) -> bool:
+        return self.parts.estimates_normalizer
 
     def sample(
         self,
@@ -120,12 +165,13 @@ class Sampler(Parts):
         """
         if self.num_particles != 1:
             raise ValueError(f"num_particles: expected 1 to move given states, got groups of {self.num_particles}")
+        generator = resolve_generator(generator, device_of(self.reference))
         with evaluating(self):
-            return Run(self, len(x), resolve_generator(generator, device_of(self.reference))).step(x, t, prediction)
+            return Run(self.parts, len(x), generator).step(x, t, prediction)
 
     def _run(self, batch_size: int, generator: torch.Generator, **options: Any) -> Run:
         """The pass over B groups that `sample`, `resume` and `sample_conditionally` make."""
-        return Run(self, batch_size, generator, **options)
+        return Run(self.parts, batch_size, generator, **options)
 
     def _finish(self, particles: Particles, history: History, cost: Cost) -> Samples:
         batch_size, size = particles.log_weights.shape

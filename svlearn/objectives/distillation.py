@@ -137,7 +137,7 @@ class Distillation(PolicyObjective):
     def on_fit_start(self) -> None:
         """Bring the teacher, which is no part of this module, to its device."""
         if self.sampler is not None:
-            for part in (*vars(self.sampler).values(), *vars(self.sampler.proposal).values()):
+            for part in (*vars(self.sampler.parts).values(), *vars(self.sampler.proposal).values()):
                 if isinstance(part, nn.Module):
                     part.to(self.device)
 
@@ -180,7 +180,7 @@ class Distillation(PolicyObjective):
             raise TypeError(f"sampler: expected None or a Sampler, got {type(sampler).__name__}")
         came, wanted = sampler.reference, self.reference
         if came is not wanted and fingerprint(came) == fingerprint(wanted):
-            sampler.reference = wanted  # an equal one, as from a YAML: hold it once
+            sampler.parts.reference = wanted  # an equal one, as from a YAML: hold it once
         if came.num_steps != wanted.num_steps:
             raise ValueError(f"sampler: expected one of {wanted.num_steps} steps, got one of {came.num_steps}")
         if self.roll_in == "student":

@@ -44,6 +44,9 @@ class Policy(Reference, ABC):
         prediction = predict(self.reference, x, t, previous)
         return replace(prediction, transition=self.steer(prediction, x, t))
 
+    def finished(self, x: State) -> Tensor:
+        return self.reference.finished(x)
+
     def decode(self, x: State) -> list:
         return self.reference.decode(x)
 

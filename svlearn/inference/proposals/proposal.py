@@ -8,6 +8,7 @@ from svlearn.process import Prediction, Reference, predict
 from svlearn.state import State
 from svlearn.targets import Target
 from svlearn.transitions import Transition
+from svlearn.values.value import Value
 
 
 class Proposal(ABC):
@@ -30,6 +31,11 @@ class Proposal(ABC):
         """What `transition` reads of the prediction: all of it, unless a subclass knows better. Only this is copied
         where the survivors of a step are."""
         return prediction
+
+    def values_drawn(self, value: Value, law: Transition, x: State) -> Tensor | None:
+        """v_{t+1} (N · M,) of what was drawn from its law for N kept states, M times each, where it has worked out
+        those of this value for all outcomes; else None, and the sampler calls the value."""
+        return None
 
     @abstractmethod
     def transition(self, x: State, t: int, prediction: Prediction) -> Transition:
