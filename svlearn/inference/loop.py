@@ -153,7 +153,7 @@ class Run:
         """Draw the candidates for x_t from the particles at t - 1, with their log-twists and predictions."""
         own, copies = prediction.transition, self.parts.num_candidates[t]
         law = self.parts.proposal.transition(x, t - 1, prediction)
-        previous = None if prediction.cache is None else prediction
+        previous = prediction if prediction.has_cache else None
         parents: Tensor | None = None
         if copies == 1:
             drawn = self._retain(law.sample(generator=self.generator), t)
@@ -205,6 +205,8 @@ class Run:
             prediction = proposal.predict(self.parts.reference, x, t, take(proposed.previous, rows))
         elif prediction is not None:
             prediction = take(proposal.keep(prediction), rows)
+            if copies > 1:  # else `predict` has
+                prediction = proposal.complete(prediction, x, t, take(proposed.previous, rows))
         return Particles(
             x,
             take(candidates.values.flatten(), rows) if finished else None,
