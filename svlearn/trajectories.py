@@ -63,13 +63,18 @@ def pieces_along(asked: Sequence[Asked], states: State, most: int) -> Iterator[P
 
 
 def predictions_at(process: Reference, states: State, times: Sequence[int]) -> Iterator[Prediction | None]:
-    """For t = 0 ... T - 1 the prediction of x_t of x_0 ... x_T (B, T + 1, ...), None where t is not among `times`."""
+    """For t = 0 ... T - 1 the prediction of x_t of x_0 ... x_T (B, T + 1, ...), None where t is not among `times`.
+
+    Without gradient.
+    """
     if in_one_pass(process, times):
         for piece in pieces_along([Asked(process)], states, 1):
             yield piece.predictions[0] if piece.steps[0] in times else None
         return
     for t in range(process.num_steps):
-        yield predict(process, states[:, t], t) if t in times else None
+        with torch.no_grad():
+            prediction = predict(process, states[:, t], t) if t in times else None
+        yield prediction
 
 
 class _Source:

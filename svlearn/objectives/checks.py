@@ -24,8 +24,6 @@ def check_log_prob(reference: Reference, proposal: Proposal, need: str) -> None:
     for t in _tried(reference):
         prediction = proposal.predict(reference, x, t, None)
         own = prediction.transition
-        if t > 0 and gaussian_of(own) is None:  # others are never without noise, and x_0 may be no state of another t
-            return
         law = proposal.transition(x, t, prediction)
         if law is own:  # q = p_ref: 0, whatever it is
             return
@@ -40,6 +38,8 @@ def check_log_prob(reference: Reference, proposal: Proposal, need: str) -> None:
             ) from error
         if _without_noise(own) and bool((ratio == -math.inf).any()):
             raise ValueError(_refusal(need, t, "the proposal"))
+        if gaussian_of(own) is None:  # others are never without noise, and x_0 may be no state of another t
+            return
 
 
 def check_unmoved(reference: Reference, policy: Policy, need: str) -> None:
