@@ -116,9 +116,10 @@ class SoftQIteration(ValueObjective):
         for piece in pieces_along([Asked(self.reference)], states, ROWS):
             read = piece.x, piece.t, piece.predictions[0]
             values.append(evaluate(self.value, *read, generator=generator).view(-1, size))
-            with torch.no_grad():
-                slow.append(evaluate(self.slow, *read, generator=generator).double().view(-1, size))
-        following = torch.cat([torch.cat(slow)[1:], rewards.double()[None]])
+            if piece.steps.start > 0:  # the first piece is that of t = 0, which follows nothing
+                with torch.no_grad():
+                    slow.append(evaluate(self.slow, *read, generator=generator).double().view(-1, size))
+        following = torch.cat([*slow, rewards.double()[None]])
         fast = self.watch("value", torch.cat(values))
         return fast.T.gather(1, t).flatten(), following.T.gather(1, t).view(-1, 1)
 
