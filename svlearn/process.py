@@ -141,9 +141,7 @@ def predict(
     return concatenate([call(reference, x[cut], t[cut], take(cache, cut)) for cut in cuts])
 
 
-def step_by_step(
-    reference: Reference, trajectory: State, kind: str = "reference_calls"
-) -> Iterator[Prediction]:
+def step_by_step(reference: Reference, trajectory: State, kind: str = "reference_calls") -> Iterator[Prediction]:
     """`predict` at t = 0 ... T - 1 of x_0 ... x_T (B, T + 1, ...), each with the cache of the step before."""
     previous: Prediction | None = None
     for t in range(reference.num_steps):
@@ -171,7 +169,8 @@ def _call(reference: Reference, x: State, t: Tensor, cache: Prediction | None) -
     new = is_new(reference, (x.shape, cache is None))
     if new:
         check_forward(reference, cache is not None)
-    prediction = reference(x, t) if cache is None else reference(x, t, previous=replace(cache, cache=lent(cache.cache), policy=None))
+    own = None if cache is None else replace(cache, cache=lent(cache.cache), policy=None)
+    prediction = reference(x, t) if own is None else reference(x, t, previous=own)
     if new and isinstance(prediction, Prediction):
         try:
             check_prediction(reference, x, prediction)

@@ -1,4 +1,4 @@
-"""What processes predict along whole trajectories of given states: all t in one pass where a model can, else by steps."""
+"""What processes predict along whole trajectories of given states: in one pass where a model can, else by steps."""
 
 from collections.abc import Iterator, Sequence, Sized
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""A small causal transformer with a cache of keys and values, which raises where a caller does not hand the cache on."""
+"""A small causal transformer with a cache of keys and values, which raises where a caller does not hand it on."""
 
 import math
 

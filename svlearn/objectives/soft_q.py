@@ -112,16 +112,17 @@ class SoftQIteration(ValueObjective):
             rows, later = repeat(torch.arange(size, device=t.device), number), t.flatten() + 1
             values = self.evaluate_along(states, t, generator).flatten()
             return values, self.next_values(states[rows, later], later, generator, rewards[rows])[:, None]
-        values, slow = [], []
+        fast: list[Tensor] = []
+        slow: list[Tensor] = []
         for piece in pieces_along([Asked(self.reference)], states, ROWS):
             read = piece.x, piece.t, piece.predictions[0]
-            values.append(evaluate(self.value, *read, generator=generator).view(-1, size))
+            fast.append(evaluate(self.value, *read, generator=generator).view(-1, size))
             if piece.steps.start > 0:  # the first piece is that of t = 0, which follows nothing
                 with torch.no_grad():
                     slow.append(evaluate(self.slow, *read, generator=generator).double().view(-1, size))
         following = torch.cat([*slow, rewards.double()[None]])
-        fast = self.watch("value", torch.cat(values))
-        return fast.T.gather(1, t).flatten(), following.T.gather(1, t).view(-1, 1)
+        values = self.watch("value", torch.cat(fast))
+        return values.T.gather(1, t).flatten(), following.T.gather(1, t).view(-1, 1)
 
     @torch.no_grad()
     def _fresh(self, x: State, t: Tensor, copies: int, generator: torch.Generator) -> Tensor:

@@ -9,4 +9,15 @@ from svlearn.values.posterior_mean import PosteriorMean
 from svlearn.values.switch import Switch
 from svlearn.values.value import Value, Zero, evaluate
 
-__all__ = ["AtSteps", "Ensemble", "Head", "Learned", "MonteCarlo", "PosteriorMean", "Switch", "Value", "Zero", "evaluate"]
+__all__ = [
+    "AtSteps",
+    "Ensemble",
+    "Head",
+    "Learned",
+    "MonteCarlo",
+    "PosteriorMean",
+    "Switch",
+    "Value",
+    "Zero",
+    "evaluate",
+]

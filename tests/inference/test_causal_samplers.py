@@ -1,5 +1,5 @@
 """Every sampler with a causal transformer that keeps keys and values: the samples are those of one that computes all
-anew, and of no token the hidden state is computed twice. The toy raises where a cache is missing, stale or of others."""
+anew, and no token is computed twice. The toy raises where a cache is missing, stale or of other rows."""
 
 import pytest
 import torch
@@ -205,4 +205,5 @@ def test_teacher_forcing_predicts_what_the_steps_do():
 
 
 def drawn_paths():
-    return ancestral(CausalToy()).sample(B, condition=PROMPTS, generator=seeded("cpu", 0), keep_states=True).paths()[:, 0]
+    samples = ancestral(CausalToy()).sample(B, condition=PROMPTS, generator=seeded("cpu", 0), keep_states=True)
+    return samples.paths()[:, 0]

@@ -247,8 +247,8 @@ def test_rollouts_hand_the_cache_on(tmp_path):
         ]
         found[kind] = drawn
     for one, other in zip(*found.values(), strict=True):
-        for name in one.keys():
-            torch.testing.assert_close(one[name], other[name])
+        for name, leaf in one.items():
+            torch.testing.assert_close(leaf, other[name])
 
 
 def teacher(reference):

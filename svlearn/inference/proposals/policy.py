@@ -25,23 +25,25 @@ class Policy(Proposal):
         self.policy = policy
 
     def complete(self, prediction: Prediction, x: State, t: int | Tensor, previous: Prediction | None) -> Prediction:
-        if self._corrects():
+        if self._correction() is not None:
             return prediction
         own = predict(self.policy, x, t, None if previous is None else previous.policy, "policy_calls")
         return replace(prediction, policy=own.trimmed())
 
     def transition(self, x: State, t: int | Tensor, prediction: Prediction) -> Transition:
         """The law of x_{t+1} for every kept state (N, ...), all at t, or each at its own (N,)."""
-        if not self._corrects():
+        policy, size = self._correction(), len(x)
+        if policy is None:
             own = prediction.policy
             return (predict(self.policy, x, t, kind="policy_calls") if own is None else own).transition
-        size = len(x)
         count("policy_calls", size)
         moments, limit = times(t, size, device_of_state(x)), current_max_batch() or max(1, size)
         if size <= limit:
-            return self.policy.steer(prediction, x, moments)
+            return policy.steer(prediction, x, moments)
         cuts = [slice(start, start + limit) for start in range(0, size, limit)]
-        return concatenate([self.policy.steer(prediction[cut], x[cut], moments[cut]) for cut in cuts])
+        return concatenate([policy.steer(prediction[cut], x[cut], moments[cut]) for cut in cuts])
 
-    def _corrects(self) -> bool:
-        return isinstance(self.policy, policies.Policy) and self.policy.corrects
+    def _correction(self) -> policies.Policy | None:
+        """The policy, where it corrects what the reference predicts."""
+        policy = self.policy
+        return policy if isinstance(policy, policies.Policy) and policy.corrects else None
