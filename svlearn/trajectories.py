@@ -1,15 +1,18 @@
 """What processes predict along whole trajectories of given states: in one pass where a model can, else by steps."""
 
+import copy
 from collections.abc import Iterator, Sequence, Sized
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from svlearn.compiled import plain
 from svlearn.metering import count, current_max_batch
-from svlearn.process import Prediction, Reference, has, predict, step_by_step
-from svlearn.shapes import check_prediction, forget, is_new
-from svlearn.state import State, concatenate, device_of_state
+from svlearn.modes import evaluating
+from svlearn.process import Prediction, Reference, call, has, predict, step_by_step
+from svlearn.shapes import check_prediction, forget, gives_cache, is_new
+from svlearn.state import State, concatenate, device_of_state, times
 
 
 @dataclass(frozen=True)
@@ -52,14 +55,12 @@ def pieces_along(asked: Sequence[Asked], states: State, most: int) -> Iterator[P
     """
     size, steps = len(states), asked[0].process.num_steps
     sources = [_Source(each, states) for each in asked]
-    start = 0
-    while start < steps:
-        together = 1 if start == 0 or any(each.in_order for each in sources) else max(1, most // size)
+    together = 1 if any(each.iterator is not None for each in sources) else max(1, most // size)
+    for start in range(0, steps, together):
         piece = range(start, min(start + together, steps))
         x = concatenate([states[:, t] for t in piece])
         t = torch.arange(piece.start, piece.stop, device=device_of_state(states)).repeat_interleave(size)
-        yield Piece(piece, x, t, tuple(each.predict(x, t, piece) for each in sources))
-        start = piece.stop
+        yield Piece(piece, x, t, tuple(each.predict(x, t) for each in sources))
 
 
 def predictions_at(process: Reference, states: State, times: Sequence[int]) -> Iterator[Prediction | None]:
@@ -77,28 +78,35 @@ def predictions_at(process: Reference, states: State, times: Sequence[int]) -> I
         yield prediction
 
 
+def keeps_cache(process: Reference, x: State) -> bool:
+    """Whether a process keeps a cache: as its calls so far have shown, else a look at x_0 (B, ...).
+
+    A shallow copy is looked at, so that neither it nor the cost of a run remembers it.
+    """
+    found = gives_cache(process)
+    if found is None:
+        with torch.no_grad(), evaluating(process):
+            found = call(copy.copy(plain(process)), x, times(0, len(x), device_of_state(x))).cache is not None
+    return found
+
+
 class _Source:
-    """The predictions of one process, asked for in the order of the steps. in_order: whether by single steps only."""
+    """The predictions of one process. iterator: of those of single steps, in order, where these depend on it."""
 
     def __init__(self, asked: Asked, states: State):
-        self.asked, self.states, self.iterator = asked, states, None
-        self.in_order = False
+        self.asked, self.states = asked, states
+        self.iterator: Iterator[Prediction] | None = None
         limit, steps = current_max_batch(), asked.process.num_steps
         if has(asked.process, "along") and (limit is None or limit >= steps):
-            self.iterator, self.in_order = self._in_one_pass(limit), True
+            self.iterator = self._in_one_pass(limit)
+        elif keeps_cache(asked.process, states[:1, 0]):
+            self.iterator = step_by_step(asked.process, states, asked.kind)
 
-    def predict(self, x: State, t: Tensor, steps: range) -> Prediction:
-        process, kind = self.asked.process, self.asked.kind
+    def predict(self, x: State, t: Tensor) -> Prediction:
         with torch.set_grad_enabled(self.asked.gradient and torch.is_grad_enabled()):
-            if self.iterator is None and steps.start > 0:
-                return predict(process, x, t, kind=kind)
             if self.iterator is None:
-                self.iterator = step_by_step(process, self.states, kind)
-            prediction = next(self.iterator)
-        if steps.start == 0 and not self.in_order:
-            self.in_order = prediction.cache is not None
-            self.iterator = self.iterator if self.in_order else None
-        return prediction
+                return predict(self.asked.process, x, t, kind=self.asked.kind)
+            return next(self.iterator)
 
     def _in_one_pass(self, limit: int | None) -> Iterator[Prediction]:
         """What `along` says, of as many trajectories at once as have `limit` states."""

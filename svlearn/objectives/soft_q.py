@@ -115,11 +115,14 @@ class SoftQIteration(ValueObjective):
         fast: list[Tensor] = []
         slow: list[Tensor] = []
         for piece in pieces_along([Asked(self.reference)], states, ROWS):
-            read = piece.x, piece.t, piece.predictions[0]
-            fast.append(evaluate(self.value, *read, generator=generator).view(-1, size))
-            if piece.steps.start > 0:  # the first piece is that of t = 0, which follows nothing
+            x, moments, prediction = piece.x, piece.t, piece.predictions[0]
+            fast.append(evaluate(self.value, x, moments, prediction, generator=generator).view(-1, size))
+            if piece.steps.start == 0:  # x_0 follows nothing
+                x, moments, prediction = x[size:], moments[size:], prediction[slice(size, None)]
+            if len(moments) > 0:
                 with torch.no_grad():
-                    slow.append(evaluate(self.slow, *read, generator=generator).double().view(-1, size))
+                    said = evaluate(self.slow, x, moments, prediction, generator=generator)
+                slow.append(said.double().view(-1, size))
         following = torch.cat([*slow, rewards.double()[None]])
         values = self.watch("value", torch.cat(fast))
         return values.T.gather(1, t).flatten(), following.T.gather(1, t).view(-1, 1)
