@@ -1,7 +1,7 @@
 """The pretrained process that is steered, and all that one call of its network says about a state."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -25,6 +25,7 @@ class Prediction:
     features     what a cheap value head may read, (B, ...)
     cache        what the next call may reuse, see `svlearn.caches`; immutable to its readers
     gradient     of a value in x_t, where a proposal that needs it has made the call (B, ...)
+    policy       what a policy with a network of its own predicts for x_t, where it proposes: its own cache is there
     """
 
     transition: Transition
@@ -33,6 +34,7 @@ class Prediction:
     features: Tensor | None = None
     cache: Any | None = None
     gradient: State | None = None
+    policy: "Prediction | None" = None
 
     def __getitem__(self, index: Any) -> "Prediction":
         """Every part for the chosen rows, so that it follows the particles."""
@@ -40,8 +42,13 @@ class Prediction:
         return Prediction(**{**chosen, "cache": select(self.cache, index)})
 
     def trimmed(self) -> "Prediction":
-        """What the next step reads: the transition, and the cache that its call may reuse."""
-        return Prediction(self.transition, cache=self.cache)
+        """What the next step reads: the transition, and the caches that its calls may reuse."""
+        return Prediction(self.transition, cache=self.cache, policy=self.policy)
+
+    @property
+    def has_cache(self) -> bool:
+        """Whether there is something that the next call of the reference, or of the policy, may reuse."""
+        return self.cache is not None or (self.policy is not None and self.policy.has_cache)
 
     @classmethod
     def cat(cls, parts: Sequence["Prediction"]) -> "Prediction":
@@ -65,6 +72,14 @@ class Reference(nn.Module, ABC, metaclass=Compilable):
     @abstractmethod
     def forward(self, x: State, t: Tensor, previous: Prediction | None = None) -> Prediction:
         """Predict from x_t (B, ...) at t (B,) in 0 ... T - 1. previous is passed only where it carries a cache."""
+
+    def along(self, trajectory: State) -> Iterable[Prediction]:
+        """The predictions at t = 0 ... T - 1 of given x_0 ... x_T (B, T + 1, ...), each of the B states at that t.
+
+        Step by step, unless a subclass can do it in one pass, as a causal language model by teacher forcing: what
+        evaluates trajectories then asks for all t at once. It must predict what `forward` does.
+        """
+        return step_by_step(self, trajectory)
 
     def noise(self, x: State, t_from: Tensor, t_to: Tensor, *, generator: torch.Generator | None = None) -> State:
         """Draw x at the earlier t_to (B,) from x at the later t_from (B,): the forward process."""
@@ -154,6 +169,14 @@ def predict(
     return concatenate([call(reference, x[cut], t[cut], take(cache, own)) for cut, own in zip(cuts, rows, strict=True)])
 
 
+def step_by_step(reference: Reference, trajectory: State, kind: str = "reference_calls") -> Iterator[Prediction]:
+    """`predict` at t = 0 ... T - 1 of x_0 ... x_T (B, T + 1, ...), each with the cache of the step before."""
+    previous: Prediction | None = None
+    for t in range(reference.num_steps):
+        previous = predict(reference, trajectory[:, t], t, previous, kind)
+        yield previous
+
+
 def call(reference: Reference, x: State, t: Tensor, cache: Prediction | None = None) -> Prediction:
     """One call of a process on all of a batch, which is looked at as `predict` says, and not counted."""
 
@@ -174,7 +197,8 @@ def _call(reference: Reference, x: State, t: Tensor, cache: Prediction | None) -
     new = is_new(reference, (x.shape, cache is None))
     if new:
         check_forward(reference, cache is not None)
-    prediction = reference(x, t) if cache is None else reference(x, t, previous=replace(cache, cache=lent(cache.cache)))
+    own = None if cache is None else replace(cache, cache=lent(cache.cache), policy=None)
+    prediction = reference(x, t) if own is None else reference(x, t, previous=own)
     if new and isinstance(prediction, Prediction):
         try:
             check_prediction(reference, x, prediction)

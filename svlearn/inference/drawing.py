@@ -35,7 +35,7 @@ def draw(
     log_ratio = None if law is own else cuts.log_ratio(own, law, parents, x)
     if retained is not None and log_ratio is not None:
         retained.check_moves(law, x, log_ratio, t, rows, copies)
-    previous = None if prediction.cache is None or t == parts.num_steps else prediction
+    previous = prediction if prediction.has_cache and t < parts.num_steps else None
     values = None if t == parts.num_steps else parts.proposal.values_drawn(parts.value, law, x)
     before = particles.log_twists, particles.weights, particles.exponents
     return Draws(x, log_ratio, *before, previous, parents, values)

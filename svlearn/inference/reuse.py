@@ -29,14 +29,16 @@ def prediction_of_survivors(
         x, rows = take(x, moving), moving if rows is None else take(rows, moving)
         if not len(rows):
             return None
+    parents = rows if draws.parents is None else take(draws.parents, rows)
     if prediction is None or (parts.proposal.needs_gradient and candidates.shape[2] > 1):
-        previous = draws.previous
-        if previous is not None:
-            previous = take(previous, rows if draws.parents is None else take(draws.parents, rows))
-        return parts.proposal.predict(parts.reference, x, candidates.t, previous)
+        return parts.proposal.predict(parts.reference, x, candidates.t, take(draws.previous, parents))
     if draws.values is not None and rows is not None:
         rows = (draws.values.isnan().cumsum(dim=0) - 1)[rows]
     kept = parts.proposal.keep(prediction)
     if kept.cache is not None and candidates.t + 1 == parts.num_steps:
         kept = replace(kept, cache=None)
-    return take(kept, rows)
+    kept = take(kept, rows)
+    if candidates.shape[2] == 1:  # `predict` has completed it
+        return kept
+    before = None if draws.previous is None else replace(kept, policy=take(draws.previous.policy, parents))
+    return parts.proposal.complete(kept, x, candidates.t, before)

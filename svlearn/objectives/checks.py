@@ -24,7 +24,8 @@ def check_log_prob(reference: Reference, proposal: Proposal, need: str) -> None:
     for t in _tried(reference):
         prediction = proposal.predict(reference, x, t, None)
         own = prediction.transition
-        if t > 0 and gaussian_of(own) is None:  # others are never without noise, and x_0 may be no state of another t
+        always_noisy = gaussian_of(own) is None  # as others are, and x_0 may be no state of another t
+        if t > 0 and always_noisy:
             return
         law = proposal.transition(x, t, prediction)
         if law is own:  # q = p_ref: 0, whatever it is
@@ -40,6 +41,8 @@ def check_log_prob(reference: Reference, proposal: Proposal, need: str) -> None:
             ) from error
         if _without_noise(own) and bool((ratio == -math.inf).any()):
             raise ValueError(_refusal(need, t, "the proposal"))
+        if always_noisy:
+            return
 
 
 def check_unmoved(reference: Reference, policy: Policy, need: str) -> None:

@@ -1,6 +1,7 @@
 """Distillation: a policy learns by maximum likelihood to do in one draw what a sampler does with many candidates."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from svlearn.objectives.distributional_policy_gradient import weighted_likelihoo
 from svlearn.objectives.policy_objective import PolicyObjective
 from svlearn.objectives.time_sampling import check_num_times, draw_times
 from svlearn.policies import Policy
-from svlearn.process import Prediction, Reference, predict
+from svlearn.process import Prediction, Reference
 from svlearn.rollouts.roll_out import roll_out
 from svlearn.state import concatenate
 from svlearn.targets import Target, check_scalars
@@ -36,13 +37,14 @@ def chosen_moves(
     increments of its candidates, 0 at α = 0. One call of the reference a state, and one of the policy; those of the
     sampler's candidates besides. Raises ValueError for a sampler whose particles compete in groups.
     """
-    steer = proposals.Policy(policy).transition
+    student = proposals.Policy(policy)
     states, choices, log_weights = [policy.initial(batch_size, generator=generator)], [], []
     prediction: Prediction | None = None
     for t in range(reference.num_steps):
-        prediction = predict(reference, states[-1], t, prediction)
-        choice, log_weight = sampler.move(states[-1], t, prediction, generator=generator)
-        states.append(steer(states[-1], t, prediction).sample(generator=generator))
+        prediction = student.predict(reference, states[-1], t, prediction)
+        of_reference = replace(prediction, policy=None)  # the sampler may have a policy of its own
+        choice, log_weight = sampler.move(states[-1], t, of_reference, generator=generator)
+        states.append(student.transition(states[-1], t, prediction).sample(generator=generator))
         choices.append(choice)
         log_weights.append(log_weight)
     found = {"states": states, "choices": choices, "log_weights": log_weights}
@@ -118,7 +120,13 @@ class Distillation(PolicyObjective):
             t = draw_times(size, steps, self.num_times, generator)
         weighed = log_weights.gather(1, t) > -math.inf  # what weighs nothing may be a move that q cannot make
         rows, t = weighed.nonzero()[:, 0], t[weighed]
-        log_ratios = self.log_ratios_at(trajectories["states"], rows, t, trajectories.get("choices", None))
+        states, choices = trajectories["states"], trajectories.get("choices", None)
+        whole = len(rows) == size * steps  # what weighs nothing is called where one pass calls all, and only there
+        if whole or self.looks_along(range(min(weighed.shape[1], steps - 1))):
+            kept = torch.zeros_like(log_weights, dtype=torch.bool).index_put((rows, t), torch.ones_like(rows).bool())
+            log_ratios = self.log_ratios(states, choices, kept)[rows, t]
+        else:
+            log_ratios = self.log_ratios_at(states, rows, t, choices)
         check_scalars(log_ratios, len(rows), "log q - log p_ref", t, finite=True)
         mean = weighted_likelihood_loss(log_ratios[:, None], log_weights[rows, t])
         return steps * mean * len(rows) / weighed.numel()

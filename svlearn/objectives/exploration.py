@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from svlearn.policies import Policy
-from svlearn.process import Prediction, Reference, predict
+from svlearn.process import Prediction, Reference, call, predict
 from svlearn.state import State
 from svlearn.transitions import MixtureTransition
 
@@ -28,7 +28,16 @@ class EpsilonMixture(Reference):
         return self.policy.initial(batch_size, generator=generator, **given)
 
     def forward(self, x: State, t: Tensor, previous: Prediction | None = None) -> Prediction:
-        prediction = predict(self.policy.reference, x, t, previous)
-        own = self.policy.steer(prediction, x, t)
-        shares = [1.0 - self.share, self.share]
-        return replace(prediction, transition=MixtureTransition([own, prediction.transition], shares))
+        of_reference, of_policy = (None, None) if previous is None or previous.cache is None else previous.cache
+        prediction = predict(self.policy.reference, x, t, _with_cache(previous, of_reference))
+        if self.policy.corrects:
+            own = Prediction(self.policy.steer(prediction, x, t))
+        else:
+            own = call(self.policy, x, t, _with_cache(previous, of_policy))
+        cached = prediction.cache is not None or own.cache is not None
+        law = MixtureTransition([own.transition, prediction.transition], [1.0 - self.share, self.share])
+        return replace(prediction, transition=law, cache=(prediction.cache, own.cache) if cached else None)
+
+
+def _with_cache(previous: Prediction | None, cache: Any) -> Prediction | None:
+    return None if previous is None or cache is None else replace(previous, cache=cache)

@@ -77,6 +77,9 @@ class PolicyGradient(PolicyObjective):
         size, steps = len(states), self.reference.num_steps
         if self.num_times is None:
             t, log_ratios = torch.arange(steps, device=self.device).expand(size, -1), self.log_ratios(states)
+        elif self.looks_along(range(self.num_times)):
+            t = draw_times(size, steps, self.num_times, generator)
+            log_ratios = self.log_ratios(states).gather(1, t)
         else:
             t = draw_times(size, steps, self.num_times, generator)
             rows = torch.arange(size, device=self.device).repeat_interleave(self.num_times)

@@ -1,5 +1,6 @@
 """What the objectives that train a policy share: whose trajectories they see, log q - log p_ref, the ELBO."""
 
+from collections.abc import Sized
 from typing import Any
 
 import torch
@@ -10,12 +11,14 @@ from svlearn.fingerprint import fingerprint
 from svlearn.inference import proposals
 from svlearn.objectives.checks import check_log_prob, check_unmoved
 from svlearn.objectives.objective import Objective
+from svlearn.objectives.path_terms import moves_along
 from svlearn.policies import Policy
 from svlearn.process import Reference, predict
 from svlearn.rollouts.roll_out import roll_out
 from svlearn.schedules import check_noise
-from svlearn.state import State, repeat
+from svlearn.state import State
 from svlearn.targets import Target
+from svlearn.trajectories import in_one_pass
 
 STATES_AT_ONCE = 512  # of all times: enough to fill a network call, and no more than it can hold
 
@@ -56,19 +59,23 @@ class PolicyObjective(Objective):
         """Whether log q is asked for; a policy that trains nothing, q = p_ref, is never asked."""
         return any(True for _ in self.policy.trained())
 
-    def log_ratios(self, states: State) -> Tensor:
-        """log q(x_{t+1}|x_t) - log p_ref(x_{t+1}|x_t) along trajectories (B, T + 1, ...), (B, T), nats, float64."""
-        size, steps = len(states), self.reference.num_steps
-        rows = repeat(torch.arange(size, device=self.device), steps)
-        t = torch.arange(steps, device=self.device).repeat(size)
-        return self.log_ratios_at(states, rows, t).view(size, steps)
+    def log_ratios(self, states: State, after: State | None = None, kept: Tensor | None = None) -> Tensor:
+        """log q(x_{t+1}|x_t) - log p_ref(x_{t+1}|x_t) along trajectories (B, T + 1, ...), (B, T), nats, float64.
+
+        after (B, T, ...): where to each x_t moves, if not along its trajectory. kept (B, T), bool: the moves that are
+        asked for, 0 at others (None: all). The gradient is that in the policy's parameters.
+        """
+        most = max(len(states), STATES_AT_ONCE)
+        pieces = moves_along(self.reference, self.policy, states, most, after, kept)
+        return self.watch("log q - log p_ref", torch.cat([ratios for _, ratios in pieces]).T)
+
+    def looks_along(self, times: Sized) -> bool:
+        """Whether log q/p_ref at some times of each trajectory comes from `log_ratios`, by what both processes predict
+        along it (see `trajectories.in_one_pass`), and not from calls at those times alone."""
+        return all(in_one_pass(each, times) for each in (self.reference, self.policy))
 
     def log_ratios_at(self, states: State, rows: Tensor, t: Tensor, after: State | None = None) -> Tensor:
-        """The same for the moves x_t -> x_{t+1} of the trajectories `rows` (N,) at t (N,), (N,).
-
-        after (B, T, ...): where to each x_t moves, if not along its trajectory. The gradient is that in the policy's
-        parameters; the reference runs without.
-        """
+        """The same for the moves x_t -> x_{t+1} of the trajectories `rows` (N,) at t (N,), (N,), by calls at these."""
         after = states[:, 1:] if after is None else after
         limit = max(len(states), STATES_AT_ONCE)
         steer, ratios = proposals.Policy(self.policy).transition, []

@@ -25,7 +25,12 @@ class Proposal(ABC):
 
     def predict(self, reference: Reference, x: State, t: int | Tensor, previous: Prediction | None) -> Prediction:
         """The prediction for kept states (N, ...) at t, or each at its own (N,)."""
-        return predict(reference, x, t, previous)
+        return self.complete(predict(reference, x, t, previous), x, t, previous)
+
+    def complete(self, prediction: Prediction, x: State, t: int | Tensor, previous: Prediction | None) -> Prediction:
+        """The reference's prediction for kept states with what else the proposal asks for once a kept state, such as a
+        policy's own; as it is, unless a subclass asks. previous: of the step before, where it holds a cache."""
+        return prediction
 
     def keep(self, prediction: Prediction) -> Prediction:
         """What `transition` reads of the prediction: all of it, unless a subclass knows better. Only this is copied
