@@ -3,16 +3,18 @@
 import math
 import warnings
 from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from svlearn.arguments import integer
+from svlearn.conditions import rows_for
 from svlearn.metering import metered
 from svlearn.modes import in_evaluation
-from svlearn.process import Reference
+from svlearn.process import Reference, draw_initial
 from svlearn.randomness import device_of, resolve_generator
-from svlearn.state import flattened, repeat
+from svlearn.state import State, device_of_state, flattened, repeat, times
 from svlearn.values.monte_carlo import finish
 
 MEMORY = 2  # stream of randomness, beside those of training and validation
@@ -41,43 +43,57 @@ class MemorylessTest:
 @torch.no_grad()
 @in_evaluation
 def measure_memory(
-    reference: Reference, num_pairs: int = NUM_PAIRS, *, generator: torch.Generator | None = None
+    reference: Reference,
+    num_pairs: int = NUM_PAIRS,
+    *,
+    condition: Any = None,
+    generator: torch.Generator | None = None,
 ) -> MemorylessTest:
     """Finish `num_pairs` states x_0 ~ p_0 twice each, 2 T calls a pair, and compare the two x_T (B, ...).
 
+    condition: one row, of which all pairs are: what a condition tells of x_T is no memory, for it is given.
     It sees what moves the mean of x_T; a dependence in the higher moments alone stays unseen.
-    Raises ValueError for fewer than 16 pairs.
+    Raises ValueError for fewer than 16 pairs, and for conditions of another number than 1.
     """
     num_pairs = integer(num_pairs, "num_pairs", 16)
     generator = resolve_generator(generator, device_of(reference))
-    x = repeat(reference.initial(num_pairs, generator=generator), 2)
-    t = torch.zeros(len(x), dtype=torch.long, device=x.device)
-    finished = flattened(finish(reference, x, t, generator)).double()
+    rows = rows_for(condition, 1, "for all pairs")
+    rows = None if rows is None else repeat(rows, num_pairs)
+    x = repeat(draw_initial(reference, num_pairs, condition=rows, generator=generator), 2)
+    finished = coordinates(finish(reference, x, times(0, len(x), device_of_state(x)), generator))
     first, second = standardized(finished[::2], finished[1::2])
     explained, p_value = shared_variance(first, second, generator)
     return MemorylessTest(shared_information(first, second), explained, p_value)
 
 
 def look_for_memory(
-    reference: Reference, *, generator: torch.Generator | None = None, max_batch: int | None = None
+    reference: Reference,
+    *,
+    condition: Any = None,
+    generator: torch.Generator | None = None,
+    max_batch: int | None = None,
 ) -> MemorylessTest:
     """`measure_memory` by as few pairs as tell: 32, then twice and four times as many where the p-value is neither as
     small as it can be nor above `UNSUSPICIOUS`. At most `max_batch` states in one network call."""
     generator = resolve_generator(generator, device_of(reference))
     number = FEW_PAIRS
     with metered(max_batch):
-        memory = measure_memory(reference, number, generator=generator)
+        memory = measure_memory(reference, number, condition=condition, generator=generator)
         while SIGNIFICANT < memory.p_value < UNSUSPICIOUS and number < NUM_PAIRS:
             number *= 2
-            memory = measure_memory(reference, number, generator=generator)
+            memory = measure_memory(reference, number, condition=condition, generator=generator)
     return memory
 
 
 def warn_of_memory(
-    reference: Reference, *, generator: torch.Generator | None = None, max_batch: int | None = None
+    reference: Reference,
+    *,
+    condition: Any = None,
+    generator: torch.Generator | None = None,
+    max_batch: int | None = None,
 ) -> None:
     """Warn (UserWarning) where the reference is not memoryless, as far as `look_for_memory` sees."""
-    memory = look_for_memory(reference, generator=generator, max_batch=max_batch)
+    memory = look_for_memory(reference, condition=condition, generator=generator, max_batch=max_batch)
     if memory.p_value <= SIGNIFICANT:
         warnings.warn(
             f"reference: not memoryless, x_0 explains {100 * memory.explained:.0f} % of the variance of x_T "
@@ -89,10 +105,17 @@ def warn_of_memory(
         )
 
 
+def coordinates(x: State) -> Tensor:
+    """The numbers of states (N, ...), those of all leaves side by side, (N, d), float64."""
+    leaves = [x] if isinstance(x, Tensor) else list(x.values(include_nested=True, leaves_only=True))
+    return torch.cat([flattened(leaf).double() for leaf in cast(list[Tensor], leaves)], dim=1)
+
+
 def standardized(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
     """Both (N, d) less their common mean, each coordinate over its common std; what never varies becomes 0."""
     both = torch.cat([first, second])
-    both = both - both.mean(dim=0)
+    varies = (both != both[:1]).any(dim=0)  # a mean of equal numbers may be off by rounding
+    both = torch.where(varies, both - both.mean(dim=0), 0.0)
     std = both.std(dim=0, correction=0)
     both = torch.where(std > 0, both / torch.where(std > 0, std, 1.0), 0.0)
     return both[: len(first)], both[len(first) :]
