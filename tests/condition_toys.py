@@ -33,7 +33,7 @@ def markov_by_class(num_states=4, num_steps=4, kind=FiniteMarkovChain):
     """Three Markov chains of one dynamics, that mostly stay: each starts elsewhere, and is paid for something else."""
     drawn = FiniteMarkovChain.random(num_states, num_steps, seed=0)
     starts = 0.1 + 2 * torch.eye(num_states, dtype=EXACT)[:3]
-    rewards = drawn.reward.table + torch.tensor([[1.0, 0, 0, -1], [0, -1, 1, 0], [-1, 1, 0, 2]]).double()
+    rewards = drawn.reward.table + torch.tensor([[1.0, 0, 0, -1], [0, -1, 1, 0], [-0.6, 1.4, 0.4, 2.4]]).double()
     starts = starts / starts.sum(dim=1, keepdim=True)
     return ConditionalOracle([kind(start, drawn.matrices, reward) for start, reward in zip(starts, rewards)])
 
