@@ -23,13 +23,13 @@ def test_the_bounds_of_each_condition_enclose_its_log_z(name, given):
     truths = oracle.log_normalizers(ALPHA).tolist()
     assert min(abs(one - other) for one in truths for other in truths if one != other) > 0.25
     paths = oracle.optimal_trajectories(CLASSES, ALPHA, generator=seeded("cpu", 1)) if given else None
-    sampler = smc(oracle, oracle.target(ALPHA), oracle.mean_value(), 16)
+    sampler = smc(oracle, oracle.target(ALPHA), oracle.mean_value(), 32)
     found = normalizer_bounds(sampler, GROUPS, trajectories=paths, condition=CLASSES, generator=seeded("cpu", 2))
     assert len(found.by_condition) == 3
     for bounds, truth in zip(found.by_condition, truths, strict=True):
         assert bounds.lower - 4 * bounds.lower_standard_error < truth < bounds.upper + 4 * bounds.upper_standard_error
         assert abs(bounds.log_normalizer - truth) < 4 * bounds.log_normalizer_standard_error < 0.1
-        assert 0 < bounds.gap < 0.25
+        assert -4 * bounds.gap_standard_error < bounds.gap < 0.2
         assert bounds.by_condition == ()
     for name in ("lower", "upper", "log_normalizer"):
         assert getattr(found, name) == pytest.approx(sum(getattr(each, name) for each in found.by_condition) / 3)
@@ -37,7 +37,7 @@ def test_the_bounds_of_each_condition_enclose_its_log_z(name, given):
     assert found.lower_standard_error == pytest.approx(math.hypot(*errors))
     assert found.kl_to_target() == pytest.approx(sum(each.kl_to_target() for each in found.by_condition) / 3)
     calls = [each.cost.reference_calls for each in found.by_condition]
-    assert sum(calls) == found.cost.reference_calls == 2 * GROUPS * 16 * 4
+    assert sum(calls) == found.cost.reference_calls == 2 * GROUPS * 32 * 4
 
 
 def test_of_one_condition_there_is_one_log_z():
