@@ -155,5 +155,8 @@ def test_every_row_has_a_name_of_its_own():
     assert labels(["a  cat", "all", "a cat"]) == ["a cat", "all (row 1)", "a cat (row 2)"]
     assert labels(torch.tensor([3, 1])) == ["3", "1"] and labels(torch.tensor([[0.5], [0.25]])) == ["0.5", "0.25"]
     assert labels(torch.zeros(2, 3)) == ["row 0", "row 1"]
-    assert labels({"prompt": ["cat", "dog"], "size": torch.tensor([1, 2])}) == ["prompt cat, size 1", "prompt dog, size 2"]
+    assert labels({"prompt": ["cat", "dog"], "size": torch.tensor([1, 2])}) == [
+        "prompt cat, size 1",
+        "prompt dog, size 2",
+    ]
     assert len(labels(["x" * 100])[0]) == 60

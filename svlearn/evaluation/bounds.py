@@ -135,9 +135,7 @@ def _bounds(lower: Floats, upper: Floats, cost: Cost) -> NormalizerBounds:
     )
 
 
-def _mean_of(
-    parts: Sequence[NormalizerBounds], shares: Sequence[float], whole: NormalizerBounds
-) -> NormalizerBounds:
+def _mean_of(parts: Sequence[NormalizerBounds], shares: Sequence[float], whole: NormalizerBounds) -> NormalizerBounds:
     """The mean over the groups of the bounds of their conditions. Where a condition has too few groups for errors of
     its own, the error of a mean is that over all groups, as if they were of one: too large, but it tells."""
     names = ("lower", "upper", "log_normalizer")

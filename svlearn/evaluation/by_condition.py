@@ -19,9 +19,7 @@ def split(samples: Samples, number: int) -> list[Samples]:
     return [_groups(samples, slice(place * size, (place + 1) * size), 1 / number) for place in range(number)]
 
 
-def figures_of_all(
-    rewards: Floats, parts: Sequence[Mapping[str, float]], rng: np.random.Generator
-) -> dict[str, float]:
+def figures_of_all(rewards: Floats, parts: Sequence[Mapping[str, float]], rng: np.random.Generator) -> dict[str, float]:
     """The figures of rewards (S, C · N), reward units, of C conditions whose own figures are the parts.
 
     Means are over all samples. Their errors are those of these very conditions, √(Σ_c s_c²)/C of the means in each;

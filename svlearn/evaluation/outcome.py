@@ -94,7 +94,8 @@ class Runs:
         whole = self._outcome(self.runs, table, objects, costs, calibration, self._seeds)
         if len(self.labels) > 1:
             parts = self._by_condition(table, objects, costs, calibration, said=set(whole.diagnosis))
-            of_all = figures_of_all(table, [part.figures for part in parts.values()], np.random.default_rng(self._seeds))
+            each = [part.figures for part in parts.values()]
+            of_all = figures_of_all(table, each, np.random.default_rng(self._seeds))
             whole = replace(whole, figures=whole.figures | of_all, by_condition=parts)
         return replace(whole, notes=(*notes, *whole.notes))
 

@@ -17,9 +17,7 @@ from svlearn.transitions import Transition, gaussian_of
 
 @torch.no_grad()
 @in_evaluation
-def check_log_prob(
-    reference: Reference, proposal: Proposal, need: str, conditions: Conditions | None = None
-) -> None:
+def check_log_prob(reference: Reference, proposal: Proposal, need: str, conditions: Conditions | None = None) -> None:
     """Raise TypeError, with the objectives that can do without, where log q(x_1|x_0) - log p_ref(x_1|x_0) is not to be
     had; ValueError, with the step, where q moves x otherwise than p_ref at a first or last step that has no noise.
     need: who asks for it, and what for."""

@@ -87,7 +87,9 @@ class ContrastiveTwist(ValueObjective):
         to_reference = torch.zeros_like(to_target)
         if self.positives == "smc":  # these are of p*(x_t) as it is, so negatives are weighed for what led to x_t
             with evaluating(self.value):
-                process = self.reference if self.conditions is None else DrawnConditions(self.reference, self.conditions)
+                process = self.reference
+                if self.conditions is not None:
+                    process = DrawnConditions(process, self.conditions)
                 paths, log_weights = smc_paths(process, self.target, self.value, size, generator=generator)
             states, roles = concatenate([paths, states]), [(slice(0, size), slice(size, None))]
             past = torch.cat([to_reference[:, :1], self.log_ratios(trajectories).cumsum(dim=1)[:, :-1]], dim=1)

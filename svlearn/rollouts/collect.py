@@ -50,8 +50,9 @@ def collect(
     One process collects at a time: another with the same arguments waits until it is done, or dies, with a message, and
     takes what is there. What is complete is only read.
     Raises ValueError where `path` holds rollouts of other arguments (it says which), or corrupt ones, and for a reward,
-    a proposal or conditions whose identity cannot be known; NonFiniteError, which is one, for a state with a NaN and a reward that
-    is NaN or +inf; TypeError for a process that is not a `Reference`; OSError where `path` cannot be written.
+    a proposal or conditions whose identity cannot be known; NonFiniteError, which is one, for a state with a NaN and a
+    reward that is NaN or +inf; TypeError for a process that is not a `Reference`; OSError where `path` cannot be
+    written.
     """
     q = None if proposal is None else as_proposal(proposal)
     source = Conditions.of(conditions)

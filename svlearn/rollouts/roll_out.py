@@ -33,7 +33,8 @@ def roll_out(
     """Draw trajectories x_0 ~ p_0, x_{t+1} ~ p(· | x_t) of a reference or a policy; T calls a trajectory.
 
     Returns "states" (B, T + 1, ...), where ["states"][:, t] is x_t, and, with a target, "rewards" (B,), reward units.
-    condition: B rows of what the samples are conditioned on (see `svlearn.conditions`). kind: what a call counts as (see `metering.KINDS`).
+    condition: B rows of what the samples are conditioned on (see `svlearn.conditions`). kind: what a call counts as
+    (see `metering.KINDS`).
     proposal: q, in the place of p, draws x_{t+1}; "log_ratios" (B, T), float64, nats, are then log p(x_{t+1}|x_t) -
     log q(x_{t+1}|x_t): their exponential weighs what q has drawn as p would. A process is taken as a policy.
     Raises ValueError for an empty batch and a condition of another length; NonFiniteError, which is one, for a state

@@ -1,4 +1,4 @@
-"""Bounds on log Z under conditions: each condition has its own, which enclose its exact log Z; a mean is of the bounds."""
+"""Bounds on log Z under conditions: those of each enclose its exact log Z, and a mean is one of bounds."""
 
 import math
 

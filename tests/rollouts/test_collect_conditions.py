@@ -32,7 +32,9 @@ def test_each_chunk_draws_its_conditions_first(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "conditions", [CLASSES, CLASSES.tolist(), TensorDataset(CLASSES), some], ids=["tensor", "list", "dataset", "callable"]
+    "conditions",
+    [CLASSES, CLASSES.tolist(), TensorDataset(CLASSES), some],
+    ids=["tensor", "list", "dataset", "callable"],
 )
 def test_other_conditions_are_another_store_and_the_same_are_taken(tmp_path, conditions):
     first = collect(ORACLE, 6, tmp_path, conditions=conditions, **QUIET)

@@ -26,6 +26,8 @@ class ConditionalOracle(Reference):
     Raises TypeError for what is no `Oracle`, ValueError for none and for oracles of different numbers of steps.
     """
 
+    oracles: Any  # Oracles in an nn.ModuleList, of whose elements type checkers know less
+
     def __init__(self, oracles: Sequence[Oracle]):
         super().__init__()
         for place, oracle in enumerate(oracles):
@@ -37,7 +39,9 @@ class ConditionalOracle(Reference):
         self.oracles, self.num_steps = nn.ModuleList(oracles), steps[0]
         self.reward = ByCondition([oracle.reward for oracle in oracles])
 
-    def initial(self, batch_size: int, *, condition: Any = None, generator: torch.Generator | None = None) -> TensorDict:
+    def initial(
+        self, batch_size: int, *, condition: Any = None, generator: torch.Generator | None = None
+    ) -> TensorDict:
         if condition is None:
             raise ValueError(f"condition: expected {batch_size} numbers 0 ... {len(self.oracles) - 1}, got None")
         rows = torch.as_tensor(rows_for(condition, batch_size, "a sample"), dtype=torch.long)

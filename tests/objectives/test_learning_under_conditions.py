@@ -1,4 +1,4 @@
-"""Training under conditions: values and policies are exact for each condition, from fresh and from stored trajectories."""
+"""Training under conditions: values and policies of each are exact, from fresh and from stored trajectories."""
 
 import pytest
 import torch
@@ -206,5 +206,3 @@ def test_a_resumed_training_under_conditions_goes_on_to_the_bit(tmp_path):
     train(6, callbacks=[ModelCheckpoint(tmp_path, every_n_train_steps=3, save_top_k=-1, filename="{step}")])
     again = train(6, ckpt_path=str(tmp_path / "step=3.ckpt"))
     assert torch.equal(whole, again)
-
-

@@ -46,7 +46,7 @@ def test_draws_of_p_star_have_its_marginal_of_each_condition():
     oracle = markov_by_class()
     paths = oracle.optimal_trajectories(CLASSES, ALPHA, generator=seeded("cpu", 0))
     for c in range(3):
-        counts = torch.bincount(paths[CLASSES == c, -1]["x"][:, 0], minlength=4)
+        counts = torch.bincount(paths[c == CLASSES, -1]["x"][:, 0], minlength=4)
         expected = 2000 * oracle.oracles[c].optimal(ALPHA).marginals()[-1]
         assert (((counts - expected) ** 2 / expected).sum() - 3) / 6**0.5 < 4
 

@@ -1,4 +1,4 @@
-"""Samplers under conditions: E[Z_hat] = Z of each condition, the law is p* of it, whoever starts, refines or retains."""
+"""Samplers under conditions: E[Z_hat] = Z of each, the law is its p*, whoever starts, refines or retains."""
 
 import math
 
