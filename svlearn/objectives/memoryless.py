@@ -3,7 +3,7 @@
 import math
 import warnings
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ from svlearn.metering import metered
 from svlearn.modes import in_evaluation
 from svlearn.process import Reference, draw_initial
 from svlearn.randomness import device_of, resolve_generator
-from svlearn.state import State, device_of_state, flattened, repeat, times
+from svlearn.state import State, device_of_state, flattened, repeat
 from svlearn.values.monte_carlo import finish
 
 MEMORY = 2  # stream of randomness, beside those of training and validation
@@ -60,10 +60,19 @@ def measure_memory(
     rows = rows_for(condition, 1, "for all pairs")
     rows = None if rows is None else repeat(rows, num_pairs)
     x = repeat(draw_initial(reference, num_pairs, condition=rows, generator=generator), 2)
-    finished = coordinates(finish(reference, x, times(0, len(x), device_of_state(x)), generator))
+    t = torch.zeros(len(x), dtype=torch.long, device=device_of_state(x))
+    finished = moved(x, finish(reference, x, t, generator))
     first, second = standardized(finished[::2], finished[1::2])
     explained, p_value = shared_variance(first, second, generator)
     return MemorylessTest(shared_information(first, second), explained, p_value)
+
+
+def moved(x: State, finished: State) -> Tensor:
+    """The numbers of x_T (N, d), float64, less the leaves that are as in x_0 (N, ...): what it is conditioned on."""
+    if isinstance(finished, Tensor):
+        return flattened(finished).double()
+    leaves = finished.items(include_nested=True, leaves_only=True)
+    return torch.cat([flattened(leaf).double() for name, leaf in leaves if not torch.equal(leaf, x[name])], dim=1)
 
 
 def look_for_memory(
@@ -105,17 +114,10 @@ def warn_of_memory(
         )
 
 
-def coordinates(x: State) -> Tensor:
-    """The numbers of states (N, ...), those of all leaves side by side, (N, d), float64."""
-    leaves = [x] if isinstance(x, Tensor) else list(x.values(include_nested=True, leaves_only=True))
-    return torch.cat([flattened(leaf).double() for leaf in cast(list[Tensor], leaves)], dim=1)
-
-
 def standardized(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
     """Both (N, d) less their common mean, each coordinate over its common std; what never varies becomes 0."""
     both = torch.cat([first, second])
-    varies = (both != both[:1]).any(dim=0)  # a mean of equal numbers may be off by rounding
-    both = torch.where(varies, both - both.mean(dim=0), 0.0)
+    both = both - both.mean(dim=0)
     std = both.std(dim=0, correction=0)
     both = torch.where(std > 0, both / torch.where(std > 0, std, 1.0), 0.0)
     return both[: len(first)], both[len(first) :]
