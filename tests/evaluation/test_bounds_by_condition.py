@@ -6,8 +6,10 @@ import pytest
 import torch
 from condition_toys import ALPHA, gaussian_by_class, markov_by_class
 
-from svlearn.evaluation.bounds import normalizer_bounds
+from svlearn.evaluation.bounds import _drawn_paths, normalizer_bounds
 from svlearn.inference.samplers import smc
+from svlearn.inference.samples import History, Samples
+from svlearn.metering import Cost
 from svlearn.randomness import seeded
 from svlearn.values import Zero
 
@@ -74,3 +76,14 @@ def test_a_path_is_drawn_from_the_groups_of_its_condition():
     sampler.sample_conditionally = watched
     normalizer_bounds(sampler, 12, condition=CLASSES[:12], generator=seeded("cpu", 3))
     assert torch.equal(seen[0][:, 0]["condition"], CLASSES[:12])
+
+
+def test_a_path_comes_from_the_groups_of_its_condition_by_their_weight():
+    states = tuple(torch.arange(8).view(4, 2) + 10 * t for t in range(3))
+    own = torch.arange(2).expand(4, 2)
+    history = History(torch.ones(4, 3), torch.zeros(4, 3).bool(), (own,) * 3, states)
+    log_weights = torch.tensor([[0.0, -99], [-99, 0.0], [0.0, -99], [-99, 0.0]]).double()
+    samples = Samples(states[-1], None, log_weights, None, Cost(), history)
+    log_normalizer = torch.tensor([0.0, -99, -99, 0.0]).double()
+    found = _drawn_paths(samples, log_normalizer, torch.tensor([0, 1, 0, 1]), seeded("cpu", 0))
+    assert found.tolist() == [[0, 10, 20], [7, 17, 27], [0, 10, 20], [7, 17, 27]]  # groups 0 and 3, best particles

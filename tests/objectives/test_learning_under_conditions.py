@@ -18,6 +18,7 @@ from svlearn.objectives import (
     ProximalPolicyGradient,
     SoftQIteration,
 )
+from svlearn.objectives.behaviour import SharedStart
 from svlearn.objectives.fit import fit
 from svlearn.randomness import seeded
 from svlearn.rollouts import RolloutData, collect, roll_out
@@ -183,6 +184,9 @@ def test_groups_that_share_x_0_share_their_condition():
     start = objective._trajectories(0, 32, seeded("cpu", 0))["states"][:, 0]
     groups = start["condition"].view(8, 4)
     assert bool((groups == groups[:, :1]).all()) and len(groups[:, 0].unique()) == 3
+    rows = torch.tensor([2, 0, 1]).repeat_interleave(4)
+    states = SharedStart(ORACLE, 4).initial(12, condition=rows.tolist(), generator=seeded("cpu", 0))
+    assert torch.equal(states["condition"], rows)
 
 
 def test_a_resumed_training_under_conditions_goes_on_to_the_bit(tmp_path):
