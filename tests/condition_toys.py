@@ -81,12 +81,31 @@ class PolicyByClass(Policy):
         return torch.stack(found)
 
 
-def start_of(oracle, condition, generator):
-    return oracle.initial(len(condition), condition=condition, generator=generator)
-
-
 def grid(oracle):
     """Every state under every condition, (C · S,)."""
     chain = oracle.oracles[0]
     c, x = torch.cartesian_prod(torch.arange(len(oracle.oracles)), torch.arange(chain.num_states)).T
     return TensorDict({"x": x[:, None], "condition": c}, batch_size=[len(c)])
+
+
+class Reversible(FiniteMarkovChain):
+    """The chain with its exact reversal: p(x_s | x_t) ∝ p(x_s) p(x_t | x_s)."""
+
+    def reversal(self, earlier, later):
+        joint = torch.diag(self.marginals()[earlier])
+        for matrix in self.matrices[earlier:later]:
+            joint = joint @ matrix
+        return (joint / joint.sum(dim=0)).T
+
+
+class ReversibleByClass(ConditionalOracle):
+    def noise(self, x, t_from, t_to, *, generator=None):
+        """Each row goes back as its own oracle does."""
+        rows = torch.stack([each.reversal(int(t_to[0]), int(t_from[0])) for each in self.oracles])
+        drawn = torch.multinomial(rows[x["condition"], x["x"][:, 0]], 1, generator=generator)
+        return x.clone().set("x", drawn)
+
+
+def reversible_by_class():
+    """The Markov chains with their exact forward process."""
+    return ReversibleByClass(list(markov_by_class(kind=Reversible).oracles))

@@ -7,17 +7,21 @@ import math
 import numpy as np
 import pytest
 import torch
-from condition_toys import ALPHA, gaussian_by_class, markov_by_class
+from condition_toys import ALPHA, gaussian_by_class, markov_by_class, reversible_by_class
 
 from svlearn.domains.analytic import ConditionalOracle
 from svlearn.evaluation.compare import compare
 from svlearn.evaluation.partial import Partial
-from svlearn.inference.samplers import ancestral, smc, svdd
+from svlearn.inference.refinement import refine
+from svlearn.inference.samplers import ancestral, beam_search, best_of_n, smc, svdd
+from svlearn.inference.tree_search import tree_search
+from svlearn.randomness import seeded
 from svlearn.targets import Target
 from svlearn.values import PosteriorMean, Zero
 
 LABELS = ["2", "0", "1"]
 ROWS = torch.tensor([2, 0, 1])
+REVERSIBLE = reversible_by_class()
 KINDS = {"gaussian": gaussian_by_class, "markov": markov_by_class}
 
 
@@ -231,3 +235,28 @@ def test_values_that_read_predictions_are_of_the_condition():
         row = table.loc["PM", label]
         truth = float(oracle.log_normalizers(ALPHA)[int(label)])
         assert abs(row["log_normalizer_nats"] - truth) < 4 * row["log_normalizer_standard_error_nats"]
+
+
+def test_every_sampler_is_taken_apart_by_condition():
+    oracle = REVERSIBLE
+    target = oracle.target(ALPHA)
+    samplers = {
+        "beam": beam_search(oracle, target, oracle.soft_value(ALPHA), 2, 3),
+        "tree": tree_search(oracle, target, num_rollouts=20),
+        "best": best_of_n(oracle, target, 3),
+        "refined": refine(smc(oracle, target, Zero(), 3), 2),
+    }
+    found = compare(samplers, 6, seed=[0, 1], condition=ROWS)
+    for name, sampler in samplers.items():
+        for place, label in enumerate(LABELS):
+            groups = slice(6 * place, 6 * place + 6)
+            runs = [sampler.sample(18, condition=ROWS.repeat_interleave(6), generator=seeded("cpu", k)) for k in (0, 1)]
+            each = found.by_condition[label]
+            ess = torch.cat([run.history.ess[groups] for run in runs]).double().mean(dim=0)
+            size = runs[0].log_weights.shape[1]
+            if each.curves[name]["ess"].notna().any():
+                assert np.allclose(each.curves[name]["ess"], ess / size)
+            unique = torch.cat([run.history.unique_ancestors[groups] for run in runs]).double().mean(dim=0)
+            if size > 1:
+                assert np.allclose(each.curves[name]["unique_ancestors"], unique / size)
+    assert found.by_condition["0"].curves["tree"]["ess"].notna().all()

@@ -4,11 +4,11 @@ import math
 
 import pytest
 import torch
-from condition_toys import ALPHA, gaussian_by_class, markov_by_class
+from condition_toys import ALPHA, gaussian_by_class, markov_by_class, reversible_by_class
 from inference_toys import assert_unbiased
 from torch.utils.data import TensorDataset
 
-from svlearn.domains.analytic import ConditionalOracle, FiniteMarkovChain
+from svlearn.domains.analytic import ConditionalOracle
 from svlearn.inference import proposals
 from svlearn.inference.refinement import refine
 from svlearn.inference.samplers import ancestral, beam_search, best_of_n, guidance, smc, svdd
@@ -21,25 +21,7 @@ GROUPS = 3000
 CLASSES = torch.arange(GROUPS) % 3
 
 
-class Reversible(FiniteMarkovChain):
-    """The chain with its exact reversal: p(x_s | x_t) ∝ p(x_s) p(x_t | x_s)."""
-
-    def reversal(self, earlier, later):
-        joint = torch.diag(self.marginals()[earlier])
-        for matrix in self.matrices[earlier:later]:
-            joint = joint @ matrix
-        return (joint / joint.sum(dim=0)).T
-
-
-class ReversibleByClass(ConditionalOracle):
-    def noise(self, x, t_from, t_to, *, generator=None):
-        """Each row goes back as its own oracle does."""
-        rows = torch.stack([each.reversal(int(t_to[0]), int(t_from[0])) for each in self.oracles])
-        drawn = torch.multinomial(rows[x["condition"], x["x"][:, 0]], 1, generator=generator)
-        return x.clone().set("x", drawn)
-
-
-REVERSIBLE = ReversibleByClass(markov_by_class(kind=Reversible).oracles)
+REVERSIBLE = reversible_by_class()
 TARGET = REVERSIBLE.target(ALPHA)
 
 

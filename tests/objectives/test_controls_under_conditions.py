@@ -1,4 +1,4 @@
-"""Controls under conditions: drawn starts, what is looked at before a fit, and no memory where a condition tells x_T."""
+"""Controls under conditions: drawn starts, what is looked at before a fit, no memory where a condition tells x_T."""
 
 import warnings
 
