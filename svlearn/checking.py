@@ -89,8 +89,9 @@ def check(
 
 
 @torch.no_grad()
-def check_presentation(reference: Reference, states: State | None = None) -> None:
-    """Try `decode`, `describe` and `draw`, where a reference has them, on two finished states, drawn if not given.
+def check_presentation(reference: Reference, states: State | None = None, *, condition: Any = None) -> None:
+    """Try `decode`, `describe` and `draw`, where a reference has them, on two finished states, drawn if not given:
+    under two rows of condition, where there are any.
 
     Raises ValueError that names the method, and what it gave or raised, from what it raised.
     """
@@ -99,7 +100,7 @@ def check_presentation(reference: Reference, states: State | None = None) -> Non
     name, found = type(reference).__name__, Findings()
     if states is None:
         with evaluating(reference):
-            *_, (_, _, _, states) = _steps(reference, None)
+            *_, (_, _, _, states) = _steps(reference, condition)
     objects = found.attempt(f"{name}.decode", lambda: reference.decode(states))
     listed = hasattr(objects, "__len__") and not isinstance(objects, (str, bytes, dict))
     if not found.errors and not (listed and len(objects) == len(states)):

@@ -21,7 +21,9 @@ PACKAGE = ROOT / "svlearn"
 RANKS = {
     **dict.fromkeys(("arguments", "compiled", "files", "locks", "modes", "progress", "randomness", "metering"), 0),
     **dict.fromkeys(("fingerprint", "bytecode", "plain_text", "identity", "caches", "shapes", "unpacking", "state"), 0),
-    **dict.fromkeys(("transitions", "process", "trajectories", "reward", "targets", "schedules", "assets"), 0),
+    **dict.fromkeys(
+        ("transitions", "process", "trajectories", "conditions", "reward", "targets", "schedules", "assets"), 0
+    ),
     **dict.fromkeys(("saved_state", "checkpoints", "loading"), 0),
     **dict.fromkeys(("values", "policies"), 1),
     **dict.fromkeys(("inference", "checking"), 2),

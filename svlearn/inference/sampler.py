@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from svlearn.arguments import integer
+from svlearn.conditions import rows_for
 from svlearn.inference.particles import Particles
 from svlearn.inference.parts import Parts
 from svlearn.inference.proposals import Proposal
@@ -83,14 +84,15 @@ class Sampler:
     ) -> Samples:
         """Draw `batch_size` groups.
 
-        condition: batch_size rows of what the samples are conditioned on; a row serves its whole group.
+        condition: batch_size rows of what the samples are conditioned on (see `svlearn.conditions`); a row serves its
+        whole group.
         generator: the same seed on the same machine gives the same samples. progress: show a bar over steps.
         max_batch: at most so many states in one network call; the noise does not depend on it.
         keep_states: hold the particles of every step, so that `Samples.paths` can trace them back.
         Raises ValueError for an empty batch, and where a reward or a value is NaN (with the step and the index).
         """
         batch_size = integer(batch_size, "batch_size")
-        _check_condition(condition, batch_size)
+        condition = rows_for(condition, batch_size, "a group")
         generator = resolve_generator(generator, device_of(self.reference))
         with torch.no_grad(), evaluating(self), metered(max_batch) as meter:
             run = self._run(batch_size, generator, keep_states=keep_states, progress=progress)
@@ -146,7 +148,7 @@ class Sampler:
         number, and where the proposal cannot follow one (with the t and the group).
         """
         check_shape(trajectories, None, self.reference.num_steps, "trajectories")
-        _check_condition(condition, len(trajectories))
+        condition = rows_for(condition, len(trajectories), "a group")
         generator = resolve_generator(generator, device_of(self.reference))
         with torch.no_grad(), evaluating(self), metered(max_batch) as meter:
             size = len(trajectories)
@@ -194,11 +196,6 @@ class Sampler:
             cost=cost,
             history=history,
         )
-
-
-def _check_condition(condition: Any, batch_size: int) -> None:
-    if condition is not None and len(condition) != batch_size:
-        raise ValueError(f"condition: expected {batch_size} rows, one a group, got {len(condition)}")
 
 
 def _no_weights(log_sum: Tensor, history: History) -> NonFiniteError:

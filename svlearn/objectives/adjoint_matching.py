@@ -101,7 +101,7 @@ class AdjointMatching(MemorylessObjective):
     def __init__(self, reference: Reference, target: Target, policy: Policy, **options: Any):
         super().__init__(reference, target, policy, **options)
         generator = seeded(device_of(reference), 0)
-        states = roll_out(reference, 2, generator=generator)["states"]
+        states = roll_out(reference, 2, condition=self.draw_conditions(2, generator), generator=generator)["states"]
         self.coordinates = check_controls(policy, states)
         self.adjoints(states, generator)
 
@@ -126,4 +126,5 @@ class AdjointMatching(MemorylessObjective):
 
     def _trajectories(self, batch: Any, size: int, generator: torch.Generator) -> TensorDict:
         check_own_data(batch, self)
-        return roll_out(self.policy, size, generator=generator, kind="policy_calls")
+        rows = self.draw_conditions(size, generator)
+        return roll_out(self.policy, size, generator=generator, kind="policy_calls", condition=rows)

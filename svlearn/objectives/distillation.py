@@ -18,8 +18,7 @@ from svlearn.objectives.distributional_policy_gradient import weighted_likelihoo
 from svlearn.objectives.policy_objective import PolicyObjective
 from svlearn.objectives.time_sampling import check_num_times, draw_times
 from svlearn.policies import Policy
-from svlearn.process import Prediction, Reference
-from svlearn.rollouts.roll_out import roll_out
+from svlearn.process import Prediction, Reference, draw_initial
 from svlearn.state import concatenate
 from svlearn.targets import Target, check_scalars
 
@@ -29,16 +28,23 @@ ROLL_INS = ("teacher", "student")
 
 @torch.no_grad()
 def chosen_moves(
-    reference: Reference, policy: Policy, sampler: Sampler, batch_size: int, *, generator: torch.Generator
+    reference: Reference,
+    policy: Policy,
+    sampler: Sampler,
+    batch_size: int,
+    *,
+    generator: torch.Generator,
+    condition: Any = None,
 ) -> TensorDict:
     """Trajectories of the policy, "states" (B, T + 1, ...), and what the sampler would have done along them.
 
     "choices" (B, T, ...): the x_{t+1} that it chooses at x_t; "log_weights" (B, T), nats, of these: the log-mean of the
     increments of its candidates, 0 at α = 0. One call of the reference a state, and one of the policy; those of the
-    sampler's candidates besides. Raises ValueError for a sampler whose particles compete in groups.
+    sampler's candidates besides. condition: B rows of what they are conditioned on. Raises ValueError for a sampler
+    whose particles compete in groups.
     """
     student = proposals.Policy(policy)
-    states, choices, log_weights = [policy.initial(batch_size, generator=generator)], [], []
+    states, choices, log_weights = [draw_initial(policy, batch_size, condition=condition, generator=generator)], [], []
     prediction: Prediction | None = None
     for t in range(reference.num_steps):
         prediction = student.predict(reference, states[-1], t, prediction)
@@ -132,7 +138,7 @@ class Distillation(PolicyObjective):
         return steps * mean * len(rows) / weighed.numel()
 
     def validate(self, trajectories: TensorDict, generator: torch.Generator) -> None:
-        own = roll_out(self.policy, self.num_validation, target=self.target, generator=generator, kind="policy_calls")
+        own = self.roll_out_policy(self.num_validation, generator)
         rewards = own["rewards"].double()
         self.log("validation/reward", rewards.mean(), prog_bar=True, batch_size=len(own))
         if self.target.alpha > 0:
@@ -165,12 +171,14 @@ class Distillation(PolicyObjective):
     def _fresh(self, sampler: Sampler, size: int, generator: torch.Generator) -> TensorDict:
         """New trajectories, with "log_weights" towards the law that is wanted."""
         if self.roll_in == "student":
-            moves = chosen_moves(self.reference, self.policy, sampler, size, generator=generator)
+            rows = self.draw_conditions(size, generator)
+            moves = chosen_moves(self.reference, self.policy, sampler, size, generator=generator, condition=rows)
             if self.law == "teacher":
                 impossible = moves["log_weights"] == -math.inf
                 moves["log_weights"] = torch.where(impossible, -math.inf, 0.0).double()
             return moves
-        paths = sample_paths(sampler, max(1, size // sampler.num_particles), generator=generator)
+        groups = max(1, size // sampler.num_particles)
+        paths = sample_paths(sampler, groups, condition=self.draw_conditions(groups, generator), generator=generator)
         if self.law == "target":
             paths["log_weights"] = paths["log_weights"] + paths["log_normalizer"]
         return paths.select("states", "log_weights")

@@ -67,7 +67,8 @@ class PolicyGradient(PolicyObjective):
 
     def drawn(self, size: int, generator: torch.Generator) -> TensorDict:
         """Fresh trajectories of the policy with the "log_ratios" (B, T) of `roll_out`, log p_ref - log q, nats."""
-        return roll_out(self.reference, size, target=self.target, generator=generator, proposal=self.policy)
+        drawing: dict[str, Any] = {"condition": self.draw_conditions(size, generator), "generator": generator}
+        return roll_out(self.reference, size, target=self.target, proposal=self.policy, **drawing)
 
     def some_log_ratios(self, states: State, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """The times that are looked at, (B, n), and log q/p_ref there, (B, n), with gradient; all T by default.

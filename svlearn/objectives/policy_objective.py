@@ -48,9 +48,9 @@ class PolicyObjective(Objective):
         self.policy = policy
         if self.needs_log_prob():
             need = f"{type(self).__name__} weighs log q - log p_ref"
-            check_log_prob(reference, proposals.Policy(policy), need)
+            check_log_prob(reference, proposals.Policy(policy), need, self.conditions)
             check_noise(reference, "a policy has no move to choose")
-            check_unmoved(reference, policy, need)
+            check_unmoved(reference, policy, need, self.conditions)
 
     def trained(self) -> nn.Module:
         return nn.ParameterList(self.policy.trained())
@@ -96,11 +96,16 @@ class PolicyObjective(Objective):
         checkpoint["state_dict"] = {name: x for name, x in state.items() if not name.startswith("policy.reference.")}
 
     def validate(self, trajectories: TensorDict, generator: torch.Generator) -> None:
-        own = roll_out(self.policy, self.num_validation, target=self.target, generator=generator, kind="policy_calls")
+        own = self.roll_out_policy(self.num_validation, generator)
         elbo = own["rewards"].double() / self.target.alpha - self.log_ratios(own["states"]).sum(dim=1)
         self.log("validation/elbo", elbo.mean(), prog_bar=True, batch_size=len(own))
 
     def _trajectories(self, batch: Any, size: int, generator: torch.Generator) -> TensorDict:
         if isinstance(batch, TensorDict):
             return batch
-        return roll_out(self.policy, size, target=self.target, generator=generator, kind="policy_calls")
+        return self.roll_out_policy(size, generator)
+
+    def roll_out_policy(self, size: int, generator: torch.Generator) -> TensorDict:
+        """Fresh trajectories of the policy, "states" (B, T + 1, ...) and "rewards" (B,)."""
+        drawing: dict[str, Any] = {"condition": self.draw_conditions(size, generator), "generator": generator}
+        return roll_out(self.policy, size, target=self.target, kind="policy_calls", **drawing)

@@ -13,7 +13,7 @@ from svlearn.objectives.memoryless_objective import MemorylessObjective
 from svlearn.objectives.policy_objective import PolicyObjective
 from svlearn.objectives.state_gradients import frozen, pull_back, reward_gradient
 from svlearn.policies import Policy
-from svlearn.process import Reference, predict
+from svlearn.process import Reference, draw_initial, predict
 from svlearn.randomness import device_of, seeded
 from svlearn.rollouts.roll_out import roll_out
 from svlearn.state import State, flattened, times
@@ -50,7 +50,8 @@ class StochasticControl(MemorylessObjective):
 
     def __init__(self, reference: Reference, target: Target, policy: Policy, **options: Any):
         super().__init__(reference, target, policy, **options)
-        states = roll_out(reference, 2, generator=seeded(device_of(reference), 0))["states"]
+        generator = seeded(device_of(reference), 0)
+        states = roll_out(reference, 2, condition=self.draw_conditions(2, generator), generator=generator)["states"]
         self.coordinates = check_controls(policy, states)
         reward_gradient(target, states[:, -1])
         if reference.num_steps > 1:  # else no gradient passes through the mean
@@ -82,7 +83,8 @@ class StochasticControl(MemorylessObjective):
 
     def _trajectories(self, batch: Any, size: int, generator: torch.Generator) -> TensorDict:
         check_own_data(batch, self)
-        x = self.policy.initial(size, generator=generator)
+        rows = self.draw_conditions(size, generator)
+        x = draw_initial(self.policy, size, condition=rows, generator=generator)
         like = self.coordinates.of(x)
         shape = (size, self.reference.num_steps, *like.shape[1:])
         noise = torch.randn(shape, generator=generator, dtype=like.dtype, device=like.device)

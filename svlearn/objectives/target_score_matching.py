@@ -95,7 +95,8 @@ class TargetScoreMatching(MemorylessObjective, DistributionalPolicyGradient):
             raise ValueError(f"variance: expected a finite number above 0, got {variance}")
         self.levels, self.steps, self.variance = levels, gaussian_steps(levels), float(variance)
         self.log_reference = log_reference
-        states = roll_out(reference, 2, generator=seeded(device_of(reference), 0))["states"]
+        generator = seeded(device_of(reference), 0)
+        states = roll_out(reference, 2, condition=self.draw_conditions(2, generator), generator=generator)["states"]
         self.coordinates = check_controls(policy, states)
         score = self.score(states[:, -1])
         for t in range(reference.num_steps):

@@ -58,7 +58,7 @@ class ValueObjective(Objective):
         self.value, self.num_times = value, num_times
         self.proposal = None if proposal is None else as_proposal(proposal).bind(reference, target)
         if self.proposal is not None:
-            check_log_prob(reference, self.proposal, "proposal")
+            check_log_prob(reference, self.proposal, "proposal", self.conditions)
             held = [each for each in vars(self.proposal).values() if isinstance(each, nn.Module)]
             self.proposal_modules = nn.ModuleList(held)  # so that they are on the objective's device
         self.register_buffer("reward_variance", torch.zeros((), dtype=torch.float64))
@@ -149,7 +149,8 @@ class ValueObjective(Objective):
     def _trajectories(self, batch: Any, size: int, generator: torch.Generator) -> TensorDict:
         if isinstance(batch, TensorDict):
             return batch
-        return roll_out(self.reference, size, target=self.target, generator=generator, proposal=self.proposal)
+        drawing: dict[str, Any] = {"condition": self.draw_conditions(size, generator), "generator": generator}
+        return roll_out(self.reference, size, target=self.target, proposal=self.proposal, **drawing)
 
     def on_validation_epoch_end(self) -> None:
         """Log Pearson's correlation and R² of the value with the reward (figure 5 of SVDD, arXiv 2408.08252): the

@@ -1,14 +1,16 @@
 """A policy for Gaussian processes that moves the mean: the discrete form of a controlled diffusion."""
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
 from tensordict import TensorDict
 from torch import Tensor, nn
 
+from svlearn.conditions import rows_for
 from svlearn.modes import evaluating
 from svlearn.policies.policy import Policy
-from svlearn.process import Prediction, Reference
+from svlearn.process import Prediction, Reference, draw_initial
 from svlearn.randomness import device_of, seeded
 from svlearn.state import State, times
 from svlearn.transitions import Transition, coordinates_of, described, gaussian_of
@@ -21,17 +23,19 @@ class Controlled(Policy):
     Of states that are tensors it has their shape; of states with leaves it is a TensorDict of the leaves that it moves,
     each of the shape of the state's: the law is a `FieldTransition` of Gaussians, or any that is Gaussian in its
     `coordinates`, and a control is what its `tilt` takes. KL(q || p_ref) of a step is s_t² |g_θ|² / 2. A network that
-    is 0 gives p_ref. Raises TypeError where the reference's transition is not Gaussian, or that of a leaf is not
+    is 0 gives p_ref. condition: one row, for a reference that starts from nothing else: its first step is looked at.
+    Raises TypeError where the reference's transition is not Gaussian, or that of a leaf is not
     (`Finetuned` takes any), ValueError where the network's output has another shape than the state.
     """
 
-    def __init__(self, reference: Reference, network: nn.Module):
+    def __init__(self, reference: Reference, network: nn.Module, *, condition: Any = None):
         super().__init__(reference)
         if not isinstance(network, nn.Module):
             raise TypeError(f"network: expected a torch.nn.Module, got {type(network).__name__}")
         self.network = network
         with torch.no_grad(), evaluating(reference):
-            x = reference.initial(1, generator=seeded(device_of(reference), 0))
+            rows = rows_for(condition, 1, "for the look at its law")
+            x = draw_initial(reference, 1, condition=rows, generator=seeded(device_of(reference), 0))
             law = reference(x, times(0, 1, device_of(reference))).transition
         if gaussian_of(law) is None:
             raise TypeError(
