@@ -5,7 +5,20 @@ from svlearn.values.ensemble import Ensemble
 from svlearn.values.learned import Learned
 from svlearn.values.monte_carlo import MonteCarlo
 from svlearn.values.posterior_mean import PosteriorMean
+from svlearn.values.saving import load_value, save_value
 from svlearn.values.switch import Switch
 from svlearn.values.value import Value, Zero, evaluate
 
-__all__ = ["AtSteps", "Ensemble", "Learned", "MonteCarlo", "PosteriorMean", "Switch", "Value", "Zero", "evaluate"]
+__all__ = [
+    "AtSteps",
+    "Ensemble",
+    "Learned",
+    "MonteCarlo",
+    "PosteriorMean",
+    "Switch",
+    "Value",
+    "Zero",
+    "evaluate",
+    "load_value",
+    "save_value",
+]
