@@ -63,7 +63,9 @@ def arguments_of(thing: Any, name: str) -> dict[str, Any]:
 
 def kept_arguments(thing: Any, name: str) -> dict[str, Any]:
     """What a thing keeps under the names of its constructor's parameters, `parameter` or `_parameter`."""
-    found = {}
+    found: dict[str, Any] = {}
+    if type(thing).__init__ in (nn.Module.__init__, object.__init__):
+        return found
     for key, parameter in inspect.signature(type(thing)).parameters.items():
         several = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
         held = key if hasattr(thing, key) else f"_{key}"

@@ -1,6 +1,6 @@
 """Recipes: what to build and with which arguments, in plain data, as a YAML or the record of a checkpoint holds it.
 
-    {class_path: svlearn.svdd, init_args: {target: soft, value: {class_path: svlearn.values.Zero}, num_candidates: 10}}
+{class_path: svlearn.svdd, init_args: {target: soft, value: {class_path: svlearn.values.Zero}, num_candidates: 10}}
 """
 
 import dataclasses
@@ -56,11 +56,13 @@ def build(recipe: Any, context: Context, name: str) -> Any:
             if (key in context.defaults) is first:
                 arguments[key] = _argument(entry, kinds.get(key), context, f"{name}.{key}")
                 context = replace(context, defaults={**context.defaults, key: arguments[key]}) if first else context
-    left = {key: each for key, each in context.defaults.items() if key in parameters and key not in arguments}
+    known = parameters or {}
+    left = {key: each for key, each in context.defaults.items() if key in known and key not in arguments}
     try:
         return made(**arguments, **left)
     except (ValueError, TypeError) as error:
-        raise type(error)(f"{name}: {error}") from error
+        kind = ValueError if isinstance(error, ValueError) else TypeError  # some of their own take other arguments
+        raise kind(f"{name}: {error}") from error
 
 
 def is_recipe(thing: Any) -> bool:
@@ -115,12 +117,12 @@ def _classes(kind: Any) -> list[Any]:
     return [typing.get_origin(kind) or kind]
 
 
-def _parameters(made: Any) -> dict[str, inspect.Parameter]:
-    """The parameters that can be given by name; none where they cannot be known."""
+def _parameters(made: Any) -> dict[str, inspect.Parameter] | None:
+    """The parameters; None where they cannot be known, as of a function in C."""
     try:
         return dict(inspect.signature(made).parameters)
     except (ValueError, TypeError):
-        return {}
+        return None
 
 
 def _annotations(made: Any) -> dict[str, Any]:
@@ -132,16 +134,14 @@ def _annotations(made: Any) -> dict[str, Any]:
 
 
 def _check_names(
-    given: Mapping[str, Any], parameters: Mapping[str, inspect.Parameter], class_path: str, name: str
+    given: Mapping[str, Any], parameters: Mapping[str, inspect.Parameter] | None, class_path: str, name: str
 ) -> None:
     if not isinstance(given, Mapping):
         raise ValueError(f"{name}: expected init_args by name, got {given!r}")
-    if any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters.values()):
+    if parameters is None or any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters.values()):
         return
     for key in given:
         if key not in parameters:
             near = difflib.get_close_matches(str(key), parameters, n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
-            raise ValueError(
-                f"{name}: {class_path} takes {', '.join(parameters) or 'no arguments'}, got {key!r}{hint}"
-            )
+            raise ValueError(f"{name}: {class_path} takes {', '.join(parameters) or 'no arguments'}, got {key!r}{hint}")

@@ -27,7 +27,8 @@ RANKS = {
     **dict.fromkeys(("inference", "checking"), 2),
     **dict.fromkeys(("objectives", "rollouts"), 3),
     "evaluation": 4,
-    **dict.fromkeys(("cli", "__main__"), 5),
+    "cli": 5,
+    "__main__": 6,
 }
 NEIGHBOURS = {("rollouts", "objectives"), ("objectives", "rollouts")}
 HEAVY = {"rdkit": "molecules", "torch_geometric": "molecules", "diffusers": "images", "transformers": "language"}

@@ -16,8 +16,8 @@ under names that are yours; what it leaves out, the reference and the target, is
       learned value: {class_path: svlearn.svdd, init_args: {value: learned, num_candidates: 10}}
       SMC: {class_path: svlearn.smc, init_args: {target: soft, num_particles: 10, value: {class_path: svlearn.values.PosteriorMean}}}
 
-The table goes to the terminal; <output>/report.html is the page, comparison.json and comparison.csv the figures,
-samples.svg the best samples, where the reference draws them. Each sampler that is done is kept in
+The table goes to the terminal. Written to <output>: the page report.html, the figures comparison.json and
+comparison.csv, and the best samples samples.svg, where the reference draws them. Each sampler that is done is kept in
 <output>/partial.json: `--resume true` goes on from there after a stop, and runs again what failed. What stands in a
 YAML can be overridden, as in `--samplers.SMC.init_args.num_particles 20`.
 """

@@ -117,7 +117,9 @@ def _held(value: Value) -> nn.Module:
 
 def _shapes(value: Any) -> dict[str, Any]:
     state = plain_names(value.state_dict())
-    return {name: (str(each.dtype), tuple(each.shape)) for name, each in state.items() if isinstance(each, torch.Tensor)}
+    return {
+        name: (str(each.dtype), tuple(each.shape)) for name, each in state.items() if isinstance(each, torch.Tensor)
+    }
 
 
 def _check_weights(value: Value) -> None:
