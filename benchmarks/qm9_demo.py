@@ -38,9 +38,9 @@ def quotation(results: dict) -> str:
     learned, both, free = (figures[name] for name in ("SVDD-learned", "SVDD-learned then PM", "SVDD-PM"))
     return (
         f"![The best samples of each sampler, with their QED](docs/demo.svg)\n\n"
-        f"**{results['verdicts'][0]}** The learned value foresees something from the first step on, at no reference call "
-        f"for a candidate that loses; the posterior mean sees the molecule only once it is nearly there, but then sees "
-        f"it best. When the one hands over to the other is chosen by `values.Switch.fit`, on trajectories that judge "
+        f"**{results['verdicts'][0]}** The learned value foresees something from the first step on, at no reference "
+        f"call for a candidate that loses; the posterior mean sees the molecule only once it is nearly there, but then "
+        f"sees it best. When the one hands over to the other is chosen by `values.Switch.fit`, on trajectories that judge "
         f"nothing here. Guided by the learned value alone, {learned['uniqueness']:.0%} of the valid molecules are "
         f"distinct, against {free['uniqueness']:.0%} for SVDD-PM and {both['uniqueness']:.0%} with the hand-over: a "
         f"greedy choice by one network runs to the molecules that it likes best. The value was trained once; the next "

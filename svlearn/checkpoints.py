@@ -148,7 +148,7 @@ def load_value(
 def load_policy(
     policy: AnyModule, path: str | Path, reference: Reference, map_location: torch.device | str | None = None
 ) -> AnyModule:
-    """Fill a policy as it was before training, and return it in evaluation mode; the errors are those of `load_value`."""
+    """Fill a policy as it was before training, and return it in evaluation mode; the errors are as of `load_value`."""
     return load_value(policy, path, reference, map_location).eval()
 
 

@@ -1,4 +1,4 @@
-"""The recipe of a thing that is there, so that a checkpoint can say how to build it: the counterpart of `recipes.build`."""
+"""The recipe of a thing that is there, so that a checkpoint can say how to build it: `recipes.build`, backwards."""
 
 import dataclasses
 import inspect

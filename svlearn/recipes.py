@@ -59,10 +59,20 @@ def build(recipe: Any, context: Context, name: str) -> Any:
     known = parameters or {}
     left = {key: each for key, each in context.defaults.items() if key in known and key not in arguments}
     try:
-        return made(**arguments, **left)
+        return _call(made, {**arguments, **left}, known)
     except (ValueError, TypeError) as error:
         kind = ValueError if isinstance(error, ValueError) else TypeError  # some of their own take other arguments
         raise kind(f"{name}: {error}") from error
+
+
+def _call(made: Callable, arguments: dict[str, Any], parameters: Mapping[str, inspect.Parameter]) -> Any:
+    """Call it with arguments by name; those of `*rest` come as a list under that name."""
+    several = [name for name, each in parameters.items() if each.kind is inspect.Parameter.VAR_POSITIONAL]
+    if not set(several) & set(arguments):
+        return made(**arguments)
+    ordered = {name: arguments[name] for name in parameters if name in arguments}
+    bound = inspect.BoundArguments(inspect.Signature([*parameters.values()]), ordered)  # type: ignore[arg-type]
+    return made(*bound.args, **bound.kwargs)
 
 
 def is_recipe(thing: Any) -> bool:
@@ -95,7 +105,7 @@ def _argument(entry: Any, kind: Any, context: Context, name: str) -> Any:
     kinds = _classes(kind)
     if isinstance(entry, Mapping):
         for each in kinds:
-            if dataclasses.is_dataclass(each):
+            if isinstance(each, type) and dataclasses.is_dataclass(each):
                 inside = {"class_path": f"{each.__module__}.{each.__qualname__}", "init_args": entry}
                 return build(inside, context, name)
         return {key: _argument(each, None, context, f"{name}.{key}") for key, each in entry.items()}

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from svlearn.inference.sampler import Sampler
+from svlearn.randomness import seeded
 from svlearn.recipes import Context, build, import_thing, is_recipe
 from svlearn.targets import Target
 from svlearn.values import AtSteps, Ensemble, PosteriorMean, Switch, Value, Zero
@@ -29,6 +30,16 @@ def test_a_recipe_calls_what_stands_at_its_path():
         "x",
     )
     assert isinstance(made, Ensemble) and torch.equal(made.weights, torch.tensor([[0.75, 0.25]], dtype=torch.float64))
+
+
+def test_the_rest_of_the_arguments_is_a_list():
+    recipe = {"class_path": "svlearn.randomness.seeded", "init_args": {"seeds": [3, 4], "device": "cpu"}}
+    assert torch.equal(
+        torch.rand(3, generator=build(recipe, Context(), "x")), torch.rand(3, generator=seeded("cpu", 3, 4))
+    )
+    layers = [{"class_path": "torch.nn.Linear", "init_args": {"in_features": 2, "out_features": 2}}] * 2
+    network = build({"class_path": "torch.nn.Sequential", "init_args": {"args": layers}}, Context(), "x")
+    assert len(network) == 2 and network[0] is not network[1]
 
 
 def test_what_is_left_out_is_filled_in_and_what_is_given_holds_for_all_inside(walk, target):

@@ -194,7 +194,9 @@ model:
     value:
       class_path: svlearn.values.Switch
       init_args:
-        early: {class_path: svlearn.values.Learned, init_args: {network: {class_path: my_walk.Network, init_args: {width: 5}}}}
+        early:
+          class_path: svlearn.values.Learned
+          init_args: {network: {class_path: my_walk.Network, init_args: {width: 5}}}
         late: {class_path: svlearn.values.MonteCarlo, init_args: {reference: *walk, target: *target, num_rollouts: 2}}
         start: 3
     batch_size: 8
@@ -252,7 +254,8 @@ def test_a_value_that_cannot_be_saved_says_so_before_training(own, tmp_path):
     text = CONFIG.replace("class_path: my_walk.Network", "class_path: my_walk.shrinking")
     (tmp_path / "value.yaml").write_text(text)
     (tmp_path / "my_walk.py").write_text(
-        f"{OWN}\nMADE = []\n\ndef shrinking(width: int = 5) -> Network:\n    MADE.append(0)\n    return Network(width + len(MADE))\n"
+        f"{OWN}\nMADE = []\n\ndef shrinking(width: int = 5) -> Network:\n"
+        "    MADE.append(0)\n    return Network(width + len(MADE))\n"
     )
     said = own("train-value", "--config", "value.yaml", fails=True)
     assert "value: expected a recipe that builds this Switch, got one that builds a Switch with other tensors" in said

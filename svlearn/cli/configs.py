@@ -17,7 +17,7 @@ def shipped_configs(file: str) -> dict[str, Path]:
     """
     found = {}
     for path in sorted(package_data("configs").rglob("*.yaml")):
-        domain, *parts = path.relative_to(package_data("configs")).with_suffix("").parts
+        parts = path.relative_to(package_data("configs")).with_suffix("").parts[1:]  # without the domain
         named = "/".join(parts)
         found[parts[0] if len(parts) == 2 and path.name == file else named] = path
     return found

@@ -14,7 +14,7 @@ under names that are yours; what it leaves out, the reference and the target, is
     samplers:
       pretrained: {class_path: svlearn.ancestral}
       learned value: {class_path: svlearn.svdd, init_args: {value: learned, num_candidates: 10}}
-      SMC: {class_path: svlearn.smc, init_args: {target: soft, num_particles: 10, value: {class_path: svlearn.values.PosteriorMean}}}
+      SMC: {class_path: svlearn.smc, init_args: {target: soft, value: learned, num_particles: 10}}
 
 The table goes to the terminal. Written to <output>: the page report.html, the figures comparison.json and
 comparison.csv, and the best samples samples.svg, where the reference draws them. Each sampler that is done is kept in

@@ -17,9 +17,9 @@ KINDS: dict[str, type] = {"targets": Target, "policies": Policy, "values": Value
 class Parts:
     """Named recipes (see `svlearn.recipes`) of targets, policies, values and samplers of one reference and one reward.
 
-    A recipe may leave out `reference` and `target`, which are then the reference and the target of what it stands in, or
-    the first of `targets`; a target leaves out `reward`. Where a parameter takes a value, a target or a policy, a text
-    is the name of one; where it takes a reference, it is that of a policy, or a name or a file for `svlearn.load`.
+    A recipe may leave out `reference` and `target`, which are then the reference and the target of what it stands in,
+    or the first of `targets`; a target leaves out `reward`. Where a parameter takes a value, a target or a policy, a
+    text is the name of one; where it takes a reference, it is that of a policy, or a name or a file for `svlearn.load`.
     Without `targets` there is one, of alpha = 0.
     """
 
@@ -33,8 +33,11 @@ class Parts:
         self._open: list[tuple[str, str]] = []
 
     def get(self, kind: str, name: str) -> Any:
-        """The part of that kind and name. Raises ValueError, with the known ones, for a name that is not there, for parts
-        that ask for one another without end, and as `recipes.build`; TypeError for what is of another kind."""
+        """The part of that kind and name.
+
+        Raises ValueError for a name that is not there (with the known ones), for parts that ask for one another without
+        end, and as `recipes.build`; TypeError for what is of another kind.
+        """
         key, known = (kind, name), self.recipes[kind]
         if name not in known:
             raise ValueError(f"{kind}: expected one of {', '.join(known) or 'none, as none is named'}, got {name!r}")

@@ -63,8 +63,8 @@ class RolloutData(pl.LightningDataModule):
 
 
 def held_out(path: str | os.PathLike, *, validation_fraction: float = 0.1, seed: int = 0) -> TensorDict:
-    """The trajectories of a store that `RolloutData` of the same fraction and seed trains nothing on, in memory: to judge
-    a value by, or to choose between two. Raises as `RolloutData` does."""
+    """The trajectories of a store that `RolloutData` of the same fraction and seed trains nothing on, in memory: to
+    judge a value by, or to choose between two. Raises as `RolloutData` does."""
     data = RolloutData(path, validation_fraction=validation_fraction, seed=seed)
     data.setup()
     return data.rollouts[data.validation_rows]

@@ -130,8 +130,8 @@ def _check_weights(value: Value) -> None:
         reward = target.reward if isinstance(target, Target) else None
         if isinstance(reward, nn.Module) and id(reward) not in own and reward.state_dict():
             raise ValueError(
-                f"value: expected one whose tensors are all its own, got a {type(reward).__name__} as the reward of its "
-                "target, whose weights are kept elsewhere; give a recipe"
+                f"value: expected one whose tensors are all its own, got a {type(reward).__name__} as the reward of "
+                "its target, whose weights are kept elsewhere; give a recipe"
             )
 
 
@@ -144,8 +144,8 @@ def _importer(modules: Sequence[str]) -> Callable[[str, str], Any]:
             if _builds(thing) and thing.__module__.startswith(TRUSTED):
                 return thing
         raise ValueError(
-            f"{name}: expected a network, a target or a reward of {' or '.join(TRUSTED)}, or of modules that you trust, "
-            f"got {class_path}; name its module in modules="
+            f"{name}: expected a network, a target or a reward of {' or '.join(TRUSTED)}, or of modules that you "
+            f"trust, got {class_path}; name its module in modules="
         )
 
     return importer
