@@ -36,15 +36,18 @@ def quotation(results: dict) -> str:
     figures, origin, seconds = results["figures"], results["provenance"], results["seconds"]
     table = pd.DataFrame.from_dict(figures, orient="index").astype(float)
     learned, both, free = (figures[name] for name in ("SVDD-learned", "SVDD-learned then PM", "SVDD-PM"))
+    steps, every, calls = (each["reference_calls_per_sample"] for each in (learned, free, both))
+    start = steps * (every - calls) / (every - steps)  # one call a step before, M from there on
     return (
         f"![The best samples of each sampler, with their QED](docs/demo.svg)\n\n"
         f"**{results['verdicts'][0]}** The learned value foresees something from the first step on, at no reference "
         f"call for a candidate that loses; the posterior mean sees the molecule only once it is nearly there, but then "
-        f"sees it best. When the one hands over to the other is chosen by `values.Switch.fit`, on trajectories that judge "
-        f"nothing here. Guided by the learned value alone, {learned['uniqueness']:.0%} of the valid molecules are "
-        f"distinct, against {free['uniqueness']:.0%} for SVDD-PM and {both['uniqueness']:.0%} with the hand-over: a "
-        f"greedy choice by one network runs to the molecules that it likes best. The value was trained once; the next "
-        f"training differs by more than the errors below, which are of sampling alone: "
+        f"sees it best. The step at which the one hands over to the other, t = {start:.0f} of {steps:.0f}, is chosen by "
+        f"`values.Switch.fit`, on trajectories that judge nothing here. Guided by the learned value alone, "
+        f"{learned['uniqueness']:.0%} of the valid molecules are distinct, against {free['uniqueness']:.0%} for SVDD-PM "
+        f"and {both['uniqueness']:.0%} with the hand-over: a greedy choice by one network runs to the molecules that it "
+        f"likes best. The value was trained once; the next training differs by more than the errors below, which are of "
+        f"sampling alone: "
         f"[over seeds](docs/leaderboards/qm9.md).\n\n{to_markdown(table)}\n"
         f"Rewards are QED; ± is one standard error; M = N = K = 10; SVDD at alpha = 0. Learning the value took "
         f"{seconds['train']:.0f} s and the comparison of {len(origin['seeds'])} × {origin['num_samples']} samples a "
