@@ -40,11 +40,10 @@ $(DOCS_READY): $(READY)
 
 demo: $(READY) ## train a value, guide with it and write a report; FAMILY=soft_q: another value, or a policy
 	$(if $(VALUE)$(POLICY),,$(error FAMILY: expected one of $(FAMILIES), got $(FAMILY)))
-	$(BIN)/python scripts/$(if $(VALUE),train_value,finetune_policy).py fit \
-		--config $(QM9)/$(if $(VALUE),value,policy).yaml --config $(VALUE)$(POLICY)
-	$(BIN)/python scripts/evaluate.py --config $(QM9)/evaluate.yaml $(if $(VALUE),\
-		--value_path runs/qm9_value/$(FAMILY)/value.safetensors,\
-		--value_path null --rollouts null --policy_path runs/qm9_policy/$(FAMILY)/policy.safetensors)
+	$(BIN)/svlearn $(if $(VALUE),train-value,finetune) --config qm9 --config $(VALUE)$(POLICY)
+	$(BIN)/svlearn evaluate --config qm9 $(if $(VALUE),\
+		--config qm9/demo --values.learned.init_args.name_or_path runs/qm9_value/$(FAMILY)/value.safetensors,\
+		--config qm9/evaluate_policy --policies.policy.init_args.path runs/qm9_policy/$(FAMILY)/policy.safetensors)
 
 test: $(READY) ## run all tests
 	$(TEST)

@@ -37,6 +37,8 @@ _HOME = {
     "fit": "svlearn.objectives.fit",
     "collect": "svlearn.rollouts.collect",
     "load": "svlearn.loading",
+    "load_value": "svlearn.values.saving",
+    "save_value": "svlearn.values.saving",
     "compare": "svlearn.evaluation.compare",
     "Comparison": "svlearn.evaluation.comparison",
     "diagnose": "svlearn.evaluation.diagnosis",

@@ -1,6 +1,6 @@
 """The import arrows of svlearn, read from the source of every module, function-level imports included.
 
-core ← values, policies ← inference ← objectives, rollouts ← evaluation ← scripts; a domain stands beside these: it may
+core ← values, policies ← inference ← objectives, rollouts ← evaluation ← cli; a domain stands beside these: it may
 use the core, no part of the core knows a domain, and no domain knows another.
 """
 
@@ -24,11 +24,13 @@ RANKS = {
     **dict.fromkeys(
         ("transitions", "process", "trajectories", "conditions", "reward", "targets", "schedules", "assets"), 0
     ),
-    **dict.fromkeys(("saved_state", "checkpoints", "loading"), 0),
+    **dict.fromkeys(("saved_state", "checkpoints", "loading", "recipes", "description"), 0),
     **dict.fromkeys(("values", "policies"), 1),
     **dict.fromkeys(("inference", "checking"), 2),
     **dict.fromkeys(("objectives", "rollouts"), 3),
     "evaluation": 4,
+    "cli": 5,
+    "__main__": 6,
 }
 NEIGHBOURS = {("rollouts", "objectives"), ("objectives", "rollouts")}
 HEAVY = {"rdkit": "molecules", "torch_geometric": "molecules", "diffusers": "images", "transformers": "language"}

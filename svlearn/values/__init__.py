@@ -6,6 +6,7 @@ from svlearn.values.head import Head
 from svlearn.values.learned import Learned
 from svlearn.values.monte_carlo import MonteCarlo
 from svlearn.values.posterior_mean import PosteriorMean
+from svlearn.values.saving import load_value, save_value
 from svlearn.values.switch import Switch
 from svlearn.values.value import Value, Zero, evaluate
 
@@ -20,4 +21,6 @@ __all__ = [
     "Value",
     "Zero",
     "evaluate",
+    "load_value",
+    "save_value",
 ]

@@ -61,6 +61,13 @@ def surrogate(receptor: str = "parp1", **options: Any) -> Surrogate:
     return Surrogate(table["smiles"], table["rewards"], **{"correct": True, "codec": GDSSCodec(), **options})
 
 
+qed_contrastive_twist = partial(value, reward="QED", family="contrastive_twist")
+qed_monte_carlo = partial(value, reward="QED", family="monte_carlo")
+sa_contrastive_twist = partial(value, reward="SA", family="contrastive_twist")
+sa_monte_carlo = partial(value, reward="SA", family="monte_carlo")
+parp1_contrastive_twist = partial(value, reward="parp1", family="contrastive_twist")
+parp1_monte_carlo = partial(value, reward="parp1", family="monte_carlo")
+
 zinc250k = partial(load, "gdss/gdss_zinc250k.pth")
 zinc250k_v2 = partial(load, "gdss/gdss_zinc250k_v2.pth")
 qm9 = partial(load, "gdss/gdss_qm9.pth")

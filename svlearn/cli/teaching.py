@@ -1,4 +1,4 @@
-"""Help texts of the scripts, with their paragraphs and commands kept as they were written."""
+"""Help texts of the commands, with their paragraphs and commands kept as they were written."""
 
 import re
 from argparse import Action, RawDescriptionHelpFormatter

@@ -1,11 +1,13 @@
-"""What the scripts that train share: their command line, and an objective made ready for it."""
+"""What the commands that train share: their command line, and an objective made ready for it."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
 from pytorch_lightning.cli import LightningCLI
 
-from command_line import Parser, plain_errors
+from svlearn.cli.configs import described, expand
+from svlearn.cli.parser import Parser, plain_errors
 from svlearn.files import check_writable
 from svlearn.objectives.fit import no_wrong_advice
 from svlearn.objectives.lightning.trainer import Trainer
@@ -13,6 +15,11 @@ from svlearn.objectives.lightning.trainer import Trainer
 
 class TrainingCLI(LightningCLI):
     """Whether output can be written is seen before the work."""
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        known = LightningCLI.subcommands()
+        return {name: known[name] for name in ("fit", "validate")}
 
     def instantiate_trainer(self, **kwargs: Any) -> Any:
         root = self._get(self.config_init, "trainer", default={}).get("default_root_dir")
@@ -31,15 +38,26 @@ class ObjectiveCLI(TrainingCLI):
         return Path(self.trainer.default_root_dir) / name
 
 
-def run(cli: type[LightningCLI], description: str, model: type | None = None, **options: Any) -> None:
-    """Parse the command line of a LightningCLI and do what it says; `--help` shows the description as it is written."""
+def train(
+    cli: type[LightningCLI], description: str | None, file: str, model: type | None = None, **options: Any
+) -> None:
+    """Do what the command line says to a LightningCLI; `fit`, where it names no other of its subcommands.
+
+    description: for --help, which shows it as it is written. file: that of the command among the shipped
+    configurations.
+    """
+    text = described(description, file)
+    arguments = expand(sys.argv[1:], file)
+    if not arguments or arguments[0] not in cli.subcommands():
+        arguments.insert(0, "fit")
+    sys.argv[1:] = arguments  # where a LightningCLI reads them
     with no_wrong_advice(), plain_errors():
         cli(
             model,
             trainer_class=Trainer,
             seed_everything_default=0,
             save_config_kwargs={"overwrite": True},
-            parser_kwargs={"description": description},
+            parser_kwargs={"description": text, "fit": {"description": text}},
             parser_class=Parser,
             **options,
         )

@@ -1,34 +1,25 @@
-"""The scripts' command line: what is refused and in how many lines, what is found, and what --help shows first."""
+"""What the commands share: what is refused and in how many lines, what is found, and what --help shows first."""
 
-import importlib
 import sys
-from pathlib import Path
 
 import pytest
 import pytorch_lightning
 import torch
 from torch import nn
 
+from svlearn.cli import parser as command_line
 from svlearn.process import Reference
 
-SCRIPTS = Path(__file__).parents[1] / "scripts"
-
 
 @pytest.fixture
-def command_line(monkeypatch):
-    monkeypatch.syspath_prepend(SCRIPTS)
-    return importlib.import_module("command_line")
-
-
-@pytest.fixture
-def call(command_line, monkeypatch, capsys):
+def call(monkeypatch, capsys):
     """call(function, *arguments) runs it by its command line; returns the exit status and what the errors say."""
 
     def run(function, *arguments):
         monkeypatch.setattr(sys, "argv", ["toy.py", *map(str, arguments)])
         monkeypatch.setattr(sys, "path", sys.path[:])
         try:
-            command_line.main(function, "A toy.\n\n    python toy.py --number 3")
+            command_line.call(function, "A toy.\n\n    python toy.py --number 3")
         except SystemExit as stop:
             return stop.code, capsys.readouterr().err
         return 0, capsys.readouterr().err
@@ -71,7 +62,7 @@ def test_what_is_wrong_is_one_line_that_names_it(call, arguments, said):
     assert len(errors) < 700
 
 
-def test_what_svlearn_refuses_is_one_line_and_what_others_raise_has_its_traceback(call, command_line):
+def test_what_svlearn_refuses_is_one_line_and_what_others_raise_has_its_traceback(call):
     from svlearn.arguments import integer
 
     def strict(number: int = 3) -> None:
@@ -118,7 +109,7 @@ def test_modules_beside_the_working_directory_and_plain_factories_are_taken(call
     assert status == 1 and errors.count("\n") == 1 and "No module named 'nothing_of_the_kind'" in errors
 
 
-def test_a_plain_factory_stands_for_every_kind_of_part(command_line):
+def test_a_plain_factory_stands_for_every_kind_of_part():
     from pytorch_lightning import LightningModule
 
     from svlearn.objectives import Objective
@@ -129,7 +120,7 @@ def test_a_plain_factory_stands_for_every_kind_of_part(command_line):
         assert issubclass(command_line.Made, kind)
 
 
-def test_help_has_the_own_options_first_and_no_pages_of_class_names(command_line):
+def test_help_has_the_own_options_first_and_no_pages_of_class_names():
     from pytorch_lightning import Trainer
 
     parser = command_line.Parser(description="A toy.\n\n    python toy.py fit")

@@ -1,4 +1,4 @@
-"""The command line that the scripts share: errors of one line, names in full, and a user's own modules."""
+"""What the commands share: errors of one line, names in full, shipped configurations, and a user's own modules."""
 
 import difflib
 import importlib
@@ -21,11 +21,13 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.cli import LightningArgumentParser
 
 import svlearn
+from svlearn.cli.configs import described, expand
+from svlearn.cli.overrides import put, split
+from svlearn.cli.teaching import TeachingFormatter
 from svlearn.files import user_path
 from svlearn.objectives import Objective
 from svlearn.policies import Policy
 from svlearn.values import Value
-from teaching import TeachingFormatter
 
 LATE = "Customize every aspect of training"  # the title of Lightning's own options
 DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")  # what a class path looks like
@@ -180,16 +182,29 @@ def plain_errors() -> Iterator[None]:
         sys.exit(1)
 
 
-def main(function: Callable, description: str | None) -> None:
+def call(
+    function: Callable,
+    description: str | None,
+    file: str = "",
+    *,
+    mappings: Sequence[str] = (),
+    show: bool = False,
+) -> None:
     """Run a function with the arguments of the command line; one that takes `request` gets them all, as JSON holds
-    them."""
+    them. file: that of the command among the shipped configurations. mappings: options that are mappings of a YAML,
+    whose entries can be overridden. show: print what it returns."""
     with plain_errors():
-        parser = Parser(description=description)
+        parser = Parser(description=described(description, file) if file else description)
         parser.add_argument("-c", "--config", action=jsonargparse.ActionConfigFile, help="a configuration in YAML")
         parser.add_function_arguments(function, skip={"request"})
-        config = parser.parse_args()
+        words, changes = split(expand(sys.argv[1:], file) if file else sys.argv[1:], mappings)
+        config = parser.parse_args(words)
+        for change in changes:
+            config[change[0]] = put(config[change[0]], change)
         given = json.loads(parser.dump(config, format="json", skip_validation=True))
         arguments = parser.instantiate(config)
         arguments.pop("config", None)
         wanted = {"request": given} if "request" in inspect.signature(function).parameters else {}
-        function(**arguments, **wanted)
+        returned = function(**arguments, **wanted)
+        if show:
+            print(returned)
