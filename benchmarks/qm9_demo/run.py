@@ -60,8 +60,8 @@ def measure(options: argparse.Namespace) -> None:
     shutil.rmtree(ROOT / "runs/qm9_value", ignore_errors=True)
     configs = ("--config", f"{CONFIGS}/value.yaml", "--config", f"{CONFIGS}/values/monte_carlo.yaml")
     train = run("scripts/train_value.py", "fit", *configs)
-    options = ("--seed", json.dumps(options.seeds), "--results", str(RESULTS.path.relative_to(ROOT)))
-    evaluate = run("scripts/evaluate.py", "--config", f"{CONFIGS}/evaluate.yaml", *options)
+    words = ("--seed", json.dumps(options.seeds), "--results", str(RESULTS.path.relative_to(ROOT)))
+    evaluate = run("scripts/evaluate.py", "--config", f"{CONFIGS}/evaluate.yaml", *words)
     RESULTS.write(RESULTS.read() | {"seconds": {"train": train, "evaluate": evaluate}})
     shutil.copy(ROOT / "reports/qm9/samples.svg", ROOT / "docs/demo.svg")
 
