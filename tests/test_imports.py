@@ -131,6 +131,7 @@ def test_every_part_has_a_rank():
         ("svlearn.domains.sequences.utr5", "import transformers", "only the domain language may"),
         ("svlearn.evaluation.metrics", "from rdkit import Chem", "only the domain molecules may"),
         ("svlearn.evaluation.metrics", "from scripts import demo", "the package knows no scripts"),
+        ("svlearn.objectives.fit", "from benchmarks.common.clock import clock", "the package knows no benchmarks"),
     ],
 )
 def test_a_bad_import_is_found(module, source, why):
