@@ -117,7 +117,7 @@ class Run:
         here = self._weigh(start, values, weights, exponents, t)
         proposed = self._propose(x, here.log_twists.flatten(), prediction, t + 1)
         candidates, _ = self._judge(proposed, weights, here.exponents, t + 1)
-        survivors = self.selection(candidates, self.selection.noise(candidates.shape, self.generator))
+        survivors = self.selection(candidates, self._noise(candidates.shape, exponents.device))
         log_weights = survivors.weights(candidates).read()
         return take(proposed.x, self._rows(survivors.index, candidates)), log_weights.squeeze(1)
 
@@ -182,7 +182,7 @@ class Run:
         Where the losers' predictions would fill the memory, as many groups are served at a time as fit `max_batch`.
         """
         value, (groups, size), limit = self.parts.value, weights.shape, current_max_batch()
-        noise = self.selection.noise((groups, size, copies), self.generator)
+        noise = self._noise((groups, size, copies), exponents.device)
         together = copies == 1 or t == self.last or not value.reads(t) or value.needs_generator
         at_once = groups if limit is None or together else max(1, limit // (size * copies))
         if at_once >= groups:
@@ -263,6 +263,10 @@ class Run:
             increments = twists - before
         retained = self.retained is not None
         return Candidates(values, increments, weights, twists, exponents, t, final, retained, proposed.x)
+
+    def _noise(self, shape: tuple[int, int, int], device: torch.device) -> Tensor:
+        """What the selection draws, wherever the generator lies."""
+        return self.selection.noise(shape, self.generator).to(device)
 
     def _rows(self, places: Tensor | None, candidates: Candidates) -> Tensor | None:
         """Places (B, K') among the K · M candidates of each group as rows of all candidates, (B · K',)."""

@@ -9,7 +9,7 @@ from svlearn.inference.proposals import Proposal
 from svlearn.modes import in_evaluation
 from svlearn.policies import Policy
 from svlearn.process import Reference
-from svlearn.randomness import device_of, seeded
+from svlearn.randomness import device_of, randn, seeded
 from svlearn.transitions import Transition, gaussian_of
 
 
@@ -61,7 +61,7 @@ def check_unmoved(reference: Reference, policy: Policy, need: str) -> None:
             if law is None or not law.mean.requires_grad:
                 continue
             moved = law.mean[own.diracs]
-            weights = torch.randn(moved.shape, generator=generator, dtype=moved.dtype, device=moved.device)
+            weights = randn(moved.shape, generator, moved.device, moved.dtype)
             found = torch.autograd.grad((weights * moved).sum(), parameters, allow_unused=True)
             if any(each is not None and bool((each != 0).any()) for each in found):
                 raise ValueError(_refusal(need, t, type(policy).__name__))

@@ -12,6 +12,7 @@ from svlearn.objectives.control import gaussian
 from svlearn.objectives.policy_gradient import leave_one_out
 from svlearn.policies import Policy
 from svlearn.process import Reference, predict
+from svlearn.randomness import randn
 from svlearn.targets import Target, check_scalars
 
 
@@ -63,7 +64,7 @@ class DerivativeFreeAdjointMatching(AdjointMatching):
                 "reference: expected noise at the last step, over which the reward is differenced, got a std of 0 from "
                 f"{type(self.reference).__name__}; PolicyGradient takes it"
             )
-        noise = torch.randn(number, *x.shape, generator=generator, dtype=law.mean.dtype, device=x.device)
+        noise = randn((number, *x.shape), generator, x.device, law.mean.dtype)
         rewards = self.target((law.mean + law.std * noise).flatten(0, 1))
         check_scalars(rewards, number * len(x), "reward", "T", finite=True)
         last = smoothed_gradient(rewards.view(number, len(x)), noise, law.std) / self.target.alpha

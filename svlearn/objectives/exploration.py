@@ -9,6 +9,7 @@ from torch import Tensor
 
 from svlearn.policies import Policy
 from svlearn.process import Prediction, Reference, predict
+from svlearn.randomness import rand
 from svlearn.state import State, concatenate, device_of_state, take
 from svlearn.transitions import Transition
 
@@ -22,7 +23,7 @@ class Blend(Transition):
     def sample(self, *, generator: torch.Generator | None = None) -> State:
         own, other = self.own.sample(generator=generator), self.other.sample(generator=generator)
         size, device = len(own), device_of_state(own)
-        strays = torch.rand(size, generator=generator, device=device) < self.share
+        strays = rand((size,), generator, device) < self.share
         return take(concatenate([own, other]), torch.arange(size, device=device) + size * strays)
 
     def log_prob(self, x_next: State) -> Tensor:

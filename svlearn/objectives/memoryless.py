@@ -10,8 +10,9 @@ from torch import Tensor
 from svlearn.arguments import integer
 from svlearn.metering import metered
 from svlearn.modes import in_evaluation
+from svlearn.placement import at_home
 from svlearn.process import Reference
-from svlearn.randomness import device_of, resolve_generator
+from svlearn.randomness import device_of, rand, resolve_generator
 from svlearn.state import flattened, repeat
 from svlearn.values.monte_carlo import finish
 
@@ -49,13 +50,13 @@ def measure_memory(
     Raises ValueError for fewer than 16 pairs.
     """
     num_pairs = integer(num_pairs, "num_pairs", 16)
-    generator = resolve_generator(generator, device_of(reference))
-    x = repeat(reference.initial(num_pairs, generator=generator), 2)
-    t = torch.zeros(len(x), dtype=torch.long, device=x.device)
-    finished = flattened(finish(reference, x, t, generator)).double()
-    first, second = standardized(finished[::2], finished[1::2])
-    explained, p_value = shared_variance(first, second, generator)
-    return MemorylessTest(shared_information(first, second), explained, p_value)
+    with at_home(reference, generator=generator) as generator:
+        x = repeat(reference.initial(num_pairs, generator=generator), 2)
+        t = torch.zeros(len(x), dtype=torch.long, device=x.device)
+        finished = flattened(finish(reference, x, t, generator)).double()
+        first, second = standardized(finished[::2], finished[1::2])
+        explained, p_value = shared_variance(first, second, generator)
+        return MemorylessTest(shared_information(first, second), explained, p_value)
 
 
 def look_for_memory(
@@ -108,7 +109,7 @@ def shared_variance(first: Tensor, second: Tensor, generator: torch.Generator) -
     if total == 0:
         return 0.0, 1.0
     products = first @ second.T
-    shuffled = torch.rand(PERMUTATIONS, len(first), generator=generator, device=first.device).argsort(dim=1)
+    shuffled = rand((PERMUTATIONS, len(first)), generator, first.device).argsort(dim=1)
     by_chance = products[torch.arange(len(first), device=first.device), shuffled].sum(dim=1)
     measured = products.trace()
     return float(measured) / total, (1 + int((by_chance >= measured).sum())) / (1 + PERMUTATIONS)

@@ -4,6 +4,7 @@ from typing import Any
 
 from svlearn.objectives.memoryless import FEW_PAIRS, MEMORY, warn_of_memory
 from svlearn.objectives.policy_objective import PolicyObjective
+from svlearn.placement import working_on
 from svlearn.policies import Policy
 from svlearn.process import Reference
 from svlearn.progress import say
@@ -31,4 +32,5 @@ class MemorylessObjective(PolicyObjective):
             calls = 2 * FEW_PAIRS * self.reference.num_steps
             say(f"looking whether x_0 tells of x_T: {calls:,} reference calls or more, none with check_memory=False")
         generator = seeded(self.device, self.seed, MEMORY)
-        warn_of_memory(self.reference, generator=generator, max_batch=self.batch_size)
+        with working_on(self.device):
+            warn_of_memory(self.reference, generator=generator, max_batch=self.batch_size)

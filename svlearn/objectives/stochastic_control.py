@@ -15,7 +15,7 @@ from svlearn.objectives.memoryless_objective import MemorylessObjective
 from svlearn.objectives.policy_objective import PolicyObjective
 from svlearn.policies import Policy
 from svlearn.process import Reference, predict
-from svlearn.randomness import device_of, seeded
+from svlearn.randomness import device_of, randn, seeded
 from svlearn.rollouts.roll_out import roll_out
 from svlearn.state import flattened, times
 from svlearn.targets import Target, check_scalars, refuses_gradient
@@ -82,7 +82,7 @@ class StochasticControl(MemorylessObjective):
         check_own_data(batch, self)
         x = self.policy.initial(size, generator=generator)
         shape = (size, self.reference.num_steps, *x.shape[1:])
-        noise = torch.randn(shape, generator=generator, dtype=x.dtype, device=x.device)
+        noise = randn(shape, generator, x.device, x.dtype)
         return TensorDict({"initial": x, "noise": noise}, batch_size=[size])
 
 

@@ -15,7 +15,7 @@ from svlearn.objectives.memoryless_objective import MemorylessObjective
 from svlearn.objectives.stochastic_control import reward_gradient
 from svlearn.policies import Policy
 from svlearn.process import Prediction, Reference, predict
-from svlearn.randomness import device_of, seeded
+from svlearn.randomness import device_of, randn, seeded
 from svlearn.rollouts.roll_out import roll_out
 from svlearn.schedules import NoiseLevels, gaussian_steps
 from svlearn.state import State, times
@@ -120,7 +120,7 @@ class TargetScoreMatching(MemorylessObjective, DistributionalPolicyGradient):
         score = self.score(finished)
         total = torch.zeros_like(log_weights)
         for t in range(self.reference.num_steps):
-            noise = torch.randn(finished.shape, generator=generator, dtype=finished.dtype, device=finished.device)
+            noise = randn(finished.shape, generator, finished.device, finished.dtype)
             x = float(self.levels.scales[t]) * finished + float(self.levels.stds[t]) * noise
             wanted, std = self.wanted(x, finished, score, t)
             told = prediction_for_control(self.policy, x, t)

@@ -12,6 +12,7 @@ from tqdm.auto import tqdm
 from svlearn.arguments import integer, integers
 from svlearn.metering import metered
 from svlearn.modes import in_evaluation
+from svlearn.placement import at_home
 from svlearn.process import Reference, predict
 from svlearn.randomness import device_of, resolve_generator
 from svlearn.state import State, repeat
@@ -60,11 +61,11 @@ def selection_gain(
     chosen = list(range(last)) if steps is None else sorted({*integers(steps, "steps", 0, last - 1)})
     num_others = integer(num_others, "num_others", 1, len(trajectories["states"]) - 1)
     rewards, kept = finite_rewards(reference, trajectories, rewards)
-    generator = resolve_generator(generator, device_of(reference))
     outcomes = rewards[kept]
     centred, rows = outcomes - outcomes.mean(), []
+    generator = resolve_generator(generator, device_of(reference))
     for t in tqdm(chosen, desc="choices", disable=not progress, leave=False):
-        with metered(max_batch):
+        with metered(max_batch), at_home(reference, *values, generator=generator):
             own, others = _said(values, reference, trajectories["states"], t, num_others, generator)
         for place, (one, rest) in enumerate(zip(own, others, strict=True)):
             won = torch.sign(one[:, None] - rest.view(-1, num_others)).mean(dim=1)[kept] * centred

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from svlearn.randomness import multinomial
 from svlearn.state import concatenate
 from svlearn.transitions import Transition, widened
 
@@ -34,7 +35,7 @@ class TokenTransition(Transition):
         self.log_probs = widened(logits).log_softmax(dim=1)
 
     def sample(self, *, generator: torch.Generator | None = None) -> Tensor:
-        tokens = torch.multinomial(self.log_probs.exp(), 1, generator=generator)[:, 0]
+        tokens = multinomial(self.log_probs.exp(), 1, generator)[:, 0]
         return self._step(tokens)
 
     def log_prob(self, x_next: Tensor) -> Tensor:
