@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from svlearn.arguments import expect, integer
 from svlearn.modes import evaluating
+from svlearn.placement import at_home
 from svlearn.process import Prediction, Reference, draw_initial, has, predict
 from svlearn.randomness import device_of, seeded
 from svlearn.shapes import forget
@@ -75,7 +76,7 @@ def check(
     _check_modes(found, reference, "reference")
     if target is not None:
         _check_modes(found, target.reward, "reward")
-    with evaluating(reference, target, value):
+    with evaluating(reference, target, value), at_home(reference, target, value):
         finished = _walk(found, reference, target, value, condition)
         if finished is not None:
             if target is not None:
@@ -98,7 +99,7 @@ def check_presentation(reference: Reference, states: State | None = None) -> Non
         return
     name, found = type(reference).__name__, Findings()
     if states is None:
-        with evaluating(reference):
+        with evaluating(reference), at_home(reference):
             *_, (_, _, _, states) = _steps(reference, None)
     objects = found.attempt(f"{name}.decode", lambda: reference.decode(states))
     listed = hasattr(objects, "__len__") and not isinstance(objects, (str, bytes, dict))

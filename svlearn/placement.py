@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import wraps
 from itertools import chain
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,8 @@ from torch.overrides import TorchFunctionMode
 from svlearn.deferred_checks import deferring
 from svlearn.randomness import device_of, resolve_generator, together
 
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
 WITHOUT_FLOAT64 = ("mps",)
 
 
@@ -28,6 +31,18 @@ def at_home(
     generator = resolve_generator(generator, home)
     with placed(home, *things, but=reference), working_on(home, generator), deferring(check, home):
         yield generator
+
+
+def where_the_reference_is(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+    """The function, whose first argument is a reference or another process, run `at_home` with all its arguments."""
+
+    @wraps(function)
+    def wrapped(*given: Parameters.args, **named: Parameters.kwargs) -> Result:
+        reference: Any = given[0]
+        with at_home(reference, *given[1:], *named.values()):
+            return function(*given, **named)
+
+    return wrapped
 
 
 @contextmanager

@@ -75,6 +75,8 @@ def compute(func: Any, args: tuple, kwargs: dict) -> Any:
     name = func._schema.name.removeprefix("aten::")
     flat, _ = tree_flatten((args, kwargs))
     tensors = [each for each in flat if isinstance(each, Tensor)]
+    if any(each.is_meta and not isinstance(each, Elsewhere) for each in tensors):
+        raise RuntimeError(f"{name}: a tensor of {DEVICE} was made where no mode sees it, and has no numbers")
     device = kwargs.get("device")
     device = device if device is not None else common_device(name, args, tensors)
     for count in _counts:
@@ -82,9 +84,9 @@ def compute(func: Any, args: tuple, kwargs: dict) -> Any:
     kwargs = {key: CPU if key == "device" and each is not None else each for key, each in kwargs.items()}
     inner_args, inner_kwargs = tree_map(_own, (args, kwargs))
     found = func(*inner_args, **inner_kwargs)
-    written = [place for place, each in enumerate(func._schema.arguments) if each.alias_info and each.alias_info.is_write]
-    if written and name.endswith("_") or "out" in kwargs:
-        return kwargs["out"] if "out" in kwargs else args[written[0]]
+    returns, changed = func._schema.returns, func._schema.is_mutable and name.endswith("_")
+    if "out" in kwargs or (changed and returns):
+        return kwargs["out"] if "out" in kwargs else args[0]
     if device.type == DEVICE.type:
         found = tree_map(lambda each: Elsewhere(each) if isinstance(each, Tensor) else each, found)
     return found
@@ -131,10 +133,14 @@ class _Draws(TorchFunctionMode):
                 raise RuntimeError(f"Expected a '{device.type}' device type for generator but found '{found}'")
         if getattr(func, "__name__", "") in ("numpy", "__array__") and args and isinstance(args[0], Elsewhere):
             raise TypeError(f"can't convert {DEVICE} device type tensor to numpy. Use Tensor.cpu() first")
-        if getattr(func, "__name__", "") == "tolist" and isinstance(args[0], Elsewhere):  # which torch refuses of a subclass
+        if getattr(func, "__name__", "") == "tolist" and isinstance(
+            args[0], Elsewhere
+        ):  # which torch refuses of a subclass
             return args[0].cpu().tolist()
         if func in LISTED and kwargs.get("device") is not None and torch.device(kwargs["device"]) == DEVICE:
             return func(*args, **{**kwargs, "device": CPU}).to(DEVICE)
+        if getattr(func, "__name__", "") == "new_tensor" and isinstance(args[0], Elsewhere):
+            return torch.tensor(*args[1:], **{"dtype": args[0].dtype} | kwargs).to(DEVICE)
         return func(*args, **kwargs)
 
 

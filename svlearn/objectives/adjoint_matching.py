@@ -15,6 +15,7 @@ from svlearn.objectives.stochastic_control import (
     pull_back,
     reward_gradient,
 )
+from svlearn.placement import at_home
 from svlearn.policies import Policy
 from svlearn.process import Prediction, Reference, predict
 from svlearn.randomness import device_of, seeded
@@ -83,8 +84,9 @@ class AdjointMatching(MemorylessObjective):
         super().__init__(reference, target, policy, **options)
         generator = seeded(device_of(reference), 0)
         states = roll_out(reference, 2, generator=generator)["states"]
-        check_controls(policy, states)
-        self.adjoints(states, generator)
+        with at_home(reference, target, policy):
+            check_controls(policy, states)
+            self.adjoints(states, generator)
 
     def adjoints(self, states: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """What the control is regressed on, (B, T, ...), and s_t, (1, T, ...), of own trajectories (B, T + 1, ...)."""

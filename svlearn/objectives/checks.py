@@ -7,6 +7,7 @@ import torch
 from svlearn.inference import proposals
 from svlearn.inference.proposals import Proposal
 from svlearn.modes import in_evaluation
+from svlearn.placement import where_the_reference_is
 from svlearn.policies import Policy
 from svlearn.process import Reference
 from svlearn.randomness import device_of, randn, seeded
@@ -15,6 +16,7 @@ from svlearn.transitions import Transition, gaussian_of
 
 @torch.no_grad()
 @in_evaluation
+@where_the_reference_is
 def check_log_prob(reference: Reference, proposal: Proposal, need: str) -> None:
     """Raise TypeError, with the objectives that can do without, where log q(x_1|x_0) - log p_ref(x_1|x_0) is not to be
     had; ValueError, with the step, where q moves x otherwise than p_ref at a first or last step that has no noise.
@@ -42,6 +44,7 @@ def check_log_prob(reference: Reference, proposal: Proposal, need: str) -> None:
             raise ValueError(_refusal(need, t, "the proposal"))
 
 
+@where_the_reference_is
 def check_unmoved(reference: Reference, policy: Policy, need: str) -> None:
     """Raise ValueError, with the step and what to do, where training would move x at a first or last step that has no
     noise: log q - log p_ref is -inf there from the first optimiser step on."""

@@ -12,6 +12,7 @@ from svlearn.objectives.path_losses import VARIANTS, log_variance_loss, log_weig
 from svlearn.objectives.path_terms import ROWS, path_terms
 from svlearn.objectives.policy_objective import PolicyObjective
 from svlearn.objectives.trust_region import TrustRegion, annealed
+from svlearn.placement import at_home
 from svlearn.policies import Policy
 from svlearn.process import Prediction, Reference
 from svlearn.randomness import device_of, seeded
@@ -225,7 +226,8 @@ class PathConsistency(PolicyObjective):
         if shared > 1:
             self._check_shared_start(shared)
         elif self.value is None and not (variant == "log_variance" and on_policy):
-            start = self.reference.initial(16, generator=seeded(device_of(self.reference), 0))
+            with at_home(self.reference, generator=seeded(device_of(self.reference), 0)) as generator:
+                start = self.reference.initial(16, generator=generator)
             check_constant(start, "of this reference")
 
     def _check_shared_start(self, shared: int) -> None:

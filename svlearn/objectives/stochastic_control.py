@@ -13,6 +13,7 @@ from svlearn.metering import count
 from svlearn.objectives.control import check_controls, control_of, gaussian
 from svlearn.objectives.memoryless_objective import MemorylessObjective
 from svlearn.objectives.policy_objective import PolicyObjective
+from svlearn.placement import at_home
 from svlearn.policies import Policy
 from svlearn.process import Reference, predict
 from svlearn.randomness import device_of, randn, seeded
@@ -52,10 +53,11 @@ class StochasticControl(MemorylessObjective):
     def __init__(self, reference: Reference, target: Target, policy: Policy, **options: Any):
         super().__init__(reference, target, policy, **options)
         states = roll_out(reference, 2, generator=seeded(device_of(reference), 0))["states"]
-        check_controls(policy, states)
-        reward_gradient(target, states[:, -1])
-        if reference.num_steps > 1:  # else no gradient passes through the mean
-            pull_back(reference, states[:, -2], reference.num_steps - 1, torch.zeros_like(states[:, -1]))
+        with at_home(reference, target, policy):
+            check_controls(policy, states)
+            reward_gradient(target, states[:, -1])
+            if reference.num_steps > 1:  # else no gradient passes through the mean
+                pull_back(reference, states[:, -2], reference.num_steps - 1, torch.zeros_like(states[:, -1]))
 
     def loss(self, trajectories: TensorDict, generator: torch.Generator) -> Tensor:
         """The mean of -r/α + Σ_t s_t²|g_t|²/2 over paths: "initial" x_0 (B, ...), "noise" ε (B, T, ...)."""

@@ -13,6 +13,7 @@ from svlearn.objectives.control import check_controls, control_of, gaussian, pre
 from svlearn.objectives.distributional_policy_gradient import DistributionalPolicyGradient
 from svlearn.objectives.memoryless_objective import MemorylessObjective
 from svlearn.objectives.stochastic_control import reward_gradient
+from svlearn.placement import at_home
 from svlearn.policies import Policy
 from svlearn.process import Prediction, Reference, predict
 from svlearn.randomness import device_of, randn, seeded
@@ -96,10 +97,11 @@ class TargetScoreMatching(MemorylessObjective, DistributionalPolicyGradient):
         self.levels, self.steps, self.variance = levels, gaussian_steps(levels), float(variance)
         self.log_reference = log_reference
         states = roll_out(reference, 2, generator=seeded(device_of(reference), 0))["states"]
-        check_controls(policy, states)
-        score = self.score(states[:, -1])
-        for t in range(reference.num_steps):
-            self.wanted(states[:, t], states[:, -1], score, t)
+        with at_home(reference, target, policy):
+            check_controls(policy, states)
+            score = self.score(states[:, -1])
+            for t in range(reference.num_steps):
+                self.wanted(states[:, t], states[:, -1], score, t)
 
     def score(self, finished: Tensor) -> Tensor:
         """∇log p*(x_T) = ∇log p_ref(x_T) + ∇r(x_T)/α, (B, ...), nats per unit of x."""

@@ -6,10 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from svlearn.modes import evaluating
+from svlearn.placement import at_home
 from svlearn.policies.policy import Policy
 from svlearn.process import Prediction, Reference
 from svlearn.randomness import device_of, seeded
-from svlearn.state import State, times
+from svlearn.state import State, device_of_state, times
 from svlearn.transitions import GaussianTransition, Transition
 
 
@@ -27,9 +28,13 @@ class Controlled(Policy):
         if not isinstance(network, nn.Module):
             raise TypeError(f"network: expected a torch.nn.Module, got {type(network).__name__}")
         self.network = network
-        with torch.no_grad(), evaluating(reference):
-            x = reference.initial(1, generator=seeded(device_of(reference), 0))
-            law = reference(x, times(0, 1, device_of(reference))).transition
+        with (
+            torch.no_grad(),
+            evaluating(reference),
+            at_home(reference, generator=seeded(device_of(reference), 0)) as generator,
+        ):
+            x = reference.initial(1, generator=generator)
+            law = reference(x, times(0, 1, device_of_state(x))).transition
         if not isinstance(law, GaussianTransition):
             raise TypeError(
                 f"reference: Controlled moves the mean of a Gaussian transition, got {type(law).__name__}; "

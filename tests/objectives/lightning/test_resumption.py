@@ -1,7 +1,6 @@
 """A training that was stopped goes on as it would have: the same batches, bits, scores and rates."""
 
 import math
-import os
 import signal
 import subprocess
 import sys
