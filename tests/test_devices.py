@@ -66,7 +66,7 @@ class Walk(sv.Reference):
         return torch.zeros(batch_size, 2) + torch.randn(batch_size, 2, generator=generator)
 
     def forward(self, x, t, previous=None):
-        return sv.Prediction(sv.GaussianTransition(x, 0.5), clean=x)
+        return sv.Prediction(sv.GaussianTransition(x + torch.zeros(2), 0.5), clean=x)
 
     def noise(self, x, t_from, t_to, *, generator=None):
         std = 0.5 * (t_from - t_to).sqrt()[:, None]
@@ -81,7 +81,7 @@ class Diffusion(Walk):
         self.layer = nn.Linear(2, 2)
 
     def forward(self, x, t, previous=None):
-        mean = x + 0.3 * self.layer(x).tanh()
+        mean = x + torch.tensor(0.3) * self.layer(x).tanh() + torch.zeros(2)
         return sv.Prediction(sv.GaussianTransition(mean, 0.5), clean=mean)
 
 

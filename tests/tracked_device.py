@@ -124,10 +124,11 @@ class _Draws(TorchFunctionMode):
 
     def __torch_function__(self, func: Callable, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         kwargs = kwargs or {}
+        asked = torch.get_default_device() if kwargs.get("device") is None else torch.device(kwargs["device"])
         generator = kwargs.get("generator")
         if isinstance(generator, Generator):
             given = next((each.device for each in args if isinstance(each, Tensor)), None)
-            device = torch.device(kwargs["device"]) if kwargs.get("device") is not None else given or CPU
+            device = given or asked
             if device.type != generator.device.type:
                 found = generator.device.type
                 raise RuntimeError(f"Expected a '{device.type}' device type for generator but found '{found}'")
@@ -137,11 +138,21 @@ class _Draws(TorchFunctionMode):
             args[0], Elsewhere
         ):  # which torch refuses of a subclass
             return args[0].cpu().tolist()
-        if func in LISTED and kwargs.get("device") is not None and torch.device(kwargs["device"]) == DEVICE:
+        if func in LISTED and asked == DEVICE:
             return func(*args, **{**kwargs, "device": CPU}).to(DEVICE)
         if getattr(func, "__name__", "") == "new_tensor" and isinstance(args[0], Elsewhere):
             return torch.tensor(*args[1:], **{"dtype": args[0].dtype} | kwargs).to(DEVICE)
         return func(*args, **kwargs)
+
+
+def _with_draws(run_back: Callable) -> Callable:
+    """A backward pass in the mode, which torch leaves for it, and in which a checkpoint computes a step again."""
+
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        with _Draws():
+            return run_back(*args, **kwargs)
+
+    return wrapped
 
 
 class Synchronisations:
@@ -167,12 +178,15 @@ def synchronisations() -> Iterator[Synchronisations]:
 @contextmanager
 def tracked() -> Iterator[torch.device]:
     """The pretended device, while it is there."""
+    run_back = torch.autograd._engine_run_backward
     swaps = torch.__future__.get_swap_module_params_on_conversion()
     torch.Generator = Generator  # type: ignore[misc]
+    torch.autograd._engine_run_backward = _with_draws(run_back)  # type: ignore[assignment]
     torch.__future__.set_swap_module_params_on_conversion(True)  # a parameter stays the object that it is
     try:
         with _Operations(), _Draws():
             yield DEVICE
     finally:
         torch.Generator = Plain  # type: ignore[misc]
+        torch.autograd._engine_run_backward = run_back  # type: ignore[assignment]
         torch.__future__.set_swap_module_params_on_conversion(swaps)
