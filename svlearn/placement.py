@@ -45,19 +45,6 @@ def where_the_reference_is(function: Callable[Parameters, Result]) -> Callable[P
     return wrapped
 
 
-def on_own_device(method: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
-    """A method of a module that has a `device`, run `working_on` it: for what torch's checkpoint calls again in the
-    backward pass, after the step that it belongs to."""
-
-    @wraps(method)
-    def wrapped(*given: Parameters.args, **named: Parameters.kwargs) -> Result:
-        module: Any = given[0]
-        with working_on(module.device):
-            return method(*given, **named)
-
-    return wrapped
-
-
 @contextmanager
 def working_on(device: torch.device, generator: torch.Generator | None = None) -> Iterator[None]:
     """Let code that names no device work there: the default device, that of `torch.zeros(3)` and of a reference without

@@ -22,9 +22,9 @@ RANKS = {
     **dict.fromkeys(("arguments", "compiled", "files", "locks", "modes", "progress", "randomness", "metering"), 0),
     **dict.fromkeys(("fingerprint", "bytecode", "plain_text", "identity", "caches", "shapes", "unpacking", "state"), 0),
     **dict.fromkeys(("transitions", "process", "reward", "targets", "schedules", "assets"), 0),
-    **dict.fromkeys(("saved_state", "checkpoints", "loading"), 0),
+    **dict.fromkeys(("saved_state", "checkpoints", "loading", "placement", "deferred_checks"), 0),
     **dict.fromkeys(("values", "policies"), 1),
-    **dict.fromkeys(("inference", "checking"), 2),
+    **dict.fromkeys(("inference", "testing"), 2),
     **dict.fromkeys(("objectives", "rollouts"), 3),
     "evaluation": 4,
 }

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 
 from svlearn.arguments import as_seed, expect, integer, is_number
-from svlearn.checking import check_presentation
 from svlearn.evaluation.agreement import disagreements
 from svlearn.evaluation.comparison import Comparison
 from svlearn.evaluation.outcome import Outcome, Runs, as_text
@@ -16,6 +15,7 @@ from svlearn.inference.sampler import Sampler
 from svlearn.modes import in_evaluation
 from svlearn.reward import forget
 from svlearn.targets import Target
+from svlearn.testing import check_presentation
 from svlearn.values import Learned, PosteriorMean
 
 ERRORS = ("keep", "raise")

@@ -15,7 +15,7 @@ from svlearn.objectives.stochastic_control import (
     pull_back,
     reward_gradient,
 )
-from svlearn.placement import at_home, on_own_device
+from svlearn.placement import at_home
 from svlearn.policies import Policy
 from svlearn.process import Prediction, Reference, predict
 from svlearn.randomness import device_of, seeded
@@ -103,7 +103,6 @@ class AdjointMatching(MemorylessObjective):
             total = total + checkpoint(self._step, *given, use_reentrant=False)
         return total.mean()
 
-    @on_own_device
     def _step(self, x: Tensor, adjoint: Tensor, std: Tensor, t: int, told: Prediction | None) -> Tensor:
         control = control_of(self.policy, x, times(t, len(x), x.device), told)
         return adjoint_matching_loss(control, adjoint, std)

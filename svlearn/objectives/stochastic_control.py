@@ -13,7 +13,7 @@ from svlearn.metering import count
 from svlearn.objectives.control import check_controls, control_of, gaussian
 from svlearn.objectives.memoryless_objective import MemorylessObjective
 from svlearn.objectives.policy_objective import PolicyObjective
-from svlearn.placement import at_home, on_own_device
+from svlearn.placement import at_home
 from svlearn.policies import Policy
 from svlearn.process import Reference, predict
 from svlearn.randomness import device_of, randn, seeded
@@ -71,7 +71,6 @@ class StochasticControl(MemorylessObjective):
         check_scalars(rewards, len(x), "reward", "T", finite=True)
         return stochastic_control_loss(rewards, costs, self.target.alpha).mean()
 
-    @on_own_device
     def _step(self, x: Tensor, noise: Tensor, t: int) -> tuple[Tensor, Tensor]:
         """x_{t+1} and the cost of the step."""
         with frozen(self.reference):

@@ -13,7 +13,7 @@ from svlearn.objectives.control import check_controls, control_of, gaussian, pre
 from svlearn.objectives.distributional_policy_gradient import DistributionalPolicyGradient
 from svlearn.objectives.memoryless_objective import MemorylessObjective
 from svlearn.objectives.stochastic_control import reward_gradient
-from svlearn.placement import at_home, on_own_device
+from svlearn.placement import at_home
 from svlearn.policies import Policy
 from svlearn.process import Prediction, Reference, predict
 from svlearn.randomness import device_of, randn, seeded
@@ -139,7 +139,6 @@ class TargetScoreMatching(MemorylessObjective, DistributionalPolicyGradient):
         clean = posterior_mean(x, finished, score, *level, self.variance)
         return target_control(law, x, clean, float(self.steps.kept[t]), float(self.steps.added[t])), law.std
 
-    @on_own_device
     def _step(self, x: Tensor, wanted: Tensor, std: Tensor, t: int, told: Prediction | None) -> Tensor:
         control = control_of(self.policy, x, times(t, len(x), x.device), told)
         return adjoint_matching_loss(control, wanted, std)
