@@ -1,6 +1,7 @@
 """Exploration noise: a policy that at each step, now and then, moves as the reference would."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -32,6 +33,11 @@ class Blend(Transition):
 
     def __getitem__(self, index: Any) -> "Blend":
         return Blend(self.own[index], self.other[index], self.share)
+
+    @classmethod
+    def cat(cls, parts: Sequence["Blend"]) -> "Blend":
+        own, other = concatenate([part.own for part in parts]), concatenate([part.other for part in parts])
+        return cls(own, other, parts[0].share)
 
 
 class EpsilonMixture(Reference):

@@ -12,7 +12,7 @@ from svlearn.testing.walk import walk
 
 @torch.no_grad()
 def check_presentation(reference: Reference, states: State | None = None) -> None:
-    """Try `decode`, `describe` and `draw`, where a reference has them, on finished states; on two drawn ones without any.
+    """Try `decode`, `describe` and `draw`, where a reference has them, on finished states, or on two drawn ones.
 
     Raises ValueError that names the method, and what it gave or raised, from what it raised.
     """
