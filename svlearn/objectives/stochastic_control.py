@@ -82,7 +82,7 @@ class StochasticControl(MemorylessObjective):
 
     def _trajectories(self, batch: Any, size: int, generator: torch.Generator) -> TensorDict:
         check_own_data(batch, self)
-        x = self.policy.initial(size, generator=generator)
+        x: Any = self.policy.initial(size, generator=generator)
         shape = (size, self.reference.num_steps, *x.shape[1:])
         noise = randn(shape, generator, x.device, x.dtype)
         return TensorDict({"initial": x, "noise": noise}, batch_size=[size])

@@ -1,5 +1,6 @@
 """What a reward must do: one number a row, each by itself, and nothing to the states."""
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -55,8 +56,12 @@ def _look_at(found: Findings, reward: Any, x: State, name: str) -> None:
     rows = torch.tensor([size - 1, 0, 0], device=rewards.device)
     for kind, index in (("of chosen rows their own numbers", rows), ("of one row its own number", rows[:1])):
         forget(reward)
-        came = found.attempt(name, lambda index=index: reward(take(x, index)).double())
+        came = found.attempt(name, partial(_of_rows, reward, x, index))
         if came is not None and (came.shape != index.shape or not close(came, rewards[index])):
             got = f"shape {tuple(came.shape)}" if came.shape != index.shape else "others"
             found.wrong(f"{name}: expected {kind}, got {got}; a reward scores each state by itself, the same each time")
             return
+
+
+def _of_rows(reward: Any, x: State, index: torch.Tensor) -> torch.Tensor:
+    return reward(take(x, index)).double()

@@ -1,5 +1,6 @@
 """What a law of the next state must do: draw by its generator, follow its rows, and draw what its log_prob says."""
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -80,7 +81,7 @@ def _look_at_rows(found: Findings, law: Transition, drawn: State, logs: Tensor, 
         ("a slice", slice(1, size)),
         ("a bool mask", torch.arange(size, device=device) > 0),
     ):
-        rows = found.attempt(f"{name}[{kind}]", lambda index=index: law[index].log_prob(take(drawn, index)))
+        rows = found.attempt(f"{name}[{kind}]", partial(_log_prob_of_rows, law, drawn, index))
         if rows is not None and (not isinstance(rows, Tensor) or not _agrees(rows, logs[index])):
             found.wrong(f"{name}[rows]: {wanted} by {kind}, got another log_prob; {write}")
     if found.errors:
@@ -238,6 +239,10 @@ def _integrate(found: Findings, law: Transition, drawn: Tensor, width: float, na
         if abs(total - 1) > 2e-3:
             found.wrong(f"{name}.log_prob: expected a density whose integral is 1, got {total:.4g} in row {row}")
             return
+
+
+def _log_prob_of_rows(law: Transition, x: State, index: Any) -> Tensor:
+    return law[index].log_prob(take(x, index))
 
 
 def _agrees(one: Any, other: Tensor) -> bool:
