@@ -14,8 +14,9 @@ QM9 := configs/molecules/qm9
 VALUE := $(wildcard $(QM9)/values/$(FAMILY).yaml)
 POLICY := $(wildcard $(QM9)/policies/$(FAMILY).yaml)
 FAMILIES := $(basename $(notdir $(sort $(wildcard $(QM9)/values/*.yaml) $(wildcard $(QM9)/policies/*.yaml))))
-SOAKS := $(sort $(wildcard benchmarks/soak_*.py))
-BENCHMARKS := $(filter-out $(SOAKS), $(sort $(wildcard benchmarks/*.py)))
+# A folder of benchmarks/ that has a run.py is a study.
+STUDIES := $(patsubst benchmarks/%/run.py, %, $(sort $(wildcard benchmarks/*/run.py)))
+SOAKS := $(filter soak_%, $(STUDIES))
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-fast lint bench soak docs clean
@@ -39,11 +40,10 @@ $(DOCS_READY): $(READY)
 
 demo: $(READY) ## train a value, guide with it and write a report; FAMILY=soft_q: another value, or a policy
 	$(if $(VALUE)$(POLICY),,$(error FAMILY: expected one of $(FAMILIES), got $(FAMILY)))
-	$(BIN)/python scripts/$(if $(VALUE),train_value,finetune_policy).py fit \
-		--config $(QM9)/$(if $(VALUE),value,policy).yaml --config $(VALUE)$(POLICY)
-	$(BIN)/python scripts/evaluate.py --config $(QM9)/evaluate.yaml $(if $(VALUE),\
-		--value_path runs/qm9_value/$(FAMILY)/value.safetensors,\
-		--value_path null --rollouts null --policy_path runs/qm9_policy/$(FAMILY)/policy.safetensors)
+	$(BIN)/svlearn $(if $(VALUE),train-value,finetune) --config qm9 --config $(VALUE)$(POLICY)
+	$(BIN)/svlearn evaluate --config qm9 $(if $(VALUE),\
+		--config qm9/demo --values.learned.init_args.name_or_path runs/qm9_value/$(FAMILY)/value.safetensors,\
+		--config qm9/evaluate_policy --policies.policy.init_args.path runs/qm9_policy/$(FAMILY)/policy.safetensors)
 
 test: $(READY) ## run all tests
 	$(TEST)
@@ -56,11 +56,11 @@ lint: $(READY) ## check style, format and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(READY) ## run every benchmark
-	@set -e; for script in $(BENCHMARKS); do echo "$$script"; $(BIN)/python $$script; done
+bench: $(READY) ## run every study of benchmarks/
+	@set -e; for study in $(filter-out $(SOAKS), $(STUDIES)); do echo "$$study"; $(BIN)/python -m benchmarks $$study; done
 
 soak: $(READY) ## several processes, and kills, on one store of rollouts and one of scores; minutes
-	@set -e; for script in $(SOAKS); do OMP_NUM_THREADS=1 $(BIN)/python $$script; done
+	@set -e; for study in $(SOAKS); do OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks $$study; done
 
 docs: $(DOCS_READY) ## build the documentation into .cache/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet

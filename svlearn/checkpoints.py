@@ -145,6 +145,13 @@ def load_value(
     return load_into(network, path, map_location)
 
 
+def load_policy(
+    policy: AnyModule, path: str | Path, reference: Reference, map_location: torch.device | str | None = None
+) -> AnyModule:
+    """Fill a policy as it was before training, and return it in evaluation mode; the errors are as of `load_value`."""
+    return load_value(policy, path, reference, map_location).eval()
+
+
 def check_reference(record: Mapping[str, Any], path: str | Path, reference: Reference) -> None:
     """Raise ValueError unless the record names this reference."""
     wanted, came = fingerprint(reference), record.get("reference")

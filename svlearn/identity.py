@@ -30,6 +30,7 @@ from svlearn.plain_text import plain_text
 from svlearn.targets import Target
 
 OPAQUE = (torch.jit.ScriptFunction, np.ufunc)  # of NumPy's own `plain_text` knows
+MOMENTARY = ("_thread", "threading", "queue", "multiprocessing.synchronize", "multiprocessing.queues", "asyncio.locks")
 HOOKS = ("_forward_pre_hooks", "_forward_hooks")
 BARE = {*vars(nn.Module()), "_is_torch_compile", "_compile_kwargs"}  # what every module has, or every compiled one
 
@@ -167,8 +168,8 @@ class _Reader:
             held = [self.part(f"has .{name}", getattr(thing, name)) for name in fields]
             others = {name: each for name, each in getattr(thing, "__dict__", {}).items() if name not in fields}
             return digest("dataclass", kind, *held, *([self._state(others)] if others else []))
-        if isinstance(thing, OPAQUE):
-            raise _Unknown("has no identity (its code cannot be read)")
+        if isinstance(thing, OPAQUE) or type(thing).__module__ in MOMENTARY:
+            raise _Unknown("has no identity (its code cannot be read, or it is a state of the moment)")
         name = getattr(thing, "name", None)
         if callable(thing) and isinstance(name, str):
             return digest("named", kind, name.encode())

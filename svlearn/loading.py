@@ -4,8 +4,8 @@ A domain registers its references as entry points of the group `svlearn.referenc
 function(path) builds the reference from a checkpoint, or from the shipped one for path None.
 """
 
-import sysconfig
 from importlib.metadata import EntryPoint, entry_points
+from importlib.resources import files
 from pathlib import Path
 
 import torch
@@ -37,12 +37,17 @@ def load(name_or_path: str | Path, map_location: torch.device | str | None = Non
 
 
 def shipped(file: str) -> Path:
-    """A file of `checkpoints/`, beside the source or where an installation puts it; FileNotFoundError if absent."""
-    homes = (Path(__file__).parents[1] / "checkpoints", Path(sysconfig.get_path("data"), "share/svlearn/checkpoints"))
-    for home in homes:
-        if (home / file).is_file():
-            return home / file
-    raise FileNotFoundError(f"{file}: no such shipped checkpoint in {' or '.join(map(str, homes))}")
+    """A file of `checkpoints/`, which are data of the package; FileNotFoundError if absent."""
+    path = package_data("checkpoints") / file
+    if not path.is_file():
+        raise FileNotFoundError(f"{file}: no such shipped checkpoint in {path.parent}")
+    return path
+
+
+def package_data(folder: str) -> Path:
+    """A folder of the package's data: "checkpoints" or "configs". In a checkout they stand beside the package, and the
+    links in svlearn/data lead to them."""
+    return Path(str(files("svlearn"))) / "data" / folder
 
 
 def _built(point: EntryPoint, path: Path | None, map_location: torch.device | str | None) -> Reference:

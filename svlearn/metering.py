@@ -40,6 +40,11 @@ class Cost:
         total["peak_memory_bytes"] = max(self.peak_memory_bytes, other.peak_memory_bytes)
         return Cost(**total)
 
+    def share(self, part: float) -> "Cost":
+        """A part of 0 ... 1 of the calls, rounded, and of the seconds; the peak is that of all."""
+        calls = {kind: round(part * getattr(self, kind)) for kind in KINDS}
+        return Cost(**calls, seconds=part * self.seconds, peak_memory_bytes=self.peak_memory_bytes)
+
 
 @dataclass
 class Meter:

@@ -1,11 +1,12 @@
 """The pretrained process that is steered, and all that one call of its network says about a state."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
+from tensordict import TensorDict
 from torch import Tensor, nn
 
 from svlearn.caches import join, lent, select
@@ -26,6 +27,7 @@ class Prediction:
     features     what a cheap value head may read, (B, ...)
     cache        what the next call may reuse, see `svlearn.caches`; immutable to its readers
     gradient     of a value in x_t, where a proposal that needs it has made the call (B, ...)
+    policy       what a policy with a network of its own predicts for x_t, where it proposes: its own cache is there
     """
 
     transition: Transition
@@ -34,6 +36,7 @@ class Prediction:
     features: Tensor | None = None
     cache: Any | None = None
     gradient: State | None = None
+    policy: "Prediction | None" = None
 
     def __getitem__(self, index: Any) -> "Prediction":
         """Every part for the chosen rows, so that it follows the particles."""
@@ -41,8 +44,13 @@ class Prediction:
         return Prediction(**{**chosen, "cache": select(self.cache, index)})
 
     def trimmed(self) -> "Prediction":
-        """What the next step reads: the transition, and the cache that its call may reuse."""
-        return Prediction(self.transition, cache=self.cache)
+        """What the next step reads: the transition, and the caches that its calls may reuse."""
+        return Prediction(self.transition, cache=self.cache, policy=self.policy)
+
+    @property
+    def has_cache(self) -> bool:
+        """Whether there is something that the next call of the reference, or of the policy, may reuse."""
+        return self.cache is not None or (self.policy is not None and self.policy.has_cache)
 
     @classmethod
     def cat(cls, parts: Sequence["Prediction"]) -> "Prediction":
@@ -78,9 +86,22 @@ class Reference(nn.Module, ABC, metaclass=Compilable):
     def forward(self, x: State, t: Tensor, previous: Prediction | None = None) -> Prediction:
         """Predict from x_t (B, ...) at t (B,) in 0 ... T - 1. previous is passed only where it carries a cache."""
 
+    def along(self, trajectory: State) -> Iterable[Prediction]:
+        """The predictions at t = 0 ... T - 1 of given x_0 ... x_T (B, T + 1, ...), each of the B states at that t.
+
+        Step by step, unless a subclass can do it in one pass, as a causal language model by teacher forcing: what
+        evaluates trajectories then asks for all t at once. It must predict what `forward` does.
+        """
+        return step_by_step(self, trajectory)
+
     def noise(self, x: State, t_from: Tensor, t_to: Tensor, *, generator: torch.Generator | None = None) -> State:
         """Draw x at the earlier t_to (B,) from x at the later t_from (B,): the forward process."""
         raise TypeError(f"{type(self).__name__} has no forward process: it does not define noise()")
+
+    def finished(self, x: State) -> Tensor:
+        """Which states (B, ...) at any t are finished, (B,) bool, as a text after its end: such a one steps to itself
+        with log-probability 0 until T. Samplers then call the reference for it no more. By default none is."""
+        return torch.zeros(len(x), dtype=torch.bool, device=device_of_state(x))
 
     def decode(self, x: State) -> list:
         """Finished states as the domain's objects."""
@@ -102,7 +123,10 @@ class Reference(nn.Module, ABC, metaclass=Compilable):
 def draw_initial(
     reference: Reference, batch_size: int, *, condition: Any = None, generator: torch.Generator | None = None
 ) -> State:
-    """x_0 (B, ...) of a process. Raises TypeError and ValueError where `initial` gives something else."""
+    """x_0 (B, ...) of a process; a condition that is a state is moved to where it runs. Raises TypeError and ValueError
+    where `initial` gives something else."""
+    if isinstance(condition, (Tensor, TensorDict)):
+        condition = condition.to(device_of(reference))
     given = {} if condition is None else {"condition": condition}
     x = reference.initial(batch_size, generator=generator, **given)
     check_states(x, batch_size, f"{type(reference).__name__}.initial")
@@ -114,14 +138,36 @@ def has(reference: Reference, method: str) -> bool:
     return plain(reference).defines(method)
 
 
+def finished_rows(reference: Reference, x: State) -> Tensor | None:
+    """Which states (B, ...) are finished, (B,) bool; None where the reference does not define `finished`.
+
+    Raises TypeError or ValueError where it returns something else.
+    """
+    if not has(reference, "finished"):
+        return None
+    rows = reference.finished(x)
+    if not isinstance(rows, Tensor) or rows.dtype != torch.bool or rows.shape != (x.shape[0],):
+        came = f"{tuple(rows.shape)} of {rows.dtype}" if isinstance(rows, Tensor) else type(rows).__name__
+        name = type(reference).__name__
+        raise (ValueError if isinstance(rows, Tensor) else TypeError)(
+            f"{name}.finished: expected a bool tensor of shape ({x.shape[0]},), got {came}"
+        )
+    return rows
+
+
 def predict(
     reference: Reference,
     x: State,
     t: int | Tensor,
     previous: Prediction | None = None,
     kind: str = "reference_calls",
+    *,
+    parents: Tensor | None = None,
 ) -> Prediction:
     """Call a process on a batch, in pieces of the frame's `max_batch`, and count its states.
+
+    previous: of the states before, whose cache the call may reuse; parents (B,): the row of it that each state comes
+    from, None where it is each one's own. They are gathered piece by piece.
 
     Every call of a reference or a policy in svlearn goes through here. Raises TypeError where the process does not
     take (x, t) or does not return a `Prediction`, and what `shapes.check_prediction` does where states of a shape are
@@ -133,9 +179,18 @@ def predict(
     count(kind, size)
     limit = current_max_batch()
     if limit is None or size <= limit:
-        return call(reference, x, t, cache)
+        return call(reference, x, t, take(cache, parents))
     cuts = [slice(start, start + limit) for start in range(0, size, limit)]
-    return concatenate([call(reference, x[cut], t[cut], take(cache, cut)) for cut in cuts])
+    rows = cuts if parents is None else [parents[cut] for cut in cuts]
+    return concatenate([call(reference, x[cut], t[cut], take(cache, own)) for cut, own in zip(cuts, rows, strict=True)])
+
+
+def step_by_step(reference: Reference, trajectory: State, kind: str = "reference_calls") -> Iterator[Prediction]:
+    """`predict` at t = 0 ... T - 1 of x_0 ... x_T (B, T + 1, ...), each with the cache of the step before."""
+    previous: Prediction | None = None
+    for t in range(reference.num_steps):
+        previous = predict(reference, trajectory[:, t], t, previous, kind)
+        yield previous
 
 
 def call(reference: Reference, x: State, t: Tensor, cache: Prediction | None = None) -> Prediction:
@@ -158,7 +213,8 @@ def _call(reference: Reference, x: State, t: Tensor, cache: Prediction | None) -
     new = is_new(reference, (x.shape, cache is None))
     if new:
         check_forward(reference, cache is not None)
-    prediction = reference(x, t) if cache is None else reference(x, t, previous=replace(cache, cache=lent(cache.cache)))
+    own = None if cache is None else replace(cache, cache=lent(cache.cache), policy=None)
+    prediction = reference(x, t) if own is None else reference(x, t, previous=own)
     if new and isinstance(prediction, Prediction):
         try:
             check_prediction(reference, x, prediction)

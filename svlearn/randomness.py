@@ -149,3 +149,12 @@ def _drawn(
     if generator is None or together(generator.device, device):
         return function(*sizes, generator=generator, device=device, **options)
     return function(*sizes, generator=generator, device=generator.device, **options).to(device)
+
+
+def uniform_subset(eligible: Tensor, count: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+    """A uniformly drawn subset of `count` (B,) of the eligible places (B, L), as a mask (B, L)."""
+    keys = uniform(eligible.shape, generator, eligible.device).masked_fill_(~eligible, 2.0)
+    most = int(count.max())
+    padded = keys if most < keys.shape[1] else nn.functional.pad(keys, (0, 1), value=2.0)
+    smallest = padded.topk(most + 1, dim=1, largest=False).values  # sorted
+    return keys < smallest.gather(1, count.unsqueeze(1))

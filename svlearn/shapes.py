@@ -17,6 +17,7 @@ MOST = 256  # shapes that are remembered of a process
 DISTRIBUTIONS = "GaussianTransition(mean, std) in the place of a Normal, CategoricalTransition(logits) of a Categorical"
 
 _seen: WeakKeyDictionary[nn.Module, set] = WeakKeyDictionary()
+_cached: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()  # whether it was seen to give a cache
 _unclear: WeakKeyDictionary[nn.Module, set] = WeakKeyDictionary()  # the numbers of rows that a std is as long as
 
 
@@ -69,8 +70,14 @@ def check_prediction(process: nn.Module, x: State, prediction: Any) -> None:
     if prediction.clean_law is not None and not isinstance(prediction.clean_law, Transition):
         raise TypeError(f"{name}: clean_law: expected a Transition, got {type(prediction.clean_law).__name__}")
     check_cache(prediction.cache, size)
+    _cached[process] = _cached.get(process, False) or prediction.cache is not None
     if prediction.cache is not None:
         check_forward(process, cached=True)
+
+
+def gives_cache(process: nn.Module) -> bool | None:
+    """Whether the predictions of a process that were looked at had a cache; None where none was yet."""
+    return _cached.get(process)
 
 
 def is_unclear(process: nn.Module, size: int) -> bool:

@@ -22,18 +22,25 @@ def flattened(x: Tensor) -> Tensor:
     return x.unsqueeze(1) if x.dim() == 1 else x.flatten(1)
 
 
+def number_of_rows(rows: Any) -> int:
+    """B of a state, of anything that follows the particles, of a plain sequence, and of a dict of such."""
+    return number_of_rows(next(iter(rows.values()))) if isinstance(rows, dict) and rows else len(rows)
+
+
 def repeat(rows: Any, times: int) -> Any:
     """Each row `times` times, copies side by side: (B, ...) to (B · times, ...)."""
-    return rows if times == 1 else take(rows, torch.arange(len(rows)).repeat_interleave(times))
+    return rows if times == 1 else take(rows, torch.arange(number_of_rows(rows)).repeat_interleave(times))
 
 
 def take(rows: Any, index: Any) -> Any:
-    """rows[index] of a state, of anything that follows the particles, or of a plain sequence; None stays None. All rows
-    as they are where the index is None. Numbers in an index are at least 0."""
+    """rows[index] of a state, of anything that follows the particles, of a plain sequence, or of a dict of such; None
+    stays None. All rows as they are where the index is None. Numbers in an index are at least 0."""
     if rows is None or index is None:
         return rows
     if isinstance(rows, (list, tuple)):
         return [rows[i] for i in index.tolist()]
+    if isinstance(rows, dict):
+        return {name: take(part, index) for name, part in rows.items()}
     if isinstance(index, Tensor) and index.dtype == torch.long and index.dim() == 1:  # as in every step of a sampler
         if isinstance(rows, Tensor) and rows.device == index.device:  # a GPU's rows take an index of the CPU below
             return rows.index_select(0, index)  # in half the time of rows[index]

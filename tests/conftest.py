@@ -4,9 +4,7 @@ process whose values are known, a Gaussian random walk that can decode, describe
 import os
 import sys
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
@@ -55,13 +53,6 @@ def find_asset(name: str) -> Path:
 def assets() -> Callable[[str], Path]:
     """assets("molecules/qm9_smiles.csv") is the file's path, or a skip."""
     return find_asset
-
-
-@pytest.fixture
-def script(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
-    """script("gdss_table") is the module benchmarks/gdss_table.py, which finds those beside it."""
-    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "benchmarks")
-    return import_module
 
 
 class Walk(Reference):

@@ -17,12 +17,13 @@ TOLERANCE = 1e-3  # of the width or height of a panel, which is a third of a pix
 LOOKS = ("fill", "stroke", "stroke-width", "stroke-dasharray")
 
 
-def check_shipped(path: Path, text: str, script: str) -> None:
+def check_shipped(path: Path, text: str, study: str) -> None:
     """Fail, with the first difference and the command that writes it anew, unless the file says and shows the same."""
     read = shown if path.suffix == ".svg" else said
     for number, (wanted, came) in enumerate(zip_longest(read(path.read_text(encoding="utf-8")), read(text))):
         assert wanted is not None and wanted.is_like(came), (
-            f"{path.name}: part {number}: expected {wanted!s:.300}, got {came!s:.300}; run benchmarks/{script} --quote"
+            f"{path.name}: part {number}: expected {wanted!s:.300}, got {came!s:.300}; run "
+            f"python -m benchmarks {study} --quote"
         )
 
 

@@ -401,7 +401,8 @@ def test_a_run_whose_checks_wait_reads_back_a_few_numbers_and_not_some_at_each_s
     def reads(steps, check):
         sampler = SAMPLERS[name](device)
         sampler.reference.num_steps = steps
-        sampler.num_candidates = sampler.num_candidates[:2] + sampler.num_candidates[1:2] * (steps - 1)
+        candidates = sampler.num_candidates
+        sampler.parts.num_candidates = candidates[:2] + candidates[1:2] * (steps - 1)
         if hasattr(sampler.proposal, "scales"):
             sampler.proposal.scales = sampler.proposal.scales[:1] * steps
         sampler.sample(2, check=check)  # what a sampler finds out at its first run

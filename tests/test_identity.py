@@ -392,6 +392,22 @@ def test_of_a_process_what_it_does_not_save_counts():
     assert identity_of_process(Unsaved([1.0])) != identity_of_process(Unsaved([2.0]))
 
 
+def test_of_a_process_events_and_locks_count_by_their_class():
+    """They change while it runs, and it stays what it is."""
+    begun = threading.Event()
+
+    class Telling(Network):
+        def forward(self, x, t=None):
+            begun.set()
+            return super().forward(x)
+
+    before = identity_of_process(Telling())
+    begun.set()
+    assert identity_of_process(Telling()) == before
+    with pytest.raises(ValueError, match="Event, which has no identity"):
+        identity(begun.set)
+
+
 def test_of_a_process_what_its_base_was_given_counts_too():
     class Derived(Network):
         def __init__(self, width=1, **options):

@@ -1,6 +1,6 @@
 """The import arrows of svlearn, read from the source of every module, function-level imports included.
 
-core ← values, policies ← inference ← objectives, rollouts ← evaluation ← scripts; a domain stands beside these: it may
+core ← values, policies ← inference ← objectives, rollouts ← evaluation ← cli; a domain stands beside these: it may
 use the core, no part of the core knows a domain, and no domain knows another.
 """
 
@@ -21,12 +21,17 @@ PACKAGE = ROOT / "svlearn"
 RANKS = {
     **dict.fromkeys(("arguments", "compiled", "files", "locks", "modes", "progress", "randomness", "metering"), 0),
     **dict.fromkeys(("fingerprint", "bytecode", "plain_text", "identity", "caches", "shapes", "unpacking", "state"), 0),
-    **dict.fromkeys(("transitions", "process", "reward", "targets", "schedules", "assets"), 0),
-    **dict.fromkeys(("saved_state", "checkpoints", "loading", "placement", "deferred_checks"), 0),
+    **dict.fromkeys(
+        ("transitions", "process", "trajectories", "conditions", "reward", "targets", "schedules", "assets"), 0
+    ),
+    **dict.fromkeys(("saved_state", "checkpoints", "loading", "recipes", "description"), 0),
+    **dict.fromkeys(("placement", "deferred_checks"), 0),
     **dict.fromkeys(("values", "policies"), 1),
     **dict.fromkeys(("inference", "testing"), 2),
     **dict.fromkeys(("objectives", "rollouts"), 3),
     "evaluation": 4,
+    "cli": 5,
+    "__main__": 6,
 }
 NEIGHBOURS = {("rollouts", "objectives"), ("objectives", "rollouts")}
 HEAVY = {"rdkit": "molecules", "torch_geometric": "molecules", "diffusers": "images", "transformers": "language"}

@@ -62,7 +62,7 @@ def test_who_waits_holds_it_after_the_other(tmp_path, caplog):
     with locked(tmp_path / "lock", "the store", wait=True):
         second = threading.Thread(target=hold)
         second.start()
-        while not caplog.messages:
+        while second.is_alive() and not caplog.messages:
             second.join(0.01)
         order.append("first")
     second.join(60)

@@ -1,11 +1,12 @@
-"""Draws from rows of probabilities, against the probabilities."""
+"""Draws from rows of probabilities and subsets of places, against the probabilities."""
 
 import math
+from collections import Counter
 
 import pytest
 import torch
 
-from svlearn.randomness import categorical, seeded
+from svlearn.randomness import categorical, seeded, uniform_subset
 
 
 def test_tokens_come_as_often_as_they_are_likely_and_rows_need_no_sum_of_one():
@@ -44,3 +45,28 @@ def test_a_seed_of_any_size_makes_a_stream_of_its_own():
     drawn = {torch.rand(2, generator=seeded("cpu", seed, 3)).numpy().tobytes() for seed in seeds}
     assert len(drawn) == len(seeds)
     assert seeded("cpu", True).initial_seed() == seeded("cpu", 1).initial_seed()
+
+
+def test_a_subset_is_uniform_among_all_of_its_size():
+    eligible = torch.tensor([True, False, True, True, True, False, True])
+    trials, p = 20_000, 1 / math.comb(5, 2)
+    chosen = uniform_subset(eligible.expand(trials, -1), torch.full((trials,), 2), generator=seeded("cpu", 5))
+    found = Counter(map(tuple, chosen.tolist()))
+    assert len(found) == math.comb(5, 2)
+    for subset, hits in found.items():
+        assert sum(subset) == 2
+        assert not any(place and not allowed for place, allowed in zip(subset, eligible.tolist()))
+        assert abs(hits / trials - p) < 4 * math.sqrt(p * (1 - p) / trials)
+
+
+def test_each_row_has_a_subset_of_its_own_size():
+    eligible = (torch.arange(5) < 3).expand(4, -1)
+    chosen = uniform_subset(eligible, torch.tensor([0, 1, 2, 3]), generator=seeded("cpu", 6))
+    assert chosen.sum(dim=1).tolist() == [0, 1, 2, 3]
+
+
+def test_a_subset_follows_the_generator():
+    eligible, count = torch.ones(20, 9, dtype=torch.bool), torch.full((20,), 4)
+    first = uniform_subset(eligible, count, generator=seeded("cpu", 7))
+    assert torch.equal(first, uniform_subset(eligible, count, generator=seeded("cpu", 7)))
+    assert not torch.equal(first, uniform_subset(eligible, count, generator=seeded("cpu", 8)))

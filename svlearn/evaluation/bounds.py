@@ -1,6 +1,7 @@
 """Bounds on log Z from both sides, and with them how far a sampler's law is from its target, in nats."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -8,7 +9,8 @@ import torch
 from torch import Tensor
 
 from svlearn.arguments import integer
-from svlearn.evaluation.summary import log_mean_exp, mean, standard_error
+from svlearn.conditions import distinct, rows_for
+from svlearn.evaluation.summary import Floats, log_mean_exp, mean, standard_error
 from svlearn.inference.retained import check_shape
 from svlearn.inference.sampler import Sampler
 from svlearn.inference.samples import Samples
@@ -33,6 +35,10 @@ class NormalizerBounds:
     log_normalizer: log of the mean Z_hat over the G groups of the first kind, a better estimate of log Z than either
     bound (below it in expectation by about its variance/2). A group that died has log Z_hat = -inf, and so has lower:
     q then leaves room where p* has none. cost: of both kinds of runs.
+
+    by_condition: the same of each condition where the groups have several, in the order in which they come; the costs
+    are shared out by groups. The figures of all are then means over the groups of those of their condition: log Z is
+    that of one condition in each, never the log of a mean of different Z. So the gap is the mean of the gaps.
     """
 
     lower: float
@@ -42,6 +48,7 @@ class NormalizerBounds:
     log_normalizer: float
     log_normalizer_standard_error: float
     cost: Cost
+    by_condition: tuple["NormalizerBounds", ...] = ()
 
     @property
     def gap(self) -> float:
@@ -81,8 +88,9 @@ def normalizer_bounds(
     of the bound. A mode of p* that no group found is missing in both, and the gap does not tell; the trajectories
     share groups, so that the standard error is too small as well.
 
-    condition: num_groups rows of what is conditioned on, one a group; trajectories are then as many, each of its row.
-    The bounds are of the mean log Z over the rows, and a missing trajectory is drawn from the group of its own row.
+    condition: num_groups rows of what is conditioned on, one a group (see `svlearn.conditions`); trajectories are then
+    as many, each of its row, and are drawn from the groups of equal rows where they are None. Of rows that are not all
+    equal the result has the bounds of each condition, `by_condition`; repeat a row for each of its groups.
 
     `smc` resamples independently where it retains a path, so that the bound on KL(p* || q) is of the sampler with
     resampling="multinomial", of all particles; log Z <= upper holds for each.
@@ -91,6 +99,8 @@ def normalizer_bounds(
     if not sampler.estimates_normalizer:
         raise ValueError("sampler: expected one that estimates log Z (smc, svdd at alpha > 0), got one that does not")
     num_groups = integer(num_groups, "num_groups")
+    condition = rows_for(condition, num_groups, "a group")
+    which = torch.zeros(num_groups, dtype=torch.long) if condition is None else distinct(condition)[1]
     if trajectories is not None:
         size = None if condition is None else num_groups
         check_shape(trajectories, size, sampler.reference.num_steps, "trajectories")
@@ -99,10 +109,20 @@ def normalizer_bounds(
     samples = sampler.sample(num_groups, keep_states=trajectories is None, **drawing)
     below = cast(Tensor, samples.log_normalizer).double()
     if trajectories is None:
-        trajectories = _drawn_paths(samples, below, condition is None, generator)
+        trajectories = _drawn_paths(samples, below, which.to(below.device), generator)
     conditional = sampler.sample_conditionally(trajectories, **drawing)
     above = cast(Tensor, conditional.log_normalizer).double()
-    lower, upper = below.cpu().numpy(), above.cpu().numpy()
+    lower, upper, cost = below.cpu().numpy(), above.cpu().numpy(), samples.cost + conditional.cost
+    whole = _bounds(lower, upper, cost)
+    if condition is None or not bool(which.any()):
+        return whole
+    places = [(which == number).nonzero()[:, 0].numpy() for number in range(int(which.max()) + 1)]
+    parts = [_bounds(lower[at], upper[at], cost.share(len(at) / num_groups)) for at in places]
+    return _mean_of(parts, [len(at) / num_groups for at in places], whole)
+
+
+def _bounds(lower: Floats, upper: Floats, cost: Cost) -> NormalizerBounds:
+    """Of the log Z_hat of both kinds of groups, nats."""
     estimate, error = log_mean_exp(lower)
     return NormalizerBounds(
         lower=mean(lower),
@@ -111,15 +131,33 @@ def normalizer_bounds(
         upper_standard_error=standard_error(upper),
         log_normalizer=estimate,
         log_normalizer_standard_error=error,
-        cost=samples.cost + conditional.cost,
+        cost=cost,
     )
 
 
-def _drawn_paths(samples: Samples, log_normalizer: Tensor, together: bool, generator: torch.Generator) -> State:
-    """As many paths as there are groups, (B, T + 1, ...), by weight: from all groups together, or one from each."""
-    paths, size = samples.paths(), len(log_normalizer)
-    if together:
-        joint = (samples.log_weights + log_normalizer[:, None]).flatten()
-        return paths.flatten(0, 1)[draw_by(joint.softmax(dim=0), size, generator)]
-    rows, places = samples.draw_places(generator)
-    return paths[rows, places]
+def _mean_of(parts: Sequence[NormalizerBounds], shares: Sequence[float], whole: NormalizerBounds) -> NormalizerBounds:
+    """The mean over the groups of the bounds of their conditions. Where a condition has too few groups for errors of
+    its own, the error of a mean is that over all groups, as if they were of one: too large, but it tells."""
+    names = ("lower", "upper", "log_normalizer")
+    means = {name: sum(share * getattr(part, name) for share, part in zip(shares, parts)) for name in names}
+    errors = {
+        f"{name}_standard_error": math.hypot(
+            *(share * getattr(part, f"{name}_standard_error") for share, part in zip(shares, parts))
+        )
+        for name in names
+    }
+    for name in ("lower_standard_error", "upper_standard_error"):
+        errors[name] = getattr(whole, name) if math.isnan(errors[name]) else errors[name]
+    return NormalizerBounds(**means, **errors, cost=whole.cost, by_condition=tuple(parts))
+
+
+def _drawn_paths(samples: Samples, log_normalizer: Tensor, which: Tensor, generator: torch.Generator) -> State:
+    """A path for each group, (B, T + 1, ...), by weight, from all groups of its condition which (B,) together."""
+    paths = samples.paths()
+    joint, size = samples.log_weights + log_normalizer[:, None], paths.shape[1]
+    drawn = torch.zeros_like(which)  # the place of each among all paths
+    for number in which.unique():
+        rows = (which == number).nonzero()[:, 0]
+        places = draw_by(joint[rows].flatten().softmax(dim=0), len(rows), generator)
+        drawn[rows] = rows[places // size] * size + places % size
+    return paths.flatten(0, 1)[drawn]

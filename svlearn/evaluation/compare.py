@@ -2,18 +2,24 @@
 
 import warnings
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import pandas as pd
+import torch
 
 from svlearn.arguments import as_seed, expect, integer, is_number
+from svlearn.conditions import as_rows, labels
 from svlearn.evaluation.agreement import disagreements
 from svlearn.evaluation.comparison import Comparison
+from svlearn.evaluation.findings import Findings
 from svlearn.evaluation.outcome import Outcome, Runs, as_text
 from svlearn.evaluation.partial import Partial
 from svlearn.evaluation.report.provenance import provenance
+from svlearn.identity import identity
 from svlearn.inference.sampler import Sampler
 from svlearn.modes import in_evaluation
 from svlearn.reward import forget
+from svlearn.state import number_of_rows, take
 from svlearn.targets import Target
 from svlearn.testing import check_presentation
 from svlearn.values import Learned, PosteriorMean
@@ -32,6 +38,7 @@ def compare(
     calibrations: dict[str, pd.DataFrame] | None = None,
     errors: str = "keep",
     partial: Partial | None = None,
+    condition: Any = None,
 ) -> Comparison:
     """Draw `num_samples` with every sampler, once per seed, and compare rewards and costs.
 
@@ -45,6 +52,10 @@ def compare(
     (Ctrl-C) ends the comparison and returns what is done; where nothing is done, the first exception is raised.
     "raise": it is raised at once. What `decode` or `describe` raises costs their part and a note, or is raised. They
     and `draw` are tried on two samples first (T calls of two states, in no costs), so that it is known before the run.
+    condition: rows of what the samples are conditioned on (see `svlearn.conditions`). Of C rows every sampler draws
+    num_samples of each, in one run. Log Z, effective sample sizes, verdicts and disagreements are then of each
+    condition, `Comparison.by_condition`, of which the table has a level and page and files a part; beside them stand
+    the mean rewards over all. Seconds and calls are those of the run, the same for each sample.
     partial: a file that each sampler's outcome is written to as soon as it is done, and from which those of an earlier
     call of the same request are taken.
 
@@ -64,14 +75,39 @@ def compare(
         if missing:
             raise ValueError(f"calibrations[{name!r}]: expected a table of calibrate, got no {', '.join(missing)}")
     notes = _notes(samplers)
-    asked = {"seeds": list(seeds), "num_samples": num_samples, "max_batch": max_batch}
-    kept = {} if partial is None else partial.read(asked, list(samplers))
-    unshown = _unshown([each for name, each in samplers.items() if name not in kept], errors)
-    outcomes, failures = _run(samplers, seeds, num_samples, kept, errors, partial, calibrations, max_batch, progress)
+    rows = None if condition is None else as_rows(condition)
+    asked: dict[str, Any] = {"seeds": list(seeds), "num_samples": num_samples, "max_batch": max_batch}
+    shown = {} if rows is None else {"conditions": labels(rows)}
+    kept = {} if partial is None else partial.read({**asked, **_identity(rows)}, list(samplers))
+    unshown = _unshown([each for name, each in samplers.items() if name not in kept], errors, rows)
+    drawing: dict[str, Any] = {"max_batch": max_batch, "progress": progress}
+    runs = {name: Runs(sampler, errors, rows) for name, sampler in samplers.items()}
+    outcomes, failures = _run(runs, seeds, num_samples, kept, errors, partial, calibrations, drawing)
     lost = [f"{name}: {note}." for name, outcome in outcomes.items() for note in outcome.notes]
     lost += [f"{name} failed, {failure}." for name, failure in failures.items()]
     for note in lost:
         warnings.warn(note, stacklevel=3)
+    by_condition: dict[str, Findings] = {}
+    if rows is not None and number_of_rows(rows) > 1:
+        for label in shown["conditions"]:
+            own = {name: outcome.by_condition[label] for name, outcome in outcomes.items()}
+            by_condition[label] = _comparison(samplers, own, failures=failures)
+    contradictions = [f"{label}: {said}" for label, each in by_condition.items() for said in each.notes]
+    return _comparison(
+        samplers,
+        outcomes,
+        notes=(*notes, *unshown, *lost, *contradictions),
+        calibrations=calibrations,
+        provenance={**provenance(), **asked, **shown},
+        failures=failures,
+        by_condition=by_condition,
+    )
+
+
+def _comparison(
+    samplers: dict[str, Sampler], outcomes: dict[str, Outcome], *, notes: tuple[str, ...] = (), **others: Any
+) -> Comparison:
+    """What the outcomes come to; notes: besides what contradicts itself in them."""
     figures = {name: outcome.figures for name, outcome in outcomes.items()}
     return Comparison(
         rewards={name: outcome.rewards for name, outcome in outcomes.items()},
@@ -79,42 +115,43 @@ def compare(
         pairs=_pairs(samplers),
         curves={name: outcome.curves for name, outcome in outcomes.items()},
         diagnoses={name: outcome.diagnosis for name, outcome in outcomes.items() if outcome.diagnosis},
-        calibrations=calibrations,
         galleries={name: outcome.gallery for name, outcome in outcomes.items() if outcome.gallery is not None},
-        notes=(*notes, *unshown, *lost, *disagreements(samplers, figures)),
-        provenance={**provenance(), **asked},
-        failures=failures,
+        notes=(*notes, *disagreements(samplers, figures)),
+        **others,
     )
 
 
+def _identity(rows: Any) -> dict[str, str]:
+    """What a partial file knows the conditions by; nothing where there are none."""
+    return {} if rows is None else {"condition": identity(rows, "condition")}
+
+
 def _run(
-    samplers: dict[str, Sampler],
+    all_runs: dict[str, Runs],
     seeds: tuple[int, ...],
     num_samples: int,
     kept: dict[str, Outcome],
     errors: str,
     partial: Partial | None,
     calibrations: dict[str, pd.DataFrame],
-    max_batch: int | None,
-    progress: bool,
+    drawing: dict[str, Any],
 ) -> tuple[dict[str, Outcome], dict[str, str]]:
     """The outcomes in the order of the samplers, of those that finished a seed, and the failures."""
     outcomes: dict[str, Outcome] = {}
     failures: dict[str, str] = {}
     first: BaseException | None = None
     interrupted = False
-    for name, sampler in samplers.items():
+    for name, runs in all_runs.items():
         if name in kept:
             outcomes[name] = kept[name]
             continue
         if interrupted:
             failures[name] = "not run: the comparison was interrupted before"
             continue
-        runs = Runs(sampler, errors)
         for seed in seeds:
             try:
-                forget(_target(sampler).reward)
-                runs.draw(num_samples, seed, max_batch=max_batch, progress=progress)
+                forget(_target(runs.sampler).reward)
+                runs.draw(num_samples, seed, **drawing)
             except (Exception, KeyboardInterrupt) as error:
                 if errors == "raise":
                     raise
@@ -146,12 +183,13 @@ def _check(samplers: dict[str, Sampler], seed: int | Sequence[int]) -> tuple[int
     return seeds
 
 
-def _unshown(samplers: Sequence[Sampler], errors: str) -> list[str]:
+def _unshown(samplers: Sequence[Sampler], errors: str, rows: Any) -> list[str]:
     """What `decode`, `describe` and `draw` of the references raise, or give that cannot be shown, of two samples."""
     notes = []
+    first = None if rows is None else take(rows, torch.tensor([0, 1 % number_of_rows(rows)]))
     for reference in {id(sampler.reference): sampler.reference for sampler in samplers}.values():
         try:
-            check_presentation(reference)
+            check_presentation(reference, condition=first)
         except Exception as error:  # whatever a user's code may raise
             if errors == "raise":
                 raise error.__cause__ or error from None

@@ -6,6 +6,8 @@ from svlearn.evaluation.findings import Findings
 from svlearn.evaluation.report import html, tables
 from svlearn.files import write
 
+MOST_PRINTED = 8  # conditions
+
 
 class Comparison(Findings):
     """What `compare` found, and the files that tell of it."""
@@ -27,8 +29,11 @@ class Comparison(Findings):
         return tables.to_markdown(self.table)
 
     def __str__(self) -> str:
-        """The compact table, and under it the notes."""
-        return "\n".join([self.to_markdown(), *self.notes]).rstrip()
+        """The compact table, and under it the notes. Of many conditions the table is of all together."""
+        if len(self.by_condition) <= MOST_PRINTED:
+            return "\n".join([self.to_markdown(), *self.notes]).rstrip()
+        more = f"Of {len(self.by_condition)} conditions together; `table` and the page have each."
+        return "\n".join([tables.to_markdown(self.overall_table), more, *self.notes])
 
     def __repr__(self) -> str:
         return str(self)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from svlearn.conditions import ALL
 from svlearn.evaluation.report.verdict import verdict
 from svlearn.evaluation.summary import Floats
 
@@ -32,6 +33,8 @@ class Findings:
     diagnoses: what `diagnose` says of the samplers' runs, of those it has something to say of; notes: what a reader
     must know before comparing; failures: what ended the runs of a sampler before the last seed. A sampler that failed
     in its first seed is in `failures` alone, and in `table` without figures.
+    by_condition: the findings of each condition on its own, by its label, where there are several. All else is then of
+    all conditions together, where a log Z has no meaning; pictures, notes and diagnoses of a condition are its own.
     """
 
     rewards: dict[str, Floats]
@@ -44,12 +47,26 @@ class Findings:
     notes: tuple[str, ...] = ()
     provenance: dict[str, Any] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
+    by_condition: "dict[str, Findings]" = field(default_factory=dict)
 
     @property
     def table(self) -> pd.DataFrame:
         """One row per sampler. Rewards in reward units, `_nats`, `_mib`, `seconds_`; NaN where a figure has no
         meaning for a sampler. Where samplers failed, they come last, and a column `failure` says of what. All its
-        columns: `print(table.T.to_string())`; a comparison prints itself as the compact table that people read."""
+        columns: `print(table.T.to_string())`; a comparison prints itself as the compact table that people read.
+
+        Of several conditions: one row per sampler and condition, of which the index has a level `condition`; the first
+        of a sampler, "all", is of all together."""
+        if not self.by_condition:
+            return self.overall_table
+        tables = {ALL: self.overall_table} | {label: each.overall_table for label, each in self.by_condition.items()}
+        rows = [(name, label) for name in self.overall_table.index for label in tables]
+        whole = pd.concat(tables, names=["condition"]).swaplevel()
+        return whole.reindex(pd.MultiIndex.from_tuples(rows, names=["sampler", "condition"]))
+
+    @property
+    def overall_table(self) -> pd.DataFrame:
+        """One row per sampler, of all conditions together."""
         failed = [name for name in self.failures if name not in self.figures]
         table = pd.DataFrame.from_dict(self.figures, orient="index").rename_axis("sampler")
         if self.failures:
@@ -58,7 +75,8 @@ class Findings:
         return table
 
     def verdict(self, learned: str, baseline: str) -> str:
-        """One plain sentence: mean rewards, their difference against noise, and the ratio of costs.
+        """One plain sentence: mean rewards, their difference against noise, and the ratio of costs. Of several
+        conditions it is of all together; `by_condition[label].verdict` is that of one.
 
         Raises ValueError for a name that was not compared.
         """

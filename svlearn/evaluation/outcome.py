@@ -1,11 +1,14 @@
 """One sampler in a comparison: its runs, seed by seed, and what they come to."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from svlearn.conditions import labels
+from svlearn.evaluation.by_condition import figures_of_all, split
 from svlearn.evaluation.curves import curves
 from svlearn.evaluation.diagnosis import diagnose
 from svlearn.evaluation.findings import Gallery
@@ -23,13 +26,15 @@ from svlearn.inference.samples import Samples
 from svlearn.metering import Cost
 from svlearn.process import Reference, has
 from svlearn.randomness import device_of, seeded
+from svlearn.state import repeat
 
 GALLERY_SIZE = 8
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the runs of one sampler come to. notes: the parts of it that were lost, and why."""
+    """What the runs of one sampler come to. notes: the parts of it that were lost, and why. by_condition: the same of
+    each condition by its label, where there are several; the rest is then of all together."""
 
     rewards: Floats
     figures: dict[str, float]
@@ -37,13 +42,18 @@ class Outcome:
     diagnosis: list[str] = field(default_factory=list)
     gallery: Gallery | None = None
     notes: tuple[str, ...] = ()
+    by_condition: dict[str, "Outcome"] = field(default_factory=dict)
 
 
 class Runs:
-    """The runs of one sampler, a seed at a time; errors: of decode and describe, "keep" as notes or "raise"."""
+    """The runs of one sampler, a seed at a time; errors: of decode and describe, "keep" as notes or "raise".
 
-    def __init__(self, sampler: Sampler, errors: str = "keep"):
-        self.sampler, self.errors = sampler, errors
+    rows: the conditions, if any, each of which every run draws as many samples of.
+    """
+
+    def __init__(self, sampler: Sampler, errors: str = "keep", rows: Any = None):
+        self.sampler, self.errors, self.rows = sampler, errors, rows
+        self.labels = [] if rows is None else labels(rows)
         self.runs: list[Samples] = []
         self._seeds: list[int] = []
         self._rewards: list[Floats] = []
@@ -56,8 +66,11 @@ class Runs:
     def draw(self, num_samples: int, seed: int, *, max_batch: int | None, progress: bool) -> None:
         """One run more. What raises in `decode` is kept for the notes: the rewards do not need it."""
         reference = self.sampler.reference
-        generator = seeded(device_of(reference), seed)
-        samples = self.sampler.sample(num_samples, generator=generator, progress=progress, max_batch=max_batch)
+        generator, condition = seeded(device_of(reference), seed), None
+        if self.rows is not None:
+            num_samples, condition = num_samples * len(self.labels), repeat(self.rows, num_samples)
+        drawing: dict[str, Any] = {"condition": condition, "progress": progress, "max_batch": max_batch}
+        samples = self.sampler.sample(num_samples, generator=generator, **drawing)
         states, values = samples.draw_with_rewards(generator=generator)
         self.runs.append(samples)
         self._seeds.append(seed)
@@ -72,31 +85,61 @@ class Runs:
 
     def outcome(self, calibration: pd.DataFrame | None) -> Outcome:
         """The figures of the runs so far, at least one."""
-        reference, rng = self.sampler.reference, np.random.default_rng(self._seeds)
         table, objects, notes = np.stack(self._rewards), self._objects, self._lost[:]
-        rewards = table.ravel()
-        if not notes and objects and len(objects) != len(rewards):
-            notes.append(f"decode: expected {len(rewards)} objects, got {len(objects)}; they are left out")
+        if not notes and objects and len(objects) != table.size:
+            notes.append(f"decode: expected {table.size} objects, got {len(objects)}; they are left out")
         if notes:
             objects = []
-        figures = {**reward_figures(table, rng), **group_figures(gather_groups(self.runs))}
+        costs = cost_figures(sum((run.cost for run in self.runs), Cost()), table.size)
+        whole = self._outcome(self.runs, table, objects, costs, calibration, self._seeds)
+        if len(self.labels) > 1:
+            parts = self._by_condition(table, objects, costs, calibration, said=set(whole.diagnosis))
+            each = [part.figures for part in parts.values()]
+            of_all = figures_of_all(table, each, np.random.default_rng(self._seeds))
+            whole = replace(whole, figures=whole.figures | of_all, by_condition=parts)
+        return replace(whole, notes=(*notes, *whole.notes))
+
+    def _by_condition(
+        self, table: Floats, objects: list, costs: dict[str, float], calibration: pd.DataFrame | None, said: set[str]
+    ) -> dict[str, Outcome]:
+        """Each condition on its own; a sample of any costs the same, for they are drawn in one run. said: what its
+        diagnosis need not repeat."""
+        number, found = len(self.labels), {}
+        runs = list(zip(*(split(run, number) for run in self.runs), strict=True))
+        rewards = table.reshape(len(table), number, -1)
+        places = np.arange(table.size).reshape(rewards.shape)
+        for place, label in enumerate(self.labels):
+            own = [objects[i] for i in places[:, place].ravel()] if objects else []
+            seeds = [*self._seeds, place]
+            part = self._outcome(list(runs[place]), rewards[:, place], own, costs, calibration, seeds)
+            found[label] = replace(part, diagnosis=[each for each in part.diagnosis if each not in said])
+        return found
+
+    def _outcome(
+        self,
+        runs: list[Samples],
+        table: Floats,
+        objects: list,
+        costs: dict[str, float],
+        calibration: pd.DataFrame | None,
+        seeds: list[int],
+    ) -> Outcome:
+        """Of runs with the rewards (S, N) and, in their order, the objects of what was drawn from them."""
+        reference, rng, rewards = self.sampler.reference, np.random.default_rng(seeds), table.ravel()
+        figures, notes = {**reward_figures(table, rng), **group_figures(gather_groups(runs))}, []
         try:
             figures |= _described(reference, objects)
         except Exception as error:
             if self.errors == "raise":
                 raise
             notes.append(f"its samples were not described: {as_text(error)}")
-        figures |= {
-            **cost_figures(sum((run.cost for run in self.runs), Cost()), table.size),
-            "num_samples": table.size,
-            "num_seeds": len(table),
-        }
+        figures |= {**costs, "num_samples": table.size, "num_seeds": len(table)}
         guided = isinstance(self.sampler.proposal, Guided)
         return Outcome(
             rewards,
             figures,
-            curves(self.runs),
-            diagnose(self.runs, calibration=calibration, guided=guided),
+            curves(runs),
+            diagnose(runs, calibration=calibration, guided=guided),
             _gallery(objects, rewards, reference, rng),
             tuple(notes),
         )

@@ -61,18 +61,24 @@ class Partial:
 
     def add(self, name: str, outcome: Outcome) -> None:
         """Write one sampler more."""
-        self._samplers[name] = {
-            "rewards": outcome.rewards,
-            "figures": outcome.figures,
-            "curves": outcome.curves.to_dict("list"),
-            "diagnosis": outcome.diagnosis,
-            "texts": _texts(outcome.gallery),
-            "notes": list(outcome.notes),
-        }
+        self._samplers[name] = _held(outcome)
         try:
             write(self.path, strict_json({"request": self._header, "samplers": self._samplers}))
         except OSError as error:  # a full disk costs what is kept, not what is done
             warnings.warn(f"{self.path} was not written: {error}", stacklevel=2)
+
+
+def _held(outcome: Outcome) -> dict[str, Any]:
+    held = {
+        "rewards": outcome.rewards,
+        "figures": outcome.figures,
+        "curves": outcome.curves.to_dict("list"),
+        "diagnosis": outcome.diagnosis,
+        "texts": _texts(outcome.gallery),
+        "notes": list(outcome.notes),
+    }
+    parts = {label: _held(part) for label, part in outcome.by_condition.items()}
+    return {**held, "by_condition": parts} if parts else held
 
 
 def _texts(gallery: Gallery | None) -> dict[str, list] | None:
@@ -91,6 +97,7 @@ def _outcome(kept: dict[str, Any]) -> Outcome:
         [str(each) for each in kept["diagnosis"]],
         None if texts is None else Gallery(_picked(texts["best"]), _picked(texts["random"]), None),
         tuple(str(each) for each in kept["notes"]),
+        {str(label): _outcome(part) for label, part in kept.get("by_condition", {}).items()},
     )
 
 

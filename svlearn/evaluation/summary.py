@@ -126,8 +126,11 @@ def standard_error(values: Floats) -> float:
 
 
 def log_mean_exp(log_normalizers: Floats) -> tuple[float, float]:
-    """log (1/G) Σ exp of G estimates, nats, and the standard error of Z over Z (delta method)."""
+    """log (1/G) Σ exp of G estimates, nats, and the standard error of Z over Z (delta method); -inf and NaN where all
+    are -inf, as of a condition whose groups all died."""
     largest = log_normalizers.max()
+    if largest == -np.inf:
+        return -np.inf, np.nan
     scaled = np.exp(log_normalizers - largest)
     return float(largest + np.log(scaled.mean())), standard_error(scaled) / float(scaled.mean())
 

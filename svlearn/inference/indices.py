@@ -1,4 +1,4 @@
-"""The numbers of rows that every step of a run asks for anew, made once for each shape; nobody may write to them."""
+"""The numbers of rows that every step of a run asks for; those of a shape are made once: write to none."""
 
 from functools import lru_cache
 
@@ -25,3 +25,19 @@ def parents(number: int, copies: int, device: torch.device) -> Tensor:
 def firsts(groups: int, size: int, device: torch.device) -> Tensor:
     """The first row of each group of `size`, (groups, 1)."""
     return torch.arange(0, groups * size, size, device=device)[:, None]
+
+
+def rows(places: Tensor | None, shape: tuple[int, int, int]) -> Tensor | None:
+    """Places (B, K') among the K · M candidates of each group as rows of all candidates, (B · K',)."""
+    batch_size, size, copies = shape
+    if places is None:
+        return None
+    return (places + firsts(batch_size, size * copies, places.device)).flatten()
+
+
+def ancestors(places: Tensor | None, shape: tuple[int, int, int], device: torch.device) -> Tensor:
+    """The particles (B, K') that the candidates at these places were drawn from."""
+    batch_size, size, copies = shape
+    if places is None or size == 1:
+        return count_up(size, device).expand(batch_size, size)
+    return places if copies == 1 else places // copies

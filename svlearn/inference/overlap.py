@@ -24,8 +24,11 @@ def predict_and_value(
     x: State,
     t: Tensor,
     previous: Prediction | None,
+    parents: Tensor | None = None,
 ) -> tuple[Prediction, Tensor]:
     """call(x, t, previous), t (N,), and v_t(x) of what it says, (N,), of an `asynchronous` value.
+
+    parents (N,): the row of `previous` that each state comes from, None where it is each one's own.
 
     The batch is cut into `PIECES`, none of them larger than the frame's `max_batch`. The value runs in a thread of its
     own, one piece after the other, so that a reward need not be safe for threads; what it raises is raised here.
@@ -36,7 +39,7 @@ def predict_and_value(
     predictions, waiting = [], []
     with ThreadPoolExecutor(max_workers=1) as executor:
         for cut in cuts:
-            prediction = call(x[cut], t[cut], take(previous, cut))
+            prediction = call(x[cut], t[cut], take(previous, cut if parents is None else parents[cut]))
             work = partial(_quietly, value, x[cut], t[cut], prediction)
             # in a copy of the context, so that the counts of this frame are those of its caller
             waiting.append(executor.submit(copy_context().run, work))

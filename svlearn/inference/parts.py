@@ -43,3 +43,8 @@ class Parts:
         self.num_particles = num_particles
         self.num_candidates = [1] * (reference.num_steps + 1) if num_candidates is None else num_candidates
         self.estimates_normalizer = estimates_normalizer
+
+    @property
+    def num_steps(self) -> int:
+        """T, of the reference."""
+        return self.reference.num_steps

@@ -1,6 +1,7 @@
 """Whole trajectories of what a sampler keeps, traced back along the lineage of every finished particle."""
 
 import math
+from typing import Any
 
 import torch
 from tensordict import TensorDict
@@ -19,7 +20,7 @@ def sample_paths(
     sampler: Sampler,
     num_groups: int,
     *,
-    condition: State | None = None,
+    condition: Any = None,
     generator: torch.Generator | None = None,
     max_batch: int | None = None,
 ) -> TensorDict:

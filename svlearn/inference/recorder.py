@@ -5,7 +5,9 @@ from itertools import groupby
 import torch
 from torch import Tensor
 
+from svlearn.inference.indices import count_up
 from svlearn.inference.log_weights import LogWeights, log_mean
+from svlearn.inference.particles import Draws, Particles, Step
 from svlearn.inference.resampling import central_moments, ess
 from svlearn.inference.samples import History
 from svlearn.state import State
@@ -50,6 +52,16 @@ class Recorder:
             self.states.append(states.unflatten(0, ancestors.shape))
         if len(self.waiting) * log_increments.numel() >= HELD:
             self._work_out()
+
+    def record(self, draws: Draws, particles: Particles, step: Step) -> None:
+        """A step that the loop has made."""
+        self.add(draws.weights, step.log_increments, draws.log_ratio, step.resampled, step.ancestors, particles.x)
+
+    def stand_still(self, particles: Particles) -> None:
+        """A step in which all are finished: nothing is drawn, and no weight changes."""
+        log_weights = particles.log_weights
+        own = count_up(log_weights.shape[1], log_weights.device).expand_as(log_weights)
+        self.add(particles.weights, torch.zeros_like(log_weights)[:, :, None], None, None, own, particles.x)
 
     def history(self) -> History:
         """What happened at all steps."""

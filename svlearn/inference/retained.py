@@ -1,12 +1,13 @@
-"""What a given trajectory must be so that a run can retain it among its particles."""
+"""Given trajectories that a run retains among its particles, and what they must be."""
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from svlearn.state import State, flattened, take
+from svlearn.state import State, device_of_state, flattened, take
 from svlearn.transitions import Transition
 
 
@@ -34,21 +35,45 @@ def check_start(retained: State, x: State, t: int) -> None:
         )
 
 
-def check_moves(law: Transition, x: State, log_ratio: Tensor, t: int, shape: tuple[int, int]) -> None:
-    """Raise ValueError where the proposal cannot move as the retained trajectory does, to its x_t.
+@dataclass(frozen=True)
+class Retained:
+    """Trajectories (B, T + 1, ...) that the first particle of each group follows, by its first candidate."""
 
-    law: q for the particles, shape (B, K); x (B · K · M, ...) and log_ratio (B · K · M,), log p_ref - log q, of their
-    candidates: the first of every group is the retained one. Where log q = -inf its weight p_ref/q would be infinite.
-    """
-    groups, size = shape
-    number = torch.arange(groups, device=log_ratio.device)
-    first = number * (len(log_ratio) // groups)
-    if math.isfinite(log_ratio[first].sum().item()):
-        return
-    impossible = law[number * size].log_prob(take(x, first)) == -math.inf
-    if bool(impossible.any()):
-        group = int(impossible.nonzero()[0])
-        raise ValueError(
-            f"retained: expected trajectories that the proposal can follow, got one in group {group} whose move to "
-            f"t = {t} it cannot make (log q = -inf); take a proposal that covers p*"
-        )
+    trajectories: State
+    num_particles: int
+
+    def put(self, x: State, t: int, rows: Tensor | None, copies: int) -> State:
+        """The candidates (n · M, ...) for x_t, M of each of these rows (n,) of the particles (None: all), with the
+        trajectory in the place of the first of every group."""
+        places, groups = self._places(rows)
+        x = x.clone()  # a law may have drawn what is already held elsewhere, as of a state that stays
+        x[places * copies] = self.trajectories[:, t][groups]
+        return x
+
+    def check_moves(
+        self, law: Transition, x: State, log_ratio: Tensor, t: int, rows: Tensor | None, copies: int
+    ) -> None:
+        """Raise ValueError where the proposal cannot move as the trajectory does, to its x_t.
+
+        law: q for these rows (n,) of the particles; x (n · M, ...) and log_ratio (n · M,), log p_ref - log q, of their
+        candidates. Where log q = -inf the weight p_ref/q of the trajectory would be infinite.
+        """
+        places, groups = self._places(rows)
+        first = places * copies
+        if math.isfinite(log_ratio[first].sum().item()):
+            return
+        impossible = law[places].log_prob(take(x, first)) == -math.inf
+        if bool(impossible.any()):
+            group = int(groups[impossible.nonzero()[0, 0]])
+            raise ValueError(
+                f"retained: expected trajectories that the proposal can follow, got one in group {group} whose move to "
+                f"t = {t} it cannot make (log q = -inf); take a proposal that covers p*"
+            )
+
+    def _places(self, rows: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Where in these rows (n,) of the particles the first of a group stands, and of which group it is."""
+        if rows is None:
+            groups = torch.arange(len(self.trajectories), device=device_of_state(self.trajectories))
+            return groups * self.num_particles, groups
+        places = (rows % self.num_particles == 0).nonzero().squeeze(1)
+        return places, rows[places] // self.num_particles

@@ -9,24 +9,70 @@ import torch
 from torch import Tensor
 
 from svlearn.arguments import integer
-from svlearn.inference.loop import Particles, Run
+from svlearn.conditions import rows_for
+from svlearn.inference.particles import Particles
 from svlearn.inference.parts import Parts
+from svlearn.inference.proposals import Proposal
 from svlearn.inference.retained import check_shape, check_start
+from svlearn.inference.run import Run
 from svlearn.inference.samples import History, Samples
+from svlearn.inference.selection import Selection
+from svlearn.inference.tempering import Tempering
 from svlearn.metering import Cost, Meter, metered
 from svlearn.modes import evaluating
 from svlearn.placement import at_home
-from svlearn.process import Prediction
+from svlearn.process import Prediction, Reference
 from svlearn.state import State
-from svlearn.targets import NonFiniteError
+from svlearn.targets import NonFiniteError, Target
+from svlearn.values.value import Value
 
 
-class Sampler(Parts):
-    """Groups of particles that are proposed, weighed and selected step by step; the named samplers fill in the parts.
+class Sampler:
+    """Groups of particles that are proposed, weighed and selected step by step; the named samplers fill in the `parts`.
 
     Its methods all run the one loop: from x_0, from a given x_t, with a given trajectory among the particles, or for a
     single step. All of its modules are in evaluation mode meanwhile, and then get their own mode back.
     """
+
+    def __init__(self, reference: Reference, target: Target | None, value: Value, selection: Selection, **parts: Any):
+        """As `Parts`."""
+        self.parts = Parts(reference, target, value, selection, **parts)
+
+    @property
+    def reference(self) -> Reference:
+        return self.parts.reference
+
+    @property
+    def target(self) -> Target | None:
+        return self.parts.target
+
+    @property
+    def value(self) -> Value:
+        return self.parts.value
+
+    @property
+    def selection(self) -> Selection:
+        return self.parts.selection
+
+    @property
+    def proposal(self) -> Proposal:
+        return self.parts.proposal
+
+    @property
+    def tempering(self) -> Tempering | None:
+        return self.parts.tempering
+
+    @property
+    def num_particles(self) -> int:
+        return self.parts.num_particles
+
+    @property
+    def num_candidates(self) -> list[int]:
+        return self.parts.num_candidates
+
+    @property
+    def estimates_normalizer(self) -> bool:
+        return self.parts.estimates_normalizer
 
     def sample(
         self,
@@ -41,7 +87,8 @@ class Sampler(Parts):
     ) -> Samples:
         """Draw `batch_size` groups.
 
-        condition: batch_size rows of what the samples are conditioned on; a row serves its whole group.
+        condition: batch_size rows of what the samples are conditioned on (see `svlearn.conditions`); a row serves its
+        whole group.
         generator: the same seed on the same machine gives the same samples. progress: show a bar over steps.
         max_batch: at most so many states in one network call; the noise does not depend on it.
         keep_states: hold the particles of every step, so that `Samples.paths` can trace them back.
@@ -52,7 +99,7 @@ class Sampler(Parts):
         Raises ValueError for an empty batch, and where a reward or a value is NaN (with the step and the index).
         """
         batch_size = integer(batch_size, "batch_size")
-        _check_condition(condition, batch_size)
+        condition = rows_for(condition, batch_size, "a group")
         with self._running(generator, check, max_batch) as (generator, meter):
             run = self._run(batch_size, generator, keep_states=keep_states, progress=progress)
             particles, history = run.from_start(condition)
@@ -108,7 +155,7 @@ class Sampler(Parts):
         number, and where the proposal cannot follow one (with the t and the group).
         """
         check_shape(trajectories, None, self.reference.num_steps, "trajectories")
-        _check_condition(condition, len(trajectories))
+        condition = rows_for(condition, len(trajectories), "a group")
         with self._running(generator, check, max_batch) as (generator, meter):
             size = len(trajectories)
             run = self._run(size, generator, retained=trajectories, keep_states=keep_states, progress=progress)
@@ -127,7 +174,7 @@ class Sampler(Parts):
         if self.num_particles != 1:
             raise ValueError(f"num_particles: expected 1 to move given states, got groups of {self.num_particles}")
         with evaluating(self), at_home(self.reference, self, generator=generator) as generator:
-            return Run(self, len(x), generator).step(x, t, prediction)
+            return Run(self.parts, len(x), generator).step(x, t, prediction)
 
     @contextmanager
     def _running(
@@ -140,7 +187,7 @@ class Sampler(Parts):
 
     def _run(self, batch_size: int, generator: torch.Generator, **options: Any) -> Run:
         """The pass over B groups that `sample`, `resume` and `sample_conditionally` make."""
-        return Run(self, batch_size, generator, **options)
+        return Run(self.parts, batch_size, generator, **options)
 
     def _finish(self, particles: Particles, history: History, cost: Cost) -> Samples:
         batch_size, size = particles.log_weights.shape
@@ -163,11 +210,6 @@ class Sampler(Parts):
             cost=cost,
             history=history,
         )
-
-
-def _check_condition(condition: Any, batch_size: int) -> None:
-    if condition is not None and len(condition) != batch_size:
-        raise ValueError(f"condition: expected {batch_size} rows, one a group, got {len(condition)}")
 
 
 def _no_weights(log_sum: Tensor, history: History) -> NonFiniteError:

@@ -24,7 +24,8 @@ class Candidates:
     log_weights (B, K): the particles' before; log_twists (B, K, M), λ_t v_t/α, nats, and exponents λ_t (B,), float64;
     t: their time; final: whether that is T.
     retained: the first candidate of the first particle of every group is a given one, and must survive in its place.
-    x (B · K · M, ...): their states, for a selection that looks at them.
+    x (B · K · M, ...): their states, for a selection that looks at them; finished (B · K · M,): which are finished
+    before T, None where no reference says so.
     """
 
     values: Tensor
@@ -36,6 +37,7 @@ class Candidates:
     final: bool
     retained: bool = False
     x: State | None = None
+    finished: Tensor | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -9,9 +9,10 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from svlearn.inference.log_weights import LogWeights
-from svlearn.inference.loop import Particles, Run
+from svlearn.inference.particles import Particles
 from svlearn.inference.parts import Parts
 from svlearn.inference.resampling import ess
+from svlearn.inference.run import Run
 from svlearn.inference.samples import History
 from svlearn.process import Prediction, draw_initial, predict
 from svlearn.randomness import uniform
@@ -156,7 +157,7 @@ class TreeRun(Run):
         if self.guided:
             values = evaluate(self.parts.value, x, t, prediction, generator=self.generator)
             self.priors[level, rows, k] = values.double() / self.target.alpha
-        prediction = prediction.trimmed()
+        prediction = prediction.trimmed() if t + 1 < self.last else Prediction(prediction.transition)
         self.predictions[level].add(prediction, len(rows))
         return prediction
 
@@ -202,13 +203,10 @@ class TreeRun(Run):
         particles = Particles(
             x=self.states[-1][leaves],
             rewards=rewards,
-            log_twists=log_twists,
             prediction=None,
+            log_twists=log_twists,
             weights=LogWeights(log_weights + math.log(ends.shape[1])),
             exponents=log_weights.new_ones(len(ends)),
-            log_increments=log_weights[:, :, None],
-            resampled=history.resampled[:, -1],
-            ancestors=history.ancestors[-1],
         )
         return particles, history
 

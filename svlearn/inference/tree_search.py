@@ -82,4 +82,4 @@ class TreeSearch(Sampler):
         self.widths, self.prior_children = widths, prior_children
 
     def _run(self, batch_size: int, generator: torch.Generator, **options: Any) -> TreeRun:
-        return TreeRun(self, batch_size, generator, self.widths, self.prior_children, **options)
+        return TreeRun(self.parts, batch_size, generator, self.widths, self.prior_children, **options)

@@ -9,19 +9,16 @@ from torch.utils.checkpoint import checkpoint
 
 from svlearn.objectives.control import check_controls, control_of, gaussian, prediction_for_control
 from svlearn.objectives.memoryless_objective import MemorylessObjective
-from svlearn.objectives.stochastic_control import (
-    check_own_data,
-    control_cost,
-    pull_back,
-    reward_gradient,
-)
+from svlearn.objectives.state_gradients import pull_back, reward_gradient
+from svlearn.objectives.stochastic_control import check_own_data, control_cost
 from svlearn.placement import at_home
 from svlearn.policies import Policy
 from svlearn.process import Prediction, Reference, predict
 from svlearn.randomness import device_of, seeded
 from svlearn.rollouts.roll_out import roll_out
-from svlearn.state import times
+from svlearn.state import State, flattened, times
 from svlearn.targets import Target
+from svlearn.transitions import Coordinates, TensorCoordinates, coordinates_of
 
 
 def adjoint_matching_loss(control: Tensor, adjoint: Tensor, std: Tensor) -> Tensor:
@@ -32,33 +29,54 @@ def adjoint_matching_loss(control: Tensor, adjoint: Tensor, std: Tensor) -> Tens
     return control_cost(control - adjoint, std)
 
 
-def lean_adjoints(reference: Reference, states: Tensor, target: Target) -> tuple[Tensor, Tensor]:
-    """The lean adjoints a_1 ... a_T, (B, T, ...), and s_0 ... s_{T-1}, (1, T, ...), of trajectories (B, T + 1, ...).
+def lean_adjoints(
+    reference: Reference, states: State, target: Target, coordinates: Coordinates | None = None
+) -> tuple[Tensor, Tensor]:
+    """The lean adjoints a_1 ... a_T, (B, T, ...), and s_0 ... s_{T-1}, of trajectories (B, T + 1, ...).
 
     a_T = ∇r(x_T)/α, a_t = (∂m_t/∂x)ᵀ a_{t+1} at x_t, with the reference's mean m_t; nats per unit of x. T calls of the
-    reference and T - 1 of its gradient.
+    reference and T - 1 of its gradient. Both are over the coordinates of the step, which of a tensor is itself; states
+    with leaves that come without cost one call of the reference more. The stds are (1, T, ...), and (B, T, ...) for
+    states with leaves, whose conditions they may depend on.
     Raises ValueError where s_t depends on the state, and as `reward_gradient` and `pull_back`.
     """
-    return run_back(reference, states, reward_gradient(target, states[:, -1]) / target.alpha)
+    if coordinates is None and isinstance(states, Tensor):
+        coordinates = TensorCoordinates()
+    if coordinates is None:
+        with torch.no_grad():
+            coordinates = coordinates_of(predict(reference, states[:1, 0], 0).transition)
+    last = coordinates.gradient(reward_gradient(target, states[:, -1]), states[:, -1])
+    return run_back(reference, states, last / target.alpha, coordinates)
 
 
-def run_back(reference: Reference, states: Tensor, adjoint: Tensor) -> tuple[Tensor, Tensor]:
+def run_back(reference: Reference, states: State, adjoint: Tensor, coordinates: Coordinates) -> tuple[Tensor, Tensor]:
     """`lean_adjoints` from a given a_T (B, ...); of the states it reads x_0 ... x_{T-1} alone."""
     adjoints, stds = [], []
+    first = first_alike(coordinates.conditions(states[:, 0]), adjoint)
     for t in reversed(range(reference.num_steps)):
         adjoints.append(adjoint)
         if t > 0:
-            adjoint, std = pull_back(reference, states[:, t], t, adjoint)
+            adjoint, std, varies = pull_back(reference, states[:, t], t, adjoint)
         else:
             with torch.no_grad():
-                std = gaussian(predict(reference, states[:, 0], 0)).std
-        if not bool((std == std[:1]).all()):
+                std, varies = gaussian(predict(reference, states[:, 0], 0)).std, False
+        if varies or not bool((std == std[first]).all()):
             raise ValueError(
                 f"reference: expected a std that does not depend on the state, as the adjoint's recursion needs, "
                 f"{type(reference).__name__} gives several at step {t}; StochasticControl takes these"
             )
-        stds.append(std[:1].expand(1, *states.shape[2:]))
+        stds.append((std[:1] if isinstance(states, Tensor) else std).expand(-1, *adjoint.shape[1:]))
     return torch.stack(adjoints[::-1], dim=1), torch.stack(stds[::-1], dim=1)
+
+
+def first_alike(conditions: list[Tensor], like: Tensor) -> Tensor:
+    """The first row with the same conditions, (B,), of each row; 0 where there are none."""
+    rows = torch.arange(len(like), device=like.device)
+    if not conditions:
+        return torch.zeros_like(rows)
+    held = torch.cat([flattened(each).double() for each in conditions], dim=1)
+    groups = held.unique(dim=0, return_inverse=True)[1]
+    return torch.full_like(rows, len(rows)).scatter_reduce(0, groups, rows, "amin")[groups]
 
 
 class AdjointMatching(MemorylessObjective):
@@ -76,37 +94,39 @@ class AdjointMatching(MemorylessObjective):
 
     log Z is reached only where the reference is memoryless, else `fit` warns (`check_memory`, see
     `MemorylessObjective`).
-    policy: as for `StochasticControl`; g_θ of one that is no `Controlled` costs one more call of the reference a state.
+    policy: as for `StochasticControl`, states with leaves too, whose s_t may depend on what they are conditioned on;
+    g_θ of one that is no `Controlled` costs one more call of the reference a state.
     Raises as `StochasticControl`, and ValueError for a std that depends on the state.
     """
 
     def __init__(self, reference: Reference, target: Target, policy: Policy, **options: Any):
         super().__init__(reference, target, policy, **options)
         generator = seeded(device_of(reference), 0)
-        states = roll_out(reference, 2, generator=generator)["states"]
+        states = roll_out(reference, 2, condition=self.draw_conditions(2, generator), generator=generator)["states"]
         with at_home(reference, target, policy):
-            check_controls(policy, states)
+            self.coordinates = check_controls(policy, states)
             self.adjoints(states, generator)
 
-    def adjoints(self, states: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """What the control is regressed on, (B, T, ...), and s_t, (1, T, ...), of own trajectories (B, T + 1, ...)."""
-        return lean_adjoints(self.reference, states, self.target)
+    def adjoints(self, states: State, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """What the control is regressed on, (B, T, ...), and s_t, of own trajectories (B, T + 1, ...)."""
+        return lean_adjoints(self.reference, states, self.target, self.coordinates)
 
     def loss(self, trajectories: TensorDict, generator: torch.Generator) -> Tensor:
         """The mean over trajectories of the sum over t; the activations of one step are held at a time."""
         states = trajectories["states"]
         adjoints, stds = self.adjoints(states, generator)
-        total = torch.zeros(len(states), dtype=torch.float64, device=states.device)
+        total = torch.zeros(len(states), dtype=torch.float64, device=adjoints.device)
         for t in range(self.reference.num_steps):
             told = prediction_for_control(self.policy, states[:, t], t)
             given = (states[:, t], adjoints[:, t], stds[:, t], t, told)
             total = total + checkpoint(self._step, *given, use_reentrant=False)
         return total.mean()
 
-    def _step(self, x: Tensor, adjoint: Tensor, std: Tensor, t: int, told: Prediction | None) -> Tensor:
-        control = control_of(self.policy, x, times(t, len(x), x.device), told)
+    def _step(self, x: State, adjoint: Tensor, std: Tensor, t: int, told: Prediction | None) -> Tensor:
+        control = control_of(self.policy, x, times(t, len(x), adjoint.device), told)
         return adjoint_matching_loss(control, adjoint, std)
 
     def _trajectories(self, batch: Any, size: int, generator: torch.Generator) -> TensorDict:
         check_own_data(batch, self)
-        return roll_out(self.policy, size, generator=generator, kind="policy_calls")
+        rows = self.draw_conditions(size, generator)
+        return roll_out(self.policy, size, generator=generator, kind="policy_calls", condition=rows)

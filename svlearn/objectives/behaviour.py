@@ -7,11 +7,13 @@ from tensordict import TensorDict
 from torch import nn
 
 from svlearn.arguments import integer
+from svlearn.conditions import Conditions, draw_rows
 from svlearn.objectives.exploration import EpsilonMixture
 from svlearn.policies import Policy
 from svlearn.process import Prediction, Reference
+from svlearn.randomness import device_of, resolve_generator
 from svlearn.rollouts.roll_out import roll_out
-from svlearn.state import State, concatenate, device_of_state, repeat
+from svlearn.state import State, concatenate, device_of_state, repeat, take
 from svlearn.targets import Target
 
 
@@ -23,8 +25,24 @@ class SharedStart(Reference):
         self.process, self.copies, self.num_steps = process, copies, process.num_steps
 
     def initial(self, batch_size: int, *, condition: Any = None, generator: torch.Generator | None = None) -> State:
-        given = {} if condition is None else {"condition": condition[:: self.copies]}
+        firsts = torch.arange(0, batch_size, self.copies)  # those of one x_0 have one condition
+        given = {} if condition is None else {"condition": take(condition, firsts)}
         return repeat(self.process.initial(batch_size // self.copies, generator=generator, **given), self.copies)
+
+    def forward(self, x: State, t: torch.Tensor, previous: Prediction | None = None) -> Prediction:
+        return self.process(x, t) if previous is None else self.process(x, t, previous)
+
+
+class DrawnConditions(Reference):
+    """A process of which each x_0 is drawn with a condition of its own: that of both, p(c) p_ref(x_0 | c)."""
+
+    def __init__(self, process: Reference, conditions: Conditions):
+        super().__init__()
+        self.process, self.conditions, self.num_steps = process, conditions, process.num_steps
+
+    def initial(self, batch_size: int, *, condition: Any = None, generator: torch.Generator | None = None) -> State:
+        rows = self.conditions.draw(batch_size, resolve_generator(generator, device_of(self.process)))
+        return self.process.initial(batch_size, condition=rows, generator=generator)
 
     def forward(self, x: State, t: torch.Tensor, previous: Prediction | None = None) -> Prediction:
         return self.process(x, t) if previous is None else self.process(x, t, previous)
@@ -125,9 +143,16 @@ class Behaviour(nn.Module):
         return self.exploration == 0 and self.noise == 0 and self.replay is None
 
     def fresh(
-        self, policy: Policy, reference: Reference, target: Target, size: int, generator: torch.Generator
+        self,
+        policy: Policy,
+        reference: Reference,
+        target: Target,
+        size: int,
+        generator: torch.Generator,
+        conditions: Conditions | None = None,
     ) -> TensorDict:
-        """`size` new trajectories, "states" (B, T + 1, ...) and "rewards" (B,), the policy's first."""
+        """`size` new trajectories, "states" (B, T + 1, ...) and "rewards" (B,), the policy's first; each x_0 is drawn
+        with one of the conditions, which those that share it have in common."""
         explored = self._groups(self.exploration, size)
         own = policy if self.noise == 0 else EpsilonMixture(policy, self.noise)
         parts = []
@@ -137,7 +162,9 @@ class Behaviour(nn.Module):
         ):
             if number > 0:
                 start = process if self.shared_start == 1 else SharedStart(process, self.shared_start)
-                parts.append(roll_out(start, number, target=target, generator=generator, kind=kind))
+                rows = draw_rows(conditions, number // self.shared_start, generator)
+                rows = None if rows is None else repeat(rows, self.shared_start)
+                parts.append(roll_out(start, number, target=target, generator=generator, kind=kind, condition=rows))
         return concatenate(parts)
 
     def batch(
@@ -147,16 +174,17 @@ class Behaviour(nn.Module):
         target: Target,
         size: int,
         generator: torch.Generator,
+        conditions: Conditions | None = None,
         *,
         more: bool = False,
     ) -> TensorDict:
         """Fresh trajectories and replayed ones; the fresh ones are kept for later steps. more: whether others of the
         step's micro-batches follow."""
         if self.replay is None:
-            return self.fresh(policy, reference, target, size, generator)
+            return self.fresh(policy, reference, target, size, generator, conditions)
         replayed = self._groups(self.share, size) if len(self.replay) else 0
         past = [self.replay.draw(replayed, generator)] if replayed else []
-        new = self.fresh(policy, reference, target, size - replayed, generator)
+        new = self.fresh(policy, reference, target, size - replayed, generator, conditions)
         self.replay.wait(new, more)
         return concatenate([new, *past])
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from svlearn.arguments import is_integer
 from svlearn.objectives.value_objective import ValueObjective
 from svlearn.process import Reference
-from svlearn.state import State, repeat
+from svlearn.state import State
 from svlearn.targets import Target
 from svlearn.values.value import Value
 
@@ -84,6 +84,4 @@ def values_together(objective: ValueObjective, states: State, generator: torch.G
     """v_θ(x_t, t), (B, n), of all trajectories (B, T + 1, ...) at the same n times (n,), and these: a contrast at two
     different ones would be between two constants c(t)."""
     t = objective.times(1, objective.device, generator)[0]
-    rows = repeat(torch.arange(len(states), device=t.device), len(t))
-    moments = t.repeat(len(states))
-    return objective.evaluate(states[rows, moments], moments, generator).view(len(states), len(t)), t
+    return objective.evaluate_along(states, t.expand(len(states), -1), generator), t

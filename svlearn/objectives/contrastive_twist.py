@@ -9,6 +9,7 @@ from torch import Tensor
 
 from svlearn.inference.paths import smc_paths
 from svlearn.modes import evaluating
+from svlearn.objectives.behaviour import DrawnConditions
 from svlearn.objectives.contrastive_energy import values_together
 from svlearn.objectives.value_objective import ValueObjective
 from svlearn.process import Reference
@@ -86,7 +87,10 @@ class ContrastiveTwist(ValueObjective):
         to_reference = torch.zeros_like(to_target)
         if self.positives == "smc":  # these are of p*(x_t) as it is, so negatives are weighed for what led to x_t
             with evaluating(self.value):
-                paths, log_weights = smc_paths(self.reference, self.target, self.value, size, generator=generator)
+                process = self.reference
+                if self.conditions is not None:
+                    process = DrawnConditions(process, self.conditions)
+                paths, log_weights = smc_paths(process, self.target, self.value, size, generator=generator)
             states, roles = concatenate([paths, states]), [(slice(0, size), slice(size, None))]
             past = torch.cat([to_reference[:, :1], self.log_ratios(trajectories).cumsum(dim=1)[:, :-1]], dim=1)
             to_target = to_reference = torch.cat([log_weights[:, None].expand_as(past), past])

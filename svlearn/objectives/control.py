@@ -7,32 +7,34 @@ from torch import Tensor
 
 from svlearn.policies import Controlled, Policy
 from svlearn.process import Prediction, predict
-from svlearn.state import times
-from svlearn.transitions import GaussianTransition
+from svlearn.state import State, device_of_state, times
+from svlearn.transitions import Coordinates, GaussianTransition, coordinates_of, described, gaussian_of
 
 OTHERS = "PolicyGradient, DistributionalPolicyGradient and PathConsistency train a policy of any kind"
 
 
 def gaussian(prediction: Prediction) -> GaussianTransition:
-    """The transition, or TypeError where it is not Gaussian."""
-    if not isinstance(prediction.transition, GaussianTransition):
-        raise TypeError(f"reference: expected a Gaussian transition, got {type(prediction.transition).__name__}")
-    return prediction.transition
+    """The transition over its coordinates, which of a tensor is itself; TypeError where it is not Gaussian in them."""
+    law = gaussian_of(prediction.transition)
+    if law is None:
+        raise TypeError(f"reference: expected a Gaussian transition, got {described(prediction.transition)}")
+    return law
 
 
-def control_of(policy: Policy, x: Tensor, t: Tensor, prediction: Prediction | None) -> Tensor:
-    """g_θ(x_t, t) = (m_θ(x_t) - m(x_t))/s_t², (B, ...), nats per unit of x, of a policy that `check_controls` took.
+def control_of(policy: Policy, x: State, t: Tensor, prediction: Prediction | None) -> Tensor:
+    """g_θ(x_t, t) = (m_θ(x_t) - m(x_t))/s_t² over the coordinates, (B, ...), nats per unit of x, of a policy that
+    `check_controls` took.
 
     prediction: the reference's, of x_t; a `Controlled`, which says g_θ itself, does without.
     """
     if isinstance(policy, Controlled):
-        return policy.control(x, t)
+        return policy.coordinates.gradient(policy.control(x, t), x)
     own = gaussian(_given(prediction))
     law = policy.steer(_given(prediction), x, t)
     return (gaussian(Prediction(law)).mean - own.mean) / own.std**2
 
 
-def prediction_for_control(policy: Policy, x: Tensor, t: int) -> Prediction | None:
+def prediction_for_control(policy: Policy, x: State, t: int) -> Prediction | None:
     """What `control_of` reads of the reference, without its gradient; None, and no call, for a `Controlled`."""
     if isinstance(policy, Controlled):
         return None
@@ -40,24 +42,25 @@ def prediction_for_control(policy: Policy, x: Tensor, t: int) -> Prediction | No
         return predict(policy.reference, x, t)
 
 
-def check_controls(policy: Any, states: Tensor) -> None:
-    """Raise where the policy has no control that can be trained; states (B, T + 1, ...) of its reference.
+def check_controls(policy: Any, states: State) -> Coordinates:
+    """The coordinates that a control moves; raises where the policy has none that can be trained. states (B, T + 1,
+    ...) of its reference.
 
     A `Controlled` has one. Of another, each step must be Gaussian with the reference's std, which is above 0 and not
     trained, and the mean must be trained at some step: TypeError for what is not Gaussian or trains no mean, ValueError
     for the std, both with the step.
     """
     if isinstance(policy, Controlled):
-        return
+        return policy.coordinates
     moved = False
     for t in range(policy.num_steps):
         x = states[:, t]
         with torch.no_grad():
             prediction = predict(policy.reference, x, t)
         with torch.inference_mode(False), torch.enable_grad():
-            law = policy.steer(prediction, x.clone(), times(t, len(x), x.device))
-        name = type(policy).__name__
-        if not isinstance(law, GaussianTransition):
+            steered = policy.steer(prediction, x.clone(), times(t, len(x), device_of_state(x)))
+        name, law = type(policy).__name__, gaussian_of(steered)
+        if law is None:
             raise TypeError(f"policy: expected a policies.Controlled, got {name}; {OTHERS}")
         own = gaussian(prediction)
         if law.std.requires_grad or not torch.equal(law.std.expand_as(law.mean), own.std.expand_as(own.mean)):
@@ -79,6 +82,7 @@ def check_controls(policy: Any, states: Tensor) -> None:
             f"policy: expected a policies.Controlled, got {type(policy).__name__}, which trains the mean of no step; a "
             f"Finetuned whose steps are Gaussian will do; {OTHERS}"
         )
+    return coordinates_of(prediction.transition)
 
 
 def _given(prediction: Prediction | None) -> Prediction:

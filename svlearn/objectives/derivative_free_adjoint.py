@@ -13,6 +13,7 @@ from svlearn.objectives.policy_gradient import leave_one_out
 from svlearn.policies import Policy
 from svlearn.process import Reference, predict
 from svlearn.randomness import randn
+from svlearn.state import State
 from svlearn.targets import Target, check_scalars
 
 
@@ -54,7 +55,7 @@ class DerivativeFreeAdjointMatching(AdjointMatching):
         super().__init__(reference, target, policy, **options)
 
     @torch.no_grad()
-    def adjoints(self, states: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def adjoints(self, states: State, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """As the base class's; x_T of the trajectories is not read, for others are drawn in its place."""
         x, number = states[:, -2], self.num_candidates
         with evaluating(self.policy):
@@ -64,8 +65,10 @@ class DerivativeFreeAdjointMatching(AdjointMatching):
                 "reference: expected noise at the last step, over which the reward is differenced, got a std of 0 from "
                 f"{type(self.reference).__name__}; PolicyGradient takes it"
             )
-        noise = randn((number, *x.shape), generator, x.device, law.mean.dtype)
-        rewards = self.target((law.mean + law.std * noise).flatten(0, 1))
+        mean = law.mean
+        noise = randn((number, *mean.shape), generator, mean.device, mean.dtype)
+        candidates = (mean + law.std * noise).flatten(0, 1)
+        rewards = self.target(self.coordinates.state(candidates, torch.cat([x] * number)))
         check_scalars(rewards, number * len(x), "reward", "T", finite=True)
         last = smoothed_gradient(rewards.view(number, len(x)), noise, law.std) / self.target.alpha
-        return run_back(self.reference, states, last)
+        return run_back(self.reference, states, last, self.coordinates)

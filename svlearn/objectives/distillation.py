@@ -1,6 +1,7 @@
 """Distillation: a policy learns by maximum likelihood to do in one draw what a sampler does with many candidates."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -17,8 +18,7 @@ from svlearn.objectives.distributional_policy_gradient import weighted_likelihoo
 from svlearn.objectives.policy_objective import PolicyObjective
 from svlearn.objectives.time_sampling import check_num_times, draw_times
 from svlearn.policies import Policy
-from svlearn.process import Prediction, Reference, predict
-from svlearn.rollouts.roll_out import roll_out
+from svlearn.process import Prediction, Reference, draw_initial
 from svlearn.state import concatenate
 from svlearn.targets import Target, check_scalars
 
@@ -28,21 +28,29 @@ ROLL_INS = ("teacher", "student")
 
 @torch.no_grad()
 def chosen_moves(
-    reference: Reference, policy: Policy, sampler: Sampler, batch_size: int, *, generator: torch.Generator
+    reference: Reference,
+    policy: Policy,
+    sampler: Sampler,
+    batch_size: int,
+    *,
+    generator: torch.Generator,
+    condition: Any = None,
 ) -> TensorDict:
     """Trajectories of the policy, "states" (B, T + 1, ...), and what the sampler would have done along them.
 
     "choices" (B, T, ...): the x_{t+1} that it chooses at x_t; "log_weights" (B, T), nats, of these: the log-mean of the
     increments of its candidates, 0 at α = 0. One call of the reference a state, and one of the policy; those of the
-    sampler's candidates besides. Raises ValueError for a sampler whose particles compete in groups.
+    sampler's candidates besides. condition: B rows of what they are conditioned on. Raises ValueError for a sampler
+    whose particles compete in groups.
     """
-    steer = proposals.Policy(policy).transition
-    states, choices, log_weights = [policy.initial(batch_size, generator=generator)], [], []
+    student = proposals.Policy(policy)
+    states, choices, log_weights = [draw_initial(policy, batch_size, condition=condition, generator=generator)], [], []
     prediction: Prediction | None = None
     for t in range(reference.num_steps):
-        prediction = predict(reference, states[-1], t, prediction)
-        choice, log_weight = sampler.move(states[-1], t, prediction, generator=generator)
-        states.append(steer(states[-1], t, prediction).sample(generator=generator))
+        prediction = student.predict(reference, states[-1], t, prediction)
+        of_reference = replace(prediction, policy=None)  # the sampler may have a policy of its own
+        choice, log_weight = sampler.move(states[-1], t, of_reference, generator=generator)
+        states.append(student.transition(states[-1], t, prediction).sample(generator=generator))
         choices.append(choice)
         log_weights.append(log_weight)
     found = {"states": states, "choices": choices, "log_weights": log_weights}
@@ -118,13 +126,19 @@ class Distillation(PolicyObjective):
             t = draw_times(size, steps, self.num_times, generator)
         weighed = log_weights.gather(1, t) > -math.inf  # what weighs nothing may be a move that q cannot make
         rows, t = weighed.nonzero()[:, 0], t[weighed]
-        log_ratios = self.log_ratios_at(trajectories["states"], rows, t, trajectories.get("choices", None))
+        states, choices = trajectories["states"], trajectories.get("choices", None)
+        whole = len(rows) == size * steps  # what weighs nothing is called where one pass calls all, and only there
+        if whole or self.looks_along(range(min(weighed.shape[1], steps - 1))):
+            kept = torch.zeros_like(log_weights, dtype=torch.bool).index_put((rows, t), torch.ones_like(rows).bool())
+            log_ratios = self.log_ratios(states, choices, kept)[rows, t]
+        else:
+            log_ratios = self.log_ratios_at(states, rows, t, choices)
         check_scalars(log_ratios, len(rows), "log q - log p_ref", t, finite=True)
         mean = weighted_likelihood_loss(log_ratios[:, None], log_weights[rows, t])
         return steps * mean * len(rows) / weighed.numel()
 
     def validate(self, trajectories: TensorDict, generator: torch.Generator) -> None:
-        own = roll_out(self.policy, self.num_validation, target=self.target, generator=generator, kind="policy_calls")
+        own = self.roll_out_policy(self.num_validation, generator)
         rewards = own["rewards"].double()
         self.log("validation/reward", rewards.mean(), prog_bar=True, batch_size=len(own))
         if self.target.alpha > 0:
@@ -150,12 +164,14 @@ class Distillation(PolicyObjective):
     def _fresh(self, sampler: Sampler, size: int, generator: torch.Generator) -> TensorDict:
         """New trajectories, with "log_weights" towards the law that is wanted."""
         if self.roll_in == "student":
-            moves = chosen_moves(self.reference, self.policy, sampler, size, generator=generator)
+            rows = self.draw_conditions(size, generator)
+            moves = chosen_moves(self.reference, self.policy, sampler, size, generator=generator, condition=rows)
             if self.law == "teacher":
                 impossible = moves["log_weights"] == -math.inf
                 moves["log_weights"] = torch.where(impossible, -math.inf, 0.0).double()
             return moves
-        paths = sample_paths(sampler, max(1, size // sampler.num_particles), generator=generator)
+        groups = max(1, size // sampler.num_particles)
+        paths = sample_paths(sampler, groups, condition=self.draw_conditions(groups, generator), generator=generator)
         if self.law == "target":
             paths["log_weights"] = paths["log_weights"] + paths["log_normalizer"]
         return paths.select("states", "log_weights")
@@ -173,7 +189,7 @@ class Distillation(PolicyObjective):
             raise TypeError(f"sampler: expected None or a Sampler, got {type(sampler).__name__}")
         came, wanted = sampler.reference, self.reference
         if came is not wanted and fingerprint(came) == fingerprint(wanted):
-            sampler.reference = wanted  # an equal one, as from a YAML: hold it once
+            sampler.parts.reference = wanted  # an equal one, as from a YAML: hold it once
         if came.num_steps != wanted.num_steps:
             raise ValueError(f"sampler: expected one of {wanted.num_steps} steps, got one of {came.num_steps}")
         if self.roll_in == "student":

@@ -1,7 +1,5 @@
 """Exploration noise: a policy that at each step, now and then, moves as the reference would."""
 
-import math
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -9,35 +7,9 @@ import torch
 from torch import Tensor
 
 from svlearn.policies import Policy
-from svlearn.process import Prediction, Reference, predict
-from svlearn.randomness import rand
-from svlearn.state import State, concatenate, device_of_state, take
-from svlearn.transitions import Transition
-
-
-class Blend(Transition):
-    """(1 - share) own + share other, drawn for each row alone: two laws of the same states, 0 < share < 1."""
-
-    def __init__(self, own: Transition, other: Transition, share: float):
-        self.own, self.other, self.share = own, other, share
-
-    def sample(self, *, generator: torch.Generator | None = None) -> State:
-        own, other = self.own.sample(generator=generator), self.other.sample(generator=generator)
-        size, device = len(own), device_of_state(own)
-        strays = rand((size,), generator, device) < self.share
-        return take(concatenate([own, other]), torch.arange(size, device=device) + size * strays)
-
-    def log_prob(self, x_next: State) -> Tensor:
-        own, other = self.own.log_prob(x_next), self.other.log_prob(x_next)
-        return torch.logaddexp(own + math.log1p(-self.share), other + math.log(self.share))
-
-    def __getitem__(self, index: Any) -> "Blend":
-        return Blend(self.own[index], self.other[index], self.share)
-
-    @classmethod
-    def cat(cls, parts: Sequence["Blend"]) -> "Blend":
-        own, other = concatenate([part.own for part in parts]), concatenate([part.other for part in parts])
-        return cls(own, other, parts[0].share)
+from svlearn.process import Prediction, Reference, call, predict
+from svlearn.state import State
+from svlearn.transitions import MixtureTransition
 
 
 class EpsilonMixture(Reference):
@@ -56,6 +28,16 @@ class EpsilonMixture(Reference):
         return self.policy.initial(batch_size, generator=generator, **given)
 
     def forward(self, x: State, t: Tensor, previous: Prediction | None = None) -> Prediction:
-        prediction = predict(self.policy.reference, x, t, previous)
-        own = self.policy.steer(prediction, x, t)
-        return replace(prediction, transition=Blend(own, prediction.transition, self.share))
+        of_reference, of_policy = (None, None) if previous is None or previous.cache is None else previous.cache
+        prediction = predict(self.policy.reference, x, t, _with_cache(previous, of_reference))
+        if self.policy.corrects:
+            own = Prediction(self.policy.steer(prediction, x, t))
+        else:
+            own = call(self.policy, x, t, _with_cache(previous, of_policy))
+        cached = prediction.cache is not None or own.cache is not None
+        law = MixtureTransition([own.transition, prediction.transition], [1.0 - self.share, self.share])
+        return replace(prediction, transition=law, cache=(prediction.cache, own.cache) if cached else None)
+
+
+def _with_cache(previous: Prediction | None, cache: Any) -> Prediction | None:
+    return None if previous is None or cache is None else replace(previous, cache=cache)

@@ -3,17 +3,19 @@
 import math
 import warnings
 from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from svlearn.arguments import integer
+from svlearn.conditions import rows_for
 from svlearn.metering import metered
 from svlearn.modes import in_evaluation
 from svlearn.placement import at_home
-from svlearn.process import Reference
+from svlearn.process import Reference, draw_initial
 from svlearn.randomness import device_of, rand, resolve_generator
-from svlearn.state import flattened, repeat
+from svlearn.state import State, device_of_state, flattened, repeat
 from svlearn.values.monte_carlo import finish
 
 MEMORY = 2  # stream of randomness, beside those of training and validation
@@ -42,43 +44,68 @@ class MemorylessTest:
 @torch.no_grad()
 @in_evaluation
 def measure_memory(
-    reference: Reference, num_pairs: int = NUM_PAIRS, *, generator: torch.Generator | None = None
+    reference: Reference,
+    num_pairs: int = NUM_PAIRS,
+    *,
+    condition: Any = None,
+    generator: torch.Generator | None = None,
 ) -> MemorylessTest:
     """Finish `num_pairs` states x_0 ~ p_0 twice each, 2 T calls a pair, and compare the two x_T (B, ...).
 
+    condition: one row, of which all pairs are: what a condition tells of x_T is no memory, for it is given.
     It sees what moves the mean of x_T; a dependence in the higher moments alone stays unseen.
-    Raises ValueError for fewer than 16 pairs.
+    Raises ValueError for fewer than 16 pairs, and for conditions of another number than 1.
     """
     num_pairs = integer(num_pairs, "num_pairs", 16)
-    with at_home(reference, generator=generator) as generator:
-        x = repeat(reference.initial(num_pairs, generator=generator), 2)
-        t = torch.zeros(len(x), dtype=torch.long, device=x.device)
-        finished = flattened(finish(reference, x, t, generator)).double()
-        first, second = standardized(finished[::2], finished[1::2])
-        explained, p_value = shared_variance(first, second, generator)
-        return MemorylessTest(shared_information(first, second), explained, p_value)
+    generator = resolve_generator(generator, device_of(reference))
+    rows = rows_for(condition, 1, "for all pairs")
+    rows = None if rows is None else repeat(rows, num_pairs)
+    with at_home(reference, generator=generator):
+        x = repeat(draw_initial(reference, num_pairs, condition=rows, generator=generator), 2)
+        t = torch.zeros(len(x), dtype=torch.long, device=device_of_state(x))
+        finished = moved(x, finish(reference, x, t, generator))
+    first, second = standardized(finished[::2], finished[1::2])
+    explained, p_value = shared_variance(first, second, generator)
+    return MemorylessTest(shared_information(first, second), explained, p_value)
+
+
+def moved(x: State, finished: State) -> Tensor:
+    """The numbers of x_T (N, d), float64, less the leaves that are as in x_0 (N, ...): what it is conditioned on."""
+    if isinstance(finished, Tensor) or isinstance(x, Tensor):
+        return flattened(cast(Tensor, finished)).double()
+    starts, ends = (cast(dict[str, Tensor], dict(each.flatten_keys().items())) for each in (x, finished))
+    changed = [flattened(leaf).double() for name, leaf in ends.items() if not torch.equal(leaf, starts[name])]
+    return torch.cat(changed, dim=1)
 
 
 def look_for_memory(
-    reference: Reference, *, generator: torch.Generator | None = None, max_batch: int | None = None
+    reference: Reference,
+    *,
+    condition: Any = None,
+    generator: torch.Generator | None = None,
+    max_batch: int | None = None,
 ) -> MemorylessTest:
     """`measure_memory` by as few pairs as tell: 32, then twice and four times as many where the p-value is neither as
     small as it can be nor above `UNSUSPICIOUS`. At most `max_batch` states in one network call."""
     generator = resolve_generator(generator, device_of(reference))
     number = FEW_PAIRS
     with metered(max_batch):
-        memory = measure_memory(reference, number, generator=generator)
+        memory = measure_memory(reference, number, condition=condition, generator=generator)
         while SIGNIFICANT < memory.p_value < UNSUSPICIOUS and number < NUM_PAIRS:
             number *= 2
-            memory = measure_memory(reference, number, generator=generator)
+            memory = measure_memory(reference, number, condition=condition, generator=generator)
     return memory
 
 
 def warn_of_memory(
-    reference: Reference, *, generator: torch.Generator | None = None, max_batch: int | None = None
+    reference: Reference,
+    *,
+    condition: Any = None,
+    generator: torch.Generator | None = None,
+    max_batch: int | None = None,
 ) -> None:
     """Warn (UserWarning) where the reference is not memoryless, as far as `look_for_memory` sees."""
-    memory = look_for_memory(reference, generator=generator, max_batch=max_batch)
+    memory = look_for_memory(reference, condition=condition, generator=generator, max_batch=max_batch)
     if memory.p_value <= SIGNIFICANT:
         warnings.warn(
             f"reference: not memoryless, x_0 explains {100 * memory.explained:.0f} % of the variance of x_T "

@@ -16,7 +16,8 @@ class MemorylessObjective(PolicyObjective):
     """A `PolicyObjective` that looks for the reference's memory before its first step.
 
     check_memory: whether to. It costs 64 trajectories of the reference, 64 T calls, and up to 448 where these leave it
-    open; where a progress bar is shown a line says so. False where it is known.
+    open; where a progress bar is shown a line says so. False where it is known. Of several conditions one is looked at,
+    drawn at random.
     """
 
     def __init__(
@@ -32,5 +33,6 @@ class MemorylessObjective(PolicyObjective):
             calls = 2 * FEW_PAIRS * self.reference.num_steps
             say(f"looking whether x_0 tells of x_T: {calls:,} reference calls or more, none with check_memory=False")
         generator = seeded(self.device, self.seed, MEMORY)
+        rows = self.draw_conditions(1, generator)
         with working_on(self.device):
-            warn_of_memory(self.reference, generator=generator, max_batch=self.batch_size)
+            warn_of_memory(self.reference, condition=rows, generator=generator, max_batch=self.batch_size)

@@ -70,8 +70,8 @@ class MonteCarloRegression(ValueObjective):
             raise ValueError("estimand: the mean of a reward that is -inf does not exist; use 'soft'")
         t = self.times(len(rewards), rewards.device, generator)
         rows = repeat(torch.arange(len(rewards), device=rewards.device), t.shape[1])
+        values = self._values(trajectories["states"], rows, t, generator)
         t = t.flatten()
-        values = self.evaluate(self._states(trajectories["states"], rows, t, generator), t, generator)
         goal = rewards[rows].to(values.dtype)
         log_weights = self.log_ratios_to_go(trajectories)[rows, 0 if self.noised else t]
         if self.estimand == "mean":
@@ -80,9 +80,10 @@ class MonteCarloRegression(ValueObjective):
             return (log_weights.exp() * linear_exponential_loss(values, goal, self.target.alpha)).mean()
         return linear_exponential_loss(values, goal + self.target.alpha * log_weights, self.target.alpha).mean()
 
-    def _states(self, states: State, rows: Tensor, t: Tensor, generator: torch.Generator) -> State:
-        """x_t of the trajectories `rows`, as they went or noised from their x_T."""
+    def _values(self, states: State, rows: Tensor, t: Tensor, generator: torch.Generator) -> Tensor:
+        """v_θ at the times t (B, n), (B n,), of trajectories as they went, or noised from their x_T."""
         if not self.noised:
-            return states[rows, t]
-        last = self.reference.num_steps
-        return self.reference.noise(states[rows, last], torch.full_like(t, last), t, generator=generator)
+            return self.evaluate_along(states, t, generator).flatten()
+        last, t = self.reference.num_steps, t.flatten()
+        x = self.reference.noise(states[rows, last], torch.full_like(t, last), t, generator=generator)
+        return self.evaluate(x, t, generator)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from svlearn.arguments import integer, real
 from svlearn.checkpoints import check_own_parameters, check_savable
 from svlearn.compiled import own_names, plain_names
+from svlearn.conditions import Conditions, draw_rows
 from svlearn.fingerprint import fingerprint
 from svlearn.modes import evaluating
 from svlearn.objectives.lightning.cosine_decay import CosineDecay
@@ -43,6 +44,11 @@ class Objective(Module):
     not stored in checkpoints: only its fingerprint is, and a checkpoint of another reference is refused with
     ValueError. `num_validation`: fresh trajectories on which an own-data validation runs.
 
+    conditions: what the fresh trajectories, of training and of validation, are conditioned on: rows (a tensor, a
+    TensorDict, a dict or a list of them, a map-style Dataset), of which each x_0 is drawn with one, uniformly with
+    replacement; or a callable of (number, generator) that returns so many. See `svlearn.conditions`. What is learned
+    is of x_t with its condition: v_t(x_t, c), q(x_{t+1} | x_t, c). Stored trajectories hold theirs in their states.
+
     A training step whose reward, value, loss or gradient is not finite raises NonFiniteError (a ValueError and a
     FloatingPointError) with the step and the term, and leaves its batch in the trainer's `default_root_dir`.
     """
@@ -56,6 +62,7 @@ class Objective(Module):
         batch_size: int = 256,
         num_validation: int = 256,
         steps_per_epoch: int = 100,
+        conditions: Any = None,
     ):
         super().__init__()
         for name, thing, kind in (("reference", reference, Reference), ("target", target, Target)):
@@ -66,6 +73,7 @@ class Objective(Module):
         self.batch_size = integer(batch_size, "batch_size")
         self.num_validation = integer(num_validation, "num_validation")
         self.steps_per_epoch = integer(steps_per_epoch, "steps_per_epoch")
+        self.conditions = Conditions.of(conditions)
         self.seed = 0
         self.known_fingerprint: str | None = None  # of the reference, where a fit runs it in another precision
         self.micro_batch, self.more_to_come = 0, False  # which of those of the present step, and whether others follow
@@ -188,7 +196,12 @@ class Objective(Module):
             return 1
         return int(min(number, self.trainer.num_training_batches - (batch_index - batch_index % number)))
 
+    def draw_conditions(self, number: int, generator: torch.Generator) -> Any:
+        """Rows for so many fresh trajectories; None, and nothing drawn, where there are no conditions."""
+        return draw_rows(self.conditions, number, generator)
+
     def _trajectories(self, batch: Any, size: int, generator: torch.Generator) -> TensorDict:
         if isinstance(batch, TensorDict):
             return batch
-        return roll_out(self.reference, size, target=self.target, generator=generator)
+        rows = self.draw_conditions(size, generator)
+        return roll_out(self.reference, size, target=self.target, generator=generator, condition=rows)

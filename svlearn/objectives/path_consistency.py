@@ -14,7 +14,7 @@ from svlearn.objectives.policy_objective import PolicyObjective
 from svlearn.objectives.trust_region import TrustRegion, annealed
 from svlearn.placement import at_home
 from svlearn.policies import Policy
-from svlearn.process import Prediction, Reference
+from svlearn.process import Prediction, Reference, draw_initial
 from svlearn.randomness import device_of, seeded
 from svlearn.rollouts.roll_out import roll_out
 from svlearn.state import State
@@ -187,8 +187,9 @@ class PathConsistency(PolicyObjective):
             self.log_dict({f"train/{name}": getattr(self.region, name) for name in ("beta", "kl", "ess")})
             return drawn
         if not self.has_policy:
-            return roll_out(self.reference, size, target=self.target, generator=generator)
-        given = (self.policy, self.reference, self.target, size, generator)
+            rows = self.draw_conditions(size, generator)
+            return roll_out(self.reference, size, target=self.target, generator=generator, condition=rows)
+        given = (self.policy, self.reference, self.target, size, generator, self.conditions)
         if not self.training:
             return self.behaviour.fresh(*given)
         return self.behaviour.batch(*given, more=self.more_to_come)
@@ -196,7 +197,7 @@ class PathConsistency(PolicyObjective):
     @torch.no_grad()
     def _of_the_policy(self, size: int, generator: torch.Generator) -> TensorDict:
         """Trajectories of the policy with log q/p_ref and log w - v_0/α of each path, as `TrustRegion` needs them."""
-        drawn = self.behaviour.fresh(self.policy, self.reference, self.target, size, generator)
+        drawn = self.behaviour.fresh(self.policy, self.reference, self.target, size, generator, self.conditions)
         values, log_ratios = self.gather(drawn, generator)
         weights = log_weights(values, log_ratios)
         drawn["log_ratio"], drawn["log_weight"] = log_ratios.sum(dim=1), weights[:, -1] - weights[:, 0]
@@ -226,8 +227,10 @@ class PathConsistency(PolicyObjective):
         if shared > 1:
             self._check_shared_start(shared)
         elif self.value is None and not (variant == "log_variance" and on_policy):
-            with at_home(self.reference, generator=seeded(device_of(self.reference), 0)) as generator:
-                start = self.reference.initial(16, generator=generator)
+            generator = seeded(device_of(self.reference), 0)
+            rows = self.draw_conditions(16, generator)
+            with at_home(self.reference, generator=generator):
+                start = draw_initial(self.reference, 16, condition=rows, generator=generator)
             check_constant(start, "of this reference")
 
     def _check_shared_start(self, shared: int) -> None:

@@ -1,15 +1,18 @@
 """What a value and a policy say along trajectories: the terms that path consistency puts together."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import cast
 
 import torch
 from torch import Tensor
 
+from svlearn.inference import proposals
 from svlearn.policies import Policy
-from svlearn.process import Reference, predict
-from svlearn.state import State, concatenate, device_of_state
+from svlearn.process import Prediction, Reference
+from svlearn.state import State, concatenate, device_of_state, take
 from svlearn.targets import check_scalars
+from svlearn.trajectories import Asked, Piece, pieces_along, predictions_at
 from svlearn.values.value import Value, evaluate
 
 ROWS = 4096  # states in one call
@@ -26,47 +29,63 @@ def path_terms(
     """v_t(x_t), (T, B), reward units, at the given times and 0 at others or without a value; and log q/p_ref of every
     move, (T, B), nats, 0 without a policy; float64, of x_0 ... x_T (B, T + 1, ...).
 
-    The reference is called once per state, and not at all where neither the policy nor the value reads it. Steps
-    share a call, as many as make up to ROWS states of it. Raises ValueError, with the step and the index, where q or
-    p_ref cannot make a move.
+    The reference is called once per state, and not at all where neither the policy nor the value reads it; steps share
+    a call as `trajectories.pieces_along` says. Raises ValueError, with the step and the index, where q or p_ref cannot
+    make a move.
     """
-    together = max(1, ROWS // len(states))
-    steps = torch.arange(reference.num_steps, device=device_of_state(states)).split(together)
-    read = set() if value is None else set(times)
-    parts = [_of_steps(states, some, reference, policy, value, read, generator) for some in steps]
-    values, log_ratios = (torch.cat(part) for part in zip(*parts, strict=True))
-    return values, log_ratios
+    size, read = len(states), set() if value is None else set(times)
+    reading = value is not None and value.needs_prediction
+    nothing = torch.zeros(size, dtype=torch.float64, device=device_of_state(states))
+
+    def valued(t: int, prediction: Prediction | None) -> Tensor:
+        if t not in read:
+            return nothing
+        return evaluate(cast(Value, value), states[:, t], t, prediction, generator=generator).double()
+
+    if policy is None:
+        predictions = predictions_at(reference, states, sorted(read) if reading else [])
+        values = torch.stack([valued(t, each) for t, each in enumerate(predictions)])
+        return values, torch.zeros_like(values)
+    log_ratios, said = [], []
+    for piece, ratios in moves_along(reference, policy, states, ROWS):
+        log_ratios.append(ratios)
+        for place, t in enumerate(piece.steps):
+            check_scalars(ratios[place], size, "log q - log p_ref", t, finite=True)
+            rows = slice(place * size, (place + 1) * size)
+            said.append(valued(t, piece.predictions[0][rows] if reading and t in read else None))
+    return torch.stack(said), torch.cat(log_ratios)
 
 
-def _of_steps(
-    states: State,
-    steps: Tensor,
+def moves_along(
     reference: Reference,
-    policy: Policy | None,
-    value: Value | None,
-    times: set[int],
-    generator: torch.Generator,
-) -> tuple[Tensor, Tensor]:
-    """The same of consecutive steps (k,), (k, B) each."""
-    size, moments = len(states), steps.tolist()
-    nothing = torch.zeros(len(moments), size, dtype=torch.float64, device=steps.device)
-    valued = [t for t in moments if t in times]
-    reading = policy is not None or (value is not None and value.needs_prediction)
-    predicted = valued if policy is None else moments
-    prediction, log_ratios, values = None, nothing, list(nothing)
-    if predicted and reading:
-        x = concatenate([states[:, t] for t in predicted])
-        t = steps.new_tensor(predicted).repeat_interleave(size)
-        with torch.no_grad():
-            prediction = predict(reference, x, t)
-        if policy is not None:
-            law, x_next = policy.steer(prediction, x, t), concatenate([states[:, t + 1] for t in moments])
-            log_ratios = law.log_ratio(prediction.transition, x_next).double().view(len(moments), size)
-            for step, ratios in zip(moments, log_ratios, strict=True):
-                check_scalars(ratios, size, "log q - log p_ref", step, finite=True)
-    for step in valued:
-        place = predicted.index(step)
-        given = None if prediction is None else prediction[place * size : (place + 1) * size]
-        found = evaluate(cast(Value, value), states[:, step], step, given, generator=generator)
-        values[step - moments[0]] = found.double()
-    return torch.stack(values), log_ratios
+    policy: Policy,
+    states: State,
+    most: int,
+    after: State | None = None,
+    kept: Tensor | None = None,
+) -> Iterator[tuple[Piece, Tensor]]:
+    """The pieces of x_0 ... x_T (B, T + 1, ...) with log q(x_{t+1}|x_t) - log p_ref of their moves, (k, B), float64.
+
+    after (B, T, ...): where to each x_t moves, if not along its trajectory. kept (B, T), bool: the moves that are
+    asked for, 0 at others, which need not be possible (None: all). The gradient is that in the policy's parameters;
+    the reference runs without. A policy that corrects is called at the reference's prediction; one with a network of
+    its own along the trajectory, as the reference.
+    """
+    asked = [Asked(reference), *([] if policy.corrects else [Asked(policy, "policy_calls", gradient=True)])]
+    after = states[:, 1:] if after is None else after
+    steer, size = proposals.Policy(policy).transition, len(states)
+    for piece in pieces_along(asked, states, most):
+        own, steps = piece.predictions[0], len(piece.steps)
+        prediction = own if policy.corrects else replace(own, policy=piece.predictions[1])
+        law = steer(piece.x, piece.t, prediction)
+        ratios = torch.zeros(steps * size, dtype=torch.float64, device=piece.t.device)
+        if law is not own.transition:
+            x_next = concatenate([after[:, t] for t in piece.steps])
+            some = None if kept is None else kept[:, piece.steps.start : piece.steps.stop].T.flatten()
+            if some is None or bool(some.all()):
+                ratios = law.log_ratio(own.transition, x_next).double()
+            elif bool(some.any()):
+                rows = some.nonzero().flatten()
+                moved = law[rows].log_ratio(own.transition[rows], take(x_next, rows)).double()
+                ratios = ratios.index_put((rows,), moved)
+        yield piece, ratios.view(steps, size)

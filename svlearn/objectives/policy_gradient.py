@@ -67,7 +67,8 @@ class PolicyGradient(PolicyObjective):
 
     def drawn(self, size: int, generator: torch.Generator) -> TensorDict:
         """Fresh trajectories of the policy with the "log_ratios" (B, T) of `roll_out`, log p_ref - log q, nats."""
-        return roll_out(self.reference, size, target=self.target, generator=generator, proposal=self.policy)
+        drawing: dict[str, Any] = {"condition": self.draw_conditions(size, generator), "generator": generator}
+        return roll_out(self.reference, size, target=self.target, proposal=self.policy, **drawing)
 
     def some_log_ratios(self, states: State, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """The times that are looked at, (B, n), and log q/p_ref there, (B, n), with gradient; all T by default.
@@ -77,6 +78,9 @@ class PolicyGradient(PolicyObjective):
         size, steps = len(states), self.reference.num_steps
         if self.num_times is None:
             t, log_ratios = torch.arange(steps, device=self.device).expand(size, -1), self.log_ratios(states)
+        elif self.looks_along(range(self.num_times)):
+            t = draw_times(size, steps, self.num_times, generator)
+            log_ratios = self.log_ratios(states).gather(1, t)
         else:
             t = draw_times(size, steps, self.num_times, generator)
             rows = torch.arange(size, device=self.device).repeat_interleave(self.num_times)

@@ -1,5 +1,6 @@
 """What the objectives that train a policy share: whose trajectories they see, log q - log p_ref, the ELBO."""
 
+from collections.abc import Sized
 from typing import Any
 
 import torch
@@ -10,12 +11,14 @@ from svlearn.fingerprint import fingerprint
 from svlearn.inference import proposals
 from svlearn.objectives.checks import check_log_prob, check_unmoved
 from svlearn.objectives.objective import Objective
+from svlearn.objectives.path_terms import moves_along
 from svlearn.policies import Policy
 from svlearn.process import Reference, predict
 from svlearn.rollouts.roll_out import roll_out
 from svlearn.schedules import check_noise
-from svlearn.state import State, repeat
+from svlearn.state import State
 from svlearn.targets import Target
+from svlearn.trajectories import in_one_pass
 
 STATES_AT_ONCE = 512  # of all times: enough to fill a network call, and no more than it can hold
 
@@ -45,9 +48,9 @@ class PolicyObjective(Objective):
         self.policy = policy
         if self.needs_log_prob():
             need = f"{type(self).__name__} weighs log q - log p_ref"
-            check_log_prob(reference, proposals.Policy(policy), need)
+            check_log_prob(reference, proposals.Policy(policy), need, self.conditions)
             check_noise(reference, "a policy has no move to choose")
-            check_unmoved(reference, policy, need)
+            check_unmoved(reference, policy, need, self.conditions)
 
     def trained(self) -> nn.Module:
         return nn.ParameterList(self.policy.trained())
@@ -56,19 +59,23 @@ class PolicyObjective(Objective):
         """Whether log q is asked for; a policy that trains nothing, q = p_ref, is never asked."""
         return any(True for _ in self.policy.trained())
 
-    def log_ratios(self, states: State) -> Tensor:
-        """log q(x_{t+1}|x_t) - log p_ref(x_{t+1}|x_t) along trajectories (B, T + 1, ...), (B, T), nats, float64."""
-        size, steps = len(states), self.reference.num_steps
-        rows = repeat(torch.arange(size, device=self.device), steps)
-        t = torch.arange(steps, device=self.device).repeat(size)
-        return self.log_ratios_at(states, rows, t).view(size, steps)
+    def log_ratios(self, states: State, after: State | None = None, kept: Tensor | None = None) -> Tensor:
+        """log q(x_{t+1}|x_t) - log p_ref(x_{t+1}|x_t) along trajectories (B, T + 1, ...), (B, T), nats, float64.
+
+        after (B, T, ...): where to each x_t moves, if not along its trajectory. kept (B, T), bool: the moves that are
+        asked for, 0 at others (None: all). The gradient is that in the policy's parameters.
+        """
+        most = max(len(states), STATES_AT_ONCE)
+        pieces = moves_along(self.reference, self.policy, states, most, after, kept)
+        return self.watch("log q - log p_ref", torch.cat([ratios for _, ratios in pieces]).T)
+
+    def looks_along(self, times: Sized) -> bool:
+        """Whether log q/p_ref at some times of each trajectory comes from `log_ratios`, by what both processes predict
+        along it (see `trajectories.in_one_pass`), and not from calls at those times alone."""
+        return all(in_one_pass(each, times) for each in (self.reference, self.policy))
 
     def log_ratios_at(self, states: State, rows: Tensor, t: Tensor, after: State | None = None) -> Tensor:
-        """The same for the moves x_t -> x_{t+1} of the trajectories `rows` (N,) at t (N,), (N,).
-
-        after (B, T, ...): where to each x_t moves, if not along its trajectory. The gradient is that in the policy's
-        parameters; the reference runs without.
-        """
+        """The same for the moves x_t -> x_{t+1} of the trajectories `rows` (N,) at t (N,), (N,), by calls at these."""
         after = states[:, 1:] if after is None else after
         limit = max(len(states), STATES_AT_ONCE)
         steer, ratios = proposals.Policy(self.policy).transition, []
@@ -89,11 +96,16 @@ class PolicyObjective(Objective):
         checkpoint["state_dict"] = {name: x for name, x in state.items() if not name.startswith("policy.reference.")}
 
     def validate(self, trajectories: TensorDict, generator: torch.Generator) -> None:
-        own = roll_out(self.policy, self.num_validation, target=self.target, generator=generator, kind="policy_calls")
+        own = self.roll_out_policy(self.num_validation, generator)
         elbo = own["rewards"].double() / self.target.alpha - self.log_ratios(own["states"]).sum(dim=1)
         self.log("validation/elbo", elbo.mean(), prog_bar=True, batch_size=len(own))
 
     def _trajectories(self, batch: Any, size: int, generator: torch.Generator) -> TensorDict:
         if isinstance(batch, TensorDict):
             return batch
-        return roll_out(self.policy, size, target=self.target, generator=generator, kind="policy_calls")
+        return self.roll_out_policy(size, generator)
+
+    def roll_out_policy(self, size: int, generator: torch.Generator) -> TensorDict:
+        """Fresh trajectories of the policy, "states" (B, T + 1, ...) and "rewards" (B,)."""
+        drawing: dict[str, Any] = {"condition": self.draw_conditions(size, generator), "generator": generator}
+        return roll_out(self.policy, size, target=self.target, kind="policy_calls", **drawing)

@@ -10,10 +10,11 @@ from torch import Tensor
 
 from svlearn.arguments import integer
 from svlearn.objectives.monte_carlo import linear_exponential_loss, squared_loss
-from svlearn.objectives.value_objective import ValueObjective
+from svlearn.objectives.value_objective import ROWS, ValueObjective
 from svlearn.process import Reference, predict
 from svlearn.state import State, repeat
 from svlearn.targets import Target
+from svlearn.trajectories import Asked, pieces_along
 from svlearn.values.value import Value, check_estimand, evaluate
 
 
@@ -70,15 +71,13 @@ class SoftQIteration(ValueObjective):
         states, rewards = trajectories["states"], trajectories["rewards"]
         t = self.times(len(rewards), rewards.device, generator)
         rows = repeat(torch.arange(len(rewards), device=rewards.device), t.shape[1])
-        t = t.flatten()
-        x = states[rows, t]
-        values = self.evaluate(x, t, generator)
-        log_weights = torch.zeros_like(t, dtype=torch.float64)
+        log_weights = torch.zeros(t.numel(), dtype=torch.float64, device=t.device)
         if self.num_next is None:
-            log_weights = self.log_ratios(trajectories)[rows, t]
-            next_values = self.next_values(states[rows, t + 1], t + 1, generator, rewards[rows])[:, None]
+            log_weights = self.log_ratios(trajectories)[rows, t.flatten()]
+            values, next_values = self._along(states, rewards, t, generator)
         else:
-            next_values = self._fresh(x, t, self.num_next, generator)
+            values = self.evaluate_along(states, t, generator).flatten()
+            next_values = self._fresh(states[rows, t.flatten()], t.flatten(), self.num_next, generator)
         if self.estimand == "mean":
             if bool((next_values == -math.inf).any()):
                 raise ValueError("estimand: the mean of a reward that is -inf does not exist; use 'soft'")
@@ -102,6 +101,31 @@ class SoftQIteration(ValueObjective):
             prediction = predict(self.reference, x, t) if self.slow.reads(t) else None
             values[~final] = evaluate(self.slow, x, t, prediction, generator=generator).double()
         return values
+
+    def _along(self, states: State, rewards: Tensor, t: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """v_θ at the times t (B, n), (B n,), and v̄ of the states that follow there, (B n, 1).
+
+        Of a value that reads predictions along the trajectories both read the same: one call of the reference a state.
+        """
+        size, number = t.shape
+        if not self.reads_along(t):
+            rows, later = repeat(torch.arange(size, device=t.device), number), t.flatten() + 1
+            values = self.evaluate_along(states, t, generator).flatten()
+            return values, self.next_values(states[rows, later], later, generator, rewards[rows])[:, None]
+        fast: list[Tensor] = []
+        slow: list[Tensor] = []
+        for piece in pieces_along([Asked(self.reference)], states, ROWS):
+            x, moments, prediction = piece.x, piece.t, piece.predictions[0]
+            fast.append(evaluate(self.value, x, moments, prediction, generator=generator).view(-1, size))
+            if piece.steps.start == 0:  # x_0 follows nothing
+                x, moments, prediction = x[size:], moments[size:], prediction[slice(size, None)]
+            if len(moments) > 0:
+                with torch.no_grad():
+                    said = evaluate(self.slow, x, moments, prediction, generator=generator)
+                slow.append(said.double().view(-1, size))
+        following = torch.cat([*slow, rewards.double()[None]])
+        values = self.watch("value", torch.cat(fast))
+        return values.T.gather(1, t).flatten(), following.T.gather(1, t).view(-1, 1)
 
     @torch.no_grad()
     def _fresh(self, x: State, t: Tensor, copies: int, generator: torch.Generator) -> Tensor:

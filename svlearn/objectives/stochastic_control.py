@@ -1,25 +1,24 @@
 """Stochastic control: train a policy by back-propagation through its own rollouts."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
 from tensordict import TensorDict
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from svlearn.metering import count
 from svlearn.objectives.control import check_controls, control_of, gaussian
 from svlearn.objectives.memoryless_objective import MemorylessObjective
 from svlearn.objectives.policy_objective import PolicyObjective
+from svlearn.objectives.state_gradients import frozen, pull_back, reward_gradient
 from svlearn.placement import at_home
 from svlearn.policies import Policy
-from svlearn.process import Reference, predict
+from svlearn.process import Reference, draw_initial, predict
 from svlearn.randomness import device_of, randn, seeded
 from svlearn.rollouts.roll_out import roll_out
-from svlearn.state import flattened, times
-from svlearn.targets import Target, check_scalars, refuses_gradient
+from svlearn.state import State, flattened, times
+from svlearn.targets import Target, check_scalars
 
 
 def control_cost(control: Tensor, std: Tensor) -> Tensor:
@@ -44,7 +43,7 @@ class StochasticControl(MemorylessObjective):
     depend on the state. Learns the policy of the largest ELBO that the network can hold; log Z is reached only where
     the reference is memoryless, else `fit` warns (`check_memory`, see `MemorylessObjective`).
     policy: a `Controlled`, or any whose steps are Gaussian with the reference's std, as a `Finetuned` of most diffusion
-    models: then g_θ = (m_θ - m)/s_t².
+    models: then g_θ = (m_θ - m)/s_t². Of states with leaves the Gaussian ones are controlled, over their `coordinates`.
     Raises TypeError for a policy without such a control, ValueError where it trains the std or moves a step without
     noise; ValueError for a reward or a reference's mean without a gradient, a reward that is -inf, and stored
     trajectories, which another policy has drawn.
@@ -52,17 +51,20 @@ class StochasticControl(MemorylessObjective):
 
     def __init__(self, reference: Reference, target: Target, policy: Policy, **options: Any):
         super().__init__(reference, target, policy, **options)
-        states = roll_out(reference, 2, generator=seeded(device_of(reference), 0))["states"]
+        generator = seeded(device_of(reference), 0)
+        states = roll_out(reference, 2, condition=self.draw_conditions(2, generator), generator=generator)["states"]
         with at_home(reference, target, policy):
-            check_controls(policy, states)
+            self.coordinates = check_controls(policy, states)
             reward_gradient(target, states[:, -1])
             if reference.num_steps > 1:  # else no gradient passes through the mean
-                pull_back(reference, states[:, -2], reference.num_steps - 1, torch.zeros_like(states[:, -1]))
+                nothing = torch.zeros_like(self.coordinates.of(states[:, -1]))
+                pull_back(reference, states[:, -2], reference.num_steps - 1, nothing)
 
     def loss(self, trajectories: TensorDict, generator: torch.Generator) -> Tensor:
-        """The mean of -r/α + Σ_t s_t²|g_t|²/2 over paths: "initial" x_0 (B, ...), "noise" ε (B, T, ...)."""
+        """The mean of -r/α + Σ_t s_t²|g_t|²/2 over paths: "initial" x_0 (B, ...), "noise" ε (B, T, ...) of the
+        coordinates."""
         x, noise = trajectories["initial"], trajectories["noise"]
-        costs = torch.zeros(len(x), dtype=torch.float64, device=x.device)
+        costs = torch.zeros(len(x), dtype=torch.float64, device=noise.device)
         for t in range(self.reference.num_steps):
             x, cost = checkpoint(self._step, x, noise[:, t], t, use_reentrant=False)
             costs = costs + cost
@@ -71,66 +73,24 @@ class StochasticControl(MemorylessObjective):
         check_scalars(rewards, len(x), "reward", "T", finite=True)
         return stochastic_control_loss(rewards, costs, self.target.alpha).mean()
 
-    def _step(self, x: Tensor, noise: Tensor, t: int) -> tuple[Tensor, Tensor]:
+    def _step(self, x: State, noise: Tensor, t: int) -> tuple[State, Tensor]:
         """x_{t+1} and the cost of the step."""
         with frozen(self.reference):
             prediction = predict(self.reference, x, t)
         law = gaussian(prediction)
         count("policy_calls", len(x))
-        control = control_of(self.policy, x, times(t, len(x), x.device), prediction)
-        return law.tilt(control).mean + law.std * noise, control_cost(control, law.std)
+        control = control_of(self.policy, x, times(t, len(x), noise.device), prediction)
+        after = law.tilt(control).mean + law.std * noise
+        return self.coordinates.state(after, x), control_cost(control, law.std)
 
     def _trajectories(self, batch: Any, size: int, generator: torch.Generator) -> TensorDict:
         check_own_data(batch, self)
-        x: Any = self.policy.initial(size, generator=generator)
-        shape = (size, self.reference.num_steps, *x.shape[1:])
-        noise = randn(shape, generator, x.device, x.dtype)
+        rows = self.draw_conditions(size, generator)
+        x = draw_initial(self.policy, size, condition=rows, generator=generator)
+        like = self.coordinates.of(x)
+        shape = (size, self.reference.num_steps, *like.shape[1:])
+        noise = randn(shape, generator, like.device, like.dtype)
         return TensorDict({"initial": x, "noise": noise}, batch_size=[size])
-
-
-def reward_gradient(target: Target, x: Tensor) -> Tensor:
-    """∇r(x_T), (B, ...), reward units per unit of x, of finished states (B, ...).
-
-    Raises ValueError where the reward gives no gradient, and where r or its gradient is not finite (with the index).
-    """
-    refusal = (
-        "reward: expected one that torch can differentiate in the state, got one without a gradient; "
-        "DerivativeFreeAdjointMatching, PathConsistency and MonteCarloRegression learn from any reward"
-    )
-    with torch.inference_mode(False), torch.enable_grad():
-        x = x.clone().detach().requires_grad_()
-        try:
-            rewards = target(x)
-        except RuntimeError as error:  # as of x.numpy(), which a tensor with a gradient refuses
-            if not refuses_gradient(error):
-                raise
-            raise ValueError(f"{refusal} ({error})") from error
-        check_scalars(rewards, len(x), "reward", "T", finite=True)
-        gradient = torch.autograd.grad(rewards.sum(), x, allow_unused=True)[0] if rewards.requires_grad else None
-    if gradient is None:
-        raise ValueError(refusal)
-    bad = ~flattened(gradient).isfinite().all(dim=1)
-    if bool(bad.any()):
-        raise ValueError(f"reward: expected a finite gradient at step T, got another at index {int(bad.nonzero()[0])}")
-    return gradient
-
-
-def pull_back(reference: Reference, x: Tensor, t: int, adjoint: Tensor) -> tuple[Tensor, Tensor]:
-    """(∂m_t/∂x)ᵀ a, (B, ...), of an adjoint a (B, ...) at the states x_t (B, ...), and the std s_t, broadcastable.
-
-    Raises ValueError where the mean has no gradient in x, TypeError where the transition is not Gaussian.
-    """
-    with torch.inference_mode(False), torch.enable_grad(), frozen(reference):
-        x = x.clone().detach().requires_grad_()
-        law = gaussian(predict(reference, x, t))
-        if not law.mean.requires_grad:
-            raise ValueError(
-                f"reference: expected a mean that torch can differentiate in the state, {type(reference).__name__} "
-                "gives one without a gradient (is its forward under torch.no_grad?)"
-            )
-        count("gradient_calls", len(x))
-        (pulled,) = torch.autograd.grad(law.mean, x, adjoint.clone().to(law.mean.dtype))
-    return pulled, law.std.detach()
 
 
 def check_own_data(batch: Any, objective: PolicyObjective) -> None:
@@ -140,16 +100,3 @@ def check_own_data(batch: Any, objective: PolicyObjective) -> None:
             f"data: {type(objective).__name__} learns from fresh trajectories of its own policy, got stored ones; "
             "PathConsistency learns from those"
         )
-
-
-@contextmanager
-def frozen(module: object) -> Iterator[None]:
-    """Record no gradient of a module's parameters inside; that of its inputs still passes. Else nothing is done."""
-    free = [each for each in module.parameters() if each.requires_grad] if isinstance(module, nn.Module) else []
-    for parameter in free:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in free:
-            parameter.requires_grad_(True)

@@ -12,7 +12,7 @@ from svlearn.objectives.adjoint_matching import adjoint_matching_loss
 from svlearn.objectives.control import check_controls, control_of, gaussian, prediction_for_control
 from svlearn.objectives.distributional_policy_gradient import DistributionalPolicyGradient
 from svlearn.objectives.memoryless_objective import MemorylessObjective
-from svlearn.objectives.stochastic_control import reward_gradient
+from svlearn.objectives.state_gradients import density_gradient, reward_gradient
 from svlearn.placement import at_home
 from svlearn.policies import Policy
 from svlearn.process import Prediction, Reference, predict
@@ -96,49 +96,52 @@ class TargetScoreMatching(MemorylessObjective, DistributionalPolicyGradient):
             raise ValueError(f"variance: expected a finite number above 0, got {variance}")
         self.levels, self.steps, self.variance = levels, gaussian_steps(levels), float(variance)
         self.log_reference = log_reference
-        states = roll_out(reference, 2, generator=seeded(device_of(reference), 0))["states"]
+        generator = seeded(device_of(reference), 0)
+        states = roll_out(reference, 2, condition=self.draw_conditions(2, generator), generator=generator)["states"]
         with at_home(reference, target, policy):
-            check_controls(policy, states)
+            self.coordinates = check_controls(policy, states)
             score = self.score(states[:, -1])
             for t in range(reference.num_steps):
-                self.wanted(states[:, t], states[:, -1], score, t)
+                self.wanted(states[:, t], self.coordinates.of(states[:, -1]), score, t)
 
-    def score(self, finished: Tensor) -> Tensor:
-        """∇log p*(x_T) = ∇log p_ref(x_T) + ∇r(x_T)/α, (B, ...), nats per unit of x."""
-        reward = reward_gradient(self.target, finished) / self.target.alpha
-        with torch.inference_mode(False), torch.enable_grad():
-            x = finished.clone().detach().requires_grad_()
-            log_density = self.log_reference(x)
-            if not log_density.requires_grad:
-                raise ValueError("log_reference: expected one that torch can differentiate, got one without a gradient")
-            (gradient,) = torch.autograd.grad(log_density.sum(), x)
-        return reward + gradient.to(reward.dtype)
+    def score(self, finished: State) -> Tensor:
+        """∇log p*(x_T) = ∇log p_ref(x_T) + ∇r(x_T)/α over the coordinates, (B, ...), nats per unit of x."""
+        of_reward, of_reference = (
+            self.coordinates.gradient(each, finished)
+            for each in (
+                reward_gradient(self.target, finished),
+                density_gradient(self.log_reference, finished, "log_reference"),
+            )
+        )
+        return of_reward / self.target.alpha + of_reference.to(of_reward.dtype)
 
     def loss(self, trajectories: TensorDict, generator: torch.Generator) -> Tensor:
         """The mean over x_T of its weight times the sum over t; the activations of one step are held at a time."""
         with torch.no_grad():
             log_weights = self.log_weights(trajectories, self.log_ratios(trajectories["states"]))
-        finished = trajectories["states"][:, -1]
-        score = self.score(finished)
+        states = trajectories["states"][:, -1]
+        score, finished = self.score(states), self.coordinates.of(states)
         total = torch.zeros_like(log_weights)
         for t in range(self.reference.num_steps):
             noise = randn(finished.shape, generator, finished.device, finished.dtype)
-            x = float(self.levels.scales[t]) * finished + float(self.levels.stds[t]) * noise
+            noised = float(self.levels.scales[t]) * finished + float(self.levels.stds[t]) * noise
+            x = self.coordinates.state(noised, states)
             wanted, std = self.wanted(x, finished, score, t)
             told = prediction_for_control(self.policy, x, t)
             total = total + checkpoint(self._step, x, wanted, std, t, told, use_reentrant=False)
         return (log_weights.exp() * total).mean()
 
     @torch.no_grad()
-    def wanted(self, x: Tensor, finished: Tensor, score: Tensor, t: int) -> tuple[Tensor, Tensor]:
-        """y_t (B, ...) and s_t at noised states x_t (B, ...) of x_T with their scores, (B, ...) each."""
+    def wanted(self, x: State, finished: Tensor, score: Tensor, t: int) -> tuple[Tensor, Tensor]:
+        """y_t (B, ...) and s_t at noised states x_t (B, ...) of the coordinates of x_T and their scores, (B, ...)."""
         law = gaussian(predict(self.reference, x, t))
         if not bool((law.std > 0).all()):
             raise ValueError(f"reference: expected noise at every step, got a std of 0 at step {t}; use eta=1, 'large'")
         level = (float(self.levels.scales[t]), float(self.levels.stds[t]))
-        clean = posterior_mean(x, finished, score, *level, self.variance)
-        return target_control(law, x, clean, float(self.steps.kept[t]), float(self.steps.added[t])), law.std
+        point = self.coordinates.of(x)
+        clean = posterior_mean(point, finished, score, *level, self.variance)
+        return target_control(law, point, clean, float(self.steps.kept[t]), float(self.steps.added[t])), law.std
 
-    def _step(self, x: Tensor, wanted: Tensor, std: Tensor, t: int, told: Prediction | None) -> Tensor:
-        control = control_of(self.policy, x, times(t, len(x), x.device), told)
+    def _step(self, x: State, wanted: Tensor, std: Tensor, t: int, told: Prediction | None) -> Tensor:
+        control = control_of(self.policy, x, times(t, len(x), wanted.device), told)
         return adjoint_matching_loss(control, wanted, std)

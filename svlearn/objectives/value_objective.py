@@ -13,10 +13,13 @@ from svlearn.objectives.objective import Objective
 from svlearn.process import Reference, predict
 from svlearn.randomness import rand, randint
 from svlearn.rollouts.roll_out import as_proposal, roll_out
-from svlearn.state import State
+from svlearn.state import State, repeat
 from svlearn.targets import Target
+from svlearn.trajectories import Asked, in_one_pass, pieces_along, predictions_at
 from svlearn.values.calibration import agreement
 from svlearn.values.value import Value, evaluate
+
+ROWS = 4096  # states in one call
 
 
 class ValueObjective(Objective):
@@ -56,7 +59,7 @@ class ValueObjective(Objective):
         self.value, self.num_times = value, num_times
         self.proposal = None if proposal is None else as_proposal(proposal).bind(reference, target)
         if self.proposal is not None:
-            check_log_prob(reference, self.proposal, "proposal")
+            check_log_prob(reference, self.proposal, "proposal", self.conditions)
             held = [each for each in vars(self.proposal).values() if isinstance(each, nn.Module)]
             self.proposal_modules = nn.ModuleList(held)  # so that they are on the objective's device
         self.register_buffer("reward_variance", torch.zeros((), dtype=torch.float64))
@@ -79,6 +82,26 @@ class ValueObjective(Objective):
             with torch.no_grad():
                 prediction = predict(self.reference, x, t)
         return self.watch("value", evaluate(self.value, x, t, prediction, generator=generator))
+
+    def evaluate_along(self, states: State, t: Tensor, generator: torch.Generator) -> Tensor:
+        """v_θ(x_t, t), (B, n), of trajectories (B, T + 1, ...) at the times t (B, n) of each.
+
+        Where the value reads predictions, those along the trajectories serve it (see `trajectories.in_one_pass`): one
+        call of the reference a state, each with the cache of the step before.
+        """
+        size, number = t.shape
+        if not self.reads_along(t):
+            rows, moments = repeat(torch.arange(size, device=t.device), number), t.flatten()
+            return self.evaluate(states[rows, moments], moments, generator).view(size, number)
+        values = [
+            evaluate(self.value, piece.x, piece.t, piece.predictions[0], generator=generator).view(-1, size)
+            for piece in pieces_along([Asked(self.reference)], states, ROWS)
+        ]
+        return self.watch("value", torch.cat(values).T.gather(1, t))
+
+    def reads_along(self, t: Tensor) -> bool:
+        """Whether the value reads predictions at these times (B, n), and has them from along the trajectories."""
+        return self.value.reads(t.flatten()) and in_one_pass(self.reference, range(t.shape[1]))
 
     def log_ratios(self, trajectories: TensorDict) -> Tensor:
         """log p_ref(x_{t+1}|x_t) - log q(x_{t+1}|x_t) of the moves of whoever drew them, (B, T), nats, float64."""
@@ -112,8 +135,12 @@ class ValueObjective(Objective):
             uniforms = rand(weights.shape, generator, weights.device, weights.dtype)
             trajectories = trajectories[systematic(weights, uniforms)[0]]
         states, steps = trajectories["states"], range(self.reference.num_steps)
-        values = torch.stack([self.evaluate(states[:, t], t, generator) for t in steps], dim=1)
-        self._validated.append((values, trajectories["rewards"]))
+        predictions = predictions_at(self.reference, states, [t for t in steps if self.value.reads(t)])
+        values = [
+            self.watch("value", evaluate(self.value, states[:, t], t, prediction, generator=generator))
+            for t, prediction in enumerate(predictions)
+        ]
+        self._validated.append((torch.stack(values, dim=1), trajectories["rewards"]))
 
     def on_save_checkpoint(self, checkpoint: dict) -> None:
         super().on_save_checkpoint(checkpoint)
@@ -123,7 +150,8 @@ class ValueObjective(Objective):
     def _trajectories(self, batch: Any, size: int, generator: torch.Generator) -> TensorDict:
         if isinstance(batch, TensorDict):
             return batch
-        return roll_out(self.reference, size, target=self.target, generator=generator, proposal=self.proposal)
+        drawing: dict[str, Any] = {"condition": self.draw_conditions(size, generator), "generator": generator}
+        return roll_out(self.reference, size, target=self.target, proposal=self.proposal, **drawing)
 
     def on_validation_epoch_end(self) -> None:
         """Log Pearson's correlation and R² of the value with the reward (figure 5 of SVDD, arXiv 2408.08252): the

@@ -11,7 +11,7 @@ from svlearn.compiled import plain_copy, plain_name
 from svlearn.policies.adapters import adapted
 from svlearn.policies.policy import Policy
 from svlearn.policies.reading import read_by
-from svlearn.process import Prediction, Reference, call
+from svlearn.process import Prediction, Reference, call, has
 from svlearn.state import State
 from svlearn.transitions import Transition
 
@@ -35,7 +35,8 @@ class Finetuned(Policy):
 
     Where a step of the reference has no noise, as the last of many samplers, a copy that moves it at all has
     log q - log p_ref = -inf: objectives refuse to train one that would (see `objectives.checks.check_unmoved`).
-    A step costs one call of the copy; as a proposal it takes nothing from the reference's prediction. The copy is in
+    A step costs one call of the copy; as a proposal it takes nothing from the reference's prediction, and keeps a cache
+    of its own beside the reference's. `along` is the copy's, in one pass where the reference has one. The copy is in
     evaluation mode: dropout would make log q random. The copy of a compiled reference is not compiled. The state_dict
     leaves out the reference: the copy holds it.
     Raises ValueError where there is no parameter to train, no layer to adapt, where no step of a trajectory reads what
@@ -67,6 +68,11 @@ class Finetuned(Policy):
         self.register_state_dict_post_hook(_without_reference)
         self.register_load_state_dict_pre_hook(_with_own_reference)
 
+    @property
+    def corrects(self) -> bool:
+        """False, but for a subclass with a `steer` of its own."""
+        return type(self).steer is not Finetuned.steer
+
     def steer(self, prediction: Prediction, x: State, t: Tensor) -> Transition:
         return call(self.copy, x, t).transition
 
@@ -74,6 +80,16 @@ class Finetuned(Policy):
         """All that the copy says, its own x̂_T and cache included: one call, and none of the reference."""
         given = {} if previous is None else {"previous": previous}
         return self.copy(x, t, **given)
+
+    def along(self, trajectory: State) -> Iterable[Prediction]:
+        if self.corrects:
+            return super().along(trajectory)
+        return self.copy.along(trajectory) if has(self.copy, "along") else Reference.along(self, trajectory)
+
+    def defines(self, method: str) -> bool:
+        if method != "along":
+            return super().defines(method)
+        return has(self.reference if self.corrects else self.copy, method)
 
     def train(self, mode: bool = True) -> "Finetuned":
         """As of any module, but the copy stays in evaluation mode."""

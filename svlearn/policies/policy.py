@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from svlearn.process import Prediction, Reference, has, predict
-from svlearn.state import State
+from svlearn.state import State, device_of_state, times
 from svlearn.transitions import Transition
 
 
@@ -27,6 +27,11 @@ class Policy(Reference, ABC):
         self.reference = reference
         self.num_steps = reference.num_steps
 
+    @property
+    def corrects(self) -> bool:
+        """Whether `steer` reads the reference's prediction; a policy with a network of its own does not."""
+        return True
+
     @abstractmethod
     def steer(self, prediction: Prediction, x: State, t: Tensor) -> Transition:
         """q(· | x_t) for states (B, ...) at t (B,), given what the reference predicts for them."""
@@ -43,6 +48,15 @@ class Policy(Reference, ABC):
         """The reference's prediction with q in the place of its transition: x̂_T stays the reference's."""
         prediction = predict(self.reference, x, t, previous)
         return replace(prediction, transition=self.steer(prediction, x, t))
+
+    def finished(self, x: State) -> Tensor:
+        return self.reference.finished(x)
+
+    def along(self, trajectory: State) -> Iterable[Prediction]:
+        """As `forward`, of what the reference predicts along the trajectory."""
+        for t, prediction in enumerate(self.reference.along(trajectory)):
+            x = trajectory[:, t]
+            yield replace(prediction, transition=self.steer(prediction, x, times(t, len(x), device_of_state(x))))
 
     def decode(self, x: State) -> list:
         return self.reference.decode(x)

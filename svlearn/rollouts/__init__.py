@@ -1,8 +1,8 @@
 """Trajectories: rolled out, collected to disk, stored, served."""
 
 from svlearn.rollouts.collect import collect, collect_by_noising
-from svlearn.rollouts.data import RolloutData
+from svlearn.rollouts.data import RolloutData, held_out
 from svlearn.rollouts.roll_out import roll_back, roll_out
 from svlearn.rollouts.store import Rollouts
 
-__all__ = ["RolloutData", "Rollouts", "collect", "collect_by_noising", "roll_back", "roll_out"]
+__all__ = ["RolloutData", "Rollouts", "collect", "collect_by_noising", "held_out", "roll_back", "roll_out"]

@@ -2,12 +2,14 @@
 
 import os
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from tensordict import TensorDict
 from torch import nn
 
 from svlearn.arguments import as_seed, integer
+from svlearn.conditions import Conditions, draw_rows
 from svlearn.fingerprint import fingerprint, fingerprint_of_states
 from svlearn.identity import identity, identity_of_process, type_name
 from svlearn.inference.proposals import Proposal
@@ -33,6 +35,7 @@ def collect(
     progress: bool = True,
     max_batch: int | None = None,
     proposal: Proposal | Reference | None = None,
+    conditions: Any = None,
 ) -> Rollouts:
     """Roll out N trajectories of a reference or a policy and keep them at `path`; T calls a trajectory.
 
@@ -40,19 +43,26 @@ def collect(
     which then draws in the place of `process`, it has log_ratios (N, T) as well (see `roll_out`). Chunks of
     `batch_size` trajectories are drawn from streams of (seed, chunk), so that interruptions change nothing: collect
     again with the same arguments and what is complete stays, what is missing is drawn. Arguments are the same by their
-    `svlearn.identity`; alpha counts only where a proposal uses it. max_batch: at most so many states in one network
-    call. path: ~ is the home folder.
+    `svlearn.identity`; alpha counts only where a proposal uses it. conditions: rows (a Dataset too) of which each
+    trajectory is drawn with one, uniformly with replacement, or a callable of (number, generator) that returns so many
+    (see `svlearn.conditions`); others are another store. max_batch: at most so many states in one network call. path: ~
+    is the home folder.
     One process collects at a time: another with the same arguments waits until it is done, or dies, with a message, and
     takes what is there. What is complete is only read.
-    Raises ValueError where `path` holds rollouts of other arguments (it says which), or corrupt ones, and for a reward
-    or a proposal whose identity cannot be known; NonFiniteError, which is one, for a state with a NaN and a reward that
-    is NaN or +inf; TypeError for a process that is not a `Reference`; OSError where `path` cannot be written.
+    Raises ValueError where `path` holds rollouts of other arguments (it says which), or corrupt ones, and for a reward,
+    a proposal or conditions whose identity cannot be known; NonFiniteError, which is one, for a state with a NaN and a
+    reward that is NaN or +inf; TypeError for a process that is not a `Reference`; OSError where `path` cannot be
+    written.
     """
     q = None if proposal is None else as_proposal(proposal)
-    request = _request("process", process, num_trajectories, target, batch_size, seed, proposal=q)
+    source = Conditions.of(conditions)
+    sources: dict[str, Any] = {"proposal": q, "conditions": source}
+    request = _request("process", process, num_trajectories, target, batch_size, seed, **sources)
 
     def draw(rows: slice, generator: torch.Generator) -> TensorDict:
-        return roll_out(process, rows.stop - rows.start, target=target, generator=generator, proposal=q)
+        number = rows.stop - rows.start
+        condition = draw_rows(source, number, generator)
+        return roll_out(process, number, target=target, generator=generator, proposal=q, condition=condition)
 
     return _fill(path, request, draw, device_of(process), progress, max_batch)
 
@@ -128,6 +138,7 @@ def _request(
     seed: int,
     finished_states: State | None = None,
     proposal: Proposal | None = None,
+    conditions: Conditions | None = None,
 ) -> Request:
     if not isinstance(process, Reference):
         raise TypeError(f"process: expected a Reference, got {type(process).__name__}")
@@ -147,6 +158,7 @@ def _request(
         process_identity=identity_of_process(process),
         reward_identity=None if target is None else _identity_of_reward(target),
         proposal_identity=None if proposal is None else identity((proposal, used), "proposal"),
+        conditions_identity=None if conditions is None else _identity_of_conditions(conditions),
     )
 
 
@@ -158,6 +170,17 @@ def _name(target: Target) -> str:
 
 def _identity_of_reward(target: Target) -> str:
     return identity(target.reward if target.name is None else target.name, "reward")
+
+
+def _identity_of_conditions(conditions: Conditions) -> str:
+    try:
+        return identity(conditions.source, conditions.name)
+    except ValueError as error:
+        raise ValueError(
+            f"{conditions.name}: expected some whose identity can be known, so that a store is not taken for that of "
+            "others; give rows, or an object with __call__(number, generator) whose `name` (a str) says what it draws "
+            f"from ({error})"
+        ) from error
 
 
 def _name_of_proposal(proposal: Proposal) -> str:

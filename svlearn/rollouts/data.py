@@ -4,6 +4,7 @@ import os
 
 import pytorch_lightning as pl
 import torch
+from tensordict import TensorDict
 from torch import Tensor
 
 from svlearn.arguments import as_seed, integer
@@ -59,3 +60,11 @@ class RolloutData(pl.LightningDataModule):
         return Batches(
             self.rollouts, lambda epoch: self.validation_rows, len(self.validation_rows), self.batch_size, self
         )
+
+
+def held_out(path: str | os.PathLike, *, validation_fraction: float = 0.1, seed: int = 0) -> TensorDict:
+    """The trajectories of a store that `RolloutData` of the same fraction and seed trains nothing on, in memory: to
+    judge a value by, or to choose between two. Raises as `RolloutData` does."""
+    data = RolloutData(path, validation_fraction=validation_fraction, seed=seed)
+    data.setup()
+    return data.rollouts[data.validation_rows]

@@ -13,7 +13,15 @@ FORMAT = 1
 MANIFEST = "manifest.json"
 MAX_BYTES, MAX_CHUNKS, MAX_FILES = 64 << 20, 1_000_000, 10_000  # of a manifest, of a request, of one store
 MAX_TRAJECTORIES, MAX_STEPS = 2**40, 2**31
-NAMES = ("process_identity", "reward", "reward_identity", "finished_states", "proposal", "proposal_identity")
+NAMES = (
+    "process_identity",
+    "reward",
+    "reward_identity",
+    "finished_states",
+    "proposal",
+    "proposal_identity",
+    "conditions_identity",
+)
 
 
 @dataclass(frozen=True)
@@ -23,8 +31,9 @@ class Request:
     kind: "process" (rolled out) or "noising" (rolled back from finished states); process: its fingerprint; reward:
     the fingerprint of a module, the name of any other callable, None without a target; finished_states: their
     fingerprint, where the kind is "noising"; proposal: what drew in the place of the process. Of each of the three,
-    the name is for people and the identity (`svlearn.identity`) tells them apart; stores of before have none. Chunk i
-    holds rows i · batch_size and on.
+    the name is for people and the identity (`svlearn.identity`) tells them apart; stores of before have none.
+    conditions_identity: that of what the conditions were drawn from, None without. Chunk i holds rows i · batch_size
+    and on.
     Raises ValueError for more than 2^40 trajectories, 2^31 steps or a million chunks.
     """
 
@@ -40,6 +49,7 @@ class Request:
     process_identity: str | None = None
     reward_identity: str | None = None
     proposal_identity: str | None = None
+    conditions_identity: str | None = None
 
     def __post_init__(self) -> None:
         as_seed(self.seed)

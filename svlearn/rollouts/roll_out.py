@@ -1,13 +1,14 @@
 """Whole trajectories in memory: forward by a process, or backward from finished states by its noise."""
 
 from collections.abc import Iterable, Sequence
-from typing import cast
+from typing import Any, cast
 
 import torch
 from tensordict import TensorDict
 from torch import Tensor
 
 from svlearn.arguments import integer
+from svlearn.conditions import rows_for
 from svlearn.deferred_checks import deferring
 from svlearn.inference import proposals
 from svlearn.inference.proposals import Proposal
@@ -27,14 +28,15 @@ def roll_out(
     *,
     target: Target | None = None,
     generator: torch.Generator | None = None,
-    condition: State | None = None,
+    condition: Any = None,
     kind: str = "reference_calls",
     proposal: Proposal | Reference | None = None,
 ) -> TensorDict:
     """Draw trajectories x_0 ~ p_0, x_{t+1} ~ p(· | x_t) of a reference or a policy; T calls a trajectory.
 
     Returns "states" (B, T + 1, ...), where ["states"][:, t] is x_t, and, with a target, "rewards" (B,), reward units.
-    condition: B rows of what the samples are conditioned on. kind: what a call counts as (see `metering.KINDS`).
+    condition: B rows of what the samples are conditioned on (see `svlearn.conditions`). kind: what a call counts as
+    (see `metering.KINDS`).
     proposal: q, in the place of p, draws x_{t+1}; "log_ratios" (B, T), float64, nats, are then log p(x_{t+1}|x_t) -
     log q(x_{t+1}|x_t): their exponential weighs what q has drawn as p would. A process is taken as a policy.
     Raises ValueError for an empty batch and a condition of another length; NonFiniteError, which is one, for a state
@@ -43,8 +45,7 @@ def roll_out(
     """
     q = None if proposal is None else as_proposal(proposal).bind(process, target)
     batch_size = integer(batch_size, "batch_size")
-    if condition is not None and len(condition) != batch_size:
-        raise ValueError(f"condition: expected {batch_size} rows, one a trajectory, got {len(condition)}")
+    condition = rows_for(condition, batch_size, "a trajectory")
     with at_home(process, target, q, generator=generator, check="every") as generator:
         states = [draw_initial(process, batch_size, condition=condition, generator=generator)]
         log_ratios: list[Tensor] = []

@@ -1,5 +1,7 @@
 """Whether decoded samples can be shown: `decode`, `describe` and `draw` of a reference, tried on a few."""
 
+from typing import Any
+
 import torch
 
 from svlearn.modes import evaluating
@@ -11,8 +13,9 @@ from svlearn.testing.walk import walk
 
 
 @torch.no_grad()
-def check_presentation(reference: Reference, states: State | None = None) -> None:
-    """Try `decode`, `describe` and `draw`, where a reference has them, on finished states, or on two drawn ones.
+def check_presentation(reference: Reference, states: State | None = None, *, condition: Any = None) -> None:
+    """Try `decode`, `describe` and `draw`, where a reference has them, on finished states, or on two drawn ones:
+    under two rows of condition, where there are any.
 
     Raises ValueError that names the method, and what it gave or raised, from what it raised.
     """
@@ -21,7 +24,7 @@ def check_presentation(reference: Reference, states: State | None = None) -> Non
     name, found = type(reference).__name__, Findings()
     if states is None:
         with evaluating(reference), at_home(reference):
-            *_, (_, _, _, states) = walk(reference, None, 2)
+            *_, (_, _, _, states) = walk(reference, condition, 2)
     objects = found.attempt(f"{name}.decode", lambda: reference.decode(states))
     listed = hasattr(objects, "__len__") and not isinstance(objects, (str, bytes, dict))
     if not found.errors and not (listed and len(objects) == len(states)):

@@ -10,9 +10,9 @@ from tensordict import TensorDict
 from torch import Tensor
 
 from svlearn.state import State, concatenate, flattened, take
+from svlearn.transitions.coordinates import LeafCoordinates, Name
+from svlearn.transitions.gaussian import GaussianTransition, coordinates_of, gaussian_of
 from svlearn.transitions.transition import Transition
-
-Name = str | tuple[str, ...]
 
 
 class FieldTransition(Transition):
@@ -25,7 +25,7 @@ class FieldTransition(Transition):
     of different batches.
     """
 
-    def __init__(self, laws: Mapping[Name, Transition], x: TensorDict | None = None):
+    def __init__(self, laws: Mapping[Any, Transition], x: TensorDict | None = None):
         if not laws:
             raise ValueError("laws: expected a Transition for at least one leaf, got none")
         for name, law in laws.items():
@@ -34,6 +34,18 @@ class FieldTransition(Transition):
         if x is not None and not isinstance(x, TensorDict):
             raise TypeError(f"x: expected the TensorDict that the laws are given, or None, got {type(x).__name__}")
         self.laws, self.conditions = dict(laws), None if x is None else x.exclude(*laws)
+
+    @property
+    def coordinates(self) -> LeafCoordinates:
+        """Those of the named leaves, one after the other."""
+        return LeafCoordinates({name: coordinates_of(law) for name, law in self.laws.items()})
+
+    @property
+    def law(self) -> GaussianTransition | None:
+        """The Gaussian over the coordinates, (B, D), where the law of every named leaf is one; else None."""
+        parts = [gaussian_of(law) for law in self.laws.values()]
+        gaussians = [each for each in parts if each is not None]
+        return GaussianTransition.joined(gaussians) if len(gaussians) == len(parts) else None
 
     def sample(self, *, generator: torch.Generator | None = None) -> TensorDict:
         """The laws draw one after the other, in the order of `laws`."""
@@ -52,8 +64,10 @@ class FieldTransition(Transition):
         if not isinstance(other, FieldTransition) or other.laws.keys() != self.laws.keys():
             return super().log_ratio(other, x_next)
         ratios = [law.log_ratio(other.laws[name], x_next[name]) for name, law in self.laws.items()]
-        impossible = torch.stack([ratio == -math.inf for ratio in ratios]).any(dim=0) | ~self._reaches(x_next)
-        total = torch.where(other._reaches(x_next), torch.stack(ratios).sum(dim=0), math.inf)
+        reaches = self._reaches(x_next)
+        impossible = torch.stack([ratio == -math.inf for ratio in ratios]).any(dim=0) | ~reaches
+        also = reaches if other.conditions is self.conditions else other._reaches(x_next)
+        total = torch.where(also, torch.stack(ratios).sum(dim=0), math.inf)
         return torch.where(impossible, -math.inf, total)
 
     def outcomes(self, limit: int) -> tuple[TensorDict, Tensor]:
@@ -119,6 +133,14 @@ class FieldTransition(Transition):
             return torch.ones(x_next.shape[0], dtype=torch.bool, device=x_next[next(iter(self.laws))].device)
         held = self.conditions.items(include_nested=True, leaves_only=True)
         return torch.stack([flattened(leaf == x_next[name]).all(dim=1) for name, leaf in held]).all(dim=0)
+
+
+def described(law: Transition) -> str:
+    """How an error names a law that is not Gaussian: by its class, and of which leaves."""
+    if not isinstance(law, FieldTransition):
+        return type(law).__name__
+    others = [f"{described(each)} in {name!r}" for name, each in law.laws.items() if gaussian_of(each) is None]
+    return f"FieldTransition with {', '.join(others)}"
 
 
 def can_be_tilted(law: Transition) -> bool:

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from svlearn.arguments import is_number
 from svlearn.randomness import randn
-from svlearn.state import State, concatenate, take
+from svlearn.state import State, concatenate, flattened, take
+from svlearn.transitions.coordinates import Coordinates, TensorCoordinates
 from svlearn.transitions.transition import Transition, kind_of, total, widened
 
 ROUNDING = 8  # in units of the last place
@@ -140,15 +141,28 @@ class GaussianTransition(Transition):
         return self._of(mean, self._std if shared else take(self.std, index), self._diracs)
 
     @classmethod
+    def joined(cls, parts: Sequence["GaussianTransition"]) -> "GaussianTransition":
+        """The law of the elements of all parts, (B, D), one after the other."""
+        means = torch.cat([flattened(part.mean) for part in parts], dim=1)
+        stds = torch.cat([flattened(part.std.expand_as(part.mean)) for part in parts], dim=1)
+        return cls._of(means, stds, any(part._diracs for part in parts))
+
+    @classmethod
     def cat(cls, parts: Sequence["GaussianTransition"]) -> "GaussianTransition":
         mean, std = concatenate([p.mean for p in parts]), concatenate([p.std for p in parts])
         return cls._of(mean, std, any(p._diracs for p in parts))
 
 
 def gaussian_of(law: Transition) -> GaussianTransition | None:
-    """A Gaussian law itself, or the one that a law of other states keeps as `law`; None of any other."""
+    """A Gaussian law itself, or the one over its `coordinates` that a law of other states has as `law`; None of any
+    other."""
     inner = getattr(law, "law", law)
     return inner if isinstance(inner, GaussianTransition) else None
+
+
+def coordinates_of(law: Transition) -> Coordinates:
+    """In what `gaussian_of(law)` is Gaussian."""
+    return getattr(law, "coordinates", TensorCoordinates())
 
 
 def _least(std: Any) -> float:

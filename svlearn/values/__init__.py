@@ -2,10 +2,25 @@
 
 from svlearn.values.at_steps import AtSteps
 from svlearn.values.ensemble import Ensemble
+from svlearn.values.head import Head
 from svlearn.values.learned import Learned
 from svlearn.values.monte_carlo import MonteCarlo
 from svlearn.values.posterior_mean import PosteriorMean
+from svlearn.values.saving import load_value, save_value
 from svlearn.values.switch import Switch
 from svlearn.values.value import Value, Zero, evaluate
 
-__all__ = ["AtSteps", "Ensemble", "Learned", "MonteCarlo", "PosteriorMean", "Switch", "Value", "Zero", "evaluate"]
+__all__ = [
+    "AtSteps",
+    "Ensemble",
+    "Head",
+    "Learned",
+    "MonteCarlo",
+    "PosteriorMean",
+    "Switch",
+    "Value",
+    "Zero",
+    "evaluate",
+    "load_value",
+    "save_value",
+]

@@ -1,14 +1,17 @@
 """What values say along finished trajectories, beside the rewards that came of them."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from tensordict import TensorDict
 from torch import Tensor
 
 from svlearn.metering import metered
-from svlearn.process import Reference, predict
+from svlearn.process import Reference
 from svlearn.randomness import device_of
+from svlearn.state import State
+from svlearn.trajectories import predictions_at
 from svlearn.values.value import Value, evaluate
 
 
@@ -42,13 +45,31 @@ def along_trajectories(
 ) -> Iterator[tuple[int, Tensor]]:
     """t = 0 ... T - 1, and v_t(x_t) of each of the n values for each of the N trajectories, (n, N), float64.
 
-    The reference is called once a state, and only where a value reads its prediction.
+    The reference is called once a state, and only where a value reads its prediction, but all along the trajectories
+    where `trajectories.in_one_pass` says so.
     """
-    device = device_of(reference)
+    states: Any = OnDevice(trajectories["states"], device_of(reference))
+    read = [t for t in range(reference.num_steps) if any(value.reads(t) for value in values)]
+    predictions = predictions_at(reference, states, read)
     for t in range(reference.num_steps):
-        x = trajectories["states"][:, t].to(device)
         with metered(max_batch):
-            reads = any(value.reads(t) for value in values)
-            prediction = predict(reference, x, t) if reads else None
+            prediction, x = next(predictions), states[:, t]
             said = [evaluate(value, x, t, prediction, generator=generator).double() for value in values]
         yield t, torch.stack(said)
+
+
+class OnDevice:
+    """Stored trajectories of which what is looked at is brought to a device, and no more."""
+
+    def __init__(self, states: State, device: torch.device):
+        self.states, self.device = states, device
+
+    def __len__(self) -> int:
+        return len(self.states)
+
+    @property
+    def shape(self) -> torch.Size:
+        return self.states.shape
+
+    def __getitem__(self, index: Any) -> State:
+        return self.states[index].to(self.device)

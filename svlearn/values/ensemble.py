@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
 import torch
 from tensordict import TensorDict
@@ -69,6 +69,10 @@ class Ensemble(Value):
             gaps = said[:, kept] - rewards[kept]
             errors.append(gaps @ gaps.T / gaps.shape[1])
         return cls(values, torch.stack(errors).cpu()).to(rewards.device)
+
+    def arguments(self) -> dict[str, Any]:
+        """What builds another of this kind, for a checkpoint, which holds the weights themselves."""
+        return {"values": list(self.values), "errors": torch.ones_like(self.weights)}
 
     def reads(self, t: int | Tensor) -> bool:
         used = (self.weights[t].view(-1, len(self.values)) > 0).any(dim=0).tolist()

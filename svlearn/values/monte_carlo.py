@@ -7,7 +7,7 @@ from torch import Tensor
 
 from svlearn.arguments import integer
 from svlearn.process import Prediction, Reference, predict
-from svlearn.state import State, repeat
+from svlearn.state import State, concatenate, repeat, take
 from svlearn.targets import Target
 from svlearn.values.estimate import estimand_of, estimate
 from svlearn.values.value import Value
@@ -20,6 +20,10 @@ class MonteCarlo(Value):
     unbiased; "mean": (1/n) Σ r_i, unbiased for v'_t. A soft estimate below the target's floor is raised to it.
     n is num_rollouts, or what a budget of reference calls a state affords at t: max(1, budget // (T - t)), so that
     late states, whose rollouts are short, get more of them.
+    from_prediction: whether the rollouts go on from the prediction that a sampler gives, for a sampler of this very
+    reference: the first of the T - t calls of a rollout is then the sampler's own (one a state, not n), and so is the
+    cache, which is otherwise filled anew from x_t. Not for one of another process, as of a policy: what it predicts is
+    not p_ref's.
     It is random: a sampler draws it once per particle. Raises ValueError unless exactly one of num_rollouts and
     budget is given and at least 1, for an unknown estimand, the soft one at α = 0, and the mean of a reward that is
     -inf.
@@ -35,6 +39,7 @@ class MonteCarlo(Value):
         estimand: str = "soft",
         *,
         budget: int | None = None,
+        from_prediction: bool = False,
     ):
         super().__init__()
         if (num_rollouts is None) == (budget is None):
@@ -42,6 +47,7 @@ class MonteCarlo(Value):
         self.reference, self.target, self.estimand = reference, target, estimand_of(estimand, target)
         self.num_rollouts = None if num_rollouts is None else integer(num_rollouts, "num_rollouts")
         self.budget = None if budget is None else integer(budget, "budget")
+        self.needs_prediction = from_prediction
 
     def forward(
         self,
@@ -51,25 +57,61 @@ class MonteCarlo(Value):
         *,
         generator: torch.Generator | None = None,
     ) -> Tensor:
+        if prediction is not None:
+            prediction = Prediction(prediction.transition, cache=prediction.cache) if self.needs_prediction else None
         if self.num_rollouts is not None:
-            return self._average(x, t, self.num_rollouts, generator)
+            return self._average(x, t, self.num_rollouts, generator, prediction)
         values = torch.zeros(len(x), dtype=torch.float64, device=t.device)
         for moment in t.unique().tolist():
             rows, steps = (t == moment).nonzero().flatten(), max(1, self.reference.num_steps - moment)
             number = max(1, cast(int, self.budget) // steps)
-            values[rows] = self._average(x[rows], t[rows], number, generator).double()
+            values[rows] = self._average(x[rows], t[rows], number, generator, take(prediction, rows)).double()
         return values
 
-    def _average(self, x: State, t: Tensor, number: int, generator: torch.Generator | None) -> Tensor:
-        finished = finish(self.reference, repeat(x, number), repeat(t, number), generator)
+    def _average(
+        self, x: State, t: Tensor, number: int, generator: torch.Generator | None, prediction: Prediction | None
+    ) -> Tensor:
+        rows = repeat(torch.arange(len(x), device=t.device), number)
+        finished = finish(self.reference, take(x, rows), t[rows], generator, take(prediction, rows))
         return estimate(self.target(finished).view(len(x), number), self.target, self.estimand)
 
 
 @torch.no_grad()
-def finish(reference: Reference, x: State, t: Tensor, generator: torch.Generator | None = None) -> State:
-    """Roll states (B, ...) on from their own times t (B,) to x_T with the reference."""
+def finish(
+    reference: Reference,
+    x: State,
+    t: Tensor,
+    generator: torch.Generator | None = None,
+    prediction: Prediction | None = None,
+) -> State:
+    """Roll states (B, ...) on from their own times t (B,) to x_T with the reference, each with its cache.
+
+    prediction: the reference's for all of them, where it is known; it is then not called for the first steps.
+    """
     x = x.clone()
+    latest: Prediction | None = None  # of the rows that have begun
     for step in range(int(t.min()) if len(t) else 0, reference.num_steps):
         rows = (t <= step).nonzero().flatten()
-        x[rows] = predict(reference, x[rows], step).transition.sample(generator=generator)
+        latest = _next(reference, x, t, step, latest, prediction)
+        x[rows] = latest.transition.sample(generator=generator)
     return x
+
+
+def _next(
+    reference: Reference, x: State, t: Tensor, step: int, latest: Prediction | None, first: Prediction | None
+) -> Prediction:
+    """The predictions at a step for all rows that have begun: those that begin here have no cache yet, or their `first`
+    prediction, which need not be made."""
+    begun, begins = t < step, t == step
+    if first is None and (latest is None or latest.cache is None or not bool(begins.any())):
+        rows = (t <= step).nonzero().flatten()
+        return predict(reference, x[rows], step, latest)
+    parts, places = [], []
+    if bool(begun.any()):
+        places.append(begun.nonzero().flatten())
+        parts.append(predict(reference, x[places[-1]], step, latest))
+    if bool(begins.any()):
+        places.append(begins.nonzero().flatten())
+        new = predict(reference, x[places[-1]], step) if first is None else take(first, places[-1])
+        parts.append(new)
+    return take(concatenate([each.trimmed() for each in parts]), torch.cat(places).argsort())

@@ -1,5 +1,7 @@
 """The training-free values: the reward of the predicted finished sample, or of several drawn from its law."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -46,6 +48,11 @@ class PosteriorMean(Value):
         self.needs_generator = num_samples is not None
         self.checked = num_samples is None  # the target has, and its floor is finite
         self.asynchronous = num_samples is None and is_asynchronous(target.reward)
+
+    def arguments(self) -> dict[str, Any]:
+        """What the constructor took, for a checkpoint: a point has no estimand."""
+        estimand = None if self.num_samples is None else self.estimand
+        return {"target": self.target, "num_samples": self.num_samples, "estimand": estimand}
 
     def forward(
         self,

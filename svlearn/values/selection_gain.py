@@ -13,9 +13,9 @@ from svlearn.arguments import integer, integers
 from svlearn.metering import metered
 from svlearn.modes import in_evaluation
 from svlearn.placement import at_home
-from svlearn.process import Reference, predict
+from svlearn.process import Prediction, Reference, predict
 from svlearn.randomness import device_of, resolve_generator
-from svlearn.state import State, repeat
+from svlearn.state import State, repeat, take
 from svlearn.values.along_trajectories import finite_rewards
 from svlearn.values.calibration import agreement
 from svlearn.values.value import Value, evaluate
@@ -61,9 +61,9 @@ def selection_gain(
     chosen = list(range(last)) if steps is None else sorted({*integers(steps, "steps", 0, last - 1)})
     num_others = integer(num_others, "num_others", 1, len(trajectories["states"]) - 1)
     rewards, kept = finite_rewards(reference, trajectories, rewards)
+    generator = resolve_generator(generator, device_of(reference))
     outcomes = rewards[kept]
     centred, rows = outcomes - outcomes.mean(), []
-    generator = resolve_generator(generator, device_of(reference))
     for t in tqdm(chosen, desc="choices", disable=not progress, leave=False):
         with metered(max_batch), at_home(reference, *values, generator=generator):
             own, others = _said(values, reference, trajectories["states"], t, num_others, generator)
@@ -81,13 +81,15 @@ def _said(
     device = device_of(reference)
     x = states[:, t].to(device)
     rows = repeat(torch.arange(len(x), device=device), number)
+    before: Prediction | None = None
     if t == 0:
         others = x[(rows + 1 + torch.arange(len(rows), device=device) % number) % len(x)]
     else:
-        law = predict(reference, states[:, t - 1].to(device), t - 1).transition
-        others = law[rows].sample(generator=generator)
+        before = predict(reference, states[:, t - 1].to(device), t - 1)
+        others = before.transition[rows].sample(generator=generator)
+        before = before if before.cache is not None else None
     said = []
-    for point in (x, others):
-        prediction = predict(reference, point, t) if any(value.reads(t) for value in values) else None
+    for point, previous in ((x, before), (others, take(before, rows))):
+        prediction = predict(reference, point, t, previous) if any(value.reads(t) for value in values) else None
         said.append([evaluate(value, point, t, prediction, generator=generator).double() for value in values])
     return said[0], said[1]

@@ -42,6 +42,19 @@ class Value(nn.Module, ABC, metaclass=Compilable):
         the reference for candidates that lose. As `needs_prediction` says, unless a class knows better."""
         return self.needs_prediction
 
+    def of_outcomes(self, x: State, t: Tensor, prediction: Prediction) -> Tensor:
+        """Optional: v_{t+1} (B, N) of all N outcomes of the step from x_t (B, ...) at t (B,) in 0 ... T - 2, reward
+        units, from one look at x_t. `prediction` is the reference's of x_t, and its transition a `ListedTransition`:
+        `prediction.transition.states` (B, N, ...) are the outcomes, in the order of what is returned.
+
+        Must be `forward` of each. `proposals.Exact`, and the samplers that use it, then call the value no more.
+        """
+        raise TypeError(f"{type(self).__name__} does not define of_outcomes()")
+
+    def defines(self, method: str) -> bool:
+        """Whether it has an optional method of its own; one that hands them on to what it holds asks that."""
+        return getattr(type(self), method) is not getattr(Value, method)
+
 
 class Zero(Value):
     """v_t = 0: no look-ahead. Gives best-of-N and plain importance sampling."""

@@ -15,7 +15,6 @@ from svlearn.domains.analytic import (
 )
 from svlearn.domains.molecules.gdss.reference import GDSS
 from svlearn.domains.molecules.gdss.sde import VE, VP
-from svlearn.domains.molecules.gdss.vectors import VectorGDSS
 from svlearn.domains.molecules.masked_diffusion import MaskedGraphDiffusion
 from svlearn.domains.molecules.transformer import GraphTransformer
 from svlearn.inference.paths import sample_paths
@@ -48,7 +47,6 @@ REFERENCES = {
     "mixture": lambda: GaussianMixtureDiffusion.rtb_toy(4),
     "mixture by DDPM": lambda: GaussianMixtureDDPM(GaussianMixtureDiffusion.rtb_toy(4)),
     "GDSS": ToyGDSS,
-    "GDSS on vectors": lambda: VectorGDSS(ToyGDSS()),
     "masked graphs": lambda: MaskedGraphDiffusion(GraphTransformer(width=16, pair_width=16, depth=1), torch.ones(9)),
     "controlled": lambda: sv.policies.Controlled(LinearGaussianChain.random(2, 4, seed=0), Pull()),
     "fine-tuned": lambda: sv.policies.Finetuned(

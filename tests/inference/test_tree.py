@@ -146,7 +146,7 @@ def test_finished_trees_are_gone_without_the_collector():
 
     class Watched(type(tree_search(MARKOV, TARGET))):
         def _run(self, batch_size, generator, **options):
-            forest = TreeRun(self, batch_size, generator, self.widths, self.prior_children, **options)
+            forest = TreeRun(self.parts, batch_size, generator, self.widths, self.prior_children, **options)
             grown.append(weakref.ref(forest))
             return forest
 

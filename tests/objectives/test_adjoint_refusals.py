@@ -13,10 +13,8 @@ from control_toys import (
 )
 
 from svlearn.objectives.adjoint_matching import AdjointMatching
-from svlearn.objectives.stochastic_control import (
-    StochasticControl,
-    reward_gradient,
-)
+from svlearn.objectives.state_gradients import reward_gradient
+from svlearn.objectives.stochastic_control import StochasticControl
 from svlearn.policies import Controlled
 from svlearn.policies.policy import Policy
 from svlearn.process import Prediction

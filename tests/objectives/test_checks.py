@@ -229,9 +229,9 @@ def test_long_trajectories_are_cut_and_give_the_same(monkeypatch):
     objective = PolicyGradient(oracle, oracle.target(2.0), policy)
     states = roll_out(oracle, 3, generator=seeded("cpu", 0))["states"]
     whole = objective.log_ratios(states)
-    monkeypatch.setattr("svlearn.objectives.policy_objective.STATES_AT_ONCE", 5)
+    monkeypatch.setattr("svlearn.objectives.policy_objective.STATES_AT_ONCE", 7)
     sizes = []
     oracle.register_forward_hook(lambda module, given, out: sizes.append(len(given[0])))
     torch.testing.assert_close(objective.log_ratios(states), whole)
-    assert sizes == [5, 5, 5, 5, 4]
+    assert sizes == [6, 6, 6, 6]  # whole steps of the three
     assert isinstance(proposals.Policy(policy), proposals.Proposal)

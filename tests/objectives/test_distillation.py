@@ -12,7 +12,6 @@ from torch.utils.data import DataLoader
 
 from svlearn.domains.analytic import FiniteMarkovChain, LinearGaussianChain, TokenTree
 from svlearn.domains.analytic.texts import text_index
-from svlearn.domains.analytic.token_transition import TokenTransition
 from svlearn.inference.samplers import ancestral, best_of_n, smc, svdd
 from svlearn.metering import metered
 from svlearn.objectives.distillation import Distillation, chosen_moves
@@ -53,7 +52,7 @@ class Tree(Policy):
     def steer(self, prediction, x, t):
         law = prediction.transition
         rows = torch.where(law.finished, 0, text_index(x, self.reference.num_tokens))
-        return TokenTransition(x, law.log_probs + self.logits[rows], law.finished)
+        return law.tilt(self.logits[rows])
 
     def trained(self):
         return [self.logits]

@@ -8,14 +8,15 @@ from tensordict import TensorDict
 from svlearn.domains.analytic import FiniteMarkovChain
 from svlearn.metering import metered
 from svlearn.objectives.behaviour import Behaviour
-from svlearn.objectives.exploration import Blend, EpsilonMixture
+from svlearn.objectives.exploration import EpsilonMixture
 from svlearn.objectives.fit import fit
 from svlearn.process import predict
 from svlearn.randomness import seeded
 from svlearn.rollouts import roll_out
-from svlearn.transitions import CategoricalTransition, GaussianTransition, Transition
+from svlearn.transitions import CategoricalTransition, GaussianTransition, MixtureTransition, Transition
 
 NOISE = 0.3
+SHARES = [1 - NOISE, NOISE]
 
 
 def pushed(oracle):
@@ -68,9 +69,9 @@ def test_rows_stray_alone_and_keep_their_form():
             return Named(self.law[index])
 
     zero, one = (GaussianTransition(torch.full((2000, 3), mean), torch.zeros(())) for mean in (0.0, 1.0))
-    x = Blend(zero, one, NOISE).sample(generator=seeded("cpu", 0))
+    x = MixtureTransition([zero, one], SHARES).sample(generator=seeded("cpu", 0))
     assert (x == x[:, :1]).all() and abs(x[:, 0].mean() - NOISE) < 4 * (NOISE * (1 - NOISE) / 2000) ** 0.5
-    named = Blend(Named(zero), Named(one), NOISE).sample(generator=seeded("cpu", 0))
+    named = MixtureTransition([Named(zero), Named(one)], SHARES).sample(generator=seeded("cpu", 0))
     assert named.batch_size == (2000,) and torch.equal(named["x"], x)
 
 
@@ -79,7 +80,7 @@ def test_a_move_that_one_law_cannot_make_has_the_other_s_share():
         CategoricalTransition(torch.tensor([[[0.0, -torch.inf]]])),
         CategoricalTransition(torch.zeros(1, 1, 2)),
     )
-    found = Blend(never, always, NOISE).log_prob(torch.tensor([[1]]))
+    found = MixtureTransition([never, always], SHARES).log_prob(torch.tensor([[1]]))
     assert found.exp().item() == pytest.approx(NOISE / 2)
 
 

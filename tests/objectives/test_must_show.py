@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from families import MEAN, families_of
-from judges import Truth, worst_r2
-from problems import problems
+from benchmarks.oracles.families import MEAN, families_of
+from benchmarks.oracles.judges import Truth, worst_r2
+from benchmarks.oracles.problems import problems
 from svlearn.domains.analytic import elbo
 from svlearn.domains.analytic.linear_gaussian import LinearGaussianChain
 from svlearn.inference.proposals import Exact

@@ -87,13 +87,13 @@ def test_who_comes_while_another_collects_waits_and_takes_what_it_has(tmp_path, 
         drawn.append((meter.cost.reference_calls, rollouts.states.sum().item()))
 
     first, second = threading.Thread(target=collected), threading.Thread(target=collected)
-    with caplog.at_level(logging.WARNING, logger="svlearn.files"):
+    with caplog.at_level(logging.WARNING, logger="svlearn.locks"):
         first.start()
         assert begun.wait(60)
         with pytest.raises(ValueError, match="holds rollouts of other arguments: expected seed = 0, got 1"):
             collect(walk, 10, tmp_path, seed=1, **given)  # at once
         second.start()
-        while not caplog.messages:
+        while second.is_alive() and not caplog.messages:
             second.join(0.01)
         go_on.set()
         first.join(60)
@@ -221,7 +221,7 @@ def test_home_is_written_in_full(tmp_path, monkeypatch):
 
 def test_a_short_soak():
     """Two and four processes at once, without kills and with them; `make soak` does it a hundred times."""
-    soak = [sys.executable, str(ROOT / "benchmarks" / "soak_rollouts.py"), "--trials", "4"]
-    run = subprocess.run(soak, capture_output=True, text=True, env={**os.environ, **PATHS})
+    soak = [sys.executable, "-m", "benchmarks", "soak_rollouts", "--trials", "4"]
+    run = subprocess.run(soak, capture_output=True, text=True, cwd=ROOT, env={**os.environ, **PATHS})
     assert run.returncode == 0, run.stdout + run.stderr
     assert "every row is right" in run.stdout

@@ -1,9 +1,11 @@
 """Oracles: processes whose soft values, log Z and p* are exact, and densities with a known log Z.
 
-The linear-Gaussian chain, the finite Markov chain, the diffusion of a Gaussian mixture, a tree of token sequences, and
-the sampler benchmarks (40 modes, funnel, many-well, double well) with Gaussian references to start from.
+The linear-Gaussian chain, the finite Markov chain, the diffusion of a Gaussian mixture, a tree of token sequences,
+several of them under a condition each, and the sampler benchmarks (40 modes, funnel, many-well, double well) with
+Gaussian references to start from.
 """
 
+from svlearn.domains.analytic.conditional import ByCondition, ConditionalOracle, ValueByCondition
 from svlearn.domains.analytic.correlated_gaussian import CorrelatedGaussian
 from svlearn.domains.analytic.densities import (
     Density,
@@ -25,12 +27,13 @@ from svlearn.domains.analytic.mixture_rewards import ComponentReward
 from svlearn.domains.analytic.oracle import Oracle
 from svlearn.domains.analytic.quadratic import Quadratic, QuadraticReward
 from svlearn.domains.analytic.texts import TextReward, TextValue
-from svlearn.domains.analytic.token_transition import TokenTransition
 from svlearn.domains.analytic.token_tree import FinishedTexts, TokenTree
 from svlearn.schedules import cosine_schedule
 
 __all__ = [
+    "ByCondition",
     "ComponentReward",
+    "ConditionalOracle",
     "CorrelatedGaussian",
     "Density",
     "FinishedTexts",
@@ -51,8 +54,8 @@ __all__ = [
     "TableValue",
     "TextReward",
     "TextValue",
-    "TokenTransition",
     "TokenTree",
+    "ValueByCondition",
     "Wells",
     "cosine_schedule",
     "double_well",

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from svlearn.domains.analytic.token_transition import append
 from svlearn.process import Prediction
+from svlearn.transitions import append
 from svlearn.values.value import Value
 
 

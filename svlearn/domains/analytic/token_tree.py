@@ -10,12 +10,11 @@ from torch import Tensor
 from svlearn.arguments import integer
 from svlearn.domains.analytic.oracle import Oracle, positive
 from svlearn.domains.analytic.texts import TextReward, TextValue, num_texts, prefixes, text_index
-from svlearn.domains.analytic.token_transition import TokenTransition
 from svlearn.process import Prediction, predict
 from svlearn.randomness import CPU, multinomial, randn, seeded
 from svlearn.state import concatenate
 from svlearn.targets import FLOOR_NATS
-from svlearn.transitions import Transition
+from svlearn.transitions import AppendingTransition, Transition, ended
 
 MAX_NODES = 2_000_000
 
@@ -89,7 +88,7 @@ class TokenTree(Oracle):
         """The step; clean is the most probable finished text (B, L + 1), clean_law the law of all of them."""
         nodes, finished = text_index(x, self.num_tokens), self.finished(x)
         rows = self.probs[torch.where(finished, 0, nodes)]
-        step, clean = TokenTransition(x, rows.log(), finished), self._states[self._likeliest[nodes]]
+        step, clean = AppendingTransition(x, rows.log(), finished=finished), self._states[self._likeliest[nodes]]
         return Prediction(step, clean=clean, clean_law=FinishedTexts(self, x))
 
     def noise(self, x: Tensor, t_from: Tensor, t_to: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
@@ -104,9 +103,7 @@ class TokenTree(Oracle):
 
     def finished(self, x: Tensor) -> Tensor:
         """Whether a text (B, L + 1) is finished, (B,) bool."""
-        last = x.gather(1, (x[:, -1:] - 1).clamp(min=0))[:, 0]
-        ended = torch.zeros_like(last, dtype=torch.bool) if self.end is None else last == self.end
-        return ended | (x[:, -1] == self.length)
+        return ended(x, self.end)
 
     def leaves(self) -> tuple[Tensor, Tensor]:
         """All finished texts (M, L + 1) and their log-probabilities (M,), the impossible ones included."""
@@ -239,5 +236,5 @@ class FinishedTexts(Transition):
     def cat(cls, parts: Sequence["FinishedTexts"]) -> "FinishedTexts":
         return cls(parts[0].tree, concatenate([part.x for part in parts]))
 
-    def _step(self, x: Tensor, t: int) -> TokenTransition:
-        return cast(TokenTransition, predict(self.tree, x, t).transition)
+    def _step(self, x: Tensor, t: int) -> AppendingTransition:
+        return cast(AppendingTransition, predict(self.tree, x, t).transition)

@@ -111,7 +111,7 @@ class Docking(MoleculeReward):
 
     receptor: a name of `BOXES`, or a `Receptor`. exhaustiveness: how many searches Vina makes for one molecule, to
     which the seconds are proportional; with 2 the scores are as near to those with 8 as these are to themselves with
-    another seed, and with 1 flexible molecules can lack more (benchmarks/docking.py). seed, from 1 on: of the
+    another seed, and with 1 flexible molecules can lack more (benchmarks/docking). seed, from 1 on: of the
     conformer and of the search, so that a molecule has one score.
     cache: a SQLite file that keeps every score, under all that decides it: the receptor's digest, its box, the seed,
     the exhaustiveness, what is done to the molecule (`docking_vina.recipe`) and the programs' versions. correct and

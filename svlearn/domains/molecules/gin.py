@@ -16,7 +16,7 @@ class GraphIsomorphismNetwork(nn.Module):
 
     h_i <- h_i + MLP(Σ_r W_r ((1 + ε_r) h_i + Σ_{j: bond ij is r} h_j)), r over single, double, triple and undecided
     bonds; the read-out is an MLP of the sum and the maximum over atoms and of t. Invariant to the atoms' numbering.
-    It reads tokens, or their one-hots (`RevealTransition.expansion_point`), in which it can be differentiated.
+    It reads tokens, or their one-hots (`MaskedTransition.expansion_point`), in which it can be differentiated.
     """
 
     def __init__(self, num_steps: int, width: int = 64, depth: int = 4):

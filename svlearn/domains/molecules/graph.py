@@ -55,18 +55,6 @@ def graph_state(atoms: Tensor, bonds: Tensor, mask: Tensor) -> TensorDict:
     return TensorDict({"atoms": atoms, "bonds": bonds, "mask": mask}, batch_size=[len(atoms)], device=atoms.device)
 
 
-def to_places(x: TensorDict) -> Tensor:
-    """The atoms and then the bonds, in one row of L = n + P places: tokens (B, L), or one-hots (B, L, 5)."""
-    return torch.cat([x["atoms"], x["bonds"]], dim=1)
-
-
-def from_places(places: Tensor, mask: Tensor) -> TensorDict:
-    """The graphs of atom mask (..., n) with what such rows (..., L) hold, one-hots (..., L, 5) included."""
-    along, num_atoms = mask.dim() - 1, mask.shape[-1]
-    atoms, bonds = places.narrow(along, 0, num_atoms), places.narrow(along, num_atoms, places.shape[along] - num_atoms)
-    return TensorDict({"atoms": atoms, "bonds": bonds, "mask": mask}, batch_size=mask.shape[:-1], device=mask.device)
-
-
 def pair_mask(mask: Tensor) -> Tensor:
     """Which pairs join two atoms that exist: (B, n) bool to (B, P) bool."""
     first, second = pair_indices(mask.shape[1]).to(mask.device)

@@ -13,17 +13,14 @@ from svlearn.domains.molecules.graph import (
     MASKED_ATOM,
     MASKED_BOND,
     draw_mask,
-    from_places,
     graph_state,
     num_pairs,
     pair_mask,
-    to_places,
 )
 from svlearn.domains.molecules.masking import hide, num_due, num_steps
-from svlearn.domains.molecules.reveal import RevealTransition
 from svlearn.domains.molecules.transformer import GraphTransformer
 from svlearn.process import Prediction, Reference
-from svlearn.transitions import log_normalized
+from svlearn.transitions import FieldTransition, MaskedTransition
 
 
 class MaskedGraphDiffusion(Reference):
@@ -55,16 +52,14 @@ class MaskedGraphDiffusion(Reference):
         return graph_state(atoms, bonds.view(batch_size, num_pairs(self.max_atoms)), mask)
 
     def forward(self, x: TensorDict, t: Tensor, previous: Prediction | None = None) -> Prediction:
-        log_probs = log_normalized(torch.cat(self.network(x), dim=1))
-        tokens = to_places(x)
-        undecided = tokens == MASKED
-        left = undecided[:, : self.max_atoms], undecided[:, self.max_atoms :]
-        rest = torch.stack([each.sum(dim=1) for each in left], dim=1)
-        return Prediction(
-            RevealTransition(tokens, x["mask"], log_probs, torch.minimum(num_due(x["mask"], t), rest)),
-            clean=from_places(torch.where(undecided, log_probs.argmax(-1), tokens), x["mask"]),
-            clean_law=RevealTransition(tokens, x["mask"], log_probs, rest),
-        )
+        due = num_due(x["mask"], t)
+        parts = zip(("atoms", "bonds"), self.network(x), due.unbind(dim=1), strict=True)
+        laws = {name: MaskedTransition(x[name], logits, MASKED, number=number) for name, logits, number in parts}
+        clean = x.copy()
+        for name, law in laws.items():
+            clean[name] = law.most_probable()
+        completed = {name: law.completed() for name, law in laws.items()}
+        return Prediction(FieldTransition(laws, x), clean=clean, clean_law=FieldTransition(completed, x))
 
     def noise(
         self, x: TensorDict, t_from: Tensor, t_to: Tensor, *, generator: torch.Generator | None = None

@@ -8,10 +8,10 @@ from functools import lru_cache
 
 import torch
 from tensordict import TensorDict
-from torch import Tensor, nn
+from torch import Tensor
 
 from svlearn.domains.molecules.graph import MASKED_ATOM, MASKED_BOND, num_pairs, pair_mask
-from svlearn.randomness import uniform
+from svlearn.randomness import uniform_subset
 
 
 def num_steps(num_atoms: int) -> int:
@@ -45,22 +45,13 @@ def _due(most: int, device: torch.device) -> Tensor:
     return _decided(most, device).diff(dim=0)
 
 
-def choose(eligible: Tensor, count: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
-    """A uniformly drawn subset of `count` (B,) of the eligible places (B, L), as a mask (B, L)."""
-    keys = uniform(eligible.shape, generator, eligible.device).masked_fill_(~eligible, 2.0)
-    most = int(count.max())
-    padded = keys if most < keys.shape[1] else nn.functional.pad(keys, (0, 1), value=2.0)
-    smallest = padded.topk(most + 1, dim=1, largest=False).values  # sorted
-    return keys < smallest.gather(1, count.unsqueeze(1))
-
-
 def hide(state: TensorDict, t: Tensor, *, generator: torch.Generator | None = None) -> TensorDict:
     """The forward process from a later time to t (B,): keep a uniform subset of what is decided, mask the rest."""
     atoms, bonds = num_decided(state["mask"], t).unbind(dim=1)
     decided_atoms = state["mask"] & (state["atoms"] != MASKED_ATOM)
     decided_bonds = pair_mask(state["mask"]) & (state["bonds"] != MASKED_BOND)
-    kept_atoms = choose(decided_atoms, atoms, generator=generator)
-    kept_bonds = choose(decided_bonds, bonds, generator=generator)
+    kept_atoms = uniform_subset(decided_atoms, atoms, generator=generator)
+    kept_bonds = uniform_subset(decided_bonds, bonds, generator=generator)
     hidden = state.clone()
     hidden["atoms"] = torch.where(decided_atoms & ~kept_atoms, MASKED_ATOM, state["atoms"])
     hidden["bonds"] = torch.where(decided_bonds & ~kept_bonds, MASKED_BOND, state["bonds"])

@@ -2,12 +2,15 @@
 
 Each worker leads a session of its own. A second process, its guard, waits until the worker or the worker's parent
 ends, whatever ended it, and then kills what is left of the session. It cannot be held up: a thread would wait for
-Python's lock, which compiled code may keep for minutes.
+Python's lock, which compiled code may keep for minutes. On Linux a program that its own parent has left, as a daemon
+is, becomes a child of the worker, and so is found whatever session it leads.
 """
 
+import ctypes
 import os
 import select
 import signal
+import sys
 import time
 from collections import defaultdict
 from pathlib import Path
@@ -17,6 +20,7 @@ from rdkit import rdBase
 
 GRACE, INTERVAL = 1.0, 0.2  # seconds that a worker has to end its programs; between two looks, where one must poll
 LARGEST_DESCRIPTOR = 65536
+PR_SET_CHILD_SUBREAPER = 36  # of <linux/prctl.h>
 
 
 def begin(parent: int) -> None:
@@ -25,6 +29,7 @@ def begin(parent: int) -> None:
     if not hasattr(os, "fork"):
         return
     os.setsid()
+    _adopt_orphans()
     worker = os.getpid()
     guard = os.fork()
     if guard == 0:
@@ -48,6 +53,13 @@ def descendants(process: int) -> list[int]:
     for each in found:
         found += children[each]
     return found
+
+
+def _adopt_orphans() -> None:
+    """Become the parent of what this process's programs start and leave; one that ends then waits, as a zombie, for
+    the end of this process: to ask for its status could take that of another from whoever waits for it."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def _end_programs_on_sigterm(guard: int) -> None:
@@ -75,6 +87,10 @@ def _guard(worker: int, parent: int) -> None:
         deadline = time.monotonic() + GRACE
         while os.getppid() == worker and time.monotonic() < deadline:
             time.sleep(0.01)
+        if os.getppid() == worker:  # compiled code keeps it from its signals
+            for each in descendants(worker):
+                if each != os.getpid():
+                    _kill(each)
     os.killpg(worker, signal.SIGKILL)  # the guard itself is of the group
 
 

@@ -32,8 +32,11 @@ SECTIONS = (
 )
 
 
-def sections(curves: Mapping[str, pd.DataFrame], places: Mapping[str, int]) -> list[tuple[str, str, list[str]]]:
-    """Heading, explanation and figures of each section that has a line to show; places: the samplers' colours."""
+def sections(
+    curves: Mapping[str, pd.DataFrame], places: Mapping[str, int], salt: str = ""
+) -> list[tuple[str, str, list[str]]]:
+    """Heading, explanation and figures of each section that has a line to show; places: the samplers' colours; salt:
+    another for each time that a page has them."""
     found = []
     for heading, text, panels in SECTIONS:
         charts = []
@@ -41,7 +44,7 @@ def sections(curves: Mapping[str, pd.DataFrame], places: Mapping[str, int]) -> l
             known = {name: frame for name, frame in curves.items() if frame[column].notna().any()}
             lines = {name: (frame["t"], frame[column]) for name, frame in known.items()}
             if lines:
-                charts.append(figures.curves(lines, label, limits, places))
+                charts.append(figures.curves(lines, label, limits, places, salt))
         if charts:
             found.append((heading, text, charts))
     return found

@@ -120,9 +120,11 @@ def curves(
     label: str,
     limits: tuple[float | None, float | None],
     places: Mapping[str, int] | None = None,
+    salt: str = "",
 ) -> str:
-    """Lines over the time step t, (t, y) by name; places: which colour a name has in the other figures."""
-    with _style(label):
+    """Lines over the time step t, (t, y) by name; places: which colour a name has in the other figures; salt: another
+    for each figure of one label on a page."""
+    with _style(label + salt):
         figure = Figure(figsize=(5.2, 3.6))
         axes = figure.subplots()
         for order, (name, points) in enumerate(series.items()):

@@ -8,6 +8,7 @@ from importlib.resources import files
 from typing import Any
 
 import nh3
+import pandas as pd
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
@@ -18,6 +19,7 @@ from svlearn.evaluation.report.tables import costs, readable
 
 TEMPLATE = "report.html.j2"
 LONGEST_TEXT = 2000  # characters of a sample
+MOST_DRAWN = 8  # conditions that get figures and pictures of their own
 _ATTRIBUTES = {"img": {"alt", "height", "src", "title", "width"}}
 
 
@@ -26,21 +28,44 @@ def render(comparison: Findings, title: str) -> str:
     or draws what `embed` refuses, costs them alone."""
     source = files("svlearn.evaluation.report").joinpath(TEMPLATE).read_text(encoding="utf-8")
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    table = readable(comparison.table)
+    table = readable(comparison.overall_table)
     paid = costs(table.columns)
     parts = [table.drop(columns=paid), table[paid]]
     places = {name: place for place, name in enumerate(comparison.figures)}
+    drawn = len(comparison.by_condition) <= MOST_DRAWN
     return environment.from_string(source).render(
         title=title,
         verdicts=comparison.verdicts(),
         notes=comparison.notes,
         diagnoses=list(comparison.diagnoses.items()),
-        tables=[(list(part.columns), list(zip(part.index, part.to_numpy().tolist()))) for part in parts],
+        tables=[_rows(part) for part in parts],
         colors={name: figures.color_of(place) for name, place in places.items()},
         charts=_charts(comparison),
         galleries=[(name, *_shown(gallery)) for name, gallery in comparison.galleries.items()],
+        conditions=[_of_condition(*each, drawn=drawn) for each in comparison.by_condition.items()],
         provenance=[(key, _text(value)) for key, value in comparison.provenance.items()],
     )
+
+
+def _of_condition(label: str, comparison: Findings, drawn: bool) -> dict[str, Any]:
+    """What the page says of one condition; drawn: its figures and pictures as well."""
+    table = readable(comparison.overall_table)
+    places = {name: place for place, name in enumerate(comparison.figures)}
+    charts = by_time.sections(comparison.curves, places, salt=label) if drawn else []
+    return {
+        "label": label,
+        "verdicts": comparison.verdicts(),
+        "notes": comparison.notes,
+        "table": _rows(table.drop(columns=costs(table.columns))),
+        "charts": [Markup(chart) for _, _, some in charts for chart in some],
+        "diagnoses": list(comparison.diagnoses.items()),
+        "galleries": [(name, *_shown(each)) for name, each in comparison.galleries.items()] if drawn else [],
+    }
+
+
+def _rows(table: pd.DataFrame) -> tuple[list[str], list[tuple[str, list[str]]]]:
+    """The headings, and each sampler's name and cells."""
+    return list(table.columns), list(zip(table.index, table.to_numpy().tolist()))
 
 
 def embed(markup: str) -> Markup:

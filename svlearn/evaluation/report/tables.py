@@ -77,12 +77,20 @@ def described(table: pd.DataFrame) -> list[str]:
 def to_markdown(table: pd.DataFrame) -> str:
     """A GitHub table, its columns aligned for terminals; what a name holds of Markdown and HTML is shown as text."""
     text = readable(table, compact=True)
-    rows = [["Sampler", *text.columns], *([name, *cells] for name, cells in zip(text.index, text.to_numpy().tolist()))]
+    names = [name if isinstance(name, tuple) else (name,) for name in text.index]
+    left = text.index.nlevels  # the columns of names: samplers, and conditions where there are several
+    rows = [
+        [*["Sampler", "Condition"][:left], *text.columns],
+        *([*name, *cells] for name, cells in zip(names, text.to_numpy().tolist())),
+    ]
     cells = [[_escape(str(cell)) for cell in row] for row in rows]
     widths = [max(3, *(len(row[place]) for row in cells)) for place in range(len(cells[0]))]
-    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
+    rule = [*("-" * width for width in widths[:left]), *("-" * (width - 1) + ":" for width in widths[left:])]
     padded = [
-        [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:]))]
+        [
+            *(cell.ljust(width) for cell, width in zip(row[:left], widths)),
+            *(cell.rjust(width) for cell, width in zip(row[left:], widths[left:])),
+        ]
         for row in [cells[0], rule, *cells[1:]]
     ]
     return "\n".join(f"| {' | '.join(row)} |" for row in padded) + "\n"
@@ -99,18 +107,27 @@ def to_csv(table: pd.DataFrame) -> str:
 def to_json(comparison: Findings) -> str:
     """Everything but the pictures, as `strict_json`."""
     content = {
+        **_found(comparison),
+        "calibrations": {name: frame.to_dict("list") for name, frame in comparison.calibrations.items()},
+        "provenance": comparison.provenance,
+    }
+    if comparison.failures:
+        content["failures"] = comparison.failures
+    if comparison.by_condition:
+        content["by_condition"] = {label: _found(each) for label, each in comparison.by_condition.items()}
+    return strict_json(content)
+
+
+def _found(comparison: Findings) -> dict[str, Any]:
+    """What was found, of all conditions or of one."""
+    return {
         "figures": comparison.figures,
         "verdicts": comparison.verdicts(),
         "notes": list(comparison.notes),
         "rewards": comparison.rewards,
         "curves": {name: frame.to_dict("list") for name, frame in comparison.curves.items()},
         "diagnoses": comparison.diagnoses,
-        "calibrations": {name: frame.to_dict("list") for name, frame in comparison.calibrations.items()},
-        "provenance": comparison.provenance,
     }
-    if comparison.failures:
-        content["failures"] = comparison.failures
-    return strict_json(content)
 
 
 def strict_json(content: dict[str, Any]) -> str:

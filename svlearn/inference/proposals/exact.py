@@ -1,6 +1,7 @@
 """The proposal that leaves nothing to weigh: the optimal transition, where a step has few outcomes."""
 
 import copy
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -11,14 +12,32 @@ from svlearn.process import Prediction, Reference, predict
 from svlearn.state import State, device_of_state, take
 from svlearn.targets import Target
 from svlearn.transitions import ListedTransition, Transition
+from svlearn.values.outcomes import evaluate_outcomes, has_outcomes
 from svlearn.values.value import Value, evaluate
+
+
+class ValuedTransition(ListedTransition):
+    """A law over few next states (B, N, ...) with the value (B, N) of each, reward units."""
+
+    def __init__(self, states: State, logits: Tensor, values: Tensor):
+        super().__init__(states, logits)
+        self.values = values
+
+    def values_of(self, x: State) -> Tensor:
+        """Of possible next states, M of each row side by side, (B · M, ...), the values (B · M,)."""
+        copies, possible, found = len(x) // len(self.values), self.log_probs > -torch.inf, []
+        for k in range(copies):
+            places = (self._equal(self.states, x[k::copies]) & possible).long().argmax(dim=1, keepdim=True)
+            found.append(self.values.gather(1, places))
+        return torch.cat(found, dim=1).flatten()
 
 
 class Exact(Proposal):
     """q(x_{t+1} | x_t) ∝ p_ref(x_{t+1} | x_t) exp(v_{t+1}(x_{t+1})/α), summed over all outcomes of a step; v_T = r.
 
     With the exact soft value these are p*'s own transitions: no weight varies but that of x_0. Costs a value call (and
-    a reference call where the value reads the prediction) for each outcome of each kept state.
+    a reference call where the value reads the prediction) for each outcome of each kept state; where the value defines
+    `of_outcomes` one call for each kept state, and the sampler none for what is then drawn, if it has the same value.
     limit: the most outcomes of a step. Raises ValueError where there are more (it says how many), for α = 0, and
     TypeError for a value that is random.
     """
@@ -41,15 +60,23 @@ class Exact(Proposal):
     target: Target
 
     def keep(self, prediction: Prediction) -> Prediction:
-        return prediction.trimmed()
+        reads = has_outcomes(self.value) and self.value.needs_prediction
+        return prediction if reads else prediction.trimmed()
 
     def transition(self, x: State, t: int, prediction: Prediction) -> Transition:
         states, log_probs = prediction.transition.outcomes(self.limit)
         size, number = log_probs.shape
+        if t + 1 < self.reference.num_steps and has_outcomes(self.value):
+            listed = replace(prediction, transition=ListedTransition(states, log_probs))
+            values = evaluate_outcomes(self.value, x, t, listed)
+            return ValuedTransition(states, log_probs + values.double() / self.target.alpha, values)
         twists = self._values(states.reshape(size * number, *states.shape[2:]), t + 1, prediction, number)
         logits = log_probs + (twists.double() / self.target.alpha).view(size, number)
         alive = (logits > -torch.inf).any(dim=1, keepdim=True)
         return ListedTransition(states, torch.where(alive, logits, log_probs))
+
+    def values_drawn(self, value: Value, law: Transition, x: State) -> Tensor | None:
+        return law.values_of(x) if value is self.value and isinstance(law, ValuedTransition) else None
 
     def _values(self, x: State, t: int, previous: Prediction, number: int) -> Tensor:
         if t == self.reference.num_steps:

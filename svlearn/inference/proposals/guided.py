@@ -108,7 +108,10 @@ class Guided(Proposal):
         relaxed = len(_floats(x)) < len(_floats(point))
 
         def valued(point: State, rows: slice) -> tuple[Tensor, None]:
-            told = predict(self.reference, point, t + 1) if self.value.reads(t + 1) else None
+            previous = (
+                prediction[rows] if prediction.cache is not None else None
+            )  # the step leads from x_t to the point
+            told = predict(self.reference, point, t + 1, previous) if self.value.reads(t + 1) else None
             try:
                 return evaluate(self.value, point, t + 1, told), None
             except (RuntimeError, TypeError, IndexError) as error:

@@ -8,6 +8,7 @@ from svlearn.process import Prediction, Reference, predict
 from svlearn.state import State
 from svlearn.targets import Target
 from svlearn.transitions import Transition
+from svlearn.values.value import Value
 
 
 class Proposal(ABC):
@@ -24,12 +25,22 @@ class Proposal(ABC):
 
     def predict(self, reference: Reference, x: State, t: int | Tensor, previous: Prediction | None) -> Prediction:
         """The prediction for kept states (N, ...) at t, or each at its own (N,)."""
-        return predict(reference, x, t, previous)
+        return self.complete(predict(reference, x, t, previous), x, t, previous)
+
+    def complete(self, prediction: Prediction, x: State, t: int | Tensor, previous: Prediction | None) -> Prediction:
+        """The reference's prediction for kept states with what else the proposal asks for once a kept state, such as a
+        policy's own; as it is, unless a subclass asks. previous: of the step before, where it holds a cache."""
+        return prediction
 
     def keep(self, prediction: Prediction) -> Prediction:
         """What `transition` reads of the prediction: all of it, unless a subclass knows better. Only this is copied
         where the survivors of a step are."""
         return prediction
+
+    def values_drawn(self, value: Value, law: Transition, x: State) -> Tensor | None:
+        """v_{t+1} (N · M,) of what was drawn from its law for N kept states, M times each, where it has worked out
+        those of this value for all outcomes; else None, and the sampler calls the value."""
+        return None
 
     @abstractmethod
     def transition(self, x: State, t: int, prediction: Prediction) -> Transition:

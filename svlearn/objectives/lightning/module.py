@@ -1,6 +1,6 @@
 """A LightningModule whose steps cost less: what Lightning does at each of them for nobody's use is left out.
 
-`benchmarks/training_overhead.py` measures what remains.
+`python -m benchmarks training_overhead` measures what remains.
 """
 
 from contextlib import AbstractContextManager, nullcontext

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from svlearn.domains.molecules.graph import MASKED_ATOM, MASKED_BOND, graph_state, num_pairs, pair_mask
-from svlearn.domains.molecules.masking import choose, hide, num_decided, num_steps
+from svlearn.domains.molecules.masking import hide, num_decided, num_steps
 from svlearn.randomness import seeded
 
 
@@ -54,31 +54,6 @@ def test_half_way_by_hand():
     mask = mask_of(1, 4, 8)
     assert counts(mask, 5) == ([0, 2, 4], [0, 0, 0])  # floor(5/9 · size)
     assert counts(mask, 30) == ([1, 4, 8], [0, 3, 16])  # floor(21/36 · pairs), of 0, 6 and 28 pairs
-
-
-def test_a_chosen_subset_is_uniform_among_all_of_its_size():
-    eligible = torch.tensor([True, False, True, True, True, False, True])
-    trials = 20_000
-    chosen = choose(eligible.expand(trials, -1), torch.full((trials,), 2), generator=seeded("cpu", 5))
-    found = Counter(map(tuple, chosen.tolist()))
-    assert len(found) == math.comb(5, 2)
-    for subset, hits in found.items():
-        assert sum(subset) == 2
-        assert not any(place and not allowed for place, allowed in zip(subset, eligible.tolist()))
-        assert_frequency(hits, trials, 1 / math.comb(5, 2))
-
-
-def test_each_row_has_its_own_count():
-    eligible = mask_of(3, 3, 3, 3, most=5)
-    chosen = choose(eligible, torch.tensor([0, 1, 2, 3]), generator=seeded("cpu", 6))
-    assert chosen.sum(dim=1).tolist() == [0, 1, 2, 3]
-
-
-def test_choice_and_hiding_follow_the_generator():
-    eligible, count = mask_of(9).expand(20, -1), torch.full((20,), 4)
-    first = choose(eligible, count, generator=seeded("cpu", 7))
-    assert torch.equal(first, choose(eligible, count, generator=seeded("cpu", 7)))
-    assert not torch.equal(first, choose(eligible, count, generator=seeded("cpu", 8)))
 
 
 @pytest.mark.parametrize("t", [0, 1, 5, 9, 10, 30, 44, 45])

@@ -7,7 +7,6 @@ from molecule_toys import graphs_of
 import svlearn as sv
 from svlearn.domains.molecules.gin import GraphIsomorphismNetwork
 from svlearn.domains.molecules.masked_diffusion import MaskedGraphDiffusion
-from svlearn.domains.molecules.reveal import RevealTransition
 from svlearn.domains.molecules.transformer import GraphTransformer
 from svlearn.randomness import seeded
 from svlearn.values import Learned
@@ -34,9 +33,11 @@ def test_the_denoiser_and_the_value_in_every_dtype(dtype):
         exact, said = process(noised, t).clean_law, value(noised, t)
         law, found = process.to(dtype)(noised, t).clean_law, value.to(dtype)(noised, t)
     tolerance = dict(rtol=0, atol=TOLERANCE[dtype])
-    assert law.log_probs.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
-    assert torch.allclose(law.log_probs.exp().sum(-1), torch.ones((), dtype=law.log_probs.dtype), atol=1e-5)
-    torch.testing.assert_close(law.log_probs.float(), exact.log_probs, **tolerance)
+    for name in ("atoms", "bonds"):
+        log_probs = law.laws[name].log_probs
+        assert log_probs.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
+        assert torch.allclose(log_probs.exp().sum(-1), torch.ones((), dtype=log_probs.dtype), atol=1e-5)
+        torch.testing.assert_close(log_probs.float(), exact.laws[name].log_probs, **tolerance)
     torch.testing.assert_close(found.float(), said, **tolerance)
 
 
@@ -47,10 +48,3 @@ def test_graphs_are_drawn_guided_and_chosen_in_every_dtype(dtype):
     value = Learned(gin(process.num_steps).to(dtype))
     for sampler in (sv.svdd(process, target, value, 2), sv.guidance(process, target, value)):
         assert sampler.sample(2, generator=seeded("cpu", 0)).log_weights.isfinite().all()
-
-
-def test_log_probabilities_in_halves_are_normalised_again():
-    logits = torch.randn(2, 10, 4, generator=seeded("cpu", 0)).log_softmax(-1).bfloat16()
-    tokens, mask = torch.full((2, 10), 4), torch.ones(2, 4, dtype=torch.bool)
-    law = RevealTransition(tokens, mask, logits, torch.tensor([[1, 0], [1, 0]]))
-    assert torch.allclose(law.log_probs.exp().sum(-1), torch.ones(()), atol=1e-6)

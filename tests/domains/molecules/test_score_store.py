@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.soak_scores import run as soak
 from svlearn.domains.molecules.score_store import ScoreStore
 
 
@@ -220,8 +221,7 @@ def test_many_scores_are_one_transaction(path, monkeypatch):
 
 
 @pytest.mark.parametrize("processes", [2, 4])
-def test_writers_that_are_killed_leave_whole_scores(script, tmp_path, processes):
-    """Two trials of `benchmarks/soak_scores.py`."""
-    soak = script("soak_scores")
+def test_writers_that_are_killed_leave_whole_scores(tmp_path, processes):
+    """Two trials of `python -m benchmarks soak_scores`."""
     for seed in range(2):
         soak.trial(tmp_path / f"{seed}.sqlite", processes, seed)

@@ -73,6 +73,16 @@ def runs_a_program(path: Path, molecule: Chem.Mol, session: bool) -> float:
     return 0.0
 
 
+def runs_a_daemon(path: Path, molecule: Chem.Mol, busy: bool) -> float:
+    """A program that its parent leaves, in a session of its own; then it waits, or is in compiled code."""
+    subprocess.run(["sh", "-c", f"setsid sleep 300 </dev/null >/dev/null 2>&1 & echo $! > {path}.pid"], check=True)
+    path.write_text(f"{os.getpid()} {Path(f'{path}.pid').read_text()}")
+    if busy:
+        sum(itertools.repeat(1, 10**12))
+    time.sleep(300)
+    return 0.0
+
+
 def counts_for_ever(path: Path, molecule: Chem.Mol) -> float:
     """In compiled code that holds Python's lock, with a program beside it."""
     program = subprocess.Popen(["sleep", "300"])
@@ -220,16 +230,26 @@ def test_what_is_known_is_told_in_few_reports():
 # processes
 
 
-@pytest.mark.parametrize("session", [False, True])
-def test_a_program_ends_with_the_time_of_its_worker(scored, log, session):
-    scorer = scored(partial(runs_a_program, log, session=session), timeout=1.0, num_workers=1)
+@pytest.mark.parametrize(
+    "function", [*(partial(runs_a_program, session=each) for each in (False, True)), partial(runs_a_daemon, busy=False)]
+)
+def test_a_program_ends_with_the_time_of_its_worker(scored, log, function):
+    scorer = scored(partial(function, log), timeout=1.0, num_workers=1)
     assert scorer.score(["CC"]) == [0.0]
     assert scorer.failures == [("CC", "no result within 1 seconds")]
     assert have_ended(ids_in(log))
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-@pytest.mark.parametrize("function", [partial(runs_a_program, session=True), counts_for_ever])
+@pytest.mark.parametrize(
+    "function",
+    [
+        partial(runs_a_program, session=True),
+        counts_for_ever,
+        partial(runs_a_daemon, busy=False),
+        partial(runs_a_daemon, busy=True),
+    ],
+)
 def test_workers_and_programs_end_with_their_parent(log, number, function):
     fork = multiprocessing.get_context("fork")
     parent = fork.Process(target=score_ethane, args=(partial(function, log),))

@@ -6,7 +6,6 @@ from svlearn.domains.molecules.gdss.corrector import Langevin
 from svlearn.domains.molecules.gdss.decode import GDSSCodec
 from svlearn.domains.molecules.gdss.networks import ScoreNetworks
 from svlearn.domains.molecules.gdss.reference import GDSS
-from svlearn.domains.molecules.gdss.vectors import OnGraphs, VectorGDSS
 
 __all__ = [
     "GDSS",
@@ -15,11 +14,9 @@ __all__ = [
     "GraphControl",
     "GraphControlled",
     "Langevin",
-    "OnGraphs",
     "RewardGain",
     "ScoreGain",
     "ScoreNetworks",
     "SumControl",
-    "VectorGDSS",
     "read",
 ]

@@ -230,13 +230,25 @@ def _attention_layer(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     if weights:
         raise ValueError(f"an attention layer with unexpected weights {', '.join(weights)}")
     reading = first[0].unflatten(1, (channels, -1)).permute(1, 2, 0)
-    hidden = torch.einsum("cg,cgh->ch", value[1], reading) + first[1] / channels
+    hidden = product(value[1].unsqueeze(1), reading).squeeze(1) + first[1] / channels
     return {
-        "projection.weight": torch.cat([query[0], key[0], value[0] @ reading], dim=2),
+        "projection.weight": torch.cat([query[0], key[0], product(value[0], reading)], dim=2),
         "projection.bias": torch.cat([query[1], key[1], hidden], dim=1),
         "node.weight": second[0],
         "node.bias": second[1],
     }
+
+
+def product(left: Tensor, right: Tensor) -> Tensor:
+    """left (C, F, G) @ right (C, G, H), (C, F, H), to the same bits on every machine.
+
+    A reference is told by the bytes of its weights (`svlearn.fingerprint`), and the order in which a library sums, and
+    so the last bit, is the processor's. Here it is that of G; products of float32 are exact in float64.
+    """
+    total = left.new_zeros(left.shape[0], left.shape[1], right.shape[2], dtype=torch.float64)
+    for place in range(left.shape[2]):
+        total += left[:, :, place, None].double() * right[:, place, None, :].double()
+    return total.to(left.dtype)
 
 
 def _sde(config: Mapping[str, Any]) -> SDEConfig:

@@ -9,50 +9,52 @@ from tensordict import TensorDict
 from torch import Tensor, nn
 
 from svlearn.domains.molecules.gdss.gin import ORDERS, GraphValueNetwork, PredictedReward, relations
+from svlearn.domains.molecules.gdss.reference import GDSS
 from svlearn.domains.molecules.gdss.state import continuous_state
-from svlearn.domains.molecules.gdss.vectors import VectorGDSS
 from svlearn.domains.molecules.gin import IsomorphismLayer
 from svlearn.metering import count
 from svlearn.policies import Controlled
 from svlearn.process import Prediction, predict
+from svlearn.state import State
 from svlearn.transitions import Transition
 
 NUM_WAVES = 4  # cos(π k t/T), k = 0 ... 3: what depends on t does so smoothly
 
 
 class GraphControlled(Controlled):
-    """q(x_{t+1} | x_t) = N(m_t + s_t² g_θ, s_t²) over a `VectorGDSS`, g_θ(x_t, t, x̂_T(x_t), ∇log p_τ(x_t)).
+    """q(x_{t+1} | x_t) = N(m_t + s_t² g_θ, s_t²) of a `GDSS`, with g_θ(x_t, t, x̂_T(x_t), ∇log p_τ(x_t)).
 
     x̂_T and the score come with the reference's prediction, which the step needs anyway; `control` alone, as adjoint
     matching asks for it, calls the reference once more, without its gradient. network: graph states x, t (B,), x̂_T and
-    scores to the control of the graphs, nats per unit of x, as the modules of this file do. Each of them is 0 when it
-    is new, so that q starts as p_ref; `SumControl` adds them up.
+    scores to the control of the graphs, nats per unit of x, each edge counted once, as the modules of this file do.
+    Each of them is 0 when it is new, so that q starts as p_ref; `SumControl` adds them up.
     Raises TypeError for another reference.
     """
 
-    reference: VectorGDSS
+    reference: GDSS
 
-    def __init__(self, reference: VectorGDSS, network: nn.Module):
-        if not isinstance(reference, VectorGDSS):
-            raise TypeError(f"reference: expected a VectorGDSS, got {type(reference).__name__}")
+    def __init__(self, reference: GDSS, network: nn.Module):
+        if not isinstance(reference, GDSS):
+            raise TypeError(f"reference: expected a GDSS, got {type(reference).__name__}")
         super().__init__(reference, network)
 
-    def control(self, x: Tensor, t: Tensor) -> Tensor:
+    def control(self, x: State, t: Tensor) -> TensorDict:
+        """As `tilt` takes it: half of an edge's control at ij, half at ji."""
         with torch.no_grad():
             prediction = predict(self.reference, x, t)
-        return self._control(prediction, x, t)
+        return self._control(prediction, cast(TensorDict, x), t)
 
-    def steer(self, prediction: Prediction, x: Tensor, t: Tensor) -> Transition:
-        return prediction.transition.tilt(self._control(prediction, x, t))
+    def steer(self, prediction: Prediction, x: State, t: Tensor) -> Transition:
+        return prediction.transition.tilt(self._control(prediction, cast(TensorDict, x), t))
 
     def trained(self) -> Iterable[nn.Parameter]:
         """Those of the network but for the fixed ones, as of a reward network that it reads."""
         return [each for each in self.network.parameters() if each.requires_grad]
 
-    def _control(self, prediction: Prediction, x: Tensor, t: Tensor) -> Tensor:
-        graphs, clean = self.reference.graphs(x), self.reference.graphs(cast(Tensor, prediction.clean))
-        found = self.reference.vectors(self.network(graphs, t, clean, self.reference.scores(graphs, clean, t)))
-        return torch.cat([found[:, : -self.reference.nodes], torch.zeros_like(x[:, -self.reference.nodes :])], dim=1)
+    def _control(self, prediction: Prediction, x: TensorDict, t: Tensor) -> TensorDict:
+        clean = cast(TensorDict, prediction.clean)
+        control = self.network(x, t, clean, self.reference.scores_of_clean(x, clean, t))
+        return continuous_state(control["x"], 0.5 * control["adj"], x["mask"])
 
 
 class Gains(nn.Module):

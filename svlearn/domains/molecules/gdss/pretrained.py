@@ -10,7 +10,6 @@ from svlearn.checkpoints import check_reference, read_record
 from svlearn.domains.molecules.gdss.decode import GDSSCodec
 from svlearn.domains.molecules.gdss.gin import read_network
 from svlearn.domains.molecules.gdss.reference import GDSS
-from svlearn.domains.molecules.gdss.vectors import VectorGDSS
 from svlearn.domains.molecules.surrogate import Surrogate
 from svlearn.loading import shipped
 from svlearn.values import Learned
@@ -24,13 +23,13 @@ def load(asset: str, path: Path | None = None) -> GDSS:
     return GDSS.from_checkpoint(fetch(asset) if path is None else path)
 
 
-def predictor_alone(num_steps: int = 200, asset: str = "gdss/gdss_zinc250k.pth") -> VectorGDSS:
-    """The process of a checkpoint without its corrector, over vectors: what adjoint objectives can train a policy of.
+def predictor_alone(num_steps: int = 200, asset: str = "gdss/gdss_zinc250k.pth") -> GDSS:
+    """The process of a checkpoint without its corrector: what adjoint matching can train a policy of.
 
     Its molecules are worse for it: a mean QED of 0.39 at 200 steps, where the corrected process has 0.62
-    (benchmarks/gdss_baseline.py).
+    (benchmarks/gdss_baseline).
     """
-    return VectorGDSS(GDSS.from_checkpoint(fetch(asset), num_steps=num_steps, corrector=False))
+    return GDSS.from_checkpoint(fetch(asset), num_steps=num_steps, corrector=False)
 
 
 def value(reference: GDSS, reward: str, family: str = "contrastive_twist") -> Learned:
@@ -61,6 +60,13 @@ def surrogate(receptor: str = "parp1", **options: Any) -> Surrogate:
     table = json.loads(shipped(f"gdss_{receptor}_docked.json").read_text())
     return Surrogate(table["smiles"], table["rewards"], **{"correct": True, "codec": GDSSCodec(), **options})
 
+
+qed_contrastive_twist = partial(value, reward="QED", family="contrastive_twist")
+qed_monte_carlo = partial(value, reward="QED", family="monte_carlo")
+sa_contrastive_twist = partial(value, reward="SA", family="contrastive_twist")
+sa_monte_carlo = partial(value, reward="SA", family="monte_carlo")
+parp1_contrastive_twist = partial(value, reward="parp1", family="contrastive_twist")
+parp1_monte_carlo = partial(value, reward="parp1", family="monte_carlo")
 
 zinc250k = partial(load, "gdss/gdss_zinc250k.pth")
 zinc250k_v2 = partial(load, "gdss/gdss_zinc250k_v2.pth")

@@ -34,8 +34,8 @@ class GDSS(Reference):
 
     num_steps of the predictor go from τ = 1 to the finished sample, each after a step of the corrector at the same τ:
     the process itself has twice as many, and corrects at even t. With corrector=None it has num_steps. Every step is
-    Gaussian; that of the corrector has a std that depends on the state, so adjoint objectives want the predictor
-    alone, on `VectorGDSS`; the last one is a Dirac at its mean. clean is Tweedie's x̂_T of both parts. A call is one
+    Gaussian; that of the corrector has a std that depends on the state, so adjoint matching wants the predictor alone,
+    corrector=None; the last one is a Dirac at its mean. clean is Tweedie's x̂_T of both parts. A call is one
     evaluation of both networks. Rewards read the states through `GDSSCodec`.
 
     networks(x, adj, mask) -> (B, N, F), (B, N, N), as the authors': the score of a VE part, -σ(τ) times that of a VP
@@ -135,6 +135,12 @@ class GDSS(Reference):
         outputs, level = self.networks(x["x"], x["adj"], x["mask"]), t // self.steps_a_level
         return {name: part.score(output, level) for (name, part), output in zip(self.parts.items(), outputs)}
 
+    def scores_of_clean(self, x: TensorDict, clean: TensorDict, t: Tensor) -> TensorDict:
+        """`scores` of states (B,) at t (B,) from their x̂_T, without a call of the networks."""
+        level = t // self.steps_a_level
+        scores = {name: part.score_of_clean(x[name], clean[name], level) for name, part in self.parts.items()}
+        return continuous_state(scores["x"], scores["adj"], x["mask"])
+
     def forward(self, x: TensorDict, t: Tensor, previous: Prediction | None = None) -> Prediction:
         level, scores = t // self.steps_a_level, self.scores(x, t)
         clean = {name: part.clean(x[name], scores[name], level) for name, part in self.parts.items()}
@@ -160,7 +166,7 @@ class GDSS(Reference):
 
         Of the two steps of a level the corrector's has the larger noise, several times as large for the edges of ZINC's
         molecules, so it is there that candidates differ; a choice among the predictor's is soon washed away by the
-        correctors after it (benchmarks/gdss_table.py). Without a corrector the predictor's have them, but for the last,
+        correctors after it (benchmarks/gdss_table). Without a corrector the predictor's have them, but for the last,
         which is a Dirac. SVDD-PM then costs number + 1 calls a corrected step.
         """
         drawn = [number if t % self.steps_a_level == 0 else 1 for t in range(self.num_steps)]

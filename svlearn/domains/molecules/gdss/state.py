@@ -14,6 +14,7 @@ from tensordict import TensorDict
 from torch import Tensor
 
 from svlearn.domains.molecules.graph import pair_indices, pair_mask, to_dense
+from svlearn.transitions import Coordinates
 
 
 def continuous_state(x: Tensor, adj: Tensor, mask: Tensor) -> TensorDict:
@@ -38,3 +39,24 @@ def from_vector(vector: Tensor, mask: Tensor) -> TensorDict:
 def free_entries(mask: Tensor, num_features: int) -> tuple[Tensor, Tensor]:
     """Which features (B, N F) and which edges (B, P) of a vector belong to nodes that exist."""
     return mask.repeat_interleave(num_features, dim=1), pair_mask(mask)
+
+
+class GraphCoordinates(Coordinates):
+    """(B, N F + P): the features, and each edge once; 0 for what does not exist. The mask is what stays."""
+
+    def of(self, x: TensorDict) -> Tensor:
+        return to_vector(x["x"], x["adj"])
+
+    def state(self, coordinates: Tensor, x: TensorDict) -> TensorDict:
+        return from_vector(self._existing(coordinates, x), x["mask"])
+
+    def gradient(self, gradient: TensorDict, x: TensorDict) -> Tensor:
+        """gradient: of x (B, N, F) and of all of adj (B, N, N); that of an edge is g_ij + g_ji."""
+        return self._existing(to_vector(gradient["x"], gradient["adj"] + gradient["adj"].mT), x)
+
+    def conditions(self, x: TensorDict) -> list[Tensor]:
+        return [x["mask"]]
+
+    def _existing(self, coordinates: Tensor, x: TensorDict) -> Tensor:
+        exists = torch.cat(free_entries(x["mask"], x["x"].shape[2]), dim=1)
+        return torch.where(exists, coordinates, 0.0)

@@ -7,7 +7,7 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor
 
-from svlearn.domains.molecules.gdss.state import free_entries, from_vector, to_vector
+from svlearn.domains.molecules.gdss.state import GraphCoordinates, free_entries, from_vector, to_vector
 from svlearn.state import concatenate, take
 from svlearn.transitions import GaussianTransition, Transition
 
@@ -16,9 +16,11 @@ class GraphGaussianTransition(Transition):
     """x ~ N(mean_x, std_x²) and adj_ij = adj_ji ~ N(mean_adj_ij, std_adj²), independent, over the nodes that exist.
 
     mean: a state of (B,) graphs, symmetric; std_x, std_adj (B,), >= 0. Of a node that does not exist all stays 0,
-    with no density. `law` is the same over the vectors of `state.to_vector`, Diracs at 0 where nothing exists;
-    `stds` are std_x and std_adj.
+    with no density. `law` is the same over its `coordinates`, Diracs at 0 where nothing exists; `stds` are std_x and
+    std_adj.
     """
+
+    coordinates = GraphCoordinates()
 
     def __init__(self, mean: TensorDict, std_x: Tensor, std_adj: Tensor):
         features, edges = free_entries(mean["mask"], mean["x"].shape[2])

@@ -1,7 +1,7 @@
 """GDSS's score networks, slow and plain: channel by channel, all N x N entries of the batch, padding included.
 
 Written from the equations (arXiv 2202.02514; graph multi-head attention: arXiv 2102.11533) on a state dict with the
-authors' names. It is the oracle of the networks' tests and the other side of benchmarks/gdss.py.
+authors' names. It is the oracle of the networks' tests and the other side of benchmarks/gdss_networks.
 """
 
 import math

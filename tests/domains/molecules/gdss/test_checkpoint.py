@@ -3,13 +3,15 @@
 import math
 import os
 from collections import OrderedDict
+from fractions import Fraction
 
 import pytest
 import torch
 from gdss_files import PARAMS_ADJ, PARAMS_GMH, PARAMS_X, config, random_content, write
 
-from svlearn.domains.molecules.gdss.checkpoint import SDEConfig, read
+from svlearn.domains.molecules.gdss.checkpoint import SDEConfig, product, read
 from svlearn.domains.molecules.gdss.networks import AttentionScoreX, ConvolutionScoreX
+from svlearn.randomness import seeded
 
 VP, VE = SDEConfig("VP", 0.1, 1.0, 1000), SDEConfig("VE", 0.2, 1.0, 1000)
 FILES = {
@@ -150,3 +152,14 @@ def with_weights(part, change):
 def test_a_file_of_something_else(content, message, tmp_path):
     with pytest.raises(ValueError, match=f"other.pth: .*{message}.*svlearn.assets.fetch"):
         read(write(content, tmp_path / "other.pth"))
+
+
+def test_a_product_of_weights_has_the_same_bits_on_every_machine():
+    """Those of the exact sum of products, rounded once; a library's product rounds as its processor sums."""
+    left, right = (torch.randn(2, *shape, generator=seeded("cpu", 0)) for shape in ((5, 33), (33, 7)))
+    found = product(left, right)
+    for c, f, h in ((c, f, h) for c in range(2) for f in range(5) for h in range(7)):
+        exact = sum(
+            Fraction(a) * Fraction(b) for a, b in zip(left[c, f].tolist(), right[c, :, h].tolist(), strict=True)
+        )
+        assert found[c, f, h] == torch.tensor(float(exact), dtype=torch.float64).float()

@@ -11,6 +11,7 @@ from jsonargparse import ArgumentParser
 from torch import nn
 
 from svlearn import checkpoints
+from svlearn.domains.analytic import LinearGaussianChain
 from svlearn.domains.molecules.gdss.control import (
     GraphControl,
     GraphControlled,
@@ -21,8 +22,13 @@ from svlearn.domains.molecules.gdss.control import (
 )
 from svlearn.domains.molecules.gdss.corrector import Langevin
 from svlearn.domains.molecules.gdss.gin import GraphValueNetwork, read_network, save_network
-from svlearn.domains.molecules.gdss.state import continuous_state
-from svlearn.domains.molecules.gdss.vectors import OnGraphs, VectorGDSS
+from svlearn.domains.molecules.gdss.state import (
+    GraphCoordinates,
+    continuous_state,
+    free_entries,
+    from_vector,
+    to_vector,
+)
 from svlearn.objectives import AdjointMatching, Objective, PathConsistency
 from svlearn.objectives.adjoint_matching import lean_adjoints
 from svlearn.objectives.fit import fit
@@ -39,12 +45,12 @@ STEPS = 6
 
 @pytest.fixture(params=[None, Langevin()], ids=["predictor alone", "corrected"])
 def process(request):
-    return VectorGDSS(GaussianGDSS(STEPS, corrector=request.param))
+    return GaussianGDSS(STEPS, corrector=request.param)
 
 
 @pytest.fixture
 def alone():
-    return VectorGDSS(GaussianGDSS(STEPS))
+    return GaussianGDSS(STEPS)
 
 
 def control(num_steps=STEPS, awake=True):
@@ -56,6 +62,11 @@ def control(num_steps=STEPS, awake=True):
     return network
 
 
+def once(control, x):
+    """A control with each edge counted once, (B, N F + P)."""
+    return GraphCoordinates().gradient(control, x)
+
+
 def total(graphs):
     return graphs["x"].flatten(1).sum(dim=1) + graphs["adj"].flatten(1).sum(dim=1)
 
@@ -63,9 +74,8 @@ def total(graphs):
 def test_scores_are_those_of_the_networks(process, generator):
     for t in range(process.num_steps):
         x = process.initial(4, condition=SIZES, generator=generator)
-        graphs, prediction = process.graphs(x), process(x, times(t, 4))
-        found = process.scores(graphs, process.graphs(prediction.clean), times(t, 4))
-        for name, wanted in process.reference.scores(graphs, times(t, 4)).items():
+        found = process.scores_of_clean(x, process(x, times(t, 4)).clean, times(t, 4))
+        for name, wanted in process.scores(x, times(t, 4)).items():
             torch.testing.assert_close(found[name], wanted)
 
 
@@ -73,7 +83,7 @@ def test_scores_are_those_of_the_networks(process, generator):
 def test_it_starts_as_the_reference(process, network, generator):
     policy, x = GraphControlled(process, network), process.initial(4, condition=SIZES, generator=generator)
     own, theirs = (each(x, times(2, 4)).transition for each in (policy, process))
-    assert torch.equal(own.mean, theirs.mean) and torch.equal(own.std, theirs.std)
+    assert torch.equal(own.law.mean, theirs.law.mean) and torch.equal(own.law.std, theirs.law.std)
 
 
 def test_a_gain_moves_by_the_score(process, generator):
@@ -83,11 +93,10 @@ def test_a_gain_moves_by_the_score(process, generator):
         network.gains.weights.weight[:, 0] = torch.tensor([1.5, -0.5])
     policy, x = GraphControlled(process, network), process.initial(4, condition=SIZES, generator=generator)
     plain, moved = process(x, times(3, 4)).transition, policy(x, times(3, 4)).transition
-    scores = process.reference.scores(process.graphs(x), times(3, 4))
+    scores, stds = process.scores(x, times(3, 4)), dict(zip(("x", "adj"), plain.stds))
     for name, gain in (("x", 1.5), ("adj", -0.5)):
-        slope = process.graphs(torch.cat([(moved.mean - plain.mean)[:, :-4], x[:, -4:]], dim=1))[name]
-        variance = dict(zip(("x", "adj"), process.reference(process.graphs(x), times(3, 4)).transition.stds))[name]
-        torch.testing.assert_close(slope, variance[:, None, None] ** 2 * gain * scores[name])
+        slope = moved.mean[name] - plain.mean[name]
+        torch.testing.assert_close(slope, stds[name][:, None, None] ** 2 * gain * scores[name])
 
 
 def test_a_gain_moves_by_the_slope_of_the_reward(process, generator):
@@ -98,16 +107,18 @@ def test_a_gain_moves_by_the_slope_of_the_reward(process, generator):
     with torch.no_grad():
         network.gains.weights.weight[:, 0] = 1.0
     x, t = process.initial(4, condition=SIZES, generator=generator), times(2, 4)
-    prediction = process(x, t)
-    whole = prediction.clean.clone().requires_grad_()
-    states = process.graphs(whole)
-    (slope,) = torch.autograd.grad(reward(states, times(STEPS, 4)).sum(), whole)
+    clean = process(x, t).clean
+    free = to_vector(clean["x"], clean["adj"]).requires_grad_()
+    (slope,) = torch.autograd.grad(reward(from_vector(free, clean["mask"]), times(STEPS, 4)).sum(), free)
     policy = GraphControlled(process, network)
-    torch.testing.assert_close(policy.control(x, t)[:, :-4], 3.0 * slope[:, :-4])
+    exists = torch.cat(free_entries(x["mask"], 2), dim=1)
+    torch.testing.assert_close(once(policy.control(x, t), x), 3.0 * slope * exists)
     assert len(policy.trained()) == 1
     other = control()
-    both = GraphControlled(process, SumControl([network, other])).control(x, t)
-    torch.testing.assert_close(both, policy.control(x, t) + GraphControlled(process, other).control(x, t))
+    both, one, two = (
+        once(GraphControlled(process, each).control(x, t), x) for each in (SumControl([network, other]), network, other)
+    )
+    torch.testing.assert_close(both, one + two)
 
 
 def test_a_gain_is_smooth_in_time():
@@ -120,8 +131,9 @@ def test_steering_is_control(process, generator):
     """With the prediction at hand or with a call of its own."""
     policy, x, t = GraphControlled(process, control()), process.initial(4, generator=generator), times(1, 4)
     moved = policy.steer(process(x, t), x, t)
-    torch.testing.assert_close(moved.mean, process(x, t).transition.tilt(policy.control(x, t)).mean)
-    assert not policy.control(x, t)[:, -4:].any()
+    torch.testing.assert_close(moved.law.mean, process(x, t).transition.tilt(policy.control(x, t)).law.mean)
+    moves = moved.law.mean - process(x, t).transition.law.mean
+    torch.testing.assert_close(moves, moved.law.std**2 * once(policy.control(x, t), x))
 
 
 def test_the_numbering_of_nodes_does_not_matter(generator):
@@ -152,7 +164,7 @@ def test_the_numbering_of_nodes_does_not_matter(generator):
 
 def test_adjoint_matching_learns_the_adjoints_of_a_linear_reward(alone):
     """They do not depend on the state, so a control that reads t can come near: most of the loss at g = 0 goes."""
-    target = Target(OnGraphs(total, 4, 2), 0.5)
+    target = Target(total, 0.5)
     objective = AdjointMatching(
         alone, target, GraphControlled(alone, control(awake=False)), batch_size=32, learning_rate=0.02
     )
@@ -169,7 +181,7 @@ def test_adjoint_matching_learns_the_adjoints_of_a_linear_reward(alone):
 
 def test_path_consistency_raises_the_elbo(process):
     """On a reward that it may not differentiate."""
-    target = Target(lambda x: OnGraphs(total, 4, 2)(x).detach(), 2.0)
+    target = Target(lambda x: total(x).detach(), 2.0)
     policy = GraphControlled(process, control(process.num_steps, awake=False))
     objective = PathConsistency(
         process, target, policy=policy, variant="log_variance", batch_size=128, learning_rate=0.01, num_validation=8
@@ -184,14 +196,9 @@ def test_path_consistency_raises_the_elbo(process):
     assert elbo() > before + 0.3
 
 
-def test_a_reward_of_graphs_is_one_of_vectors(alone, generator):
-    x = alone.initial(4, condition=SIZES, generator=generator)
-    torch.testing.assert_close(OnGraphs(total, 4, 2)(x), total(alone.graphs(x)))
-
-
 def test_another_reference_is_refused():
-    with pytest.raises(TypeError, match="reference: expected a VectorGDSS, got GaussianGDSS"):
-        GraphControlled(GaussianGDSS(6), ScoreGain(6))
+    with pytest.raises(TypeError, match="reference: expected a GDSS, got LinearGaussianChain"):
+        GraphControlled(LinearGaussianChain.random(2, 6, seed=0), ScoreGain(6))
 
 
 def test_it_is_a_policy_of_its_reference(alone, generator):
@@ -238,4 +245,4 @@ def test_configurations_name_what_there_is(family, assets, monkeypatch, tmp_path
     assert type(objective).__name__ == held["model"]["class_path"].rsplit(".", 1)[1]
     assert objective.policy.reference is objective.reference
     assert objective.reference.num_steps == 25
-    assert objective.reference.reference.corrector is None
+    assert objective.reference.corrector is None

@@ -1,0 +1,1 @@
+"""What every study needs: its command, results that a second run goes on from, clocks, pages and figures."""

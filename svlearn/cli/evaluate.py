@@ -1,0 +1,167 @@
+"""Is what was learned worth it? Compare samplers on one reference and one reward, with what each costs.
+
+    svlearn evaluate --config qm9
+    svlearn evaluate --config qm9 --num_samples 64 --output reports/few
+
+A YAML says which reference, which reward, and which samplers, each by the function that makes it and its arguments,
+under names that are yours; what it leaves out, the reference and the target, is filled in:
+
+    reference: qm9                     # a name or a file for svlearn.load, or a class_path with init_args
+    reward: {class_path: svlearn.domains.molecules.rewards.QED}
+    targets: {greedy: {alpha: 0.0}, soft: {alpha: 0.01}}     # the first is that of samplers which name none
+    values:
+      learned: {class_path: svlearn.load_value, init_args: {name_or_path: runs/value.safetensors}}
+    samplers:
+      pretrained: {class_path: svlearn.ancestral}
+      learned value: {class_path: svlearn.svdd, init_args: {value: learned, num_candidates: 10}}
+      SMC: {class_path: svlearn.smc, init_args: {target: soft, value: learned, num_particles: 10}}
+
+The table goes to the terminal. Written to <output>: the page report.html, the figures comparison.json and
+comparison.csv, and the best samples samples.svg, where the reference draws them. Each sampler that is done is kept in
+<output>/partial.json: `--resume true` goes on from there after a stop, and runs again what failed. What stands in a
+YAML can be overridden, as in `--samplers.SMC.init_args.num_particles 20`.
+"""
+
+import dataclasses
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+import svlearn as sv
+from svlearn.cli.conditions import as_condition
+from svlearn.cli.parser import call
+from svlearn.cli.parts import KINDS, Parts
+from svlearn.cli.request import what_decides
+from svlearn.evaluation.partial import Partial
+from svlearn.files import check_writable, user_path, write
+from svlearn.rollouts import held_out
+from svlearn.values.calibration import calibrate
+
+FILE = "evaluate.yaml"
+
+
+def evaluate(
+    reference: sv.Reference | str,
+    samplers: dict,
+    reward: Callable | None = None,
+    targets: dict | None = None,
+    policies: dict | None = None,
+    values: dict | None = None,
+    pairs: list[list[str]] | None = None,
+    condition: Any = None,
+    rollouts: Path | None = None,
+    output: Path = Path("reports"),
+    num_samples: int = 256,
+    seed: int | list[int] = 0,
+    max_batch: int | None = 512,
+    results: Path | None = None,
+    resume: bool = False,
+    request: dict[str, Any] | None = None,
+) -> None:
+    """Compare samplers on one reference and one reward.
+
+    Args:
+        reference: the pretrained process, or the name or the file of one for svlearn.load.
+        samplers: by name, what makes each and with which arguments.
+        reward: a callable of finished states.
+        targets: by name, an alpha each, and a reward where it is another; the first is the default.
+        policies: by name, what makes each.
+        values: by name, what makes each.
+        pairs: which sampler is set against which in a sentence, as [[learned, baseline], ...]; none: the learned values
+            against the posterior mean.
+        condition: what the samples are conditioned on, texts or rows of numbers.
+        rollouts: trajectories of the reference, for the correlation of the values with the reward by time step.
+        output: where the report goes.
+        num_samples: samples of each sampler and seed.
+        seed: one or several.
+        max_batch: states in one network call.
+        results: where the JSON goes, if not to the output.
+        resume: take the samplers of this very request that are done from <output>/partial.json.
+        request: the command line, by which a partial file is told from that of another request.
+    """
+    output, rollouts = user_path(output), None if rollouts is None else user_path(rollouts)
+    for file in ("report.html", "comparison.csv", "samples.svg", "partial.json"):
+        check_writable(output / file, "output")
+    results = check_writable(output / "comparison.json" if results is None else results, "results")
+    process = sv.load(reference) if isinstance(reference, str) else reference
+    parts = Parts(process, reward, targets=targets, policies=policies, values=values, samplers=samplers)
+    made = parts.all("samplers")
+    for pair in [] if pairs is None else pairs:
+        if len(pair) != 2 or not set(pair) <= set(made):
+            raise ValueError(f"pairs: expected two of {', '.join(made)} each, got {pair}")
+    conditioned = {} if condition is None else {"condition": as_condition(condition, "condition")}
+    comparison = sv.compare(
+        made,
+        num_samples,
+        seed=seed,
+        max_batch=max_batch,
+        progress=True,
+        calibrations={} if rollouts is None else calibrations(parts.all("values"), made, process, rollouts),
+        partial=Partial(output / "partial.json", what_decides(request, process), resume=resume),
+        **conditioned,
+    )
+    if pairs is not None:
+        comparison = dataclasses.replace(comparison, pairs=tuple((one, other) for one, other in pairs))
+    show("\n".join([str(comparison), *(f"\n{sentence}" for sentence in comparison.verdicts())]))
+    whole = [
+        attempt(results, comparison.to_json),
+        attempt(output / "comparison.csv", comparison.to_csv),
+        attempt(output / "report.html", comparison.to_html),
+        attempt(output / "samples.svg", lambda path: draw_best(comparison, process, path)),
+    ]
+    show(f"the page: {output / 'report.html'}; the best samples: {output / 'samples.svg'}")
+    if comparison.failures or not all(whole):
+        print(f"not all is done: `--resume true` takes what is from {output / 'partial.json'}", file=sys.stderr)
+        sys.exit(1)
+
+
+def show(text: str) -> None:
+    """Print it; a terminal or a pipe that is gone, or has no such letters, costs no file."""
+    try:
+        print(text, flush=True)
+    except (OSError, UnicodeError) as error:
+        print(f"not all could be printed: {error}", file=sys.stderr)
+
+
+def attempt(path: Path, make: Callable[[Path], Any]) -> bool:
+    """Write one file; where that fails, say so, and let the others be written."""
+    try:
+        make(path)
+    except Exception as error:
+        print(f"{path} was not written: {type(error).__name__}: {error}", file=sys.stderr)
+        return False
+    return True
+
+
+@torch.no_grad()
+def calibrations(
+    values: dict[str, sv.Value], samplers: dict[str, sv.Sampler], reference: sv.Reference, rollouts: Path
+) -> dict[str, pd.DataFrame]:
+    """How well each value agrees with the reward by time step, on trajectories that trained none of them; by the name
+    of the first sampler that it guides, whose diagnosis then speaks of it, or by its own."""
+    trajectories, tables = held_out(rollouts), {}
+    for name, value in values.items():
+        guided = [each for each, sampler in samplers.items() if sampler.value is value]
+        tables[next(iter(guided), name)] = calibrate(value, reference, trajectories)
+    return tables
+
+
+def draw_best(comparison: sv.Comparison, reference: sv.Reference, path: Path, each: int = 6) -> None:
+    """A row of pictures for every sampler: its best samples with their rewards."""
+    objects, captions = [], []
+    for name, gallery in comparison.galleries.items():
+        if gallery.draw is None:  # text
+            continue
+        objects += [thing for thing, _ in gallery.best[:each]]
+        captions += [f"{name}: {reward:.3f}" for _, reward in gallery.best[:each]]
+    markup = reference.draw(objects, captions) if objects else None
+    if markup is not None:
+        write(path, markup)
+
+
+def run() -> None:
+    call(evaluate, __doc__, FILE, mappings=tuple(KINDS))
