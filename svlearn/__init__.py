@@ -33,7 +33,7 @@ _HOME = {
     "beam_search": "svlearn.inference.samplers",
     "tree_search": "svlearn.inference.tree_search",
     "refine": "svlearn.inference.refinement",
-    "check": "svlearn.checking",
+    "check": "svlearn.testing",
     "fit": "svlearn.objectives.fit",
     "collect": "svlearn.rollouts.collect",
     "load": "svlearn.loading",
@@ -52,6 +52,7 @@ _MODULES = {
     "objectives": "svlearn.objectives",
     "rollouts": "svlearn.rollouts",
     "schedules": "svlearn.schedules",
+    "testing": "svlearn.testing",
 }
 
 __all__ = [*_HOME, *_MODULES]

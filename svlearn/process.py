@@ -6,11 +6,13 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
+from tensordict import TensorDict
 from torch import Tensor, nn
 
 from svlearn.caches import join, lent, select
 from svlearn.compiled import Compilable, plain
 from svlearn.metering import count, current_max_batch
+from svlearn.randomness import device_of
 from svlearn.shapes import check_forward, check_prediction, check_states, forget, is_new, is_unclear, with_one_more
 from svlearn.state import State, concatenate, device_of_state, take, times
 from svlearn.transitions import Transition, UnclearStdError
@@ -56,14 +58,25 @@ class Prediction:
         return cls(**{name: (join if name == "cache" else concatenate)(own) for name, own in joined.items()})
 
 
+class Device:
+    """Where a module lies: its parameters or buffers, else the default device in force. An attribute of its own that an
+    instance is given stands for it."""
+
+    def __get__(self, module: Any, kind: type | None = None) -> torch.device:
+        return self if module is None else device_of(module)  # type: ignore[return-value]
+
+
 class Reference(nn.Module, ABC, metaclass=Compilable):
     """A pretrained process p_ref: x_0 ~ p_0, x_{t+1} ~ p_ref(· | x_t), t = 0 ... num_steps - 1.
 
     A subclass sets `num_steps` and writes `initial` and `forward`; the rest is optional. `torch.compile(reference)` is
     a Reference too.
+    device: where its parameters or buffers are; of one without any the default device in force, which inside a sampler
+    and an objective is theirs: `torch.zeros(batch_size, 2)` lies where it is wanted.
     """
 
     num_steps: int
+    device = Device()
 
     @abstractmethod
     def initial(self, batch_size: int, *, condition: Any = None, generator: torch.Generator | None = None) -> State:
@@ -110,7 +123,10 @@ class Reference(nn.Module, ABC, metaclass=Compilable):
 def draw_initial(
     reference: Reference, batch_size: int, *, condition: Any = None, generator: torch.Generator | None = None
 ) -> State:
-    """x_0 (B, ...) of a process. Raises TypeError and ValueError where `initial` gives something else."""
+    """x_0 (B, ...) of a process; a condition that is a state is moved to where it runs. Raises TypeError and ValueError
+    where `initial` gives something else."""
+    if isinstance(condition, (Tensor, TensorDict)):
+        condition = condition.to(device_of(reference))
     given = {} if condition is None else {"condition": condition}
     x = reference.initial(batch_size, generator=generator, **given)
     check_states(x, batch_size, f"{type(reference).__name__}.initial")

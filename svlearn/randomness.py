@@ -1,27 +1,39 @@
-"""Explicit generators: nothing in svlearn reads a global seed."""
+"""Explicit generators: nothing in svlearn reads a global seed.
 
-import math
-from collections.abc import Sequence
+A generator is honoured wherever it lies: numbers are drawn on its device and moved to where they are needed, so that a
+seed on the CPU gives the same noise with and without an accelerator. Every draw of svlearn goes through here.
+"""
+
+from collections.abc import Callable, Sequence
 from itertools import chain
 from operator import index
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from svlearn.deferred_checks import check_finite
+
+CPU = torch.device("cpu")
 MOST_CATEGORIES = 2**24  # of torch.multinomial
 
 
 def device_of(module: nn.Module) -> torch.device:
-    """Where a module's first parameter or buffer lives; the CPU for a module that has none."""
+    """Where a module's first parameter or buffer lives; the default device in force for a module that has none."""
     for tensor in chain(module.parameters(), module.buffers()):
         return tensor.device
-    return torch.device("cpu")
+    return torch.get_default_device()
+
+
+def together(one: torch.device, other: torch.device) -> bool:
+    """Whether two devices are one; a device without an index is any of its kind."""
+    return one == other or (one.type == other.type and (one.index is None or other.index is None))
 
 
 def resolve_generator(generator: torch.Generator | None, device: torch.device) -> torch.Generator:
-    """The given generator, or a new one on `device`, seeded from the system's entropy.
+    """The given generator, wherever it lies, or a new one on `device`, seeded from the system's entropy.
 
-    Raises ValueError where the given one lives on another kind of device, TypeError for what is none, such as a seed.
+    Raises TypeError for what is none, such as a seed.
     """
     if generator is None:
         generator = torch.Generator(device)
@@ -29,8 +41,6 @@ def resolve_generator(generator: torch.Generator | None, device: torch.device) -
     elif not isinstance(generator, torch.Generator):
         came = f"{type(generator).__name__} {generator!r}"
         raise TypeError(f"generator: expected None or torch.Generator().manual_seed(a seed), got {came}")
-    elif generator.device.type != device.type:
-        raise ValueError(f"generator: expected one on {device.type}, as the reference, got one on {generator.device}")
     return generator
 
 
@@ -60,13 +70,50 @@ def stream(
     return seeded(device, seed, kind, step, *apart)
 
 
+def randn(
+    shape: Sequence[int], generator: torch.Generator | None, device: torch.device, dtype: torch.dtype | None = None
+) -> Tensor:
+    """Standard normal numbers."""
+    return _drawn(torch.randn, shape, generator=generator, device=device, dtype=dtype)
+
+
+def rand(
+    shape: Sequence[int], generator: torch.Generator | None, device: torch.device, dtype: torch.dtype | None = None
+) -> Tensor:
+    """Uniform numbers in [0, 1)."""
+    return _drawn(torch.rand, shape, generator=generator, device=device, dtype=dtype)
+
+
+def uniform(shape: Sequence[int], generator: torch.Generator | None, device: torch.device) -> Tensor:
+    """Uniform numbers in [0, 1), float64."""
+    return rand(shape, generator, device, torch.float64)
+
+
+def randint(high: int, shape: Sequence[int], generator: torch.Generator | None, device: torch.device) -> Tensor:
+    """Uniform integers in 0 ... high - 1, long."""
+    return _drawn(torch.randint, high, shape, generator=generator, device=device)
+
+
+def randperm(number: int, generator: torch.Generator | None, device: torch.device) -> Tensor:
+    """0 ... number - 1 in a random order, long."""
+    return _drawn(torch.randperm, number, generator=generator, device=device)
+
+
+def multinomial(weights: Tensor, number: int, generator: torch.Generator | None = None) -> Tensor:
+    """As `torch.multinomial` with replacement: `number` places (..., number), long, of weights (..., V)."""
+    if generator is None or together(generator.device, weights.device):
+        return torch.multinomial(weights, number, replacement=True, generator=generator)
+    chosen = torch.multinomial(weights.to(generator.device), number, replacement=True, generator=generator)
+    return chosen.to(weights.device)
+
+
 def draw_by(weights: Tensor, number: int, generator: torch.Generator | None = None) -> Tensor:
     """`number` independent draws from each row of weights (..., V), of any sum: the places (..., number), long.
 
     As `torch.multinomial` has them, and by inversion where a row is too long for that.
     """
     if weights.shape[-1] <= MOST_CATEGORIES:
-        return torch.multinomial(weights, number, replacement=True, generator=generator)
+        return multinomial(weights, number, generator)
     return inverted(weights, uniform((*weights.shape[:-1], number), generator, weights.device))
 
 
@@ -79,18 +126,29 @@ def categorical(probs: Tensor, generator: torch.Generator | None = None) -> Tens
     return inverted(probs, uniform((*probs.shape[:-1], 1), generator, probs.device)).squeeze(-1)
 
 
-def uniform(shape: Sequence[int], generator: torch.Generator | None, device: torch.device) -> Tensor:
-    """Uniform numbers in [0, 1), float64."""
-    return torch.rand(shape, generator=generator, dtype=torch.float64, device=device)
-
-
 def inverted(probs: Tensor, uniforms: Tensor) -> Tensor:
     """The indices (..., n) in each row of weights (..., V), of any sum, under its points (..., n) of [0, 1)."""
     cumulative = (probs.detach() if probs.requires_grad else probs).cumsum(dim=-1, dtype=torch.float64)
     total = cumulative[..., -1:]
-    if not math.isfinite(total.sum().item()):
-        raise ValueError("probs: expected finite numbers, got others")
+    check_finite(total.sum(), _refuse_probs)
     return torch.searchsorted(cumulative, uniforms * total, right=True).clamp_(max=probs.shape[-1] - 1)
+
+
+def _refuse_probs() -> None:
+    raise ValueError("probs: expected finite numbers, got others")
+
+
+def _drawn(
+    function: Callable[..., Tensor],
+    *sizes: Any,
+    generator: torch.Generator | None,
+    device: torch.device,
+    **options: Any,
+) -> Tensor:
+    """What a function of torch draws, where the generator lies, and then on `device`."""
+    if generator is None or together(generator.device, device):
+        return function(*sizes, generator=generator, device=device, **options)
+    return function(*sizes, generator=generator, device=generator.device, **options).to(device)
 
 
 def uniform_subset(eligible: Tensor, count: Tensor, *, generator: torch.Generator | None = None) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from svlearn.compiled import plain
 from svlearn.modes import evaluating
+from svlearn.placement import where_the_reference_is
 from svlearn.process import Prediction, Reference, call
 from svlearn.randomness import device_of, seeded
 from svlearn.state import State, device_of_state, times
@@ -145,6 +146,7 @@ def check_noise(reference: Reference, need: str) -> None:
 
 
 @torch.no_grad()
+@where_the_reference_is
 def _is_noiseless(reference: Reference) -> bool:
     generator = seeded(device_of(reference), 0)
     previous: Prediction | None = None

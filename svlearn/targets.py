@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from tensordict import TensorDict
 from torch import Tensor
 
 from svlearn.arguments import real
+from svlearn.deferred_checks import check_finite, is_deferring
 from svlearn.metering import count, current_max_batch
 from svlearn.reward import WeightedSum
 from svlearn.state import State, device_of_state
@@ -101,7 +103,8 @@ def check_scalars(
 ) -> None:
     """Raise unless `values` is a float tensor (B,) without NaN and +inf (and, where `finite`, without -inf).
 
-    t: the step, or that of each value (B,). The numbers raise NonFiniteError, which is a ValueError.
+    t: the step, or that of each value (B,). The numbers raise NonFiniteError, which is a ValueError, at once or at the
+    end of a run (see `svlearn.deferred_checks`).
     """
     if not isinstance(values, Tensor):
         raise TypeError(f"{name}: expected a torch.Tensor of shape ({batch_size},), got {type(values).__name__}")
@@ -109,14 +112,17 @@ def check_scalars(
         raise ValueError(f"{name}: expected shape ({batch_size},) at step {_step(t, 0)}, got {tuple(values.shape)}")
     if values.is_complex():
         raise TypeError(f"{name}: expected real numbers, got a tensor of {values.dtype}")
-    if math.isfinite(values.sum().item()):  # one number that is not makes the sum so; the reverse is looked into
-        return
-    bad = ~torch.isfinite(values) if finite else torch.isnan(values) | (values == math.inf)
-    if bool(bad.any()):
-        index = int(bad.nonzero()[0])
-        wanted = "a finite number" if finite else "a number or -inf"
-        came = f"{values[index].item()} at index {start + index}"
-        raise NonFiniteError(f"{name}: expected {wanted} at step {_step(t, index)}, got {came}")
+    values = values.clone() if is_deferring() else values  # who made them may write there before anybody looks
+
+    def look() -> None:
+        bad = ~torch.isfinite(values) if finite else torch.isnan(values) | (values == math.inf)
+        if bool(bad.any()):
+            index = int(bad.nonzero()[0])
+            wanted = "a finite number" if finite else "a number or -inf"
+            came = f"{values[index].item()} at index {start + index}"
+            raise NonFiniteError(f"{name}: expected {wanted} at step {_step(t, index)}, got {came}")
+
+    check_finite(values.sum(), look)  # one number that is not makes the sum so; the reverse is looked into
 
 
 def check_no_nan(x: State, t: int | str) -> None:
@@ -126,10 +132,14 @@ def check_no_nan(x: State, t: int | str) -> None:
     """
     leaves: Any = [x] if isinstance(x, Tensor) else x.values(include_nested=True, leaves_only=True)
     for leaf in leaves:
-        if leaf.is_floating_point() and math.isnan(leaf.sum().item()):
-            bad = leaf.isnan().reshape(len(leaf), -1).any(dim=1)
-            if bool(bad.any()):  # else the sum is that of inf and -inf
-                raise NonFiniteError(f"state: expected numbers at step {t}, got NaN at index {int(bad.nonzero()[0])}")
+        if leaf.is_floating_point():
+            check_finite(leaf.sum(), partial(_refuse_nan, leaf, t))
+
+
+def _refuse_nan(leaf: Tensor, t: int | str) -> None:
+    bad = leaf.isnan().reshape(len(leaf), -1).any(dim=1)
+    if bool(bad.any()):  # else the sum is that of infinities
+        raise NonFiniteError(f"state: expected numbers at step {t}, got NaN at index {int(bad.nonzero()[0])}")
 
 
 def refuses_gradient(error: Exception) -> bool:

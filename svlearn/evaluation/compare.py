@@ -8,7 +8,6 @@ import pandas as pd
 import torch
 
 from svlearn.arguments import as_seed, expect, integer, is_number
-from svlearn.checking import check_presentation
 from svlearn.conditions import as_rows, labels
 from svlearn.evaluation.agreement import disagreements
 from svlearn.evaluation.comparison import Comparison
@@ -22,6 +21,7 @@ from svlearn.modes import in_evaluation
 from svlearn.reward import forget
 from svlearn.state import number_of_rows, take
 from svlearn.targets import Target
+from svlearn.testing import check_presentation
 from svlearn.values import Learned, PosteriorMean
 
 ERRORS = ("keep", "raise")

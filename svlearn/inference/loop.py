@@ -16,7 +16,7 @@ from svlearn.inference.recorder import Recorder
 from svlearn.inference.retained import Retained
 from svlearn.inference.selection import Candidates, Selection
 from svlearn.process import Prediction, finished_rows
-from svlearn.state import State, take
+from svlearn.state import State, device_of_state, take
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Loop:
                     recorder.stand_still(particles)
                     continue
                 draws = self.propose(particles, t)
-            noise = self.selection.noise(draws.shape, self.generator)
+            noise = self.selection.noise(draws.shape, self.generator).to(device_of_state(draws.x))
             survive = partial(self._weigh_and_select, t)
             particles, step = cuts.by_groups(survive, draws, noise, cuts.groups_at_once(self.parts, draws, t))
             recorder.record(draws, particles, step)

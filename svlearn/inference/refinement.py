@@ -10,10 +10,7 @@ from tqdm.auto import tqdm
 from svlearn.arguments import expect, integer, is_integer, is_number
 from svlearn.inference.sampler import Sampler
 from svlearn.inference.samples import History, Samples
-from svlearn.metering import metered
-from svlearn.modes import evaluating
 from svlearn.process import has
-from svlearn.randomness import device_of, resolve_generator
 from svlearn.state import State, device_of_state, times
 from svlearn.targets import Target
 
@@ -95,10 +92,10 @@ class Refinement(Sampler):
         progress: bool = False,
         max_batch: int | None = None,
         keep_states: bool = False,
+        check: str | None = None,
     ) -> Samples:
         """Draw by the start and refine; as `Sampler.sample`. keep_states: those of the last round."""
-        generator = resolve_generator(generator, device_of(self.reference))
-        with torch.no_grad(), evaluating(self), metered(max_batch) as meter:
+        with self._running(generator, check, max_batch) as (generator, meter):
             first = self.start.sample(batch_size, condition=condition, generator=generator, progress=progress)
             states = first.draw(generator=generator)
             samples = self._refine(states, _mean_rewards(first), generator, progress, keep_states)
@@ -112,10 +109,10 @@ class Refinement(Sampler):
         progress: bool = False,
         max_batch: int | None = None,
         keep_states: bool = False,
+        check: str | None = None,
     ) -> Samples:
         """Refine given finished samples x_T (B, ...), one to a group."""
-        generator = resolve_generator(generator, device_of(self.reference))
-        with torch.no_grad(), evaluating(self), metered(max_batch) as meter:
+        with self._running(generator, check, max_batch) as (generator, meter):
             rewards = cast(Target, self.target)(states).double()
             samples = self._refine(states, rewards, generator, progress, keep_states)
         return replace(samples, cost=meter.cost)

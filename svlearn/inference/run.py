@@ -15,7 +15,7 @@ from svlearn.inference.samples import History
 from svlearn.inference.weighing import predict_and_evaluate, values_of, weighed
 from svlearn.process import Prediction, draw_initial
 from svlearn.progress import progress
-from svlearn.state import State, repeat, take
+from svlearn.state import State, device_of_state, repeat, take
 
 
 class Run:
@@ -76,6 +76,8 @@ class Run:
         candidates = weighed(
             self.parts, draws, predict_and_evaluate(self.parts, draws, t + 1, self.generator)[0], t + 1
         )
-        survivors = loop.selection(candidates, loop.selection.noise(candidates.shape, self.generator))
+        survivors = loop.selection(
+            candidates, loop.selection.noise(candidates.shape, self.generator).to(device_of_state(x))
+        )
         rows = indices.rows(survivors.index, candidates.shape)
         return take(draws.x, rows), survivors.weights(candidates).read().squeeze(1)

@@ -1,6 +1,8 @@
 """A sampler: the parts that the loop runs with, and what a run of it gives."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -16,10 +18,10 @@ from svlearn.inference.run import Run
 from svlearn.inference.samples import History, Samples
 from svlearn.inference.selection import Selection
 from svlearn.inference.tempering import Tempering
-from svlearn.metering import Cost, metered
+from svlearn.metering import Cost, Meter, metered
 from svlearn.modes import evaluating
+from svlearn.placement import at_home
 from svlearn.process import Prediction, Reference
-from svlearn.randomness import device_of, resolve_generator
 from svlearn.state import State
 from svlearn.targets import NonFiniteError, Target
 from svlearn.values.value import Value
@@ -81,6 +83,7 @@ class Sampler:
         progress: bool = False,
         max_batch: int | None = None,
         keep_states: bool = False,
+        check: str | None = None,
     ) -> Samples:
         """Draw `batch_size` groups.
 
@@ -89,12 +92,15 @@ class Sampler:
         generator: the same seed on the same machine gives the same samples. progress: show a bar over steps.
         max_batch: at most so many states in one network call; the noise does not depend on it.
         keep_states: hold the particles of every step, so that `Samples.paths` can trace them back.
+        check: when it is asked whether rewards, values and states are numbers: at "every" step, or at the "end" of the
+        run, which an accelerator need not wait for; None: the first on the CPU, the second elsewhere.
+        All runs on the reference's device: values and module rewards that lie on another kind of device are moved there
+        meanwhile, and so is what a generator of another device draws.
         Raises ValueError for an empty batch, and where a reward or a value is NaN (with the step and the index).
         """
         batch_size = integer(batch_size, "batch_size")
         condition = rows_for(condition, batch_size, "a group")
-        generator = resolve_generator(generator, device_of(self.reference))
-        with torch.no_grad(), evaluating(self), metered(max_batch) as meter:
+        with self._running(generator, check, max_batch) as (generator, meter):
             run = self._run(batch_size, generator, keep_states=keep_states, progress=progress)
             particles, history = run.from_start(condition)
         return self._finish(particles, history, meter.cost)
@@ -109,6 +115,7 @@ class Sampler:
         progress: bool = False,
         max_batch: int | None = None,
         keep_states: bool = False,
+        check: str | None = None,
     ) -> Samples:
         """Go on from x_t (B, ...), 0 <= t < T: all K particles of a group start there. For exact weights,
         E[exp(log_normalizer)] = E_ref[exp(r(x_T)/α) | x_t].
@@ -120,8 +127,7 @@ class Sampler:
         at x_t at t.
         """
         t = integer(t, "t", 0, self.reference.num_steps - 1)
-        generator = resolve_generator(generator, device_of(self.reference))
-        with torch.no_grad(), evaluating(self), metered(max_batch) as meter:
+        with self._running(generator, check, max_batch) as (generator, meter):
             run = self._run(len(x), generator, retained=retained, keep_states=keep_states, progress=progress)
             if retained is not None:
                 check_start(retained, x, t)
@@ -137,6 +143,7 @@ class Sampler:
         progress: bool = False,
         max_batch: int | None = None,
         keep_states: bool = False,
+        check: str | None = None,
     ) -> Samples:
         """Draw groups of which the first particle follows a given trajectory x_0 ... x_T (B, T + 1, ...).
 
@@ -149,8 +156,7 @@ class Sampler:
         """
         check_shape(trajectories, None, self.reference.num_steps, "trajectories")
         condition = rows_for(condition, len(trajectories), "a group")
-        generator = resolve_generator(generator, device_of(self.reference))
-        with torch.no_grad(), evaluating(self), metered(max_batch) as meter:
+        with self._running(generator, check, max_batch) as (generator, meter):
             size = len(trajectories)
             run = self._run(size, generator, retained=trajectories, keep_states=keep_states, progress=progress)
             particles, history = run.from_start(condition)
@@ -167,9 +173,17 @@ class Sampler:
         """
         if self.num_particles != 1:
             raise ValueError(f"num_particles: expected 1 to move given states, got groups of {self.num_particles}")
-        generator = resolve_generator(generator, device_of(self.reference))
-        with evaluating(self):
+        with evaluating(self), at_home(self.reference, self, generator=generator) as generator:
             return Run(self.parts, len(x), generator).step(x, t, prediction)
+
+    @contextmanager
+    def _running(
+        self, generator: torch.Generator | None, check: str | None, max_batch: int | None
+    ) -> Iterator[tuple[torch.Generator, Meter]]:
+        """What all runs have in common: the generator to draw by, and the count of their cost."""
+        home = at_home(self.reference, self, generator=generator, check=check)
+        with torch.no_grad(), evaluating(self), metered(max_batch) as meter, home as generator:
+            yield generator, meter
 
     def _run(self, batch_size: int, generator: torch.Generator, **options: Any) -> Run:
         """The pass over B groups that `sample`, `resume` and `sample_conditionally` make."""

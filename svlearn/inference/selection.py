@@ -154,7 +154,7 @@ class Global(Selection):
             return Survivors(None, log_weights)
         weights = log_weights.softmax(dim=1)
         due = self._due(weights)
-        number = int(due.sum())
+        number = int(due.sum()) if due.device.type == "cpu" else -1  # elsewhere nobody waits for it
         if number == 0:
             return Survivors(None, log_weights, due)
         drawn = self._drawn(log_weights, candidates.values.squeeze(2))

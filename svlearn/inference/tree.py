@@ -86,7 +86,7 @@ class TreeRun(Run):
     def _grow(self, draw: Callable[[Tensor], State], start: int, most: float) -> tuple[Particles, History]:
         """draw: the first nodes of the given trees; most: how many of these a tree may have."""
         self.draw, self.start, self.most = draw, start, most
-        levels, size, device = self.last + 1 - start, self.parts.num_particles, self.generator.device
+        levels, size, device = self.last + 1 - start, self.parts.num_particles, torch.get_default_device()
         self.parents = torch.full((levels, self.batch_size, size), -1, device=device)
         self.places, self.visits = torch.zeros_like(self.parents), torch.zeros_like(self.parents)
         self.scores = torch.zeros(self.parents.shape, dtype=torch.float64, device=device)

@@ -11,6 +11,7 @@ from svlearn.objectives.control import check_controls, control_of, gaussian, pre
 from svlearn.objectives.memoryless_objective import MemorylessObjective
 from svlearn.objectives.state_gradients import pull_back, reward_gradient
 from svlearn.objectives.stochastic_control import check_own_data, control_cost
+from svlearn.placement import at_home
 from svlearn.policies import Policy
 from svlearn.process import Prediction, Reference, predict
 from svlearn.randomness import device_of, seeded
@@ -102,8 +103,9 @@ class AdjointMatching(MemorylessObjective):
         super().__init__(reference, target, policy, **options)
         generator = seeded(device_of(reference), 0)
         states = roll_out(reference, 2, condition=self.draw_conditions(2, generator), generator=generator)["states"]
-        self.coordinates = check_controls(policy, states)
-        self.adjoints(states, generator)
+        with at_home(reference, target, policy):
+            self.coordinates = check_controls(policy, states)
+            self.adjoints(states, generator)
 
     def adjoints(self, states: State, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """What the control is regressed on, (B, T, ...), and s_t, of own trajectories (B, T + 1, ...)."""

@@ -8,15 +8,17 @@ from svlearn.conditions import Conditions, draw_rows
 from svlearn.inference import proposals
 from svlearn.inference.proposals import Proposal
 from svlearn.modes import in_evaluation
+from svlearn.placement import where_the_reference_is
 from svlearn.policies import Policy
 from svlearn.process import Reference, draw_initial
-from svlearn.randomness import device_of, seeded
+from svlearn.randomness import device_of, randn, seeded
 from svlearn.state import State
 from svlearn.transitions import Transition, gaussian_of
 
 
 @torch.no_grad()
 @in_evaluation
+@where_the_reference_is
 def check_log_prob(reference: Reference, proposal: Proposal, need: str, conditions: Conditions | None = None) -> None:
     """Raise TypeError, with the objectives that can do without, where log q(x_1|x_0) - log p_ref(x_1|x_0) is not to be
     had; ValueError, with the step, where q moves x otherwise than p_ref at a first or last step that has no noise.
@@ -47,6 +49,7 @@ def check_log_prob(reference: Reference, proposal: Proposal, need: str, conditio
             return
 
 
+@where_the_reference_is
 def check_unmoved(reference: Reference, policy: Policy, need: str, conditions: Conditions | None = None) -> None:
     """Raise ValueError, with the step and what to do, where training would move x at a first or last step that has no
     noise: log q - log p_ref is -inf there from the first optimiser step on."""
@@ -66,7 +69,7 @@ def check_unmoved(reference: Reference, policy: Policy, need: str, conditions: C
             if law is None or not law.mean.requires_grad:
                 continue
             moved = law.mean[own.diracs]
-            weights = torch.randn(moved.shape, generator=generator, dtype=moved.dtype, device=moved.device)
+            weights = randn(moved.shape, generator, moved.device, moved.dtype)
             found = torch.autograd.grad((weights * moved).sum(), parameters, allow_unused=True)
             if any(each is not None and bool((each != 0).any()) for each in found):
                 raise ValueError(_refusal(need, t, type(policy).__name__))

@@ -12,6 +12,7 @@ from svlearn.objectives.control import gaussian
 from svlearn.objectives.policy_gradient import leave_one_out
 from svlearn.policies import Policy
 from svlearn.process import Reference, predict
+from svlearn.randomness import randn
 from svlearn.state import State
 from svlearn.targets import Target, check_scalars
 
@@ -65,7 +66,7 @@ class DerivativeFreeAdjointMatching(AdjointMatching):
                 f"{type(self.reference).__name__}; PolicyGradient takes it"
             )
         mean = law.mean
-        noise = torch.randn(number, *mean.shape, generator=generator, dtype=mean.dtype, device=mean.device)
+        noise = randn((number, *mean.shape), generator, mean.device, mean.dtype)
         candidates = (mean + law.std * noise).flatten(0, 1)
         rewards = self.target(self.coordinates.state(candidates, torch.cat([x] * number)))
         check_scalars(rewards, number * len(x), "reward", "T", finite=True)

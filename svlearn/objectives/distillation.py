@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from tensordict import TensorDict
-from torch import Tensor, nn
+from torch import Tensor
 
 from svlearn.arguments import integer
 from svlearn.fingerprint import fingerprint
@@ -147,13 +147,6 @@ class Distillation(PolicyObjective):
 
     def beside(self) -> list[object]:
         return [*super().beside(), self.sampler]
-
-    def on_fit_start(self) -> None:
-        """Bring the teacher, which is no part of this module, to its device."""
-        if self.sampler is not None:
-            for part in (*vars(self.sampler.parts).values(), *vars(self.sampler.proposal).values()):
-                if isinstance(part, nn.Module):
-                    part.to(self.device)
 
     def _trajectories(self, batch: Any, size: int, generator: torch.Generator) -> TensorDict:
         if isinstance(batch, TensorDict):

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.callbacks import Checkpoint
 
 from svlearn.arguments import as_python, as_seed, integer
@@ -38,8 +39,9 @@ def fit(
 ) -> AnyObjective:
     """Train for `max_steps` optimiser steps and return the objective.
 
-    Every module has the mode that it had before, also after an exception; meanwhile what is not trained, the reference
-    above all, runs in evaluation mode (see `Trainer`).
+    Every module has the mode that it had before, also after an exception, and is on the device where it was; meanwhile
+    what is not trained, the reference above all, runs in evaluation mode, and all, a module reward too, is where the
+    trainer puts the objective (see `Trainer`): by default on the first CUDA device, else on the CPU.
 
     seed: of all that training draws; the same seed on the same machine gives the same bits (the networks' initial
     weights are the caller's). data: stored trajectories, as `rollouts.RolloutData`; the objective's own, fresh ones
@@ -58,9 +60,11 @@ def fit(
     given = trainer_kwargs.get("callbacks")
     callbacks = [given] if given is None or isinstance(given, pl.Callback) else given
     keeps = any(isinstance(each, Checkpoint) for each in callbacks)
-    settings = dict(
+    settings: dict[str, Any] = dict(
         logger=False, enable_checkpointing=keeps, enable_model_summary=False, limit_val_batches=0, max_epochs=-1
     )
+    if torch.backends.mps.is_available() and not torch.cuda.is_available():
+        settings["accelerator"] = "cpu"  # what Lightning would choose has no float64
     with no_wrong_advice():
         given = {name: as_python(each) for name, each in trainer_kwargs.items()}  # Lightning takes no others' numbers
         trainer = Trainer(max_steps=max_steps, **(settings | given))

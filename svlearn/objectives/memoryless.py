@@ -12,8 +12,9 @@ from svlearn.arguments import integer
 from svlearn.conditions import rows_for
 from svlearn.metering import metered
 from svlearn.modes import in_evaluation
+from svlearn.placement import at_home
 from svlearn.process import Reference, draw_initial
-from svlearn.randomness import device_of, resolve_generator
+from svlearn.randomness import device_of, rand, resolve_generator
 from svlearn.state import State, device_of_state, flattened, repeat
 from svlearn.values.monte_carlo import finish
 
@@ -59,9 +60,10 @@ def measure_memory(
     generator = resolve_generator(generator, device_of(reference))
     rows = rows_for(condition, 1, "for all pairs")
     rows = None if rows is None else repeat(rows, num_pairs)
-    x = repeat(draw_initial(reference, num_pairs, condition=rows, generator=generator), 2)
-    t = torch.zeros(len(x), dtype=torch.long, device=device_of_state(x))
-    finished = moved(x, finish(reference, x, t, generator))
+    with at_home(reference, generator=generator):
+        x = repeat(draw_initial(reference, num_pairs, condition=rows, generator=generator), 2)
+        t = torch.zeros(len(x), dtype=torch.long, device=device_of_state(x))
+        finished = moved(x, finish(reference, x, t, generator))
     first, second = standardized(finished[::2], finished[1::2])
     explained, p_value = shared_variance(first, second, generator)
     return MemorylessTest(shared_information(first, second), explained, p_value)
@@ -134,7 +136,7 @@ def shared_variance(first: Tensor, second: Tensor, generator: torch.Generator) -
     if total == 0:
         return 0.0, 1.0
     products = first @ second.T
-    shuffled = torch.rand(PERMUTATIONS, len(first), generator=generator, device=first.device).argsort(dim=1)
+    shuffled = rand((PERMUTATIONS, len(first)), generator, first.device).argsort(dim=1)
     by_chance = products[torch.arange(len(first), device=first.device), shuffled].sum(dim=1)
     measured = products.trace()
     return float(measured) / total, (1 + int((by_chance >= measured).sum())) / (1 + PERMUTATIONS)

@@ -4,6 +4,7 @@ from typing import Any
 
 from svlearn.objectives.memoryless import FEW_PAIRS, MEMORY, warn_of_memory
 from svlearn.objectives.policy_objective import PolicyObjective
+from svlearn.placement import working_on
 from svlearn.policies import Policy
 from svlearn.process import Reference
 from svlearn.progress import say
@@ -33,4 +34,5 @@ class MemorylessObjective(PolicyObjective):
             say(f"looking whether x_0 tells of x_T: {calls:,} reference calls or more, none with check_memory=False")
         generator = seeded(self.device, self.seed, MEMORY)
         rows = self.draw_conditions(1, generator)
-        warn_of_memory(self.reference, condition=rows, generator=generator, max_batch=self.batch_size)
+        with working_on(self.device):
+            warn_of_memory(self.reference, condition=rows, generator=generator, max_batch=self.batch_size)

@@ -18,6 +18,7 @@ from svlearn.objectives.lightning.cosine_decay import CosineDecay
 from svlearn.objectives.lightning.logging import StepLogging
 from svlearn.objectives.lightning.module import Module
 from svlearn.objectives.lightning.nonfinite import NonFiniteGuard
+from svlearn.placement import working_on
 from svlearn.process import Reference
 from svlearn.randomness import stream
 from svlearn.rollouts.roll_out import roll_out
@@ -116,7 +117,7 @@ class Objective(Module):
         self.more_to_come = self.micro_batch + 1 < number
         place = dict(rank=self.global_rank, part=self.micro_batch)
         generator = stream(self.device, self.seed, TRAINING, self.global_step, **place)
-        with self._guard.over(self):
+        with self._guard.over(self), working_on(self.device):
             with evaluating(*self.children(), *self.beside()):
                 self.training = True  # it asks itself, and what its parts close over may be the objective
                 trajectories = self._guard.trajectories = self._trajectories(batch, self.batch_size, generator)
@@ -130,7 +131,7 @@ class Objective(Module):
 
     def validation_step(self, batch: Any, batch_index: int) -> None:
         generator = stream(self.device, self.seed, VALIDATION, batch_index, rank=self.global_rank)
-        with evaluating(*self.children(), *self.beside()):
+        with working_on(self.device), evaluating(*self.children(), *self.beside()):
             trajectories = self._trajectories(batch, self.num_validation, generator)
             loss = self.loss(trajectories, generator)
             self.log("validation/loss", loss, prog_bar=True, batch_size=len(trajectories))

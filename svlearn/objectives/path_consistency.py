@@ -12,6 +12,7 @@ from svlearn.objectives.path_losses import VARIANTS, log_variance_loss, log_weig
 from svlearn.objectives.path_terms import ROWS, path_terms
 from svlearn.objectives.policy_objective import PolicyObjective
 from svlearn.objectives.trust_region import TrustRegion, annealed
+from svlearn.placement import at_home
 from svlearn.policies import Policy
 from svlearn.process import Prediction, Reference, draw_initial
 from svlearn.randomness import device_of, seeded
@@ -228,7 +229,8 @@ class PathConsistency(PolicyObjective):
         elif self.value is None and not (variant == "log_variance" and on_policy):
             generator = seeded(device_of(self.reference), 0)
             rows = self.draw_conditions(16, generator)
-            start = draw_initial(self.reference, 16, condition=rows, generator=generator)
+            with at_home(self.reference, generator=generator):
+                start = draw_initial(self.reference, 16, condition=rows, generator=generator)
             check_constant(start, "of this reference")
 
     def _check_shared_start(self, shared: int) -> None:

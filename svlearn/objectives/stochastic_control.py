@@ -12,9 +12,10 @@ from svlearn.objectives.control import check_controls, control_of, gaussian
 from svlearn.objectives.memoryless_objective import MemorylessObjective
 from svlearn.objectives.policy_objective import PolicyObjective
 from svlearn.objectives.state_gradients import frozen, pull_back, reward_gradient
+from svlearn.placement import at_home
 from svlearn.policies import Policy
 from svlearn.process import Reference, draw_initial, predict
-from svlearn.randomness import device_of, seeded
+from svlearn.randomness import device_of, randn, seeded
 from svlearn.rollouts.roll_out import roll_out
 from svlearn.state import State, flattened, times
 from svlearn.targets import Target, check_scalars
@@ -52,11 +53,12 @@ class StochasticControl(MemorylessObjective):
         super().__init__(reference, target, policy, **options)
         generator = seeded(device_of(reference), 0)
         states = roll_out(reference, 2, condition=self.draw_conditions(2, generator), generator=generator)["states"]
-        self.coordinates = check_controls(policy, states)
-        reward_gradient(target, states[:, -1])
-        if reference.num_steps > 1:  # else no gradient passes through the mean
-            nothing = torch.zeros_like(self.coordinates.of(states[:, -1]))
-            pull_back(reference, states[:, -2], reference.num_steps - 1, nothing)
+        with at_home(reference, target, policy):
+            self.coordinates = check_controls(policy, states)
+            reward_gradient(target, states[:, -1])
+            if reference.num_steps > 1:  # else no gradient passes through the mean
+                nothing = torch.zeros_like(self.coordinates.of(states[:, -1]))
+                pull_back(reference, states[:, -2], reference.num_steps - 1, nothing)
 
     def loss(self, trajectories: TensorDict, generator: torch.Generator) -> Tensor:
         """The mean of -r/α + Σ_t s_t²|g_t|²/2 over paths: "initial" x_0 (B, ...), "noise" ε (B, T, ...) of the
@@ -87,7 +89,7 @@ class StochasticControl(MemorylessObjective):
         x = draw_initial(self.policy, size, condition=rows, generator=generator)
         like = self.coordinates.of(x)
         shape = (size, self.reference.num_steps, *like.shape[1:])
-        noise = torch.randn(shape, generator=generator, dtype=like.dtype, device=like.device)
+        noise = randn(shape, generator, like.device, like.dtype)
         return TensorDict({"initial": x, "noise": noise}, batch_size=[size])
 
 

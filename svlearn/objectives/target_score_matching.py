@@ -13,9 +13,10 @@ from svlearn.objectives.control import check_controls, control_of, gaussian, pre
 from svlearn.objectives.distributional_policy_gradient import DistributionalPolicyGradient
 from svlearn.objectives.memoryless_objective import MemorylessObjective
 from svlearn.objectives.state_gradients import density_gradient, reward_gradient
+from svlearn.placement import at_home
 from svlearn.policies import Policy
 from svlearn.process import Prediction, Reference, predict
-from svlearn.randomness import device_of, seeded
+from svlearn.randomness import device_of, randn, seeded
 from svlearn.rollouts.roll_out import roll_out
 from svlearn.schedules import NoiseLevels, gaussian_steps
 from svlearn.state import State, times
@@ -97,10 +98,11 @@ class TargetScoreMatching(MemorylessObjective, DistributionalPolicyGradient):
         self.log_reference = log_reference
         generator = seeded(device_of(reference), 0)
         states = roll_out(reference, 2, condition=self.draw_conditions(2, generator), generator=generator)["states"]
-        self.coordinates = check_controls(policy, states)
-        score = self.score(states[:, -1])
-        for t in range(reference.num_steps):
-            self.wanted(states[:, t], self.coordinates.of(states[:, -1]), score, t)
+        with at_home(reference, target, policy):
+            self.coordinates = check_controls(policy, states)
+            score = self.score(states[:, -1])
+            for t in range(reference.num_steps):
+                self.wanted(states[:, t], self.coordinates.of(states[:, -1]), score, t)
 
     def score(self, finished: State) -> Tensor:
         """∇log p*(x_T) = ∇log p_ref(x_T) + ∇r(x_T)/α over the coordinates, (B, ...), nats per unit of x."""
@@ -121,7 +123,7 @@ class TargetScoreMatching(MemorylessObjective, DistributionalPolicyGradient):
         score, finished = self.score(states), self.coordinates.of(states)
         total = torch.zeros_like(log_weights)
         for t in range(self.reference.num_steps):
-            noise = torch.randn(finished.shape, generator=generator, dtype=finished.dtype, device=finished.device)
+            noise = randn(finished.shape, generator, finished.device, finished.dtype)
             noised = float(self.levels.scales[t]) * finished + float(self.levels.stds[t]) * noise
             x = self.coordinates.state(noised, states)
             wanted, std = self.wanted(x, finished, score, t)

@@ -11,6 +11,7 @@ from svlearn.inference.resampling import systematic
 from svlearn.objectives.checks import check_log_prob
 from svlearn.objectives.objective import Objective
 from svlearn.process import Reference, predict
+from svlearn.randomness import rand, randint
 from svlearn.rollouts.roll_out import as_proposal, roll_out
 from svlearn.state import State, repeat
 from svlearn.targets import Target
@@ -72,7 +73,7 @@ class ValueObjective(Objective):
         if self.num_times is None:
             return torch.arange(self.reference.num_steps, device=device).expand(batch_size, -1)
         shape = (batch_size, self.num_times)
-        return torch.randint(self.reference.num_steps, shape, generator=generator, device=device)
+        return randint(self.reference.num_steps, shape, generator, device)
 
     def evaluate(self, x: State, t: int | Tensor, generator: torch.Generator) -> Tensor:
         """v_θ(x_t, t), (N,), with the reference's prediction where the value reads it."""
@@ -131,7 +132,7 @@ class ValueObjective(Objective):
         if "log_ratios" in trajectories:  # resampled by the weights of their paths, they stand for the reference's
             log_weights = self.log_ratios(trajectories).sum(dim=1)
             weights = log_weights.softmax(dim=0)[None]
-            uniforms = torch.rand(weights.shape, generator=generator, dtype=weights.dtype, device=weights.device)
+            uniforms = rand(weights.shape, generator, weights.device, weights.dtype)
             trajectories = trajectories[systematic(weights, uniforms)[0]]
         states, steps = trajectories["states"], range(self.reference.num_steps)
         predictions = predictions_at(self.reference, states, [t for t in steps if self.value.reads(t)])

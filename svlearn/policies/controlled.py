@@ -9,10 +9,11 @@ from torch import Tensor, nn
 
 from svlearn.conditions import rows_for
 from svlearn.modes import evaluating
+from svlearn.placement import at_home
 from svlearn.policies.policy import Policy
 from svlearn.process import Prediction, Reference, draw_initial
 from svlearn.randomness import device_of, seeded
-from svlearn.state import State, times
+from svlearn.state import State, device_of_state, times
 from svlearn.transitions import Transition, coordinates_of, described, gaussian_of
 
 
@@ -33,10 +34,11 @@ class Controlled(Policy):
         if not isinstance(network, nn.Module):
             raise TypeError(f"network: expected a torch.nn.Module, got {type(network).__name__}")
         self.network = network
-        with torch.no_grad(), evaluating(reference):
+        start = seeded(device_of(reference), 0)
+        with torch.no_grad(), evaluating(reference), at_home(reference, generator=start) as generator:
             rows = rows_for(condition, 1, "for the look at its law")
-            x = draw_initial(reference, 1, condition=rows, generator=seeded(device_of(reference), 0))
-            law = reference(x, times(0, 1, device_of(reference))).transition
+            x = draw_initial(reference, 1, condition=rows, generator=generator)
+            law = reference(x, times(0, 1, device_of_state(x))).transition
         if gaussian_of(law) is None:
             raise TypeError(
                 f"reference: Controlled moves the mean of a Gaussian transition, got {described(law)}; "

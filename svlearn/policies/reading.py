@@ -10,6 +10,7 @@ from tensordict import TensorDict
 from torch import Tensor, nn
 
 from svlearn.modes import evaluating
+from svlearn.placement import where_the_reference_is
 from svlearn.process import Prediction, Reference, call
 from svlearn.randomness import device_of, seeded
 from svlearn.state import device_of_state, times
@@ -23,6 +24,7 @@ class Reading:
     called: set[int]
 
 
+@where_the_reference_is
 def read_by(process: Reference, parameters: Iterable[nn.Parameter]) -> Reading | None:
     """What the first step of a trajectory that reads any of these parameters reads of them; most often step 0.
 

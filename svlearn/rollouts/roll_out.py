@@ -9,12 +9,14 @@ from torch import Tensor
 
 from svlearn.arguments import integer
 from svlearn.conditions import rows_for
+from svlearn.deferred_checks import deferring
 from svlearn.inference import proposals
 from svlearn.inference.proposals import Proposal
 from svlearn.modes import in_evaluation
+from svlearn.placement import at_home
 from svlearn.process import Prediction, Reference, draw_initial, has, predict
-from svlearn.randomness import device_of, resolve_generator
-from svlearn.state import State, times
+from svlearn.randomness import device_of
+from svlearn.state import State, device_of_state, times
 from svlearn.targets import NonFiniteError, Target
 
 
@@ -44,22 +46,24 @@ def roll_out(
     q = None if proposal is None else as_proposal(proposal).bind(process, target)
     batch_size = integer(batch_size, "batch_size")
     condition = rows_for(condition, batch_size, "a trajectory")
-    generator = resolve_generator(generator, device_of(process))
-    states = [draw_initial(process, batch_size, condition=condition, generator=generator)]
-    log_ratios: list[Tensor] = []
-    prediction: Prediction | None = None
-    for t in range(process.num_steps):
-        if q is None:
-            prediction = predict(process, states[-1], t, prediction, kind)
-        else:
-            prediction = q.predict(process, states[-1], t, prediction)
-        law = prediction.transition if q is None else q.transition(states[-1], t, prediction)
-        states.append(law.sample(generator=generator))
-        if law is not prediction.transition:
-            log_ratios.append(prediction.transition.log_ratio(law, states[-1]).double())
-        elif q is not None:
-            log_ratios.append(torch.zeros(batch_size, dtype=torch.float64, device=generator.device))
-    return _trajectories(states, target, log_ratios)
+    with at_home(process, target, q, generator=generator, check="every") as generator:
+        states = [draw_initial(process, batch_size, condition=condition, generator=generator)]
+        log_ratios: list[Tensor] = []
+        prediction: Prediction | None = None
+        device = device_of_state(states[0])
+        with deferring(None, device):
+            for t in range(process.num_steps):
+                if q is None:
+                    prediction = predict(process, states[-1], t, prediction, kind)
+                else:
+                    prediction = q.predict(process, states[-1], t, prediction)
+                law = prediction.transition if q is None else q.transition(states[-1], t, prediction)
+                states.append(law.sample(generator=generator))
+                if law is not prediction.transition:
+                    log_ratios.append(prediction.transition.log_ratio(law, states[-1]).double())
+                elif q is not None:
+                    log_ratios.append(torch.zeros(batch_size, dtype=torch.float64, device=device))
+        return _trajectories(states, target, log_ratios)
 
 
 @torch.no_grad()
@@ -79,13 +83,13 @@ def roll_back(
     state with a NaN, naming the last step that has one, for they are drawn from there.
     """
     check_has_noise(reference)
-    device = device_of(reference)
-    generator = resolve_generator(generator, device)
-    states = [finished_states.to(device)]
-    for t in reversed(range(reference.num_steps)):
-        now, earlier = (times(step, len(finished_states), device) for step in (t + 1, t))
-        states.append(reference.noise(states[-1], now, earlier, generator=generator))
-    return _trajectories(states[::-1], target, backward=True)
+    with at_home(reference, target, generator=generator, check="every") as generator:
+        device = device_of(reference)
+        states = [finished_states.to(device)]
+        for t in reversed(range(reference.num_steps)):
+            now, earlier = (times(step, len(finished_states), device) for step in (t + 1, t))
+            states.append(reference.noise(states[-1], now, earlier, generator=generator))
+        return _trajectories(states[::-1], target, backward=True)
 
 
 def check_has_noise(reference: Reference) -> None:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from svlearn.arguments import integer
+from svlearn.randomness import multinomial
 from svlearn.state import concatenate, take
 from svlearn.transitions.transition import Transition, kind_of, widened
 
@@ -58,7 +59,7 @@ class AppendingTransition(Transition):
         self.log_probs = widened(logits).log_softmax(dim=1)
 
     def sample(self, *, generator: torch.Generator | None = None) -> Tensor:
-        tokens = torch.multinomial(self.log_probs.exp(), 1, generator=generator)[:, 0]
+        tokens = multinomial(self.log_probs.exp(), 1, generator)[:, 0]
         return self._step(tokens)
 
     def log_prob(self, x_next: Tensor) -> Tensor:

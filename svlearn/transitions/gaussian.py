@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from svlearn.arguments import is_number
+from svlearn.randomness import randn
 from svlearn.state import State, concatenate, flattened, take
 from svlearn.transitions.coordinates import Coordinates, TensorCoordinates
 from svlearn.transitions.transition import Transition, kind_of, total, widened
@@ -81,7 +82,7 @@ class GaussianTransition(Transition):
 
     def _noise(self, shape: Sequence[int], generator: torch.Generator | None) -> Tensor:
         """What becomes the sample in place: of many candidates, the states alone fill the memory."""
-        return torch.randn(shape, generator=generator, dtype=self.mean.dtype, device=self.mean.device)
+        return randn(shape, generator, self.mean.device, self.mean.dtype)
 
     def log_prob(self, x_next: Tensor) -> Tensor:
         std = widened(self._std)

@@ -12,6 +12,7 @@ from tqdm.auto import tqdm
 from svlearn.arguments import integer, integers
 from svlearn.metering import metered
 from svlearn.modes import in_evaluation
+from svlearn.placement import at_home
 from svlearn.process import Prediction, Reference, predict
 from svlearn.randomness import device_of, resolve_generator
 from svlearn.state import State, repeat, take
@@ -64,7 +65,7 @@ def selection_gain(
     outcomes = rewards[kept]
     centred, rows = outcomes - outcomes.mean(), []
     for t in tqdm(chosen, desc="choices", disable=not progress, leave=False):
-        with metered(max_batch):
+        with metered(max_batch), at_home(reference, *values, generator=generator):
             own, others = _said(values, reference, trajectories["states"], t, num_others, generator)
         for place, (one, rest) in enumerate(zip(own, others, strict=True)):
             won = torch.sign(one[:, None] - rest.view(-1, num_others)).mean(dim=1)[kept] * centred

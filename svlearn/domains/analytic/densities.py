@@ -9,6 +9,7 @@ from torch.nn.functional import softplus
 
 from svlearn.domains.analytic.gaussian_reference import GaussianReference
 from svlearn.domains.analytic.mixture import GaussianMixture
+from svlearn.randomness import CPU, rand, randn
 from svlearn.targets import Target, unnormalized_density
 
 CELLS = 40_000
@@ -89,7 +90,7 @@ class Funnel(Density):
         return self.std.new_zeros(())
 
     def sample(self, number: int, *, generator: torch.Generator | None = None) -> Tensor:
-        noise = torch.randn(number, self.dim, generator=generator, dtype=self.std.dtype, device=self.std.device)
+        noise = randn((number, self.dim), generator, self.std.device, self.std.dtype)
         width = self.std * noise[:, :1]
         return torch.cat([width, (0.5 * width).exp() * noise[:, 1:]], dim=1)
 
@@ -137,8 +138,8 @@ class Wells(Density):
 
     def sample(self, number: int, *, generator: torch.Generator | None = None) -> Tensor:
         shape, dtype, device = (number, self.dim), self.grid.dtype, self.grid.device
-        noise = torch.randn(shape, generator=generator, dtype=dtype, device=device)
-        levels = torch.rand(shape, generator=generator, dtype=dtype, device=device)
+        noise = randn(shape, generator, device, dtype)
+        levels = rand(shape, generator, device, dtype)
         above = torch.searchsorted(self.distribution, levels).clamp(1, len(self.grid) - 1)
         low, high = self.distribution[above - 1], self.distribution[above]
         share = (levels - low) / (high - low).clamp(min=torch.finfo(self.grid.dtype).tiny)
@@ -160,7 +161,7 @@ def gmm40() -> MixtureDensity:
 
     The very mixture of FAB (arXiv 2208.01893): its means are drawn by torch's generator at seed 0, in float32.
     """
-    uniform = torch.rand(40, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float32)
+    uniform = rand((40, 2), torch.Generator().manual_seed(0), CPU, torch.float32)
     variance = float(softplus(torch.tensor(1.0, dtype=torch.float64)) ** 2)
     return MixtureDensity(GaussianMixture(torch.ones(40), ((uniform - 0.5) * 80).double(), variance))
 

@@ -16,7 +16,7 @@ from svlearn.domains.analytic.mixture_rewards import (
 from svlearn.domains.analytic.oracle import Oracle, positive
 from svlearn.domains.analytic.quadratic import Quadratic, QuadraticReward
 from svlearn.process import Prediction
-from svlearn.randomness import resolve_generator
+from svlearn.randomness import randn, resolve_generator
 from svlearn.schedules import NoiseLevels, cosine_schedule
 
 # the modes that the posterior of the toy keeps, and their weights out of 61
@@ -109,7 +109,7 @@ class GaussianMixtureDiffusion(Oracle):
         later, earlier = self.alpha_bars[t_from], self.alpha_bars[t_to]
         kept = torch.where(t_to == t_from, 1.0, earlier / later)[:, None]  # 0/0 at t = 0 of a memoryless schedule
         x = x.to(kept.dtype)
-        noise = torch.randn(x.shape, generator=generator, dtype=x.dtype, device=x.device)
+        noise = randn(x.shape, generator, x.device, x.dtype)
         return kept.sqrt() * x + (1 - kept).sqrt() * noise
 
     def noise_levels(self) -> NoiseLevels:

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from svlearn.domains.analytic.oracle import double
 from svlearn.process import Prediction, Reference
+from svlearn.randomness import randn
 from svlearn.schedules import NoiseLevels
 from svlearn.transitions import GaussianTransition
 
@@ -63,9 +64,7 @@ class GaussianReference(Reference):
         return cls(dim, torch.full((num_steps,), scale, dtype=torch.float64), stds, std)
 
     def initial(self, batch_size: int, *, condition: None = None, generator: torch.Generator | None = None) -> Tensor:
-        noise = torch.randn(
-            batch_size, self.dim, generator=generator, dtype=self.variances.dtype, device=self.variances.device
-        )
+        noise = randn((batch_size, self.dim), generator, self.variances.device, self.variances.dtype)
         return self.variances[0].sqrt() * noise
 
     def forward(self, x: Tensor, t: Tensor, previous: Prediction | None = None) -> Prediction:
@@ -87,7 +86,7 @@ class GaussianReference(Reference):
         gain = torch.where(later > 0, kept * earlier / later.clamp(min=torch.finfo(later.dtype).tiny), 0.0)
         gain = torch.where(t_to == t_from, 1.0, gain)
         spread = (earlier * (1 - gain * kept)).clamp(min=0).sqrt()
-        noise = torch.randn(x.shape, generator=generator, dtype=x.dtype, device=x.device)
+        noise = randn(x.shape, generator, x.device, x.dtype)
         return gain[:, None] * x + spread[:, None] * noise
 
     def noise_levels(self) -> NoiseLevels:

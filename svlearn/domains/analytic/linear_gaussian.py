@@ -7,7 +7,7 @@ from svlearn.domains.analytic.correlated_gaussian import CorrelatedGaussian
 from svlearn.domains.analytic.oracle import Oracle, double, positive
 from svlearn.domains.analytic.quadratic import Quadratic, QuadraticReward, Tilt, factor
 from svlearn.process import Prediction
-from svlearn.randomness import resolve_generator, seeded
+from svlearn.randomness import CPU, rand, randn, resolve_generator, seeded
 from svlearn.transitions import GaussianTransition
 from svlearn.values.value import Value
 
@@ -82,10 +82,10 @@ class LinearGaussianChain(Oracle):
         generator = seeded("cpu", seed)
 
         def normal(*shape: int) -> Tensor:
-            return torch.randn(shape, generator=generator, dtype=torch.float64)
+            return randn(shape, generator, CPU, torch.float64)
 
         def uniform(low: float, high: float, *shape: int) -> Tensor:
-            return low + (high - low) * torch.rand(shape, generator=generator, dtype=torch.float64)
+            return low + (high - low) * rand(shape, generator, CPU, torch.float64)
 
         left, right = torch.linalg.qr(normal(num_steps, dim, dim))[0], torch.linalg.qr(normal(num_steps, dim, dim))[0]
         axes = torch.linalg.qr(normal(2, dim, dim))[0]
@@ -238,4 +238,4 @@ def _affine(matrices: Tensor, offsets: Tensor, x: Tensor) -> Tensor:
 
 
 def _normal(like: Tensor, batch_size: int, generator: torch.Generator | None) -> Tensor:
-    return torch.randn(batch_size, *like.shape, generator=generator, dtype=like.dtype, device=like.device)
+    return randn((batch_size, *like.shape), generator, like.device, like.dtype)

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from svlearn.domains.analytic.oracle import Oracle, double, positive
 from svlearn.process import Prediction
-from svlearn.randomness import seeded
+from svlearn.randomness import CPU, multinomial, rand, randn, seeded
 from svlearn.transitions import CategoricalTransition
 from svlearn.values.value import Value
 
@@ -74,15 +74,15 @@ class FiniteMarkovChain(Oracle):
         if not 0 <= zeros < 1:
             raise ValueError(f"zeros: expected a share in [0, 1), got {zeros}")
         generator = seeded("cpu", num_states, num_steps, seed)
-        logits = torch.randn(1 + num_steps * num_states, num_states, generator=generator, dtype=torch.float64)
+        logits = randn((1 + num_steps * num_states, num_states), generator, CPU, torch.float64)
         rows = 0.9 * (2 * logits).softmax(dim=1) + 0.1 / num_states
         stay = torch.eye(num_states, dtype=torch.float64).repeat(num_steps, 1)
         rows[1:] = 0.2 * rows[1:] + 0.8 * stay
-        forbidden = torch.rand(rows.shape, generator=generator, dtype=torch.float64) < zeros
+        forbidden = rand(rows.shape, generator, CPU, torch.float64) < zeros
         forbidden[0] = False
         rows = torch.where(forbidden & (rows < rows.amax(dim=1, keepdim=True)), 0.0, rows)
         rows = rows / rows.sum(dim=1, keepdim=True)
-        rewards = torch.randn(num_states, generator=generator, dtype=torch.float64)
+        rewards = randn((num_states,), generator, CPU, torch.float64)
         return cls(rows[0], rows[1:].view(num_steps, num_states, num_states), rewards)
 
     def with_rewards(self, rewards: Tensor) -> "FiniteMarkovChain":
@@ -90,7 +90,7 @@ class FiniteMarkovChain(Oracle):
         return FiniteMarkovChain(self.initial_probs, self.matrices, rewards)
 
     def initial(self, batch_size: int, *, condition: None = None, generator: torch.Generator | None = None) -> Tensor:
-        return torch.multinomial(self.initial_probs, batch_size, replacement=True, generator=generator)[:, None]
+        return multinomial(self.initial_probs, batch_size, generator)[:, None]
 
     def forward(self, x: Tensor, t: Tensor, previous: Prediction | None = None) -> Prediction:
         """The transition, the law of x_T given x_t, and its most probable token (B, 1), exactly."""
@@ -152,7 +152,7 @@ class FiniteMarkovChain(Oracle):
         """Draws of x_0, ..., x_T, (B, T + 1, 1), long."""
         path = [self.initial(batch_size, generator=generator)]
         for matrix in self.matrices:
-            path.append(torch.multinomial(matrix[path[-1][:, 0]], 1, generator=generator))
+            path.append(multinomial(matrix[path[-1][:, 0]], 1, generator))
         return torch.stack(path, dim=1)
 
     def optimal_kl(self, alpha: float) -> Tensor:

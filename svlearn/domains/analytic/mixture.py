@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from svlearn.domains.analytic.oracle import double
+from svlearn.randomness import multinomial, randn
 from svlearn.state import concatenate
 from svlearn.transitions import Transition, widened
 
@@ -71,8 +72,8 @@ class GaussianMixture(nn.Module):
 
     def sample(self, number: int, *, generator: torch.Generator | None = None) -> Tensor:
         """Exact draws (number, d)."""
-        chosen = torch.multinomial(self.log_weights.exp(), number, replacement=True, generator=generator)
-        noise = torch.randn(number, self.dim, 1, generator=generator, dtype=self.means.dtype, device=self.means.device)
+        chosen = multinomial(self.log_weights.exp(), number, generator)
+        noise = randn((number, self.dim, 1), generator, self.means.device, self.means.dtype)
         return self.means[chosen] + (self.factors[chosen] @ noise).squeeze(2)
 
     def moments(self) -> tuple[Tensor, Tensor]:
@@ -141,10 +142,10 @@ class MixtureTransition(Transition):
         return torch.einsum("bm,bmd->bd", self.log_weights.exp(), squares)
 
     def sample(self, *, generator: torch.Generator | None = None) -> Tensor:
-        chosen = torch.multinomial(self.log_weights.exp(), 1, generator=generator)[:, 0]
+        chosen = multinomial(self.log_weights.exp(), 1, generator)[:, 0]
         rows = torch.arange(len(chosen), device=chosen.device)
         means, stds = self.means[rows, chosen], self.stds[rows, chosen]
-        noise = torch.randn(means.shape, generator=generator, dtype=means.dtype, device=means.device)
+        noise = randn(means.shape, generator, means.device, means.dtype)
         return means + stds * noise
 
     def log_prob(self, x_next: Tensor) -> Tensor:

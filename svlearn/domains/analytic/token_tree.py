@@ -11,7 +11,7 @@ from svlearn.arguments import integer
 from svlearn.domains.analytic.oracle import Oracle, positive
 from svlearn.domains.analytic.texts import TextReward, TextValue, num_texts, prefixes, text_index
 from svlearn.process import Prediction, predict
-from svlearn.randomness import seeded
+from svlearn.randomness import CPU, multinomial, randn, seeded
 from svlearn.state import concatenate
 from svlearn.targets import FLOOR_NATS
 from svlearn.transitions import AppendingTransition, Transition, ended
@@ -73,8 +73,8 @@ class TokenTree(Oracle):
         num_tokens, length = integer(num_tokens, "num_tokens"), integer(length, "length")
         generator = seeded("cpu", num_tokens, length, seed)
         shape = num_texts(num_tokens, length - 1), num_tokens
-        logits = 1.5 * torch.randn(shape, generator=generator, dtype=torch.float64)
-        rewards = torch.randn(num_texts(num_tokens, length), generator=generator, dtype=torch.float64)
+        logits = 1.5 * randn(shape, generator, CPU, torch.float64)
+        rewards = randn((num_texts(num_tokens, length),), generator, CPU, torch.float64)
         return cls(logits.softmax(dim=1), num_tokens, length, TextReward(rewards, num_tokens), end)
 
     def with_reward(self, reward: Callable[[Tensor], Tensor]) -> "TokenTree":
@@ -152,7 +152,7 @@ class TokenTree(Oracle):
     ) -> Tensor:
         """Exact draws of p*(x_0, ..., x_T), (B, T + 1, L + 1), long."""
         texts, log_probs = self.optimal(alpha).leaves()
-        x = texts[torch.multinomial(log_probs.exp(), batch_size, replacement=True, generator=generator)]
+        x = texts[multinomial(log_probs.exp(), batch_size, generator)]
         t = torch.arange(self.num_steps + 1, device=x.device)[:, None].expand(-1, batch_size)
         return torch.stack([self.noise(x, t[-1], moment) for moment in t], dim=1)
 

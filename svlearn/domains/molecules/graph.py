@@ -17,6 +17,7 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor
 
+from svlearn.randomness import multinomial
 from svlearn.transitions import widened
 
 ATOMS = ("C", "N", "O", "F")
@@ -76,7 +77,7 @@ def draw_mask(
     """
     most, device = len(size_weights), size_weights.device
     if sizes is None:
-        sizes = 1 + torch.multinomial(widened(size_weights), batch_size, replacement=True, generator=generator)
+        sizes = 1 + multinomial(widened(size_weights), batch_size, generator)
     else:
         sizes = torch.as_tensor(sizes, device=device)
         if bool(((sizes < 1) | (sizes > most)).any()):

@@ -1,7 +1,6 @@
 """Gradient guidance: a proposal that moves where a value rises."""
 
 import copy
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, cast
@@ -11,6 +10,7 @@ from tensordict import TensorDict
 from torch import Tensor
 
 from svlearn.arguments import one_or_each, real
+from svlearn.deferred_checks import check_finite
 from svlearn.inference.proposals.proposal import Proposal
 from svlearn.metering import count, current_max_batch
 from svlearn.process import Prediction, Reference, predict
@@ -177,10 +177,13 @@ class Guided(Proposal):
                 "that has (a network of (x, t), or a differentiable reward), or choose by svdd or smc without guidance"
             )
         found = torch.autograd.grad(values.sum(), list(leaves.values()), materialize_grads=True)
-        if not math.isfinite(sum(each.sum().item() for each in found)):
+
+        def look() -> None:
             bad = ~torch.stack([flattened(each).isfinite().all(dim=1) for each in found]).all(dim=0)
             if bool(bad.any()):
                 raise ValueError(f"value: expected a finite gradient, got another at index {int(bad.nonzero()[0])}")
+
+        check_finite(torch.stack([each.sum().double() for each in found]).sum(), look)
         if isinstance(point, Tensor):
             return found[0]
         return TensorDict(dict(zip(leaves, found, strict=True)), batch_size=[len(values)])

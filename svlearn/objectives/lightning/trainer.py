@@ -5,6 +5,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.callbacks import RichProgressBar, TQDMProgressBar
 
 from svlearn.fingerprint import fingerprint
@@ -16,15 +17,17 @@ from svlearn.objectives.lightning.resumption import Resumption
 from svlearn.objectives.lightning.step_progress import StepProgress
 from svlearn.objectives.lightning.termination import Termination
 from svlearn.objectives.objective import Objective
+from svlearn.placement import check_float64, left_in_place, placed
 
 
 class Trainer(pl.Trainer):
     """A `pytorch_lightning.Trainer`, whose `fit` does what is the same for all trainings of svlearn.
 
     Of an objective the reference, and all else that is not trained, runs in evaluation mode, and every module has its
-    mode and its precision again afterwards, also after an exception (`fit_modes`, `kept_precision`). Checkpoints of a
-    run and of those that go on with it are in one folder (`settle_checkpoints`), and are read with `weights_only`; the
-    run goes on to the bit as it would have (`Resumption`).
+    mode, its precision and its device again afterwards, also after an exception (`fit_modes`, `kept_precision`,
+    `placement`). What the objective uses and is no part of it, such as a module reward, is on its device meanwhile.
+    Checkpoints of a run and of those that go on with it are in one folder (`settle_checkpoints`), and are read with
+    `weights_only`; the run goes on to the bit as it would have (`Resumption`).
     SIGTERM leaves a checkpoint and ends with status 143 (`Termination`). Progress is counted in optimiser steps
     (`StepProgress`), unless a progress bar of other settings than Lightning's own is among the callbacks.
     """
@@ -53,9 +56,18 @@ def _left_as_it_was(trainer: pl.Trainer, model: pl.LightningModule) -> Iterator[
         if converts(trainer):
             model.known_fingerprint = fingerprint(model.reference)
             held.callback(setattr, model, "known_fingerprint", None)
+        check_float64(trainer.strategy.root_device)
+        held.enter_context(left_in_place(model))
+        held.callback(_bring, model, model.device)
+        held.enter_context(placed(trainer.strategy.root_device, *model.beside(), but=model))
         held.enter_context(fit_modes(model, trained, model.reference, *model.beside()))
         held.enter_context(kept_precision(trainer, model, trained))
         yield
+
+
+def _bring(model: pl.LightningModule, device: torch.device) -> None:
+    if model.device != device:  # Lightning leaves all on the CPU
+        model.to(device)
 
 
 def _is_default_bar(callback: Any) -> bool:

@@ -4,10 +4,10 @@ import pytest
 import torch
 from condition_toys import ALPHA, gaussian_by_class, markov_by_class
 
-from svlearn.checking import check
 from svlearn.domains.analytic import ConditionalOracle, FiniteMarkovChain
 from svlearn.randomness import seeded
 from svlearn.rollouts import roll_out
+from svlearn.testing import check
 
 ORACLES = {"gaussian": gaussian_by_class, "markov": markov_by_class}
 CLASSES = torch.arange(6000) % 3

@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 import svlearn as sv
-from svlearn.checking import check_presentation
 from svlearn.domains.analytic import FiniteMarkovChain, GaussianReference, TokenTree
 from svlearn.process import predict
+from svlearn.testing import check_presentation
 from svlearn.values import Learned, PosteriorMean, Zero
 
 TARGET = sv.Target(lambda x: x.sum(dim=1), 1.0)

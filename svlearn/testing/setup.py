@@ -1,57 +1,30 @@
 """A dry run on two rows: what is wrong with a reference, a reward or a value is said before it costs an hour."""
 
 import warnings
-from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
 import torch
-from tensordict import TensorDict
-from torch import Tensor, nn
+from torch import nn
 
 from svlearn.arguments import expect, integer
 from svlearn.modes import evaluating
-from svlearn.process import Prediction, Reference, draw_initial, has, predict
+from svlearn.placement import at_home
+from svlearn.process import Prediction, Reference, draw_initial
 from svlearn.randomness import device_of, seeded
 from svlearn.shapes import forget
-from svlearn.state import State, device_of_state, take
+from svlearn.state import State, device_of_state
 from svlearn.targets import Target
+from svlearn.testing.findings import Findings, layout
+from svlearn.testing.presentation import check_presentation
+from svlearn.testing.transition import look_at_law
+from svlearn.testing.walk import walk
 from svlearn.transitions import Transition, gaussian_of
 from svlearn.values.value import Value, evaluate
 
 ROWS = 2
 LOST = 5e-4  # of a step's std that rounding may take
 NOISY = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.modules.batchnorm._BatchNorm)
-
-
-class Findings:
-    """What a dry run has found: errors, and warnings of what runs but is not what it seems."""
-
-    def __init__(self) -> None:
-        self.errors: list[str] = []
-        self.warnings: list[str] = []
-        self.first: Exception | None = None  # that was raised
-
-    def attempt(self, name: str, function: Callable[[], Any]) -> Any:
-        """What the function returns; None, and an error of that name, where it raises."""
-        try:
-            return function()
-        except Exception as error:  # whatever a user's code may raise
-            self.first = error if self.first is None else self.first
-            text = str(error) or type(error).__name__
-            self.errors.append(text if text.startswith(name) else f"{name}: {text} ({type(error).__name__})")
-            return None
-
-    def wrong(self, text: str) -> None:
-        self.errors.append(text)
-
-    def warn(self, text: str) -> None:
-        if text not in self.warnings:
-            self.warnings.append(text)
-
-    def __str__(self) -> str:
-        lines = [*self.errors, *(f"warning: {text}" for text in self.warnings)]
-        return "\n".join(f"- {line}" for line in lines)
 
 
 @torch.no_grad()
@@ -75,7 +48,7 @@ def check(
     _check_modes(found, reference, "reference")
     if target is not None:
         _check_modes(found, target.reward, "reward")
-    with evaluating(reference, target, value):
+    with evaluating(reference, target, value), at_home(reference, target, value):
         finished = _walk(found, reference, target, value, condition)
         if finished is not None:
             if target is not None:
@@ -86,40 +59,6 @@ def check(
     for text in found.warnings:
         warnings.warn(text, stacklevel=3)
     return found.warnings
-
-
-@torch.no_grad()
-def check_presentation(reference: Reference, states: State | None = None, *, condition: Any = None) -> None:
-    """Try `decode`, `describe` and `draw`, where a reference has them, on two finished states, drawn if not given:
-    under two rows of condition, where there are any.
-
-    Raises ValueError that names the method, and what it gave or raised, from what it raised.
-    """
-    if not has(reference, "decode"):
-        return
-    name, found = type(reference).__name__, Findings()
-    if states is None:
-        with evaluating(reference):
-            *_, (_, _, _, states) = _steps(reference, condition)
-    objects = found.attempt(f"{name}.decode", lambda: reference.decode(states))
-    listed = hasattr(objects, "__len__") and not isinstance(objects, (str, bytes, dict))
-    if not found.errors and not (listed and len(objects) == len(states)):
-        came = (
-            f"{len(objects)} in a {type(objects).__name__}" if hasattr(objects, "__len__") else type(objects).__name__
-        )
-        found.wrong(f"{name}.decode: expected a list of {len(states)} objects, got {came}")
-    if not found.errors:
-        objects = list(objects)
-        figures = found.attempt(
-            f"{name}.describe", lambda: {k: float(v) for k, v in reference.describe(objects).items()}
-        )
-        if figures is not None and not all(isinstance(key, str) for key in figures):
-            found.wrong(f"{name}.describe: expected a dict of names and numbers, got keys {list(figures)}")
-        picture = found.attempt(f"{name}.draw", lambda: reference.draw(objects, ["", ""]))
-        if picture is not None and not isinstance(picture, str):
-            found.wrong(f"{name}.draw: expected SVG or <img> markup, or None, got {type(picture).__name__}")
-    if found.errors:
-        raise ValueError("\n".join(found.errors)) from found.first
 
 
 def _walk(
@@ -134,10 +73,10 @@ def _walk(
         generator = seeded(device_of(reference), 1)
         found.attempt(f"{name}.initial", lambda: draw_initial(reference, ROWS + 1, generator=generator))
     forget(reference)
-    silent, walk, t = [], _steps(reference, condition), -1
+    silent, steps_of_two, t = [], walk(reference, condition, ROWS), -1
     while True:
         where = f"{name}.initial" if t < 0 else f"{name}.forward" if t == 0 else f"{name}.forward after t = {t}"
-        step = found.attempt(where, lambda: next(walk, None))
+        step = found.attempt(where, lambda: next(steps_of_two, None))
         if step is None:
             break
         t, x, prediction, finished = step
@@ -154,33 +93,13 @@ def _walk(
     return finished if t == steps - 1 else None
 
 
-def _steps(reference: Reference, condition: Any) -> Iterator[tuple[int, State, Prediction, State]]:
-    """t, x_t, the prediction there and x_{t+1}, of two rows."""
-    generator = seeded(device_of(reference), 0)
-    x, prediction = draw_initial(reference, ROWS, condition=condition, generator=generator), None
-    for t in range(reference.num_steps):
-        prediction = predict(reference, x, t, prediction)
-        x, before = prediction.transition.sample(generator=generator), x
-        yield t, before, prediction, x
-
-
 def _check_law(found: Findings, x: State, x_next: State, law: Transition, where: str) -> bool:
     """Look at a law and what it drew; whether it is Gaussian without any noise."""
-    kind, swapped = type(law).__name__, torch.arange(ROWS - 1, -1, -1, device=device_of_state(x))
-    if _layout(x) != _layout(x_next):
-        found.wrong(f"{where}: {kind}.sample: expected states as x_t, {_layout(x)}, got {_layout(x_next)}")
+    if layout(x) != layout(x_next):
+        kind = type(law).__name__
+        found.wrong(f"{where}: {kind}.sample: expected states as x_t, {layout(x)}, got {layout(x_next)}")
         return False
-    log_probs = found.attempt(f"{where}: {kind}.log_prob", lambda: law.log_prob(x_next))
-    if log_probs is not None:
-        if not isinstance(log_probs, Tensor) or log_probs.shape != (ROWS,) or bool(log_probs.isnan().any()):
-            came = tuple(log_probs.shape) if isinstance(log_probs, Tensor) else type(log_probs).__name__
-            found.wrong(f"{where}: {kind}.log_prob: expected shape (B,) = ({ROWS},) without NaN, got {came}")
-        else:
-            rows = found.attempt(f"{where}: {kind}[rows]", lambda: law[swapped].log_prob(take(x_next, swapped)))
-            if rows is not None and not torch.allclose(rows, log_probs[swapped], rtol=1e-4, atol=1e-4):
-                found.wrong(f"{where}: {kind}[rows]: expected the law of the chosen rows, got another log_prob")
-    if not hasattr(type(law), "cat"):
-        found.warn(f"{kind} has no class method cat(parts): max_batch and tree_search cannot join batches of it")
+    look_at_law(found, law, f"{where}: {type(law).__name__}", x, strict=False)
     inner = gaussian_of(law)
     if inner is None:
         return False
@@ -210,10 +129,3 @@ def _check_modes(found: Findings, thing: Any, name: str) -> None:
     noisy = sorted({type(each).__name__ for each in thing.modules() if each.training and isinstance(each, NOISY)})
     if noisy:
         found.warn(f"{name}: {type(thing).__name__} is in training mode, where {', '.join(noisy)} act; call eval()")
-
-
-def _layout(x: State) -> Any:
-    """The shapes and kinds of numbers of a state."""
-    if isinstance(x, TensorDict):
-        return {name: (tuple(leaf.shape), leaf.dtype) for name, leaf in sorted(x.flatten_keys().items())}
-    return (tuple(x.shape), x.dtype) if isinstance(x, Tensor) else type(x).__name__
