@@ -55,9 +55,8 @@ def score_once(score: Callable[[State], Tensor], draws: Draws) -> Tensor:
     if draws.finished is None or copies == 1:
         return score(draws.x)
     number = indices.count_up(len(draws.finished), draws.finished.device)
-    first = torch.where(draws.finished, number - number % copies, number)
-    scored = first == number
-    return score(take(draws.x, scored.nonzero().squeeze(1)))[(scored.cumsum(0) - 1)[first]]
+    scored = ~draws.finished | (number % copies == 0)
+    return score(take(draws.x, scored.nonzero().squeeze(1)))[scored.cumsum(dim=0) - 1]
 
 
 def _spread(rows: Tensor, places: Tensor, size: int) -> Tensor:

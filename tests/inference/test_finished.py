@@ -122,6 +122,7 @@ def test_calls_are_those_of_what_is_not_finished():
     written = positions(samples)
     assert samples.cost.reference_calls == written.sum()
     assert samples.cost.value_calls == M * (written + 1).clamp(max=T).sum()
+    assert samples.cost.reward_calls == torch.where(written == T, M, 1).sum()  # copies are scored as one
     samples = svdd(TREE, TARGET, PosteriorMean(TARGET), M).sample(40, generator=seeded("cpu", 4))
     assert samples.cost.reference_calls == samples.cost.value_calls == M * (positions(samples) + 1).clamp(max=T).sum()
 
