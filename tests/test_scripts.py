@@ -118,7 +118,7 @@ def test_a_value_is_trained_and_compared(tmp_path):
     table = run(
         *("-m", "svlearn", "evaluate", "--config", "qm9", "--config", "qm9/demo", "--num_samples", 6),
         *("--values.learned.init_args.name_or_path", tmp_path / "value.safetensors"),
-        *("--values.switch.init_args.trajectories.init_args.path", tmp_path / "rollouts"),
+        *("--values.switch.init_args.num_samples", 2, "--values.switch.init_args.starts", "[40, 42]"),
         *("--samplers.best-of-10.init_args.n", 2, "--samplers.SVDD-PM.init_args.num_candidates=2"),
         *("--rollouts", tmp_path / "rollouts", "--output", tmp_path / "report"),
     )

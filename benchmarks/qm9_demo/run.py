@@ -44,7 +44,7 @@ def quotation(results: dict) -> str:
         f"**{results['verdicts'][0]}** The learned value foresees something from the first step on, at no reference "
         "call for a candidate that loses; the posterior mean sees the molecule only once it is nearly there, but then "
         f"sees it best. The step at which the one hands over to the other, t = {start:.0f} of {steps:.0f}, is chosen "
-        "by `values.Switch.fit`, on trajectories that judge nothing here. Guided by the learned value alone, "
+        f"by `inference.hand_over.best_switch`, on samples that judge nothing here. Guided by the learned value alone, "
         f"{learned['uniqueness']:.0%} of the valid molecules are distinct, against {free['uniqueness']:.0%} for "
         f"SVDD-PM and {both['uniqueness']:.0%} with the hand-over: a greedy choice by one network runs to the "
         "molecules that it likes best. The value was trained once; the next training differs by more than the errors "

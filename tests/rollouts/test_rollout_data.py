@@ -7,7 +7,7 @@ from rollout_toys import Mixed, Walk
 from tensordict import TensorDict
 
 from svlearn import Target
-from svlearn.rollouts import RolloutData, collect
+from svlearn.rollouts import RolloutData, collect, held_out
 
 
 @pytest.fixture
@@ -124,3 +124,9 @@ def test_wrong_arguments_are_refused(path, arguments, named):
 def test_a_missing_store_is_not_found(tmp_path):
     with pytest.raises(FileNotFoundError):
         ready(tmp_path / "nowhere")
+
+
+def test_what_is_held_out_is_what_validates(path):
+    data = ready(path, validation_fraction=0.2, seed=3)
+    states = held_out(path, validation_fraction=0.2, seed=3)["states"]
+    assert torch.equal(states, data.rollouts[data.validation_rows]["states"]) and len(states) == 10

@@ -215,8 +215,7 @@ def test_configurations_name_what_there_is(family, reward, assets, monkeypatch, 
     assert objective.target.reward.scorer.correct
 
 
-def test_the_comparison_reads_the_network_that_is_trained():
+def test_the_comparison_is_of_the_reference_and_the_reward_that_values_are_trained_for():
     evaluate, value = (yaml.safe_load((CONFIGS / name).read_text()) for name in ("evaluate.yaml", "value.yaml"))
-    assert evaluate["network"] == value["model"]["init_args"]["value"]["init_args"]["network"]
-    assert evaluate["reference"] == value["model"]["init_args"]["reference"]
+    assert evaluate["reference"] == value["model"]["init_args"]["reference"]["init_args"]["name_or_path"]
     assert evaluate["reward"] == value["model"]["init_args"]["target"]["reward"]

@@ -1,0 +1,44 @@
+"""When one value hands over to another, by samples: the start is found where the truth is known."""
+
+import pytest
+import torch
+from torch import nn
+
+from svlearn.inference.hand_over import best_switch
+from svlearn.targets import Target
+from svlearn.values import Learned, PosteriorMean, Switch, Zero
+
+
+class Wrong(nn.Module):
+    """-x: the value of the random walk of conftest.py, with r(x) = x, is x."""
+
+    def forward(self, x, t):
+        return -x.squeeze(1)
+
+
+@pytest.fixture
+def greedy():
+    return Target(lambda x: x.squeeze(1), alpha=0.0)
+
+
+def test_the_start_is_where_the_one_is_no_longer_right_and_the_other_is(walk, greedy):
+    right, wrong = PosteriorMean(greedy), Learned(Wrong())
+    early, late = Switch(right, wrong, 2), Switch(wrong, right, 2)
+    found = best_switch(early, late, walk, greedy, starts=range(5), num_samples=50, num_candidates=4)
+    assert (found.start, found.early, found.late) == (2, early, late)
+    assert best_switch(wrong, right, walk, greedy, starts=[3, 1], num_samples=50, num_candidates=4).start == 1
+    assert best_switch(right, wrong, walk, greedy, starts=[3, 1], num_samples=50, num_candidates=4).start == 3
+
+
+def test_of_equals_it_is_the_last_and_all_have_the_same_draws(walk, greedy):
+    seen = []
+    target = Target(lambda x: seen.append(x.clone()) or x.squeeze(1), alpha=0.0)
+    assert best_switch(Zero(), Zero(), walk, target, starts=[1, 3, 2], num_samples=5, num_candidates=2).start == 3
+    assert len(seen) == 3 and torch.equal(seen[0], seen[1])
+
+
+def test_starts_are_checked(walk, greedy):
+    with pytest.raises(ValueError, match="starts: expected at least one, got none"):
+        best_switch(Zero(), Zero(), walk, greedy, starts=[])
+    with pytest.raises(ValueError, match=r"starts: expected integers of at least 0, got \[-1\]"):
+        best_switch(Zero(), Zero(), walk, greedy, starts=[-1])
