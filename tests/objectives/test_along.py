@@ -16,7 +16,7 @@ from svlearn.policies import Finetuned
 from svlearn.process import Prediction
 from svlearn.randomness import seeded
 from svlearn.rollouts import collect, roll_out
-from svlearn.trajectories import Asked, in_one_pass, pieces_along
+from svlearn.trajectories import Calls, in_one_pass, pieces_along
 from svlearn.values import Head, Learned
 from svlearn.values.calibration import calibrate
 from svlearn.values.ensemble import Ensemble
@@ -289,7 +289,7 @@ def test_one_pass_is_of_as_many_trajectories_as_have_max_batch_states(max_batch,
     reference = Recorded(starts=range(T))
     states = texts()["states"]
     with metered(max_batch) as meter:
-        found = [piece.predictions[0] for piece in pieces_along([Asked(reference)], states, 64)]
+        found = [piece.predictions[0] for piece in pieces_along([Calls(reference)], states, 64)]
     assert getattr(reference, "sizes", []) == sizes
     assert meter.cost.reference_calls == B * T
     for one, other in zip(found, CausalToy(cached=False).along(states), strict=True):
@@ -303,7 +303,7 @@ def test_an_along_of_another_number_of_predictions_is_refused(given, came):
             return list(super().along(trajectory))[:given] if given else []
 
     with pytest.raises(TypeError, match=f"Short.along: expected {T} Predictions.*({came})"):
-        list(pieces_along([Asked(Short())], texts()["states"], 64))
+        list(pieces_along([Calls(Short())], texts()["states"], 64))
 
 
 def test_who_is_asked_for_all_times_or_some():
@@ -317,7 +317,7 @@ def test_the_policy_along_is_its_own_network_and_carries_the_gradient():
     reference = TeacherForced()
     policy = moved(Finetuned(reference))
     states = texts()["states"]
-    pieces = list(pieces_along([Asked(reference), Asked(policy, gradient=True)], states, 64))
+    pieces = list(pieces_along([Calls(reference), Calls(policy, gradient=True)], states, 64))
     assert [piece.steps for piece in pieces] == [range(t, t + 1) for t in range(T)]
     plain = moved(Finetuned(CausalToy(cached=False)))
     for piece in pieces:
