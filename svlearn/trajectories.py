@@ -19,7 +19,7 @@ from svlearn.state import State, concatenate, device_of_state, times
 class Piece:
     """Some consecutive steps of B trajectories, flat with the time first, N = k · B.
 
-    steps: the k times; x (N, ...) and t (N,); predictions: of each process that was asked, N rows.
+    steps: the k times; x (N, ...) and t (N,); predictions: of each process that is called, N rows.
     """
 
     steps: range
@@ -29,8 +29,8 @@ class Piece:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A process that is asked along trajectories: what a call of it counts as, and whether a gradient may flow."""
+class Calls:
+    """How a process is called along trajectories: what a call counts as, and whether a gradient may flow."""
 
     process: Reference
     kind: str = "reference_calls"
@@ -46,15 +46,15 @@ def in_one_pass(process: Reference, times: Sized) -> bool:
     return len(times) == process.num_steps or (len(times) > 1 and has(process, "along"))
 
 
-def pieces_along(asked: Sequence[Asked], states: State, most: int) -> Iterator[Piece]:
+def pieces_along(calls: Sequence[Calls], states: State, most: int) -> Iterator[Piece]:
     """The predictions of the processes at t = 0 ... T - 1 of x_0 ... x_T (B, T + 1, ...), counted, in order.
 
     A process that defines `along` is asked for all trajectories at once, one that keeps a cache step by step, with the
     cache of the step before. Where all are of another kind, as many steps share a call as make up to `most` states.
     Raises TypeError and ValueError for an `along` that does not give T predictions.
     """
-    size, steps = len(states), asked[0].process.num_steps
-    sources = [_Source(each, states) for each in asked]
+    size, steps = len(states), calls[0].process.num_steps
+    sources = [_Source(each, states) for each in calls]
     together = 1 if any(each.iterator is not None for each in sources) else max(1, most // size)
     for start in range(0, steps, together):
         piece = range(start, min(start + together, steps))
@@ -69,7 +69,7 @@ def predictions_at(process: Reference, states: State, times: Sequence[int]) -> I
     Without gradient.
     """
     if in_one_pass(process, times):
-        for piece in pieces_along([Asked(process)], states, 1):
+        for piece in pieces_along([Calls(process)], states, 1):
             yield piece.predictions[0] if piece.steps[0] in times else None
         return
     for t in range(process.num_steps):
@@ -83,36 +83,36 @@ def keeps_cache(process: Reference, x: State) -> bool:
 
     A shallow copy is looked at, so that neither it nor the cost of a run remembers it.
     """
-    found = gives_cache(process)
-    if found is None:
+    known = gives_cache(process)
+    if known is None:
         with torch.no_grad(), evaluating(process):
-            found = call(copy.copy(plain(process)), x, times(0, len(x), device_of_state(x))).cache is not None
-    return found
+            known = call(copy.copy(plain(process)), x, times(0, len(x), device_of_state(x))).cache is not None
+    return known
 
 
 class _Source:
     """The predictions of one process. iterator: of those of single steps, in order, where these depend on it."""
 
-    def __init__(self, asked: Asked, states: State):
-        self.asked, self.states = asked, states
+    def __init__(self, calls: Calls, states: State):
+        self.calls, self.states = calls, states
         self.iterator: Iterator[Prediction] | None = None
-        limit, steps = current_max_batch(), asked.process.num_steps
-        if has(asked.process, "along") and (limit is None or limit >= steps):
+        limit, steps = current_max_batch(), calls.process.num_steps
+        if has(calls.process, "along") and (limit is None or limit >= steps):
             self.iterator = self._in_one_pass(limit)
-        elif keeps_cache(asked.process, states[:1, 0]):
-            self.iterator = step_by_step(asked.process, states, asked.kind)
+        elif keeps_cache(calls.process, states[:1, 0]):
+            self.iterator = step_by_step(calls.process, states, calls.kind)
 
     def predict(self, x: State, t: Tensor) -> Prediction:
-        with torch.set_grad_enabled(self.asked.gradient and torch.is_grad_enabled()):
+        with torch.set_grad_enabled(self.calls.gradient and torch.is_grad_enabled()):
             if self.iterator is None:
-                return predict(self.asked.process, x, t, kind=self.asked.kind)
+                return predict(self.calls.process, x, t, kind=self.calls.kind)
             return next(self.iterator)
 
     def _in_one_pass(self, limit: int | None) -> Iterator[Prediction]:
         """What `along` says, of as many trajectories at once as have `limit` states."""
-        process, size, steps = self.asked.process, len(self.states), self.asked.process.num_steps
+        process, size, steps = self.calls.process, len(self.states), self.calls.process.num_steps
         name, rows = f"{type(process).__name__}.along", size if limit is None else max(1, limit // steps)
-        count(self.asked.kind, size * steps)
+        count(self.calls.kind, size * steps)
         passes = [iter(process.along(self.states[start : start + rows])) for start in range(0, size, rows)]
         for t in range(steps):
             parts = [next(each, None) for each in passes]

@@ -12,7 +12,7 @@ from svlearn.policies import Policy
 from svlearn.process import Prediction, Reference
 from svlearn.state import State, concatenate, device_of_state, take
 from svlearn.targets import check_scalars
-from svlearn.trajectories import Asked, Piece, pieces_along, predictions_at
+from svlearn.trajectories import Calls, Piece, in_one_pass, pieces_along, predictions_at
 from svlearn.values.value import Value, evaluate
 
 ROWS = 4096  # states in one call
@@ -42,23 +42,23 @@ def path_terms(
             return nothing
         return evaluate(cast(Value, value), states[:, t], t, prediction, generator=generator).double()
 
-    if policy is None:
+    if policy is None and not (reading and in_one_pass(reference, read)):
         predictions = predictions_at(reference, states, sorted(read) if reading else [])
-        values = torch.stack([valued(t, each) for t, each in enumerate(predictions)])
-        return values, torch.zeros_like(values)
-    log_ratios, said = [], []
+        found = torch.stack([valued(t, each) for t, each in enumerate(predictions)])
+        return found, torch.zeros_like(found)
+    values, log_ratios = [], []
     for piece, ratios in moves_along(reference, policy, states, ROWS):
         log_ratios.append(ratios)
         for place, t in enumerate(piece.steps):
             check_scalars(ratios[place], size, "log q - log p_ref", t, finite=True)
             rows = slice(place * size, (place + 1) * size)
-            said.append(valued(t, piece.predictions[0][rows] if reading and t in read else None))
-    return torch.stack(said), torch.cat(log_ratios)
+            values.append(valued(t, piece.predictions[0][rows] if reading and t in read else None))
+    return torch.stack(values), torch.cat(log_ratios)
 
 
 def moves_along(
     reference: Reference,
-    policy: Policy,
+    policy: Policy | None,
     states: State,
     most: int,
     after: State | None = None,
@@ -69,15 +69,16 @@ def moves_along(
     after (B, T, ...): where to each x_t moves, if not along its trajectory. kept (B, T), bool: the moves that are
     asked for, 0 at others, which need not be possible (None: all). The gradient is that in the policy's parameters;
     the reference runs without. A policy that corrects is called at the reference's prediction; one with a network of
-    its own along the trajectory, as the reference.
+    its own along the trajectory, as the reference. Without a policy all are 0.
     """
-    asked = [Asked(reference), *([] if policy.corrects else [Asked(policy, "policy_calls", gradient=True)])]
-    after = states[:, 1:] if after is None else after
-    steer, size = proposals.Policy(policy).transition, len(states)
-    for piece in pieces_along(asked, states, most):
+    calls, after, size = [Calls(reference)], states[:, 1:] if after is None else after, len(states)
+    proposal = proposals.FromReference() if policy is None else proposals.Policy(policy)
+    if policy is not None and not policy.corrects:
+        calls.append(Calls(policy, "policy_calls", gradient=True))
+    for piece in pieces_along(calls, states, most):
         own, steps = piece.predictions[0], len(piece.steps)
-        prediction = own if policy.corrects else replace(own, policy=piece.predictions[1])
-        law = steer(piece.x, piece.t, prediction)
+        prediction = own if len(calls) == 1 else replace(own, policy=piece.predictions[1])
+        law = proposal.transition(piece.x, piece.t, prediction)
         ratios = torch.zeros(steps * size, dtype=torch.float64, device=piece.t.device)
         if law is not own.transition:
             x_next = concatenate([after[:, t] for t in piece.steps])

@@ -14,7 +14,7 @@ from svlearn.objectives.value_objective import ROWS, ValueObjective
 from svlearn.process import Reference, predict
 from svlearn.state import State, repeat
 from svlearn.targets import Target
-from svlearn.trajectories import Asked, pieces_along
+from svlearn.trajectories import Calls, pieces_along
 from svlearn.values.value import Value, check_estimand, evaluate
 
 
@@ -114,18 +114,18 @@ class SoftQIteration(ValueObjective):
             return values, self.next_values(states[rows, later], later, generator, rewards[rows])[:, None]
         fast: list[Tensor] = []
         slow: list[Tensor] = []
-        for piece in pieces_along([Asked(self.reference)], states, ROWS):
+        for piece in pieces_along([Calls(self.reference)], states, ROWS):
             x, moments, prediction = piece.x, piece.t, piece.predictions[0]
             fast.append(evaluate(self.value, x, moments, prediction, generator=generator).view(-1, size))
             if piece.steps.start == 0:  # x_0 follows nothing
                 x, moments, prediction = x[size:], moments[size:], prediction[slice(size, None)]
             if len(moments) > 0:
                 with torch.no_grad():
-                    said = evaluate(self.slow, x, moments, prediction, generator=generator)
-                slow.append(said.double().view(-1, size))
-        following = torch.cat([*slow, rewards.double()[None]])
+                    following = evaluate(self.slow, x, moments, prediction, generator=generator)
+                slow.append(following.double().view(-1, size))
+        next_values = torch.cat([*slow, rewards.double()[None]])
         values = self.watch("value", torch.cat(fast))
-        return values.T.gather(1, t).flatten(), following.T.gather(1, t).view(-1, 1)
+        return values.T.gather(1, t).flatten(), next_values.T.gather(1, t).view(-1, 1)
 
     @torch.no_grad()
     def _fresh(self, x: State, t: Tensor, copies: int, generator: torch.Generator) -> Tensor:

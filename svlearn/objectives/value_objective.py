@@ -15,7 +15,7 @@ from svlearn.randomness import rand, randint
 from svlearn.rollouts.roll_out import as_proposal, roll_out
 from svlearn.state import State, repeat
 from svlearn.targets import Target
-from svlearn.trajectories import Asked, in_one_pass, pieces_along, predictions_at
+from svlearn.trajectories import Calls, in_one_pass, pieces_along, predictions_at
 from svlearn.values.calibration import agreement
 from svlearn.values.value import Value, evaluate
 
@@ -95,7 +95,7 @@ class ValueObjective(Objective):
             return self.evaluate(states[rows, moments], moments, generator).view(size, number)
         values = [
             evaluate(self.value, piece.x, piece.t, piece.predictions[0], generator=generator).view(-1, size)
-            for piece in pieces_along([Asked(self.reference)], states, ROWS)
+            for piece in pieces_along([Calls(self.reference)], states, ROWS)
         ]
         return self.watch("value", torch.cat(values).T.gather(1, t))
 

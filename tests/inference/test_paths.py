@@ -68,12 +68,12 @@ def test_the_value_is_asked_about_the_present_state():
     chain = FiniteMarkovChain(torch.eye(4)[0], torch.eye(4).roll(1, dims=1).expand(3, 4, 4), torch.zeros(4))
     asked = []
 
-    class Asked(Zero):
+    class Calls(Zero):
         def forward(self, x, t, prediction=None):
             asked.append((x[:, 0].tolist(), t.tolist()))
             return super().forward(x, t)
 
-    paths, _ = smc_paths(chain, chain.target(1.0), Asked(), 2, generator=seeded("cpu", 0))
+    paths, _ = smc_paths(chain, chain.target(1.0), Calls(), 2, generator=seeded("cpu", 0))
     assert asked == [([t, t], [t, t]) for t in range(3)]
     assert paths[:, :, 0].tolist() == [[0, 1, 2, 3]] * 2
 

@@ -16,7 +16,7 @@ from svlearn.policies import Finetuned
 from svlearn.process import Prediction
 from svlearn.randomness import seeded
 from svlearn.rollouts import collect, roll_out
-from svlearn.trajectories import Asked, in_one_pass, pieces_along
+from svlearn.trajectories import Calls, in_one_pass, pieces_along
 from svlearn.values import Head, Learned
 from svlearn.values.calibration import calibrate
 from svlearn.values.ensemble import Ensemble
@@ -90,6 +90,18 @@ def distillation(reference, policy):
     return objectives.Distillation(reference, TARGET, policy), texts().set("log_weights", torch.linspace(-1, 1, B))
 
 
+def distillation_of_some_moves(reference, policy):
+    """Moves of weight 0 need not be possible: those of the second text at t = 1 are not."""
+    batch = texts()
+    log_weights = torch.linspace(-1, 1, B * T, dtype=torch.float64).view(B, T)
+    log_weights[1, 1] = log_weights[3] = -torch.inf
+    choices = batch["states"][:, 1:].clone()
+    choices[1, 1] = 0
+    return objectives.Distillation(reference, TARGET, policy), batch.set("log_weights", log_weights).set(
+        "choices", choices
+    )
+
+
 def path_consistency(variant, value):
     def build(reference, policy):
         objective = objectives.PathConsistency(reference, TARGET, value(), policy, variant)
@@ -104,6 +116,7 @@ POLICY_OBJECTIVES = {
     "proximal": proximal,
     "distributional": distributional,
     "distillation": distillation,
+    "distillation of some moves": distillation_of_some_moves,
     "path consistency": path_consistency("subtrajectory", lambda: Learned(TextNetwork())),
     "path consistency with a head": path_consistency("subtrajectory", head),
 }
@@ -129,7 +142,7 @@ def test_loss_and_gradient_are_those_without_a_cache_and_each_token_is_computed_
         pytest.importorskip("peft")
     loss, gradients, anew, cost = looked_at(POLICY_OBJECTIVES[name], "anew", lora_rank)
     assert max(float(each.abs().max()) for each in gradients) > 1e-3
-    kinds = ["one pass"] if name == "policy gradient at some times" else ["one pass", "step by step"]
+    kinds = ["one pass"] if "some" in name else ["one pass", "step by step"]
     for kind in kinds:
         found, others, positions, same = looked_at(POLICY_OBJECTIVES[name], kind, lora_rank)
         torch.testing.assert_close(found, loss, rtol=1e-9, atol=1e-9)
@@ -276,7 +289,7 @@ def test_one_pass_is_of_as_many_trajectories_as_have_max_batch_states(max_batch,
     reference = Recorded(starts=range(T))
     states = texts()["states"]
     with metered(max_batch) as meter:
-        found = [piece.predictions[0] for piece in pieces_along([Asked(reference)], states, 64)]
+        found = [piece.predictions[0] for piece in pieces_along([Calls(reference)], states, 64)]
     assert getattr(reference, "sizes", []) == sizes
     assert meter.cost.reference_calls == B * T
     for one, other in zip(found, CausalToy(cached=False).along(states), strict=True):
@@ -290,7 +303,7 @@ def test_an_along_of_another_number_of_predictions_is_refused(given, came):
             return list(super().along(trajectory))[:given] if given else []
 
     with pytest.raises(TypeError, match=f"Short.along: expected {T} Predictions.*({came})"):
-        list(pieces_along([Asked(Short())], texts()["states"], 64))
+        list(pieces_along([Calls(Short())], texts()["states"], 64))
 
 
 def test_who_is_asked_for_all_times_or_some():
@@ -304,7 +317,7 @@ def test_the_policy_along_is_its_own_network_and_carries_the_gradient():
     reference = TeacherForced()
     policy = moved(Finetuned(reference))
     states = texts()["states"]
-    pieces = list(pieces_along([Asked(reference), Asked(policy, gradient=True)], states, 64))
+    pieces = list(pieces_along([Calls(reference), Calls(policy, gradient=True)], states, 64))
     assert [piece.steps for piece in pieces] == [range(t, t + 1) for t in range(T)]
     plain = moved(Finetuned(CausalToy(cached=False)))
     for piece in pieces:
