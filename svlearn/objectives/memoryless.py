@@ -3,7 +3,7 @@
 import math
 import warnings
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -69,10 +69,11 @@ def measure_memory(
 
 def moved(x: State, finished: State) -> Tensor:
     """The numbers of x_T (N, d), float64, less the leaves that are as in x_0 (N, ...): what it is conditioned on."""
-    if isinstance(finished, Tensor):
-        return flattened(finished).double()
-    leaves = finished.items(include_nested=True, leaves_only=True)
-    return torch.cat([flattened(leaf).double() for name, leaf in leaves if not torch.equal(leaf, x[name])], dim=1)
+    if isinstance(finished, Tensor) or isinstance(x, Tensor):
+        return flattened(cast(Tensor, finished)).double()
+    starts, ends = (cast(dict[str, Tensor], dict(each.flatten_keys().items())) for each in (x, finished))
+    changed = [flattened(leaf).double() for name, leaf in ends.items() if not torch.equal(leaf, starts[name])]
+    return torch.cat(changed, dim=1)
 
 
 def look_for_memory(
