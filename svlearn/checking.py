@@ -10,6 +10,7 @@ from tensordict import TensorDict
 from torch import Tensor, nn
 
 from svlearn.arguments import expect, integer
+from svlearn.conditions import rows_for
 from svlearn.modes import evaluating
 from svlearn.process import Prediction, Reference, draw_initial, has, predict
 from svlearn.randomness import device_of, seeded
@@ -68,6 +69,7 @@ def check(
     Raises TypeError for what is no Reference, Target or Value; ValueError with all that is wrong, one line each.
     """
     expect(reference, Reference, "reference")
+    condition = rows_for(condition, ROWS, "a sample")
     for thing, kind, name in ((target, Target, "target"), (value, Value, "value")):
         if thing is not None:
             expect(thing, kind, name)
