@@ -124,13 +124,27 @@ def draw_initial(
     reference: Reference, batch_size: int, *, condition: Any = None, generator: torch.Generator | None = None
 ) -> State:
     """x_0 (B, ...) of a process; a condition that is a state is moved to where it runs. Raises TypeError and ValueError
-    where `initial` gives something else."""
+    where `initial` gives something else; what it raises itself under a condition has a note of the condition's form."""
     if isinstance(condition, (Tensor, TensorDict)):
         condition = condition.to(device_of(reference))
     given = {} if condition is None else {"condition": condition}
-    x = reference.initial(batch_size, generator=generator, **given)
+    try:
+        x = reference.initial(batch_size, generator=generator, **given)
+    except Exception as error:
+        if condition is not None:
+            error.add_note(f"in {type(reference).__name__}.initial, given condition= {_form(condition)}")
+        raise
     check_states(x, batch_size, f"{type(reference).__name__}.initial")
     return x
+
+
+def _form(condition: Any) -> str:
+    """A condition's rows in words."""
+    if isinstance(condition, dict):
+        return f"a dict of {', '.join(f'{name}: {_form(part)}' for name, part in condition.items())}"
+    if isinstance(condition, list) and condition:
+        return f"a list of {len(condition)} {type(condition[0]).__name__}"
+    return f"a {type(condition).__name__} {tuple(getattr(condition, 'shape', ()))}"
 
 
 def has(reference: Reference, method: str) -> bool:

@@ -3,12 +3,16 @@
 import numpy as np
 import pytest
 import torch
+from svlearn.checking import check
 from tensordict import TensorDict
 from torch.utils.data import Dataset, IterableDataset, TensorDataset
 
 from svlearn.conditions import Conditions, as_rows, distinct, draw_rows, labels, rows_for
+from svlearn.process import Prediction, Reference
 from svlearn.randomness import seeded
+from svlearn.rollouts import roll_out
 from svlearn.state import number_of_rows, repeat, take
+from svlearn.transitions import GaussianTransition
 
 
 class Prompts(Dataset):
@@ -160,3 +164,42 @@ def test_every_row_has_a_name_of_its_own():
         "prompt dog, size 2",
     ]
     assert len(labels(["x" * 100])[0]) == 60
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        (["cat", "dog"], "given condition= a list of 2 str"),
+        (torch.zeros(2, 3), r"given condition= a Tensor (2, 3)"),
+        ({"prompt": ["x", "y"], "size": torch.zeros(2)}, "a dict of prompt: a list of 2 str, size: a Tensor (2,)"),
+    ],
+)
+def test_what_initial_refuses_is_told_with_the_form_of_the_rows(rows, words):
+    class Unconditional(Reference):
+        num_steps = 1
+
+        def initial(self, batch_size, *, generator=None):
+            return torch.zeros(batch_size, 1)
+
+        def forward(self, x, t, previous=None):
+            return Prediction(GaussianTransition(x, 1.0))
+
+    with pytest.raises(TypeError, match="unexpected keyword argument 'condition'") as raised:
+        roll_out(Unconditional(), 2, condition=rows, generator=seeded("cpu", 0))
+    (note,) = raised.value.__notes__
+    assert note.startswith("in Unconditional.initial, given condition= ") and words in note
+
+
+def test_a_dry_run_takes_two_rows():
+    class Named(Reference):
+        num_steps = 1
+
+        def initial(self, batch_size, *, condition=None, generator=None):
+            return torch.tensor([[float(len(name))] for name in condition])
+
+        def forward(self, x, t, previous=None):
+            return Prediction(GaussianTransition(x, 1.0))
+
+    assert check(Named(), condition=("cat", "horse")) == []
+    with pytest.raises(ValueError, match="condition: expected 2 rows, one a sample, got 3"):
+        check(Named(), condition=["cat", "horse", "dog"])

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from svlearn.arguments import expect, integer
+from svlearn.conditions import rows_for
 from svlearn.modes import evaluating
 from svlearn.placement import at_home
 from svlearn.process import Prediction, Reference, draw_initial
@@ -41,6 +42,7 @@ def check(
     Raises TypeError for what is no Reference, Target or Value; ValueError with all that is wrong, one line each.
     """
     expect(reference, Reference, "reference")
+    condition = rows_for(condition, ROWS, "a sample")
     for thing, kind, name in ((target, Target, "target"), (value, Value, "value")):
         if thing is not None:
             expect(thing, kind, name)
