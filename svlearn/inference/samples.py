@@ -22,6 +22,7 @@ class History:
     spreads (B, T + 1, 5), nats to their power: the variance of the log-weights in a group before any resampling; of
     what the step's candidates multiply the weight of their particle by the variance and the third central moment, in
     logarithms, and the effective share; the variance of log p_ref - log q among them. Weights of 0 are left out.
+    A step in which all particles were finished, and nothing ran, stands there as one that changed nothing.
     """
 
     ess: Tensor
