@@ -172,7 +172,7 @@ def _check_along(found: Findings, reference: Reference, moves: list[tuple[State,
             name = type(reference).__name__
             found.wrong(
                 f"{name}.along: expected at t = {t} the law that forward predicts, log_prob {own.tolist()} of the "
-                f"moves that were made, got {came.tolist()}; objectives would train on another law than samplers draw from"
+                f"moves that were made, got {came.tolist()}; objectives would train another law than samplers draw from"
             )
             return
 
