@@ -189,3 +189,29 @@ def test_a_value_of_ids_alone_is_named_under_guidance():
     target = sv.Target(lambda x: x.double().sum(dim=1), 1.0)
     with pytest.raises(TypeError, match="value: guidance reads Learned at one-hots in floats"):
         sv.guidance(Tokens(), target, Learned(Ids())).sample(2)
+
+
+class InOnePass(Walk):
+    """All predictions of a walk at once; `late` by that many steps."""
+
+    def __init__(self, late=0):
+        super().__init__()
+        self.late = late
+
+    def along(self, trajectory):
+        return [sv.Prediction(sv.GaussianTransition(trajectory[:, max(0, t - self.late)], self.std)) for t in range(3)]
+
+
+def test_what_is_predicted_along_a_walk_is_held_against_forward():
+    assert sv.check(InOnePass(), TARGET) == []
+    with pytest.raises(ValueError, match="InOnePass.along: expected at t = 1 the law that forward predicts"):
+        sv.check(InOnePass(late=1), TARGET)
+
+
+def test_an_along_that_stops_early_is_named():
+    class Short(InOnePass):
+        def along(self, trajectory):
+            return super().along(trajectory)[:2]
+
+    with pytest.raises(ValueError, match="Short.along: expected 3 Predictions, .*, got 2 predictions"):
+        sv.check(Short(), TARGET)

@@ -72,13 +72,13 @@ def moves_along(
     its own along the trajectory, as the reference. Without a policy all are 0.
     """
     calls, after, size = [Calls(reference)], states[:, 1:] if after is None else after, len(states)
-    proposal = proposals.FromReference() if policy is None else proposals.Policy(policy)
+    steer = None if policy is None else proposals.Policy(policy).transition
     if policy is not None and not policy.corrects:
         calls.append(Calls(policy, "policy_calls", gradient=True))
     for piece in pieces_along(calls, states, most):
         own, steps = piece.predictions[0], len(piece.steps)
         prediction = own if len(calls) == 1 else replace(own, policy=piece.predictions[1])
-        law = proposal.transition(piece.x, piece.t, prediction)
+        law = own.transition if steer is None else steer(piece.x, piece.t, prediction)
         ratios = torch.zeros(steps * size, dtype=torch.float64, device=piece.t.device)
         if law is not own.transition:
             x_next = concatenate([after[:, t] for t in piece.steps])

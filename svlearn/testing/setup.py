@@ -2,7 +2,7 @@
 
 import warnings
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -20,6 +20,7 @@ from svlearn.testing.findings import Findings, layout
 from svlearn.testing.presentation import check_presentation
 from svlearn.testing.transition import look_at_law
 from svlearn.testing.walk import walk
+from svlearn.trajectories import predictions_at
 from svlearn.transitions import Transition, gaussian_of
 from svlearn.values.value import Value, evaluate
 
@@ -35,7 +36,8 @@ def check(
     """Try a reference, a reward and a value on two rows, rolled out once; T calls of the reference, no training.
 
     At the first and the last step: forward, the law's `sample`, `log_prob`, `log_ratio` and `__getitem__`, the value;
-    of the finished states the reward, `decode`, `describe` and `draw`. condition: two rows, where there are any.
+    at all steps, where the reference defines `along`, that it predicts what forward does; of the finished states the
+    reward, `decode`, `describe` and `draw`. condition: two rows, where there are any.
     Returns what runs but is not what it seems, one sentence each, and issues each as a UserWarning: a reference
     without noise, of which selection and guidance move nothing; one in training mode with dropout; states so far from
     0, against the noise of a step, that rounding biases log Z; a law without `cat`, which `max_batch` needs.
@@ -76,12 +78,14 @@ def _walk(
         found.attempt(f"{name}.initial", lambda: draw_initial(reference, ROWS + 1, generator=generator))
     forget(reference)
     silent, steps_of_two, t = [], walk(reference, condition, ROWS), -1
+    moves: list[tuple[State, Transition, State]] = []
     while True:
         where = f"{name}.initial" if t < 0 else f"{name}.forward" if t == 0 else f"{name}.forward after t = {t}"
         step = found.attempt(where, lambda: next(steps_of_two, None))
         if step is None:
             break
         t, x, prediction, finished = step
+        moves.append((x, prediction.transition, finished))
         if t in (0, steps - 1):
             silent.append(_check_law(found, x, finished, prediction.transition, f"{name} at t = {t}"))
             _check_value(found, value, x, t, prediction)
@@ -92,7 +96,27 @@ def _walk(
             f"{name}: its steps have no noise (a std of 0), so all candidates are one, and selection, guidance and "
             "policies move nothing; take a sampler with noise (eta > 0, an SDE and not its flow)"
         )
-    return finished if t == steps - 1 else None
+    if t != steps - 1:
+        return None
+    if has(reference, "along") and not found.errors:
+        found.attempt(f"{name}.along", lambda: _check_along(found, reference, moves))
+    return finished
+
+
+def _check_along(found: Findings, reference: Reference, moves: list[tuple[State, Transition, State]]) -> None:
+    """Hold the laws that `along` predicts for the states of a walk against those of forward, by the moves x_t, law,
+    x_{t+1} that were made."""
+    states = torch.stack([*(x for x, _, _ in moves), moves[-1][2]], dim=1)
+    predictions = list(predictions_at(reference, states, range(len(moves))))
+    for t, ((_, law, after), other) in enumerate(zip(moves, predictions, strict=True)):
+        own, came = (each.log_prob(after) for each in (law, cast(Prediction, other).transition))
+        if not torch.allclose(came, own, rtol=1e-3, atol=1e-3):
+            name = type(reference).__name__
+            found.wrong(
+                f"{name}.along: expected at t = {t} the law that forward predicts, log_prob {own.tolist()} of the "
+                f"moves that were made, got {came.tolist()}; objectives would train another law than samplers draw from"
+            )
+            return
 
 
 def _check_law(found: Findings, x: State, x_next: State, law: Transition, where: str) -> bool:
