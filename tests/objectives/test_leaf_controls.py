@@ -122,6 +122,19 @@ def test_beside_a_condition_a_black_box_is_as_on_the_chain():
     same(plain, beside(DerivativeFreeAdjointMatching, plain, num_candidates=3), batch)
 
 
+def test_candidates_are_rewarded_under_the_condition_of_their_row():
+    """A reward that its row's number scales has adjoints that it scales."""
+    oracle, reference = gaussian(), SideBySide({ONE: gaussian()})
+    target = Target(lambda x: (x["number"] * oracle.reward(x[ONE])).detach(), ALPHA)
+    policies = Controlled(oracle, LinearInX(3, 8)), Controlled(reference, OnLeaves({ONE: LinearInX(3, 8)}))
+    plain = DerivativeFreeAdjointMatching(oracle, oracle.target(ALPHA), policies[0], num_candidates=3)
+    other = DerivativeFreeAdjointMatching(reference, target, policies[1], num_candidates=3)
+    states = roll_out(reference, 5, generator=seeded("cpu", 4))["states"]
+    expected, _ = plain.adjoints(states["one"], seeded("cpu", 1))
+    found, _ = other.adjoints(states, seeded("cpu", 1))
+    torch.testing.assert_close(found, expected * states["number"][:, 0, None, None])
+
+
 @pytest.mark.parametrize("kind", [AdjointMatching, StochasticControl])
 @pytest.mark.filterwarnings("ignore:reference. not memoryless")
 def test_beside_a_condition_it_learns_the_same(kind):
