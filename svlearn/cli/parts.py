@@ -41,7 +41,7 @@ class Parts:
         key, known = (kind, name), self.recipes[kind]
         if name not in known:
             raise ValueError(f"{kind}: expected one of {', '.join(known) or 'none, as none is named'}, got {name!r}")
-        if False:
+        if key in self._open:
             raise ValueError(f"{kind}.{name}: expected parts that are built one after another, got one inside itself")
         if key not in self._made:
             self._open.append(key)
