@@ -33,6 +33,8 @@ class NextToken(Transition):
         return torch.where(reached, self.log_probs.gather(1, tokens)[:, 0], -math.inf)
 
     def outcomes(self, limit):
+        if limit < TOKENS:
+            raise ValueError(f"outcomes: {TOKENS} next states, the limit is {limit}")
         tokens = torch.arange(TOKENS)[:, None]
         states = torch.stack([self._written(token.expand(len(self.x), 1)) for token in tokens], dim=1)
         return states, self.log_probs

@@ -25,6 +25,7 @@ from svlearn.domains.analytic import (
     gmm40,
 )
 from svlearn.domains.analytic import MixtureTransition as MixtureOfGaussians
+from svlearn.domains.analytic.conditional import ConditionalOracle
 from svlearn.domains.molecules import rewards as molecules
 from svlearn.domains.molecules.masked_diffusion import MaskedGraphDiffusion
 from svlearn.domains.molecules.transformer import GraphTransformer
@@ -34,10 +35,12 @@ from svlearn.randomness import seeded
 from svlearn.schedules import cosine_schedule
 from svlearn.testing import check_reference, check_reward, check_transition, check_value
 from svlearn.transitions import (
+    AppendingTransition,
     CategoricalTransition,
     FieldTransition,
     GaussianTransition,
     ListedTransition,
+    MaskedTransition,
     MixtureTransition,
     Transition,
 )
@@ -45,6 +48,7 @@ from svlearn.values import Ensemble, Learned, MonteCarlo, PosteriorMean, Switch,
 from svlearn.values.at_steps import AtSteps
 
 sys.path.insert(0, str(Path(__file__).parent / "domains/molecules/gdss"))
+from causal_toys import STEPS, CausalToy
 from gdss_toys import GaussianGDSS
 
 
@@ -132,6 +136,8 @@ REFERENCES = {
     "ddpm": lambda: GaussianMixtureDDPM(DIFFUSION),
     "brownian": lambda: GaussianReference.brownian(2, 3),
     "masked graphs": lambda: MaskedGraphDiffusion(GraphTransformer(4, 16, 16, 1), torch.ones(4)),
+    "causal": lambda: CausalToy(starts=range(STEPS)),
+    "causal, uncached": lambda: CausalToy(cached=False),
     "gdss": lambda: GaussianGDSS(4),
     "controlled": lambda: Controlled(LINE, Network(2)),
     "finetuned": lambda: Finetuned(Walk()),
@@ -143,6 +149,14 @@ REFERENCES = {
 @pytest.mark.parametrize("name", REFERENCES)
 def test_every_reference_and_policy_of_the_package_passes(name):
     check_reference(REFERENCES[name]().eval(), num_draws=400)
+
+
+def test_an_oracle_with_a_condition_passes():
+    reference = ConditionalOracle([LINE, LinearGaussianChain.random(2, 4, seed=2)])
+    condition = torch.tensor([0, 1, 1, 0])
+    check_reference(reference, condition=condition, num_draws=400)
+    check_value(PosteriorMean(reference.target(0.7)), reference, condition=condition)
+    check_reward(reference.reward, reference, condition=condition)
 
 
 def test_a_condition_that_is_a_leaf_passes():
@@ -185,6 +199,18 @@ TRANSITIONS = {
     "analytic mixture": lambda: (
         MixtureOfGaussians(normal(3, 4), normal(3, 4, 2, seed=1), 0.3 + normal(3, 4, 2, seed=2).abs()),
         normal(3, 2),
+    ),
+    "masked": lambda: (
+        MaskedTransition(torch.tensor([[3, 3, 1], [0, 3, 3]]), normal(2, 3, 3), 3, number=1),
+        torch.tensor([[3, 3, 1], [0, 3, 3]]),
+    ),
+    "masked, by chance": lambda: (
+        MaskedTransition(torch.tensor([[3, 3, 1], [0, 3, 3]]), normal(2, 3, 3), 3, probability=0.4),
+        None,
+    ),
+    "appending": lambda: (
+        AppendingTransition(torch.tensor([[1, 0, 0, 1], [2, 0, 0, 1]]), normal(2, 3), end=2),
+        None,
     ),
     "next token": lambda: (TREE(TEXTS, torch.zeros(3, dtype=torch.long)).transition, None),
     "finished texts": lambda: (FinishedTexts(TREE, TEXTS), None),
@@ -444,6 +470,29 @@ BROKEN = {
     "cache changed": (Cached, {"joined": adding}, "(cache|previous=)"),
     "cache without rows": (Cached, {"kept": lambda self, x: x[:1, 2:]}, "cache"),
 }
+
+
+class AlongOther(CausalToy):
+    def along(self, trajectory):
+        return [self.forward(trajectory[:, 0], torch.zeros(len(trajectory), dtype=torch.long))] * self.num_steps
+
+
+@pytest.mark.parametrize(
+    ("finished", "words"),
+    [
+        (lambda self, x: x[:, 0], "finished: expected bools of shape"),
+        (lambda self, x: torch.arange(len(x)) > 1, "step to themselves with log-probability 0"),
+        (lambda self, x: x[:, 0] > 0.3, "finished: expected"),
+    ],
+)
+def test_finished_states_that_move_are_named(finished, words):
+    with pytest.raises(ValueError, match=f"Mine.*{words}"):
+        check_reference(changed(Walk, finished=finished)(), num_draws=200)
+
+
+def test_an_along_that_says_other_than_forward_is_named():
+    with pytest.raises(ValueError, match="AlongOther.along: expected at t = 1 the law that forward gives there"):
+        check_reference(AlongOther(cached=False), num_draws=200)
 
 
 @pytest.mark.parametrize("name", BROKEN)

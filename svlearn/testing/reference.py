@@ -9,10 +9,11 @@ from torch import Tensor
 from svlearn.arguments import expect, integer
 from svlearn.modes import evaluating
 from svlearn.placement import at_home
-from svlearn.process import Prediction, Reference, draw_initial, has, predict
+from svlearn.process import Prediction, Reference, draw_initial, predict
 from svlearn.shapes import forget
 from svlearn.state import State, device_of_state, take, times
 from svlearn.testing.findings import Findings, close, layout, leaves, same
+from svlearn.testing.optional import look_at_optional
 from svlearn.testing.presentation import check_presentation
 from svlearn.testing.transition import look_at_law
 from svlearn.testing.walk import walk
@@ -29,15 +30,14 @@ def check_reference(reference: Reference, *, condition: Any = None, num_draws: i
     wants, each row by itself and its own t, x left as it came, the same twice; that of rows is the rows of that, and
     with its cache (`previous`) what it is without, also for chosen rows. Of the law: `check_transition`, with num_draws
     draws a row. States keep their shape, dtype and device, and what of them is the condition, four rows of whatever
-    `initial` takes, never changes. Of `noise`, `decode`, `describe` and `draw`, where there are any: that they work.
+    `initial` takes, never changes. Of what it may define besides, that it works: `noise`, `finished` (rows that step to
+    themselves), `along` (what forward says step by step), `decode`, `describe` and `draw`.
     Raises TypeError for what is no Reference, ValueError with all that is wrong, one line each.
     """
     expect(reference, Reference, "reference")
     found, name = Findings(), type(reference).__name__
     with evaluating(reference), at_home(reference, check="every"):
         finished = _walk(found, reference, condition, integer(num_draws, "num_draws", 100), name)
-        if finished is not None and has(reference, "noise"):
-            _look_at_noise(found, reference, finished, name)
         if finished is not None:
             found.attempt(name, lambda: check_presentation(reference, finished))
     found.finish(f"check_reference: {name}")
@@ -69,6 +69,8 @@ def _walk(found: Findings, reference: Reference, condition: Any, num_draws: int,
             _look_at_cache(found, reference, steps[t + 1][0], t + 1, prediction, f"{name}.forward at t = {t + 1}")
     _look_at_times(found, reference, steps, f"{name}.forward")
     _look_at_condition(found, condition, steps, name)
+    if not found.errors:
+        look_at_optional(found, reference, steps, name)
     return None if found.errors else steps[-1][0]
 
 
@@ -205,13 +207,3 @@ def _look_at_condition(found: Findings, condition: Any, steps: list, name: str) 
                     f"{name}: expected the condition {key!r} to stay, got another at t = {t}; no step may change it"
                 )
                 return
-
-
-def _look_at_noise(found: Findings, reference: Reference, finished: State, name: str) -> None:
-    size, device = len(finished), device_of_state(finished)
-    later, earlier = times(reference.num_steps, size, device), times(0, size, device)
-    noised = found.draw(
-        f"{name}.noise", lambda generator: reference.noise(finished, later, earlier, generator=generator), device
-    )
-    if noised is not None and layout(noised) != layout(finished):
-        found.wrong(f"{name}.noise: expected states as x_T, {layout(finished)}, got {layout(noised)}")

@@ -7,10 +7,12 @@ import torch
 from svlearn.arguments import expect
 from svlearn.modes import evaluating
 from svlearn.placement import at_home
-from svlearn.process import Prediction, Reference
+from svlearn.process import Prediction, Reference, predict
 from svlearn.state import State, device_of_state, take, times
 from svlearn.testing.findings import Findings, close, numbers, same
 from svlearn.testing.reference import steps_of
+from svlearn.transitions import ListedTransition
+from svlearn.values.outcomes import evaluate_outcomes, has_outcomes
 from svlearn.values.value import Value, evaluate
 
 
@@ -20,7 +22,7 @@ def check_value(value: Value, reference: Reference, *, condition: Any = None) ->
 
     One finite number a row; of chosen rows those of the rows, and of rows at several times in one call what each has at
     its own; x as it came; the same twice, by the generator alone where it `needs_generator`; no prediction read where
-    `reads(t)` says that none is.
+    `reads(t)` says that none is; of `of_outcomes`, where steps are listed, what forward says of each outcome.
     Raises TypeError for what is no Value, ValueError with all that is wrong, one line each.
     """
     expect(value, Value, "value"), expect(reference, Reference, "reference")
@@ -32,6 +34,8 @@ def check_value(value: Value, reference: Reference, *, condition: Any = None) ->
             _look_at(found, value, *steps[t], t, f"{name}.forward at t = {t}")
         if last > 1 and not found.errors:
             _look_at_times(found, value, steps, last - 1, f"{name}.forward")
+        if last > 1 and has_outcomes(value) and not found.errors:
+            _look_at_outcomes(found, value, reference, *steps[0], f"{name}.of_outcomes")
     found.finish(f"check_value: {name}")
 
 
@@ -84,6 +88,23 @@ def _look_at_times(found: Findings, value: Value, steps: list, last: int, where:
             f"{where}: expected of rows at t = 0 and t = {last} in one call what each has alone, got others; t is "
             "(B,), one time a row"
         )
+
+
+def _look_at_outcomes(
+    found: Findings, value: Value, reference: Reference, x: State, prediction: Prediction, where: str
+) -> None:
+    """v_1 of every outcome from one look at x_0 against `forward` of each."""
+    law = prediction.transition
+    if not isinstance(law, ListedTransition):
+        return
+    came = found.attempt(where, lambda: evaluate_outcomes(value, x, 0, prediction))
+    if came is None:
+        return
+    flat = law.states.flatten(0, 1)
+    told = predict(reference, flat, 1) if value.reads(1) else None
+    wanted = evaluate(value, flat, 1, told).view(came.shape)
+    if not close(came.flatten(), wanted.flatten()):
+        found.wrong(f"{where}: expected v_1 of each outcome, in order, as forward has it, got others")
 
 
 def _new(device: torch.device) -> torch.Generator:

@@ -1,10 +1,9 @@
 """What a value says of all outcomes of a step from one look at the state before it."""
 
-import math
-
 from torch import Tensor
 
 from svlearn.compiled import plain
+from svlearn.deferred_checks import check_finite, is_deferring
 from svlearn.metering import count, current_max_batch
 from svlearn.process import Prediction
 from svlearn.state import State, concatenate, device_of_state, times
@@ -41,7 +40,14 @@ def evaluate_outcomes(value: Value, x: State, t: int | Tensor, prediction: Predi
     if not isinstance(values, Tensor) or tuple(values.shape) != shape:
         came = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
         raise ValueError(f"{name}: expected shape {shape}, one for each outcome of each row, got {came}")
-    if not math.isfinite(values.sum().item()) and not bool(values.isfinite().all()):
-        row = int((~values.isfinite()).any(dim=1).nonzero()[0])
-        raise NonFiniteError(f"{name}: expected finite numbers at step {int(t[row]) + 1}, got others at index {row}")
+    found = values.clone() if is_deferring() else values
+
+    def look() -> None:
+        if not bool(found.isfinite().all()):
+            row = int((~found.isfinite()).any(dim=1).nonzero()[0])
+            raise NonFiniteError(
+                f"{name}: expected finite numbers at step {int(t[row]) + 1}, got others at index {row}"
+            )
+
+    check_finite(found.sum(), look)
     return values
