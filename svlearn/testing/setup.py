@@ -11,7 +11,7 @@ from svlearn.arguments import expect, integer
 from svlearn.conditions import rows_for
 from svlearn.modes import evaluating
 from svlearn.placement import at_home
-from svlearn.process import Prediction, Reference, draw_initial
+from svlearn.process import Prediction, Reference, draw_initial, has
 from svlearn.randomness import device_of, seeded
 from svlearn.shapes import forget
 from svlearn.state import State, device_of_state
