@@ -45,8 +45,8 @@ def quotation(results: dict) -> str:
         f"sees it best. The step at which the one hands over to the other, t = {start:.0f} of {steps:.0f}, is chosen "
         f"by `inference.hand_over.best_switch`, on samples that judge nothing here. Guided by the learned value alone, "
         f"{learned['uniqueness']:.0%} of the valid molecules are distinct, against {free['uniqueness']:.0%} for "
-        f"SVDD-PM and {both['uniqueness']:.0%} with the hand-over: a greedy choice by one network runs to the "
-        f"molecules that it likes best. The value was trained once; the next training differs by more than the errors "
+        f"SVDD-PM and {both['uniqueness']:.0%} with the hand-over: greedy choices run to the molecules that a "
+        f"value likes best. The value was trained once; the next training differs by more than the errors "
         f"below, which are of sampling alone: "
         f"[over seeds](docs/leaderboards/qm9.md).\n\n{to_markdown(table)}\n"
         f"Rewards are QED; ± is one standard error; M = N = K = 10; SVDD at alpha = 0. Learning the value took "
@@ -71,6 +71,7 @@ def measure(seeds: list[int]) -> None:
     results = json.loads(RESULTS.read_text())
     results["seconds"] = {"train": train, "evaluate": evaluate}
     write(RESULTS, json.dumps(results, indent=1, ensure_ascii=False) + "\n")
+    shutil.copy(ROOT / "reports/qm9/samples.svg", ROOT / "docs/demo.svg")
 
 
 def main() -> None:
@@ -80,7 +81,6 @@ def main() -> None:
     options = parser.parse_args()
     if not options.quote:
         measure(options.seeds)
-    shutil.copy(ROOT / "reports/qm9/samples.svg", ROOT / "docs/demo.svg")
     readme = ROOT / "README.md"
     write(readme, quote(readme.read_text(), json.loads(RESULTS.read_text())))
 
