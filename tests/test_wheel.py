@@ -70,7 +70,7 @@ def test_the_installed_command_compares_the_shipped_configuration(installed, tmp
     assert "SVDD-learned then PM reaches" in table
     figures = json.loads((tmp_path / "report/comparison.json").read_text())["figures"]
     assert figures["SVDD-learned"]["reference_calls_per_sample"] == 45
-    assert figures["SVDD-learned then PM"]["reference_calls_per_sample"] == 180
+    assert figures["SVDD-learned then PM"]["reference_calls_per_sample"] == 20 + 25 * 10
     assert all(0 < each["mean_reward"] < 1 for each in figures.values())
     assert "<svg" in (tmp_path / "report/samples.svg").read_text() and (tmp_path / "report/report.html").is_file()
 
