@@ -83,7 +83,7 @@ def test_the_weights_are_the_probabilities_to_descend_in_the_finished_tree(value
 @pytest.mark.parametrize("prior_children", [0.0, 1.0, 2.5])
 def test_every_node_is_scored_by_the_soft_bellman_backup(prior_children):
     value = make_value("wrong", MARKOV, ALPHA)
-    forest = TreeRun(tree_search(MARKOV, TARGET, value, 30), 6, seeded("cpu", 2), (1.0, 0.6), prior_children)
+    forest = TreeRun(tree_search(MARKOV, TARGET, value, 30).parts, 6, seeded("cpu", 2), (1.0, 0.6), prior_children)
     forest.keep_states = True
     particles, history = forest.from_start()
     scored = 0
@@ -104,7 +104,7 @@ def test_every_node_is_scored_by_the_soft_bellman_backup(prior_children):
 def test_children_are_descended_to_by_their_soft_values():
     """One step from a known start to two leaves: the third roll-out finds them both there, and may draw no third."""
     chain = FiniteMarkovChain(torch.eye(2)[0], torch.full((1, 2, 2), 0.5), torch.tensor([0.0, math.log(3.0)]))
-    forest = TreeRun(tree_search(chain, chain.target(1.0), None, 3), 20_000, seeded("cpu", 3), (2.0, 0.0), 0.0)
+    forest = TreeRun(tree_search(chain, chain.target(1.0), None, 3).parts, 20_000, seeded("cpu", 3), (2.0, 0.0), 0.0)
     forest.from_states(torch.zeros(20_000, 1).long(), 0)
     worth = forest.scores[1, :, :2].exp()
     second = forest.visits[1, :, 1] == 2
@@ -180,13 +180,15 @@ def test_a_reward_of_minus_infinity():
     dead = samples.log_normalizer == -math.inf
     assert 0 < dead.sum() < 2000 and torch.equal(dead, (samples.log_weights == -math.inf).all(dim=1))
     assert_unbiased(samples, chain.log_normalizer(1.0))
-    forest = TreeRun(tree_search(chain, chain.target(1.0), None, 40), 50, seeded("cpu", 13), (1.0, 0.4), 0.0)
+    forest = TreeRun(tree_search(chain, chain.target(1.0), None, 40).parts, 50, seeded("cpu", 13), (1.0, 0.4), 0.0)
     forest.from_start()
     for above, visits, parents in zip(forest.visits, forest.visits[1:], forest.parents[1:]):
         arrived = torch.zeros_like(above).scatter_add(1, parents.clamp(min=0), visits)
         assert torch.equal(arrived, above)  # who came by a node went on to a child of it
     hopeless = chain.with_rewards(torch.full((5,), -math.inf))
-    forest = TreeRun(tree_search(hopeless, hopeless.target(1.0), None, 40), 50, seeded("cpu", 14), (1.0, 0.4), 0.0)
+    forest = TreeRun(
+        tree_search(hopeless, hopeless.target(1.0), None, 40).parts, 50, seeded("cpu", 14), (1.0, 0.4), 0.0
+    )
     forest.from_start()
     assert forest.visits[0, :, 0].double().mean() < 20 < forest.visits[0].sum() / 50  # all are equally bad
     with pytest.raises(ValueError, match="every group died"):
