@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from torch import nn
+from tracked_device import synchronisations, tracked
 
 import svlearn as sv
 from svlearn.deferred_checks import check_finite, deferring, is_deferring
@@ -127,6 +128,17 @@ def test_samples_do_not_depend_on_when_they_are_checked():
     found = [sv.smc(Late(), TARGET, value, 4).sample(3, generator=seeded("cpu", 0), check=c) for c in ("every", "end")]
     assert torch.equal(found[0].states, found[1].states)
     assert torch.equal(found[0].log_normalizer, found[1].log_normalizer)
+
+
+def test_a_std_below_zero_is_refused_at_the_end():
+    with tracked() as device:
+        mean, std = torch.zeros(2, 1, device=device), torch.tensor([[1.0], [-0.5]], device=device)
+        with pytest.raises(ValueError, match="std: expected numbers of at least 0, got -0.5"):
+            waiting(lambda: sv.GaussianTransition(mean, std))
+        with synchronisations() as found, deferring("end", device):
+            sv.GaussianTransition(mean, std.abs())
+            sv.GaussianTransition(mean, std.abs()[0, 0])
+            assert found.reads == 0
 
 
 def test_probabilities_wait_too():

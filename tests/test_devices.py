@@ -79,10 +79,11 @@ class Diffusion(Walk):
     def __init__(self):
         super().__init__()
         self.layer = nn.Linear(2, 2)
+        self.register_buffer("stds", torch.full((16,), 0.5))
 
     def forward(self, x, t, previous=None):
         mean = x + torch.tensor(0.3) * self.layer(x).tanh() + torch.zeros(2)
-        return sv.Prediction(sv.GaussianTransition(mean, 0.5), clean=mean)
+        return sv.Prediction(sv.GaussianTransition(mean, self.stds[t][:, None]), clean=mean)
 
 
 class Network(nn.Module):

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from svlearn.arguments import is_number
+from svlearn.deferred_checks import check_finite, is_deferring
 from svlearn.randomness import randn
 from svlearn.state import State, concatenate, flattened, take
 from svlearn.transitions.coordinates import Coordinates, TensorCoordinates
@@ -41,7 +42,7 @@ class GaussianTransition(Transition):
             raise ValueError("mean: expected shape (B, ...), got a number; one of a batch of 1 is mean[None]")
         least = _least(std)
         if not least >= 0:
-            raise ValueError(f"std: expected numbers of at least 0, got {least}")
+            _refuse_std(least)
         std = torch.as_tensor(std, dtype=mean.dtype, device=mean.device)
         paired = zip(reversed(std.shape), reversed(mean.shape), strict=False)
         if std.dim() > mean.dim() or any(own not in (1, wanted) for own, wanted in paired):
@@ -167,6 +168,11 @@ def coordinates_of(law: Transition) -> Coordinates:
 
 def _least(std: Any) -> float:
     """The least of the numbers, NaN where one is, inf of none. TypeError for what is no number."""
+    waits = is_deferring() and isinstance(std, Tensor) and std.is_floating_point() and std.device.type != "cpu"
+    if waits and std.numel():
+        lowest = std.detach().amin()
+        check_finite(torch.where(lowest >= 0, 0.0, math.nan), lambda: _refuse_std(lowest.item()))
+        return 0.0  # it may be, and nobody waits to know
     if is_number(std):
         return std.item() if isinstance(std, Tensor) else float(std)
     try:
@@ -174,6 +180,10 @@ def _least(std: Any) -> float:
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(f"std: expected a number or a tensor, got {type(std).__name__}") from error
     return std.detach().min().item() if std.numel() else math.inf
+
+
+def _refuse_std(least: float) -> None:
+    raise ValueError(f"std: expected numbers of at least 0, got {least}")
 
 
 def _equal(one: Tensor, other: Tensor) -> bool:
