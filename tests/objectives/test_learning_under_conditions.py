@@ -56,8 +56,8 @@ FIRST = {name: error(learned(MonteCarloRegression), name) for name in ("soft", "
 @pytest.mark.parametrize(
     ("kind", "options", "steps"),
     [
-        (MonteCarloRegression, dict(estimand="soft", learning_rate=3e-2), 400),
-        (MonteCarloRegression, dict(estimand="mean", learning_rate=3e-2), 400),
+        (MonteCarloRegression, dict(estimand="soft", learning_rate=5e-2), 400),
+        (MonteCarloRegression, dict(estimand="mean", learning_rate=5e-2), 400),
         (SoftQIteration, dict(estimand="soft", learning_rate=5e-2), 400),
         (ContrastiveTwist, dict(learning_rate=3e-2), 400),
         (ContrastiveTwist, dict(positives="smc", learning_rate=3e-2), 300),
@@ -147,7 +147,7 @@ def test_in_the_linear_gaussian_chain_the_value_of_each_condition_is_learned():
 def test_stored_trajectories_of_conditions_teach_as_fresh_ones_do(tmp_path):
     drawn = collect(ORACLE, 30_000, tmp_path, target=TARGET, conditions=CLASSES, batch_size=5000, progress=False)
     assert torch.bincount(drawn.states[:, 0]["condition"]).min() > 9000
-    objective = learned(MonteCarloRegression, estimand="soft", learning_rate=3e-2)
+    objective = learned(MonteCarloRegression, estimand="soft", learning_rate=5e-2)
     fit(objective, max_steps=300, data=RolloutData(tmp_path, batch_size=1024), limit_val_batches=1, **QUIET)
     assert error(objective) < 0.12
 
