@@ -71,7 +71,7 @@ def _call(made: Callable, arguments: dict[str, Any], parameters: Mapping[str, in
     if not set(several) & set(arguments):
         return made(**arguments)
     ordered = {name: arguments[name] for name in parameters if name in arguments}
-    bound = inspect.BoundArguments(inspect.Signature([*parameters.values()]), ordered)  # type: ignore[arg-type]
+    bound = inspect.BoundArguments(inspect.Signature([*parameters.values()]), ordered)
     return made(*bound.args, **bound.kwargs)
 
 
