@@ -181,6 +181,23 @@ def test_a_generator_of_another_device_serves_a_reference_of_the_cpu(device):
     assert found[1].device == CPU and torch.equal(*found)  # of the pretended device the numbers are the same
 
 
+def test_conditions_are_brought_to_where_the_reference_is(device):
+    class Given(Diffusion):
+        def initial(self, batch_size, *, condition=None, generator=None):
+            return torch.randn(batch_size, 2, generator=generator) + condition
+
+    samples = sv.ancestral(Given().to(device)).sample(3, condition=torch.ones(3, 2), generator=torch.Generator())
+    assert samples.states.device == device
+
+
+def test_a_fit_does_not_choose_a_device_without_float64(monkeypatch):
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    walk, value = Walk(), Learned(Network())
+    objective = objectives.MonteCarloRegression(walk, TARGET, value, batch_size=4)
+    sv.fit(objective, max_steps=1, enable_progress_bar=False)
+    assert device_of(value) == CPU
+
+
 def test_every_draw_is_made_where_the_generator_lies_and_moved(device):
     weights = torch.tensor([0.2, 0.5, 0.3])
     draws = {
