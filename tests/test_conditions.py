@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from svlearn.checking import check
 from tensordict import TensorDict
 from torch.utils.data import Dataset, IterableDataset, TensorDataset
 
@@ -12,6 +11,7 @@ from svlearn.process import Prediction, Reference
 from svlearn.randomness import seeded
 from svlearn.rollouts import roll_out
 from svlearn.state import number_of_rows, repeat, take
+from svlearn.testing import check
 from svlearn.transitions import GaussianTransition
 
 
