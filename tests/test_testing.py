@@ -18,13 +18,13 @@ from svlearn.domains.analytic import (
     GaussianMixture,
     GaussianMixtureDDPM,
     GaussianMixtureDiffusion,
+    GaussianMixtureTransition,
     GaussianReference,
     LinearGaussianChain,
     TokenTree,
     double_well,
     gmm40,
 )
-from svlearn.domains.analytic import MixtureTransition as MixtureOfGaussians
 from svlearn.domains.analytic.conditional import ConditionalOracle
 from svlearn.domains.molecules import rewards as molecules
 from svlearn.domains.molecules.masked_diffusion import MaskedGraphDiffusion
@@ -197,7 +197,7 @@ TRANSITIONS = {
         None,
     ),
     "analytic mixture": lambda: (
-        MixtureOfGaussians(normal(3, 4), normal(3, 4, 2, seed=1), 0.3 + normal(3, 4, 2, seed=2).abs()),
+        GaussianMixtureTransition(normal(3, 4), normal(3, 4, 2, seed=1), 0.3 + normal(3, 4, 2, seed=2).abs()),
         normal(3, 2),
     ),
     "masked": lambda: (
@@ -491,7 +491,7 @@ def test_finished_states_that_move_are_named(finished, words):
 
 
 def test_an_along_that_says_other_than_forward_is_named():
-    with pytest.raises(ValueError, match="AlongOther.along: expected at t = 1 the law that forward gives there"):
+    with pytest.raises(ValueError, match="AlongOther.along: expected at t = 1 the law that forward predicts"):
         check_reference(AlongOther(cached=False), num_draws=200)
 
 

@@ -1,11 +1,14 @@
 """What a reference may define besides `initial` and `forward`: noise, finished and along, on a few trajectories."""
 
+from typing import cast
+
 import torch
 from torch import Tensor
 
 from svlearn.process import Prediction, Reference, has
 from svlearn.state import State, device_of_state, times
 from svlearn.testing.findings import Findings, close, layout, leaves
+from svlearn.trajectories import predictions_at
 
 
 def look_at_optional(found: Findings, reference: Reference, steps: list[tuple[State, Prediction]], name: str) -> None:
@@ -15,7 +18,7 @@ def look_at_optional(found: Findings, reference: Reference, steps: list[tuple[St
     if has(reference, "finished"):
         _look_at_finished(found, reference, steps, name)
     if has(reference, "along"):
-        _look_at_along(found, reference, steps, name)
+        look_at_along(found, reference, steps, name)
 
 
 def _look_at_noise(found: Findings, reference: Reference, finished: State, name: str) -> None:
@@ -54,17 +57,18 @@ def _look_at_finished(found: Findings, reference: Reference, steps: list, name: 
             return
 
 
-def _look_at_along(found: Findings, reference: Reference, steps: list, name: str) -> None:
+def look_at_along(found: Findings, reference: Reference, steps: list[tuple[State, Prediction]], name: str) -> None:
+    """Hold the laws that `along` predicts against those of `forward`, by the steps that were made."""
     states = torch.stack([x for x, _ in steps], dim=1)
-    along = found.attempt(f"{name}.along", lambda: list(reference.along(states)))
-    if along is None:
-        return
-    if len(along) != reference.num_steps:
-        found.wrong(f"{name}.along: expected {reference.num_steps} predictions, one at each t, got {len(along)}")
-        return
-    for t, given in enumerate(along):
-        x_next, own = steps[t + 1][0], steps[t][1]
-        came = found.attempt(f"{name}.along", lambda given=given, x=x_next: given.transition.log_prob(x))  # type: ignore[misc]
-        if came is not None and not close(came, own.transition.log_prob(x_next)):
-            found.wrong(f"{name}.along: expected at t = {t} the law that forward gives there, got another")
+    predictions = found.attempt(
+        f"{name}.along", lambda: list(predictions_at(reference, states, range(reference.num_steps)))
+    )
+    for t, along in enumerate(predictions or ()):
+        after = steps[t + 1][0]
+        own, came = (each.transition.log_prob(after) for each in (steps[t][1], cast(Prediction, along)))
+        if not close(came, own):
+            found.wrong(
+                f"{name}.along: expected at t = {t} the law that forward predicts, log_prob {own.tolist()} of the "
+                f"moves that were made, got {came.tolist()}; objectives would train another law than samplers draw from"
+            )
             return

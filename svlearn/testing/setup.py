@@ -2,7 +2,7 @@
 
 import warnings
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import nn
@@ -17,10 +17,10 @@ from svlearn.shapes import forget
 from svlearn.state import State, device_of_state
 from svlearn.targets import Target
 from svlearn.testing.findings import Findings, layout
+from svlearn.testing.optional import look_at_along
 from svlearn.testing.presentation import check_presentation
 from svlearn.testing.transition import look_at_law
 from svlearn.testing.walk import walk
-from svlearn.trajectories import predictions_at
 from svlearn.transitions import Transition, gaussian_of
 from svlearn.values.value import Value, evaluate
 
@@ -78,14 +78,14 @@ def _walk(
         found.attempt(f"{name}.initial", lambda: draw_initial(reference, ROWS + 1, generator=generator))
     forget(reference)
     silent, steps_of_two, t = [], walk(reference, condition, ROWS), -1
-    moves: list[tuple[State, Transition, State]] = []
+    steps_made: list[tuple[State, Prediction]] = []
     while True:
         where = f"{name}.initial" if t < 0 else f"{name}.forward" if t == 0 else f"{name}.forward after t = {t}"
         step = found.attempt(where, lambda: next(steps_of_two, None))
         if step is None:
             break
         t, x, prediction, finished = step
-        moves.append((x, prediction.transition, finished))
+        steps_made.append((x, prediction))
         if t in (0, steps - 1):
             silent.append(_check_law(found, x, finished, prediction.transition, f"{name} at t = {t}"))
             _check_value(found, value, x, t, prediction)
@@ -99,24 +99,8 @@ def _walk(
     if t != steps - 1:
         return None
     if has(reference, "along") and not found.errors:
-        found.attempt(f"{name}.along", lambda: _check_along(found, reference, moves))
+        look_at_along(found, reference, [*steps_made, (finished, prediction)], name)
     return finished
-
-
-def _check_along(found: Findings, reference: Reference, moves: list[tuple[State, Transition, State]]) -> None:
-    """Hold the laws that `along` predicts for the states of a walk against those of forward, by the moves x_t, law,
-    x_{t+1} that were made."""
-    states = torch.stack([*(x for x, _, _ in moves), moves[-1][2]], dim=1)
-    predictions = list(predictions_at(reference, states, range(len(moves))))
-    for t, ((_, law, after), other) in enumerate(zip(moves, predictions, strict=True)):
-        own, came = (each.log_prob(after) for each in (law, cast(Prediction, other).transition))
-        if not torch.allclose(came, own, rtol=1e-3, atol=1e-3):
-            name = type(reference).__name__
-            found.wrong(
-                f"{name}.along: expected at t = {t} the law that forward predicts, log_prob {own.tolist()} of the "
-                f"moves that were made, got {came.tolist()}; objectives would train another law than samplers draw from"
-            )
-            return
 
 
 def _check_law(found: Findings, x: State, x_next: State, law: Transition, where: str) -> bool:

@@ -21,7 +21,7 @@ from svlearn.domains.analytic.gaussian_reference import GaussianReference
 from svlearn.domains.analytic.linear_control import elbo, path_kl
 from svlearn.domains.analytic.linear_gaussian import LinearGaussianChain, QuadraticValue
 from svlearn.domains.analytic.markov_chain import FiniteMarkovChain, TableReward, TableValue
-from svlearn.domains.analytic.mixture import GaussianMixture, MixtureTransition
+from svlearn.domains.analytic.mixture import GaussianMixture, GaussianMixtureTransition
 from svlearn.domains.analytic.mixture_ddpm import GaussianMixtureDDPM
 from svlearn.domains.analytic.mixture_rewards import ComponentReward
 from svlearn.domains.analytic.oracle import Oracle
@@ -42,10 +42,10 @@ __all__ = [
     "GaussianMixture",
     "GaussianMixtureDDPM",
     "GaussianMixtureDiffusion",
+    "GaussianMixtureTransition",
     "GaussianReference",
     "LinearGaussianChain",
     "MixtureDensity",
-    "MixtureTransition",
     "Oracle",
     "Quadratic",
     "QuadraticReward",

@@ -6,7 +6,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from svlearn.domains.analytic.mixture import GaussianMixture, MixtureTransition
+from svlearn.domains.analytic.mixture import GaussianMixture, GaussianMixtureTransition
 from svlearn.domains.analytic.mixture_rewards import (
     ComponentReward,
     MeanMixtureValue,
@@ -32,8 +32,8 @@ class GaussianMixtureDiffusion(Oracle):
     ones are those of matrix 0) or a `ComponentReward` of this mixture, which is for alpha = 1. All is float64.
 
     The process is the exact reversal of that noising, so x_T has the mixture's law whatever T is: p_0 and
-    p_ref(x_{t+1} | x_t) are mixtures (a `MixtureTransition`). Given component k, of variance σ² and mean μ, with
-    V_t = ā_t σ² + 1 - ā_t and b = ā_t/ā_{t+1}:
+    p_ref(x_{t+1} | x_t) are mixtures (a `GaussianMixtureTransition`). Given component k, of variance σ² and mean μ,
+    with V_t = ā_t σ² + 1 - ā_t and b = ā_t/ā_{t+1}:
 
         p(k | x_t) ∝ w_k N(x_t; √ā_t μ, V_t)
         x_{t+1} | x_t, k ~ N(√ā_{t+1} μ + √b (V_{t+1}/V_t)(x_t - √ā_t μ), V_{t+1} (1 - b)/V_t)
@@ -92,8 +92,10 @@ class GaussianMixtureDiffusion(Oracle):
         """The exact transition, clean = E[x_T | x_t] and clean_law = p(x_T | x_t), a mixture."""
         x = x.to(self.alpha_bars.dtype)
         log_weights, _ = self.posterior(x, t)
-        step = MixtureTransition(log_weights, *self._given_component(x, t, t + 1))
-        clean_law = MixtureTransition(log_weights, *self._given_component(x, t, torch.full_like(t, self.num_steps)))
+        step = GaussianMixtureTransition(log_weights, *self._given_component(x, t, t + 1))
+        clean_law = GaussianMixtureTransition(
+            log_weights, *self._given_component(x, t, torch.full_like(t, self.num_steps))
+        )
         return Prediction(step, clean=clean_law.mean, clean_law=clean_law)
 
     def posterior(self, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:

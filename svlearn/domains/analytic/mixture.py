@@ -112,7 +112,7 @@ class GaussianMixture(nn.Module):
         return (self.log_weights[alive].exp()[:, None] * masses * found).sum()
 
 
-class MixtureTransition(Transition):
+class GaussianMixtureTransition(Transition):
     """Σ_k w_k N(means_k, stds_k²), independent over the elements given k, for a batch of B states (B, d).
 
     log_weights (B, m), unnormalised; means (B, m, d); stds > 0, broadcastable to them. A sample is not
@@ -153,19 +153,19 @@ class MixtureTransition(Transition):
         terms = -0.5 * scaled**2 - self.stds.log() - 0.5 * math.log(2 * math.pi)
         return (self.log_weights + terms.sum(dim=2)).logsumexp(dim=1).double()
 
-    def tilt(self, gradient: Tensor) -> "MixtureTransition":
+    def tilt(self, gradient: Tensor) -> "GaussianMixtureTransition":
         """Exact for a linear tilt g: means_k + s_k² g, and log w_k gains <g, means_k> + Σ s_k² g²/2."""
         moved = self.stds**2 * gradient[:, None]
         gain = (gradient[:, None] * (self.means + 0.5 * moved)).sum(dim=2)
-        return MixtureTransition(self.log_weights + gain, self.means + moved, self.stds)
+        return GaussianMixtureTransition(self.log_weights + gain, self.means + moved, self.stds)
 
     def expansion_point(self, x: Tensor) -> Tensor:
         """The mean."""
         return self.mean
 
-    def __getitem__(self, index: Any) -> "MixtureTransition":
-        return MixtureTransition(self.log_weights[index], self.means[index], self.stds[index])
+    def __getitem__(self, index: Any) -> "GaussianMixtureTransition":
+        return GaussianMixtureTransition(self.log_weights[index], self.means[index], self.stds[index])
 
     @classmethod
-    def cat(cls, parts: Sequence["MixtureTransition"]) -> "MixtureTransition":
+    def cat(cls, parts: Sequence["GaussianMixtureTransition"]) -> "GaussianMixtureTransition":
         return cls(*(concatenate([getattr(part, name) for part in parts]) for name in ("log_weights", "means", "stds")))

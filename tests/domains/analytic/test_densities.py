@@ -9,7 +9,7 @@ from scipy import integrate
 
 from svlearn.domains.analytic.densities import Funnel, MixtureDensity, Wells, double_well, gmm40, many_well
 from svlearn.domains.analytic.gaussian_reference import GaussianReference
-from svlearn.domains.analytic.mixture import GaussianMixture, MixtureTransition
+from svlearn.domains.analytic.mixture import GaussianMixture, GaussianMixtureTransition
 from svlearn.inference.samplers import ancestral, smc
 from svlearn.process import predict
 from svlearn.randomness import seeded
@@ -71,7 +71,7 @@ def test_the_quadrature_of_a_mixture_knows_its_moments():
 
 
 def test_a_mixture_transition_follows_its_rows_and_tilts_exactly():
-    law = MixtureTransition(normal(3, 4), normal(3, 4, 2, seed=1), 0.3 + normal(3, 4, 2, seed=2).abs())
+    law = GaussianMixtureTransition(normal(3, 4), normal(3, 4, 2, seed=1), 0.3 + normal(3, 4, 2, seed=2).abs())
     x, gradient = normal(3, 2, seed=3), normal(3, 2, seed=4)
     for row in range(3):
         exact = torch.distributions.MixtureSameFamily(
@@ -85,7 +85,7 @@ def test_a_mixture_transition_follows_its_rows_and_tilts_exactly():
     tilted, other = law.tilt(gradient), normal(3, 2, seed=5)
     gaps = [tilted.log_prob(y) - law.log_prob(y) - (gradient * y).sum(1) for y in (x, other)]
     torch.testing.assert_close(*gaps, **EXACT)
-    again = MixtureTransition.cat([law[torch.tensor([2])], law[:2]])
+    again = GaussianMixtureTransition.cat([law[torch.tensor([2])], law[:2]])
     torch.testing.assert_close(again.log_prob(x[[2, 0, 1]]), law.log_prob(x)[[2, 0, 1]])
     many = law[torch.zeros(40_000, dtype=torch.long)].sample(generator=seeded("cpu", 6))
     for i in range(2):
@@ -286,6 +286,6 @@ def test_bad_input_is_named():
     with pytest.raises(ValueError, match="t_to: expected times at or before"):
         REFERENCES["any"].noise(torch.zeros(1, 2), torch.tensor([0]), torch.tensor([1]))
     with pytest.raises(ValueError, match="log_weights: expected shape"):
-        MixtureTransition(torch.zeros(2, 3), torch.zeros(2, 4, 1), 1.0)
+        GaussianMixtureTransition(torch.zeros(2, 3), torch.zeros(2, 4, 1), 1.0)
     with pytest.raises(ValueError, match="stds: expected numbers above 0"):
-        MixtureTransition(torch.zeros(2, 3), torch.zeros(2, 3, 1), 0.0)
+        GaussianMixtureTransition(torch.zeros(2, 3), torch.zeros(2, 3, 1), 0.0)
