@@ -52,6 +52,7 @@ class Workers:
         self.timeout = float(timeout)
         self._pool: ProcessPool | None = None
         self._closer: Finalize | None = None
+        self._owner = 0  # the process that started the pool
 
     def map(
         self,
@@ -154,13 +155,15 @@ class Workers:
         return results
 
     def _running(self) -> ProcessPool:
-        if self._pool is None or not self._pool.active:  # nor is one that this process inherited by a fork
+        # one that this process inherited by a fork is not even asked: a thread may have held its lock at that moment
+        if self._pool is None or self._owner != os.getpid() or not self._pool.active:
             # fork, so that a script needs no __main__ guard; elsewhere than on Linux the system's own way is safer
             context = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
             self.close()
             self._pool = ProcessPool(self.num_workers, initializer=begin, initargs=(os.getpid(),), context=context)
             # of multiprocessing, as a process that it started runs no others, and would wait for the pool without end
-            self._closer = Finalize(self, _stop, (self._pool, os.getpid()), exitpriority=0)
+            self._owner = os.getpid()
+            self._closer = Finalize(self, _stop, (self._pool, self._owner), exitpriority=0)
         return self._pool
 
 

@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import signal
 import subprocess
+import threading
 import time
 from functools import partial
 from pathlib import Path
@@ -364,6 +365,32 @@ def test_a_forked_process_starts_and_ends_its_own_workers(scored):
     assert queue.get() == 0
     assert set(multiprocessing.active_children()) == workers  # the child has left its parent's alone
     assert scorer(graphs_of("CCCC")) == [4.0]
+
+
+def test_a_fork_asks_nothing_of_a_pool_whose_lock_a_thread_held(scored):
+    """In the fork nobody is left who would give it back."""
+    scorer = scored(num_workers=1)
+    scorer(graphs_of("CC"))
+    fork = multiprocessing.get_context("fork")
+    queue = fork.SimpleQueue()
+    child = fork.Process(target=score_in_child, args=(scorer, graphs_of("CCC"), queue))
+    held, forked = threading.Event(), threading.Event()
+
+    def hold():
+        with scorer._workers._pool._context.status_mutex:
+            held.set()
+            forked.wait(30)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    assert held.wait(30)
+    child.start()
+    forked.set()
+    thread.join()
+    child.join(30)
+    ended = not child.is_alive()
+    child.kill()
+    assert ended and queue.get() == [3.0]
 
 
 @pytest.mark.parametrize(
