@@ -34,4 +34,7 @@ class Learned(Value):
         return of_outcomes(x, t, prediction)
 
     def defines(self, method: str) -> bool:
-        return hasattr(self.network, method) if method == "of_outcomes" else super().defines(method)
+        if method == "of_outcomes":
+            network = self.network
+            return network.defines(method) if isinstance(network, Value) else hasattr(network, method)
+        return super().defines(method)

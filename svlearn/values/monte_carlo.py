@@ -47,7 +47,7 @@ class MonteCarlo(Value):
         self.reference, self.target, self.estimand = reference, target, estimand_of(estimand, target)
         self.num_rollouts = None if num_rollouts is None else integer(num_rollouts, "num_rollouts")
         self.budget = None if budget is None else integer(budget, "budget")
-        self.needs_prediction = from_prediction
+        self.from_prediction = self.needs_prediction = from_prediction
 
     def forward(
         self,

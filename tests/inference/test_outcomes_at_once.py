@@ -12,7 +12,7 @@ from svlearn.inference.samplers import smc, svdd
 from svlearn.process import predict
 from svlearn.randomness import seeded
 from svlearn.transitions import ListedTransition
-from svlearn.values import Learned
+from svlearn.values import Learned, Zero
 from svlearn.values.outcomes import evaluate_outcomes, has_outcomes
 from svlearn.values.value import Value
 
@@ -184,3 +184,8 @@ def test_what_is_no_value_of_each_outcome_is_refused(bad, words):
         evaluate_outcomes(Learned(Wrong(MARKOV)), x, 2, listed)
     with pytest.raises(TypeError, match="expected a ListedTransition of the outcomes, got CategoricalTransition"):
         evaluate_outcomes(Learned(Wrong(MARKOV)), x, 2, prediction)
+
+
+def test_a_value_as_the_network_of_another_says_whether_it_has_outcomes():
+    assert not has_outcomes(Learned(Zero()))
+    assert has_outcomes(Learned(Learned(AtOnce(MARKOV))))
