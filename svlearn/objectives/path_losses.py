@@ -43,7 +43,8 @@ def path_loss(log_weights: Tensor, pairs: Tensor, *, hold_later: bool = False) -
     that v_s follows what v_u says and not the other way round (temporal differences).
     """
     pairs = pairs.to(log_weights)
-    early = log_weights - log_weights.detach().mean(dim=1, keepdim=True)  # else the squares cancel badly
+    read = (pairs.sum(dim=0) + pairs.sum(dim=1)) / 2  # how much each time counts; the squares of others would cancel
+    early = log_weights - (log_weights.detach() @ read)[:, None]
     later = early.detach() if hold_later else early
     return early**2 @ pairs.sum(dim=1) + later**2 @ pairs.sum(dim=0) - 2 * ((early @ pairs) * later).sum(dim=1)
 

@@ -124,6 +124,9 @@ class MaskedTransition(Transition):
         some = (laws > -math.inf) & (torch.arange(slots, device=places.device) < counts[:, None])[..., None]
         tokens = some.any(dim=0).any(dim=0).nonzero().flatten().tolist()
         sizes = self._sizes(counts)
+        still = None  # rows that unmask nothing, beside others that do, need no column of their own
+        if self.number is not None and sizes[0] == 0 and len(sizes) > 1:
+            still, sizes = self.number == 0, sizes[1:]
         number = sum(math.comb(slots, size) * len(tokens) ** size for size in sizes)
         if number > limit:
             raise ValueError(f"outcomes: {number} next states, the limit is {limit}")
@@ -140,7 +143,10 @@ class MaskedTransition(Transition):
             changed.scatter_(2, places[:, at], written.expand(len(counts), -1, -1))
             states.append(torch.where(possible[..., None], changed, self.tokens[:, None]))
             log_probs.append(torch.where(possible, terms, -math.inf))
-        return torch.cat(states, dim=1).view(len(counts), number, *self.shape), torch.cat(log_probs, dim=1)
+        listed, found = torch.cat(states, dim=1), torch.cat(log_probs, dim=1)
+        if still is not None:
+            listed[still, 0], found[still, 0] = self.tokens[still], 0.0
+        return listed.view(len(counts), number, *self.shape), found
 
     def tilt(self, gradient: Tensor) -> "MaskedTransition":
         """The law of each place tilted by the gradient (B, ..., V or more) in its one-hot; which places are unmasked
