@@ -71,5 +71,7 @@ def _bring(model: pl.LightningModule, device: torch.device) -> None:
 
 
 def _is_default_bar(callback: Any) -> bool:
-    default = type(callback) in (TQDMProgressBar, RichProgressBar) and callback.refresh_rate == 1
-    return default and not getattr(callback, "_leave", False)
+    kind = type(callback)
+    if kind not in (TQDMProgressBar, RichProgressBar):
+        return False
+    return callback.refresh_rate == kind().refresh_rate and not getattr(callback, "_leave", False)
