@@ -17,7 +17,7 @@ from tensordict import TensorDict
 from torch import Tensor
 from torch.utils.data import IterableDataset, default_collate
 
-from svlearn.state import number_of_rows, take
+from svlearn.state import number_of_rows, take, to_device
 
 ALL = "all"  # stands for all conditions together where each has its label
 LONGEST_LABEL = 60
@@ -51,12 +51,12 @@ class Conditions:
             rows = as_rows(self.source(number, generator), f"{self.name}(number, generator)")
             if number_of_rows(rows) != number:
                 raise ValueError(f"{self.name}: expected {number} rows of the callable, got {number_of_rows(rows)}")
-            return _moved(rows, generator.device)
+            return to_device(rows, generator.device)
         size = len(self.source) if _is_dataset(self.source) else number_of_rows(self.source)
         index = torch.randint(size, (number,), generator=generator, device=generator.device)
         if _is_dataset(self.source):
-            return _moved(_collated(self.source, index.tolist(), self.name), generator.device)
-        return _moved(_taken(self.source, index), generator.device)
+            return to_device(_collated(self.source, index.tolist(), self.name), generator.device)
+        return to_device(_taken(self.source, index), generator.device)
 
 
 def draw_rows(conditions: Conditions | None, number: int, generator: torch.Generator) -> Any:
@@ -174,12 +174,6 @@ def _taken(rows: Any, index: Tensor) -> Any:
     if isinstance(rows, (Tensor, TensorDict)) and rows.device is not None:
         index = index.to(rows.device)
     return take(rows, index)
-
-
-def _moved(rows: Any, device: torch.device) -> Any:
-    if isinstance(rows, dict):
-        return {key: _moved(part, device) for key, part in rows.items()}
-    return rows.to(device) if isinstance(rows, (Tensor, TensorDict)) else rows
 
 
 def _collated(dataset: Any, places: list[int], name: str) -> Any:

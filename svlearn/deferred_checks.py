@@ -51,12 +51,13 @@ def deferring(check: str | None, device: torch.device) -> Iterator[None]:
     waiting: list[tuple[Tensor, Callable[[], None]]] = []
     token = _waiting.set(waiting)
     try:
-        yield
+        try:
+            yield
+        finally:  # an interrupt, too
+            _waiting.reset(token)
     except Exception:
-        _waiting.reset(token)
         _look(waiting)
         raise
-    _waiting.reset(token)
     _look(waiting)
 
 

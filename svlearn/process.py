@@ -6,7 +6,6 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
-from tensordict import TensorDict
 from torch import Tensor, nn
 
 from svlearn.caches import join, lent, select
@@ -14,7 +13,7 @@ from svlearn.compiled import Compilable, plain
 from svlearn.metering import count, current_max_batch
 from svlearn.randomness import device_of
 from svlearn.shapes import check_forward, check_prediction, check_states, forget, is_new, is_unclear, with_one_more
-from svlearn.state import State, concatenate, device_of_state, take, times
+from svlearn.state import State, concatenate, device_of_state, take, times, to_device
 from svlearn.transitions import Transition, UnclearStdError
 
 
@@ -123,11 +122,9 @@ class Reference(nn.Module, ABC, metaclass=Compilable):
 def draw_initial(
     reference: Reference, batch_size: int, *, condition: Any = None, generator: torch.Generator | None = None
 ) -> State:
-    """x_0 (B, ...) of a process; a condition that is a state is moved to where it runs. Raises TypeError and ValueError
+    """x_0 (B, ...) of a process; the tensors of a condition are moved to where it runs. Raises TypeError and ValueError
     where `initial` gives something else; what it raises itself under a condition has a note of the condition's form."""
-    if isinstance(condition, (Tensor, TensorDict)):
-        condition = condition.to(device_of(reference))
-    given = {} if condition is None else {"condition": condition}
+    given = {} if condition is None else {"condition": to_device(condition, device_of(reference))}
     try:
         x = reference.initial(batch_size, generator=generator, **given)
     except Exception as error:

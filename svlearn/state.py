@@ -27,6 +27,13 @@ def number_of_rows(rows: Any) -> int:
     return number_of_rows(next(iter(rows.values()))) if isinstance(rows, dict) and rows else len(rows)
 
 
+def to_device(rows: Any, device: torch.device) -> Any:
+    """The tensors and TensorDicts of rows on a device, in a dict too; all else as it is."""
+    if isinstance(rows, dict):
+        return {key: to_device(part, device) for key, part in rows.items()}
+    return rows.to(device) if isinstance(rows, (Tensor, TensorDict)) else rows
+
+
 def repeat(rows: Any, times: int) -> Any:
     """Each row `times` times, copies side by side: (B, ...) to (B · times, ...)."""
     return rows if times == 1 else take(rows, torch.arange(number_of_rows(rows)).repeat_interleave(times))

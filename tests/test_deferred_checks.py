@@ -54,6 +54,18 @@ def test_an_error_that_a_bad_number_led_to_gives_way_to_it():
         waiting(lambda: check_scalars(torch.tensor([1.0]), 1, "v", 1), fails)
 
 
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, GeneratorExit, IndexError])
+def test_whatever_ends_a_run_later_checks_wait_no_more(kind):
+    def leaves():
+        raise kind
+
+    with pytest.raises(kind):
+        waiting(leaves)
+    assert not is_deferring()
+    with pytest.raises(NonFiniteError):
+        check_scalars(torch.tensor([math.nan]), 1, "v", 1)
+
+
 def test_who_writes_to_the_numbers_later_hides_nothing():
     values = torch.tensor([math.nan, 1.0])
     with pytest.raises(NonFiniteError, match="got nan at index 0"):

@@ -181,12 +181,14 @@ def test_a_generator_of_another_device_serves_a_reference_of_the_cpu(device):
     assert found[1].device == CPU and torch.equal(*found)  # of the pretended device the numbers are the same
 
 
-def test_conditions_are_brought_to_where_the_reference_is(device):
+@pytest.mark.parametrize("form", [lambda rows: rows, lambda rows: {"shift": rows}])
+def test_conditions_are_brought_to_where_the_reference_is(device, form):
     class Given(Diffusion):
         def initial(self, batch_size, *, condition=None, generator=None):
-            return torch.randn(batch_size, 2, generator=generator) + condition
+            shift = condition["shift"] if isinstance(condition, dict) else condition
+            return torch.randn(batch_size, 2, generator=generator) + shift
 
-    samples = sv.ancestral(Given().to(device)).sample(3, condition=torch.ones(3, 2), generator=torch.Generator())
+    samples = sv.ancestral(Given().to(device)).sample(3, condition=form(torch.ones(3, 2)), generator=torch.Generator())
     assert samples.states.device == device
 
 

@@ -57,11 +57,9 @@ class Run:
 
     def _go_on(self, x: State, start: int) -> tuple[Particles, History]:
         """From the candidates for x_t at the start."""
-        x = (
-            x
-            if self.loop.retained is None
-            else self.loop.retained.put(x, start, None, len(x) // self.batch_size // self.parts.num_particles)
-        )
+        if self.loop.retained is not None:
+            copies = len(x) // (self.batch_size * self.parts.num_particles)
+            x = self.loop.retained.put(x, start, None, copies)
         recorder = Recorder(start, self.keep_states)
         steps = progress(range(start, self.last + 1), disable=not self.progress, desc="sampling", leave=False)
         draws = Draws.start(x, self.batch_size, self.parts.num_particles)
@@ -73,11 +71,9 @@ class Run:
         here = weighed(self.parts, start, values_of(self.parts, x, t, prediction, self.generator), t)
         particles = Particles(x, prediction, here.log_twists.flatten(), start.weights, here.exponents)
         draws = loop.propose(particles, t + 1)
-        candidates = weighed(
-            self.parts, draws, predict_and_evaluate(self.parts, draws, t + 1, self.generator)[0], t + 1
-        )
-        survivors = loop.selection(
-            candidates, loop.selection.noise(candidates.shape, self.generator).to(device_of_state(x))
-        )
+        values, _ = predict_and_evaluate(self.parts, draws, t + 1, self.generator)
+        candidates = weighed(self.parts, draws, values, t + 1)
+        noise = loop.selection.noise(candidates.shape, self.generator).to(device_of_state(x))
+        survivors = loop.selection(candidates, noise)
         rows = indices.rows(survivors.index, candidates.shape)
         return take(draws.x, rows), survivors.weights(candidates).read().squeeze(1)
