@@ -1,0 +1,1 @@
+"""Sequences of DNA, RNA and proteins: masked diffusion, networks, rewards and a landscape whose p* is exact."""
