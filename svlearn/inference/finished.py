@@ -15,15 +15,9 @@ from torch import Tensor
 
 from svlearn.inference import indices
 from svlearn.inference.particles import Draws, Particles
+from svlearn.moving import moving_rows, spread
 from svlearn.process import Prediction
 from svlearn.state import State, take
-
-
-def moving_rows(finished: Tensor | None) -> Tensor | None:
-    """The rows (n,) that are not finished; None where all are not."""
-    if finished is None or not bool(finished.any()):
-        return None
-    return (~finished).nonzero().squeeze(1)
 
 
 def draw_moving(draw: Callable[[State, Prediction, Tensor | None], Draws], particles: Particles, copies: int) -> Draws:
@@ -44,9 +38,9 @@ def draw_moving(draw: Callable[[State, Prediction, Tensor | None], Draws], parti
     x[places] = drawn.x
     if drawn.values is not None:
         values[places] = drawn.values.double()
-    log_ratio = None if drawn.log_ratio is None else _spread(drawn.log_ratio, places, len(parents))
+    log_ratio = None if drawn.log_ratio is None else spread(drawn.log_ratio, places, len(parents))
     origin = indices.count_up(len(rows), rows.device) if drawn.parents is None else drawn.parents
-    return replace(every, log_ratio=log_ratio, previous=drawn.previous, parents=_spread(origin, places, len(parents)))
+    return replace(every, log_ratio=log_ratio, previous=drawn.previous, parents=spread(origin, places, len(parents)))
 
 
 def score_once(score: Callable[[State], Tensor], draws: Draws) -> Tensor:
@@ -57,8 +51,3 @@ def score_once(score: Callable[[State], Tensor], draws: Draws) -> Tensor:
     number = indices.count_up(len(draws.finished), draws.finished.device)
     scored = ~draws.finished | (number % copies == 0)
     return score(take(draws.x, scored.nonzero().squeeze(1)))[scored.cumsum(dim=0) - 1]
-
-
-def _spread(rows: Tensor, places: Tensor, size: int) -> Tensor:
-    """The rows at their places among `size`, 0 elsewhere."""
-    return rows.new_zeros(size, *rows.shape[1:]).index_copy(0, places, rows)

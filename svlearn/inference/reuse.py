@@ -4,10 +4,10 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from svlearn.inference.finished import moving_rows
 from svlearn.inference.particles import Draws
 from svlearn.inference.parts import Parts
 from svlearn.inference.selection import Candidates
+from svlearn.moving import moving_rows
 from svlearn.process import Prediction
 from svlearn.state import State, take
 

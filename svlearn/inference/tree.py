@@ -9,34 +9,18 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from svlearn.inference.log_weights import LogWeights
+from svlearn.inference.node_store import NodeStore
 from svlearn.inference.particles import Particles
 from svlearn.inference.parts import Parts
 from svlearn.inference.resampling import ess
 from svlearn.inference.run import Run
 from svlearn.inference.samples import History
-from svlearn.process import Prediction, draw_initial, predict
+from svlearn.moving import moving_rows
+from svlearn.process import Prediction, draw_initial, finished_rows, has, predict
 from svlearn.randomness import uniform
 from svlearn.state import State, concatenate, take
 from svlearn.targets import NonFiniteError, Target, check_no_nan
 from svlearn.values.value import Zero, evaluate
-
-
-class NodeStore:
-    """Batches that come one after the other, read by their places in all of them; joined only when they are read."""
-
-    def __init__(self) -> None:
-        self.batches: list[Any] = []
-        self.size = 0
-
-    def add(self, batch: Any, size: int) -> Tensor:
-        """The places (size,) of a new batch."""
-        self.batches.append(batch)
-        self.size += size
-        return torch.arange(self.size - size, self.size)
-
-    def __getitem__(self, places: Tensor) -> Any:
-        self.batches = [concatenate(self.batches)]
-        return take(self.batches[0], places)
 
 
 class TreeRun(Run):
@@ -49,7 +33,8 @@ class TreeRun(Run):
     is known of the nodes is in tensors (T + 1 - start, B, R):
 
     parents    the node above, at t - 1; at the start 0, the root; -1 where there is no such node
-    places     where its state, prediction and reward lie on the shelves of its t
+    places     where its state and reward lie on the shelves of its t
+    called     where its prediction lies there; -1 of a node that is `Reference.finished`: it has one child, itself
     visits     how many roll-outs came by
     scores     v̂/α, nats, float64; priors: v/α by the value, where there is one
     """
@@ -89,6 +74,8 @@ class TreeRun(Run):
         levels, size, device = self.last + 1 - start, self.parts.num_particles, torch.get_default_device()
         self.parents = torch.full((levels, self.batch_size, size), -1, device=device)
         self.places, self.visits = torch.zeros_like(self.parents), torch.zeros_like(self.parents)
+        self.ends = has(self.parts.reference, "finished")
+        self.called = torch.zeros_like(self.parents) if self.ends else self.places
         self.scores = torch.zeros(self.parents.shape, dtype=torch.float64, device=device)
         self.priors = torch.zeros_like(self.scores)
         self.states, self.predictions = [NodeStore() for _ in range(levels)], [NodeStore() for _ in range(levels - 1)]
@@ -123,6 +110,8 @@ class TreeRun(Run):
         scores, number = self._children(level, here[:, None], k)
         factor, exponent = self.widths
         limit = factor * visits.double() ** exponent
+        if self.ends and level:
+            limit = torch.where(self.called[level - 1].gather(1, here[:, None])[:, 0] < 0, 1.0, limit)
         widens = number.squeeze(1) < (limit if level else limit.clamp(max=self.most))
         uniforms = uniform(scores.shape, self.generator, here.device)
         return widens, (scores - (-uniforms.log()).log()).argmax(dim=1)  # Gumbel's way to draw from a softmax
@@ -135,31 +124,73 @@ class TreeRun(Run):
         The first `fresh` trees were given a new node just above; `law` is what the reference says of these.
         """
         t = self.start + level
+        moving = None
         if level == 0:
             x = self.draw(rows)
         else:
-            laws = [law] if fresh else []
-            if fresh < len(rows):
-                laws.append(self.predictions[level - 1][self.places[level - 1, rows[fresh:], above[fresh:]]])
-            law = concatenate(laws)
-            x = law.transition.sample(generator=self.generator)
+            moving = moving_rows(self.called[level - 1, rows, above] < 0) if self.ends else None
+            x, law = self._step(level - 1, rows, above, fresh, law, moving)
         self.parents[level, rows, k] = above
         if self.keep_states:
             check_no_nan(x, t)
-        kept = x if self.keep_states or t == self.last else None
+        kept = x if self.keep_states or self.ends or t == self.last else None
         self.places[level, rows, k] = self.states[level].add(kept, len(rows)).to(rows.device)
         if t == self.last:
             rewards = self.target(x)
             self.rewards.add(rewards, len(rows))
             self.scores[level, rows, k] = rewards.double().clamp(min=self.target.floor) / self.target.alpha
             return None
-        prediction = predict(self.parts.reference, x, t, law)
+        if moving is not None:
+            if self.guided:  # what stands still keeps its value
+                self.priors[level, rows, k] = self.priors[level - 1, rows, above]
+            self.called[level, rows, k] = -1
+            x, rows = take(x, moving), rows[moving]
+        return self._predict(level, k, rows, x, law) if len(rows) else None
+
+    def _step(
+        self, level: int, rows: Tensor, above: Tensor, fresh: int, law: Prediction | None, moving: Tensor | None
+    ) -> tuple[State, Prediction | None]:
+        """Draw a child of each of the nodes `above` at a level; and what the reference says of those that move."""
+        if moving is not None:
+            x = self.states[level][self.places[level, rows, above]]
+            fresh = int((moving < fresh).sum())
+            rows, above = rows[moving], above[moving]
+            if not len(rows):
+                return x, None
+        laws = [law] if fresh else []
+        if fresh < len(rows):
+            laws.append(self.predictions[level][self.called[level, rows[fresh:], above[fresh:]]])
+        law = concatenate(laws)
+        drawn = law.transition.sample(generator=self.generator)
+        if moving is None:
+            return drawn, law
+        x[moving] = drawn
+        return x, law
+
+    def _predict(self, level: int, k: int, rows: Tensor, x: State, law: Prediction | None) -> Prediction | None:
+        """What the reference says of node k of the given trees, at x, of those that are not finished; None where all
+        are. The value is asked for once where it is finished, too, and then the reference if it reads that."""
+        t, reference, value = self.start + level, self.parts.reference, self.parts.value
+        going = moving_rows(finished_rows(reference, x)) if self.ends else None
+        reads = going is None or (self.guided and value.reads(t))
+        called = None if reads else going
+        number = len(rows) if called is None else len(called)
+        prediction = predict(reference, take(x, called), t, law, parents=called) if number else None
         if self.guided:
-            values = evaluate(self.parts.value, x, t, prediction, generator=self.generator)
+            values = evaluate(value, x, t, prediction if reads else None, generator=self.generator)
             self.priors[level, rows, k] = values.double() / self.target.alpha
-        prediction = prediction.trimmed() if t + 1 < self.last else Prediction(prediction.transition)
-        self.predictions[level].add(prediction, len(rows))
-        return prediction
+        if going is not None:
+            self.called[level, rows, k] = -1
+            rows = rows[going]
+            if not len(rows):
+                return None
+        kept = cast(Prediction, prediction)
+        kept = kept.trimmed() if t + 1 < self.last else Prediction(kept.transition)
+        kept = take(kept, going if reads else None)
+        places = self.predictions[level].add(kept, len(rows))
+        if self.ends:
+            self.called[level, rows, k] = places.to(rows.device)
+        return kept
 
     def _back_up(self, path: list[Tensor], k: int) -> None:
         """Score the nodes of the path anew, upwards, by the mean of exp(score) of their children and of the guess."""

@@ -43,8 +43,9 @@ def tree_search(
     less, than what looked good. It is unbiased where the shape of the tree knows nothing of the rewards, as at factor
     and exponent 1, which makes R independent roll-outs.
 
-    A group costs one call of the reference (and of the value) per new node at t < T, at most R T in all: nodes keep
-    their predictions, whose transitions (and caches) need a class method `cat(parts)`. A reward of -inf counts as the
+    A group costs one call of the reference (and of the value) per new node at t < T, at most R T in all, and none below
+    a node that is `Reference.finished`, which has itself as its one child: nodes keep their predictions, whose
+    transitions (and caches) need a class method `cat(parts)`. A reward of -inf counts as the
     target's floor where the tree grows. history.ess (B, T + 1) counts the nodes at t that the weights rest on.
     Raises ValueError for α = 0 and for numbers out of range, TypeError for wrong kinds.
     """

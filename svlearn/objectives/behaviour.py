@@ -10,42 +10,53 @@ from svlearn.arguments import integer
 from svlearn.conditions import Conditions, draw_rows
 from svlearn.objectives.exploration import EpsilonMixture
 from svlearn.policies import Policy
-from svlearn.process import Prediction, Reference
+from svlearn.process import Prediction, Reference, has
 from svlearn.randomness import device_of, resolve_generator
 from svlearn.rollouts.roll_out import roll_out
 from svlearn.state import State, concatenate, device_of_state, repeat, take
 from svlearn.targets import Target
 
 
-class SharedStart(Reference):
+class StartedElsewhere(Reference):
+    """A process that moves as another does, from an x_0 of its own."""
+
+    def __init__(self, process: Reference):
+        super().__init__()
+        self.process, self.num_steps = process, process.num_steps
+
+    def forward(self, x: State, t: torch.Tensor, previous: Prediction | None = None) -> Prediction:
+        return self.process(x, t) if previous is None else self.process(x, t, previous)
+
+    def finished(self, x: State) -> torch.Tensor:
+        return self.process.finished(x)
+
+    def defines(self, method: str) -> bool:
+        return has(self.process, method) if method == "finished" else super().defines(method)
+
+
+class SharedStart(StartedElsewhere):
     """A process of which every `copies` consecutive trajectories start at the same x_0."""
 
     def __init__(self, process: Reference, copies: int):
-        super().__init__()
-        self.process, self.copies, self.num_steps = process, copies, process.num_steps
+        super().__init__(process)
+        self.copies = copies
 
     def initial(self, batch_size: int, *, condition: Any = None, generator: torch.Generator | None = None) -> State:
         firsts = torch.arange(0, batch_size, self.copies)  # those of one x_0 have one condition
         given = {} if condition is None else {"condition": take(condition, firsts)}
         return repeat(self.process.initial(batch_size // self.copies, generator=generator, **given), self.copies)
 
-    def forward(self, x: State, t: torch.Tensor, previous: Prediction | None = None) -> Prediction:
-        return self.process(x, t) if previous is None else self.process(x, t, previous)
 
-
-class DrawnConditions(Reference):
+class DrawnConditions(StartedElsewhere):
     """A process of which each x_0 is drawn with a condition of its own: that of both, p(c) p_ref(x_0 | c)."""
 
     def __init__(self, process: Reference, conditions: Conditions):
-        super().__init__()
-        self.process, self.conditions, self.num_steps = process, conditions, process.num_steps
+        super().__init__(process)
+        self.conditions = conditions
 
     def initial(self, batch_size: int, *, condition: Any = None, generator: torch.Generator | None = None) -> State:
         rows = self.conditions.draw(batch_size, resolve_generator(generator, device_of(self.process)))
         return self.process.initial(batch_size, condition=rows, generator=generator)
-
-    def forward(self, x: State, t: torch.Tensor, previous: Prediction | None = None) -> Prediction:
-        return self.process(x, t) if previous is None else self.process(x, t, previous)
 
 
 class Replay(nn.Module):

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from svlearn.policies import Policy
-from svlearn.process import Prediction, Reference, call, predict
+from svlearn.process import Prediction, Reference, call, has, predict
 from svlearn.state import State
 from svlearn.transitions import MixtureTransition
 
@@ -37,6 +37,12 @@ class EpsilonMixture(Reference):
         cached = prediction.cache is not None or own.cache is not None
         law = MixtureTransition([own.transition, prediction.transition], [1.0 - self.share, self.share])
         return replace(prediction, transition=law, cache=(prediction.cache, own.cache) if cached else None)
+
+    def finished(self, x: State) -> Tensor:
+        return self.policy.finished(x)
+
+    def defines(self, method: str) -> bool:
+        return has(self.policy, method) if method == "finished" else super().defines(method)
 
 
 def _with_cache(previous: Prediction | None, cache: Any) -> Prediction | None:

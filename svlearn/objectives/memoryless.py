@@ -15,8 +15,8 @@ from svlearn.modes import in_evaluation
 from svlearn.placement import at_home
 from svlearn.process import Reference, draw_initial
 from svlearn.randomness import device_of, rand, resolve_generator
-from svlearn.state import State, device_of_state, flattened, repeat
-from svlearn.values.monte_carlo import finish
+from svlearn.state import State, flattened, repeat
+from svlearn.values.finish import finish
 
 MEMORY = 2  # stream of randomness, beside those of training and validation
 NUM_PAIRS, FEW_PAIRS = 128, 32
@@ -62,8 +62,7 @@ def measure_memory(
     rows = None if rows is None else repeat(rows, num_pairs)
     with at_home(reference, generator=generator):
         x = repeat(draw_initial(reference, num_pairs, condition=rows, generator=generator), 2)
-        t = torch.zeros(len(x), dtype=torch.long, device=device_of_state(x))
-        finished = moved(x, finish(reference, x, t, generator))
+        finished = moved(x, finish(reference, x, 0, generator))
     first, second = standardized(finished[::2], finished[1::2])
     explained, p_value = shared_variance(first, second, generator)
     return MemorylessTest(shared_information(first, second), explained, p_value)

@@ -37,7 +37,8 @@ def collect(
     proposal: Proposal | Reference | None = None,
     conditions: Any = None,
 ) -> Rollouts:
-    """Roll out N trajectories of a reference or a policy and keep them at `path`; T calls a trajectory.
+    """Roll out N trajectories of a reference or a policy and keep them at `path`; T calls a trajectory, fewer
+    for one that is finished before.
 
     The store has states (N, T + 1, ...) and, with a target, rewards (N,), reward units; -inf is kept. With a proposal,
     which then draws in the place of `process`, it has log_ratios (N, T) as well (see `roll_out`). Chunks of

@@ -13,8 +13,9 @@ from svlearn.deferred_checks import deferring
 from svlearn.inference import proposals
 from svlearn.inference.proposals import Proposal
 from svlearn.modes import in_evaluation
+from svlearn.moving import Moving, spread
 from svlearn.placement import at_home
-from svlearn.process import Prediction, Reference, draw_initial, has, predict
+from svlearn.process import Reference, draw_initial, has, predict
 from svlearn.randomness import device_of
 from svlearn.state import State, device_of_state, times
 from svlearn.targets import NonFiniteError, Target
@@ -34,6 +35,7 @@ def roll_out(
 ) -> TensorDict:
     """Draw trajectories x_0 ~ p_0, x_{t+1} ~ p(· | x_t) of a reference or a policy; T calls a trajectory.
 
+    One that is `Reference.finished` before T costs no call from there on, and stays what it is.
     Returns "states" (B, T + 1, ...), where ["states"][:, t] is x_t, and, with a target, "rewards" (B,), reward units.
     condition: B rows of what the samples are conditioned on (see `svlearn.conditions`). kind: what a call counts as
     (see `metering.KINDS`).
@@ -47,23 +49,33 @@ def roll_out(
     batch_size = integer(batch_size, "batch_size")
     condition = rows_for(condition, batch_size, "a trajectory")
     with at_home(process, target, q, generator=generator, check="every") as generator:
-        states = [draw_initial(process, batch_size, condition=condition, generator=generator)]
-        log_ratios: list[Tensor] = []
-        prediction: Prediction | None = None
-        device = device_of_state(states[0])
-        with deferring(None, device):
-            for t in range(process.num_steps):
-                if q is None:
-                    prediction = predict(process, states[-1], t, prediction, kind)
-                else:
-                    prediction = q.predict(process, states[-1], t, prediction)
-                law = prediction.transition if q is None else q.transition(states[-1], t, prediction)
-                states.append(law.sample(generator=generator))
-                if law is not prediction.transition:
-                    log_ratios.append(prediction.transition.log_ratio(law, states[-1]).double())
-                elif q is not None:
-                    log_ratios.append(torch.zeros(batch_size, dtype=torch.float64, device=device))
+        start = draw_initial(process, batch_size, condition=condition, generator=generator)
+        with deferring(None, device_of_state(start)):
+            states, log_ratios = _moved(process, start, q, generator, kind)
         return _trajectories(states, target, log_ratios)
+
+
+def _moved(
+    process: Reference, start: State, q: Proposal | None, generator: torch.Generator, kind: str
+) -> tuple[list[State], list[Tensor]]:
+    """x_0 ... x_T from x_0 (B, ...), and with a proposal its log-ratios (B,) of each of the T steps."""
+    states, log_ratios, moving = [start], [], Moving(process, start)
+    nothing = torch.zeros(len(start), dtype=torch.float64, device=device_of_state(start))
+    for t in range(process.num_steps):
+        if not moving.leave_finished():
+            break
+        if q is None:
+            prediction = predict(process, moving.x, t, moving.previous, kind)
+        else:
+            prediction = q.predict(process, moving.x, t, moving.previous)
+        law = prediction.transition if q is None else q.transition(moving.x, t, prediction)
+        x = law.sample(generator=generator)
+        ratio = None if law is prediction.transition else prediction.transition.log_ratio(law, x).double()
+        log_ratios.append(nothing if ratio is None else spread(ratio, moving.rows, len(start)))
+        states.append(moving.step(x, prediction))
+    left = process.num_steps + 1 - len(states)
+    states, log_ratios = states + [states[-1]] * left, log_ratios + [nothing] * left
+    return states, [] if q is None else log_ratios
 
 
 @torch.no_grad()

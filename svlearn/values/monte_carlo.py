@@ -1,15 +1,17 @@
 """The value by simulation: finish a state several times with the reference, and average."""
 
+import copy
 from typing import cast
 
 import torch
 from torch import Tensor
 
 from svlearn.arguments import integer
-from svlearn.process import Prediction, Reference, predict
-from svlearn.state import State, concatenate, repeat, take
+from svlearn.process import Prediction, Reference
+from svlearn.state import State, device_of_state, repeat, take
 from svlearn.targets import Target
 from svlearn.values.estimate import estimand_of, estimate
+from svlearn.values.finish import finish
 from svlearn.values.value import Value
 
 
@@ -30,6 +32,7 @@ class MonteCarlo(Value):
     """
 
     needs_generator = True
+    known_time: int | None = None  # of a copy by `at_time`
 
     def __init__(
         self,
@@ -49,6 +52,11 @@ class MonteCarlo(Value):
         self.budget = None if budget is None else integer(budget, "budget")
         self.from_prediction = self.needs_prediction = from_prediction
 
+    def at_time(self, t: int) -> "MonteCarlo":
+        known = copy.copy(self)
+        known.known_time = t
+        return known
+
     def forward(
         self,
         x: State,
@@ -59,59 +67,28 @@ class MonteCarlo(Value):
     ) -> Tensor:
         if prediction is not None:
             prediction = Prediction(prediction.transition, cache=prediction.cache) if self.needs_prediction else None
+        if self.known_time is not None:
+            return self._average(x, self.known_time, self._number(self.known_time), generator, prediction)
         if self.num_rollouts is not None:
             return self._average(x, t, self.num_rollouts, generator, prediction)
         values = torch.zeros(len(x), dtype=torch.float64, device=t.device)
         for moment in t.unique().tolist():
-            rows, steps = (t == moment).nonzero().flatten(), max(1, self.reference.num_steps - moment)
-            number = max(1, cast(int, self.budget) // steps)
-            values[rows] = self._average(x[rows], t[rows], number, generator, take(prediction, rows)).double()
+            rows = (t == moment).nonzero().flatten()
+            own = self._average(x[rows], moment, self._number(moment), generator, take(prediction, rows))
+            values[rows] = own.double()
         return values
 
+    def _number(self, t: int) -> int:
+        """How many rollouts a state at t has."""
+        if self.num_rollouts is not None:
+            return self.num_rollouts
+        return max(1, cast(int, self.budget) // max(1, self.reference.num_steps - t))
+
     def _average(
-        self, x: State, t: Tensor, number: int, generator: torch.Generator | None, prediction: Prediction | None
+        self, x: State, t: int | Tensor, number: int, generator: torch.Generator | None, prediction: Prediction | None
     ) -> Tensor:
-        rows = repeat(torch.arange(len(x), device=t.device), number)
-        finished = finish(self.reference, take(x, rows), t[rows], generator, take(prediction, rows))
+        rows = repeat(torch.arange(len(x), device=device_of_state(x)), number)
+        finished = finish(
+            self.reference, take(x, rows), t if isinstance(t, int) else t[rows], generator, take(prediction, rows)
+        )
         return estimate(self.target(finished).view(len(x), number), self.target, self.estimand)
-
-
-@torch.no_grad()
-def finish(
-    reference: Reference,
-    x: State,
-    t: Tensor,
-    generator: torch.Generator | None = None,
-    prediction: Prediction | None = None,
-) -> State:
-    """Roll states (B, ...) on from their own times t (B,) to x_T with the reference, each with its cache.
-
-    prediction: the reference's for all of them, where it is known; it is then not called for the first steps.
-    """
-    x = x.clone()
-    latest: Prediction | None = None  # of the rows that have begun
-    for step in range(int(t.min()) if len(t) else 0, reference.num_steps):
-        rows = (t <= step).nonzero().flatten()
-        latest = _next(reference, x, t, step, latest, prediction)
-        x[rows] = latest.transition.sample(generator=generator)
-    return x
-
-
-def _next(
-    reference: Reference, x: State, t: Tensor, step: int, latest: Prediction | None, first: Prediction | None
-) -> Prediction:
-    """The predictions at a step for all rows that have begun: those that begin here have no cache yet, or their `first`
-    prediction, which need not be made."""
-    begun, begins = t < step, t == step
-    if first is None and (latest is None or latest.cache is None or not bool(begins.any())):
-        rows = (t <= step).nonzero().flatten()
-        return predict(reference, x[rows], step, latest)
-    parts, places = [], []
-    if bool(begun.any()):
-        places.append(begun.nonzero().flatten())
-        parts.append(predict(reference, x[places[-1]], step, latest))
-    if bool(begins.any()):
-        places.append(begins.nonzero().flatten())
-        new = predict(reference, x[places[-1]], step) if first is None else take(first, places[-1])
-        parts.append(new)
-    return take(concatenate([each.trimmed() for each in parts]), torch.cat(places).argsort())

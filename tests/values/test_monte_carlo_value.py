@@ -10,7 +10,7 @@ from svlearn.process import predict
 from svlearn.randomness import seeded
 from svlearn.rollouts import roll_out
 from svlearn.values import MonteCarlo, evaluate
-from svlearn.values.monte_carlo import finish
+from svlearn.values.finish import finish
 
 T, N = STEPS, 3
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from svlearn.conditions import rows_for
 from svlearn.domains.analytic.oracle import Oracle
-from svlearn.process import Prediction, Reference
+from svlearn.process import Prediction, Reference, has
 from svlearn.state import concatenate
 from svlearn.targets import Target
 from svlearn.transitions import FieldTransition, Transition
@@ -63,6 +63,16 @@ class ConditionalOracle(Reference):
         law: Transition = concatenate(parts)[back]
         clean = TensorDict({X: torch.cat(cleans)[back], CONDITION: x[CONDITION]}, batch_size=[len(x)])
         return Prediction(FieldTransition({X: law}, x), clean=clean)
+
+    def finished(self, x: TensorDict) -> Tensor:
+        """Whether a state is finished by its own oracle, (B,) bool."""
+        each = torch.stack([oracle.finished(x[X]) for oracle in self.oracles])
+        return each[x[CONDITION], torch.arange(len(x), device=each.device)]
+
+    def defines(self, method: str) -> bool:
+        if method != "finished":
+            return super().defines(method)
+        return any(has(oracle, method) for oracle in self.oracles)
 
     def target(self, alpha: float) -> Target:
         return Target(self.reward, alpha)
