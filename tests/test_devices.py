@@ -3,17 +3,14 @@
 On a pretended device (`tracked_device`), where an operation on tensors of two devices raises.
 """
 
-import re
 from contextlib import nullcontext
-from pathlib import Path
 
 import pytest
 import torch
-from pytorch_lightning.accelerators import Accelerator
-from pytorch_lightning.strategies import SingleDeviceStrategy
+from device_toys import TARGET, Diffusion, Network, Walk, near, there
 from torch import nn
 from torch.overrides import _get_current_function_mode_stack
-from tracked_device import DEVICE, synchronisations, tracked
+from tracked_device import tracked
 
 import svlearn as sv
 from svlearn import objectives, proposals
@@ -29,71 +26,13 @@ from svlearn.transitions import Transition
 from svlearn.values import Learned, MonteCarlo, PosteriorMean, Zero
 from svlearn.values.selection_gain import selection_gain
 
-ROOT = Path(__file__).parents[1]
 CPU = torch.device("cpu")
-
-
-class Pretended(Accelerator):
-    """What Lightning asks of an accelerator, for the pretended device."""
-
-    setup_device = teardown = lambda self, *device: None
-    get_device_stats = lambda self, device: {}  # noqa: E731
-    parse_devices = staticmethod(lambda devices: devices)
-    get_parallel_devices = staticmethod(lambda devices: [DEVICE])
-    auto_device_count = staticmethod(lambda: 1)
-    is_available = staticmethod(lambda: True)
-    name = staticmethod(lambda: "pretended")
-
-
-def there(**options):
-    """Settings of a fit on the pretended device."""
-    strategy = SingleDeviceStrategy(DEVICE, Pretended())
-    return dict(strategy=strategy, enable_progress_bar=False, max_steps=2) | options
 
 
 @pytest.fixture
 def device():
     with tracked() as found:
         yield found
-
-
-class Walk(sv.Reference):
-    """As users write it: without parameters, and no device named."""
-
-    num_steps = 4
-
-    def initial(self, batch_size, *, condition=None, generator=None):
-        return torch.zeros(batch_size, 2) + torch.randn(batch_size, 2, generator=generator)
-
-    def forward(self, x, t, previous=None):
-        return sv.Prediction(sv.GaussianTransition(x + torch.zeros(2), 0.5), clean=x)
-
-    def noise(self, x, t_from, t_to, *, generator=None):
-        std = 0.5 * (t_from - t_to).sqrt()[:, None]
-        return x + std * torch.randn(x.shape, generator=generator)
-
-
-class Diffusion(Walk):
-    """The same with weights."""
-
-    def __init__(self):
-        super().__init__()
-        self.layer = nn.Linear(2, 2)
-        self.register_buffer("stds", torch.full((16,), 0.5))
-
-    def forward(self, x, t, previous=None):
-        mean = x + torch.tensor(0.3) * self.layer(x).tanh() + torch.zeros(2)
-        return sv.Prediction(sv.GaussianTransition(mean, self.stds[t][:, None]), clean=mean)
-
-
-class Network(nn.Module):
-    def __init__(self, out=None):
-        super().__init__()
-        self.layers, self.out = nn.Sequential(nn.Linear(3, 8), nn.SiLU(), nn.Linear(8, out or 1)), out
-
-    def forward(self, x, t):
-        found = self.layers(torch.cat([x, t[:, None] / 4], dim=1))
-        return found.squeeze(1) if self.out is None else found
 
 
 class Judge(nn.Module):
@@ -108,11 +47,6 @@ class Judge(nn.Module):
         return self.layer(x).squeeze(1)
 
 
-def near(x):
-    return -(x - torch.tensor([1.0, -1.0])).norm(dim=1)
-
-
-TARGET = sv.Target(near, 0.5)
 CHAIN = FiniteMarkovChain.random(4, 4, seed=1)
 
 
@@ -355,20 +289,6 @@ class Interrupts(sv.objectives.LastCheckpoint):
         raise KeyError
 
 
-def test_the_example_of_the_readme_runs_where_the_trainer_chooses_the_device(device, capsys):
-    (code,) = re.findall(r"<!-- example -->\n```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    code = code.replace("max_steps=300", "**there").replace("num_samples=200", "num_samples=20")
-    exec(compile(code, "README.md", "exec"), {"there": there()})
-    assert "SVDD-MC" in capsys.readouterr().out
-
-
-def test_the_examples_of_the_docs_run_where_the_trainer_chooses_the_device(device, capsys):
-    names = {"there": there()}
-    for code in re.findall(r"```python\n(.*?)```", (ROOT / "docs/own_model.md").read_text(), re.DOTALL):
-        exec(compile(code.replace("max_steps=200", "**there").replace("256", "16"), "docs/own_model.md", "exec"), names)
-    assert "Mean reward" in capsys.readouterr().out
-
-
 def test_the_rest_runs_there_too(device):
     reference, value = Diffusion().to(device), Learned(Network())
     generator = torch.Generator().manual_seed(0)
@@ -412,27 +332,6 @@ def test_a_law_of_the_user_draws_by_any_generator(device):
     found = sv.svdd(Ours().to(device), TARGET, Zero(), 3).sample(2, generator=torch.Generator().manual_seed(3)).states
     assert found.device == device
     torch.testing.assert_close(found.cpu(), here)
-
-
-@pytest.mark.parametrize("name", ["ancestral", "svdd", "svdd, posterior mean", "smc", "smc, guided"])
-def test_a_run_whose_checks_wait_reads_back_a_few_numbers_and_not_some_at_each_step(name, device):
-    """3 rewards, 4 steps: what is read is as much for a process that is four times as long."""
-
-    def reads(steps, check):
-        sampler = SAMPLERS[name](device)
-        sampler.reference.num_steps = steps
-        candidates = sampler.num_candidates
-        sampler.parts.num_candidates = candidates[:2] + candidates[1:2] * (steps - 1)
-        if hasattr(sampler.proposal, "scales"):
-            sampler.proposal.scales = sampler.proposal.scales[:1] * steps
-        sampler.sample(2, check=check)  # what a sampler finds out at its first run
-        with synchronisations() as found:
-            sampler.sample(2, check=check)
-        return found.reads
-
-    assert reads(4, "end") == reads(16, "end") == reads(16, None)
-    if name != "ancestral":
-        assert reads(16, "every") >= reads(4, "every") + 12
 
 
 def test_a_device_without_float64_is_refused_by_name():

@@ -25,6 +25,7 @@ INDEXED = {"index", "index_put", "index_put_", "_index_put_impl_", "_unsafe_inde
 READS = {"_local_scalar_dense", "equal", "is_nonzero", "nonzero"}
 ALIKE = {"cat", "stack", "mm", "bmm", "addmm", "index_select", "gather", "scatter", "searchsorted", "index_add"}
 LISTED = (torch.tensor, torch.as_tensor, torch.asarray)  # they make their tensor where no mode sees it
+PRODUCTS = (torch.matmul, Tensor.matmul, Tensor.__matmul__)
 Plain = torch.Generator
 
 
@@ -138,6 +139,8 @@ class _Draws(TorchFunctionMode):
             args[0], Elsewhere
         ):  # which torch refuses of a subclass
             return args[0].cpu().tolist()
+        if func in PRODUCTS and args[0].dim() == 1 and args[1].dim() == 2:  # torch changes the shape of its own result
+            return args[1].mT @ args[0]
         if func in LISTED and asked == DEVICE:
             return func(*args, **{**kwargs, "device": CPU}).to(DEVICE)
         if getattr(func, "__name__", "") == "new_tensor" and isinstance(args[0], Elsewhere):

@@ -2,11 +2,13 @@
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from svlearn.deferred_checks import check_finite, is_deferring
 from svlearn.state import State, device_of_state, flattened, take
 from svlearn.transitions import Transition
 
@@ -60,15 +62,9 @@ class Retained:
         """
         places, groups = self._places(rows)
         first = places * copies
-        if math.isfinite(log_ratio[first].sum().item()):
-            return
-        impossible = law[places].log_prob(take(x, first)) == -math.inf
-        if bool(impossible.any()):
-            group = int(groups[impossible.nonzero()[0, 0]])
-            raise ValueError(
-                f"retained: expected trajectories that the proposal can follow, got one in group {group} whose move to "
-                f"t = {t} it cannot make (log q = -inf); take a proposal that covers p*"
-            )
+        total = log_ratio[first].sum()
+        if is_deferring() or not math.isfinite(total.item()):  # nothing is copied of what is seen to be right
+            check_finite(total, partial(_refuse_move, law[places], take(x, first), groups, t))
 
     def _places(self, rows: Tensor | None) -> tuple[Tensor, Tensor]:
         """Where in these rows (n,) of the particles the first of a group stands, and of which group it is."""
@@ -77,3 +73,14 @@ class Retained:
             return groups * self.num_particles, groups
         places = (rows % self.num_particles == 0).nonzero().squeeze(1)
         return places, rows[places] // self.num_particles
+
+
+def _refuse_move(law: Transition, x: State, groups: Tensor, t: int) -> None:
+    """Raise ValueError for the first of the groups (n,) whose trajectory's move to x (n, ...) has log q = -inf."""
+    impossible = law.log_prob(x) == -math.inf
+    if bool(impossible.any()):
+        group = int(groups[impossible.nonzero()[0, 0]])
+        raise ValueError(
+            f"retained: expected trajectories that the proposal can follow, got one in group {group} whose move to "
+            f"t = {t} it cannot make (log q = -inf); take a proposal that covers p*"
+        )

@@ -13,7 +13,7 @@ from svlearn.inference.selection import Candidates
 from svlearn.process import Prediction, predict
 from svlearn.state import State, device_of_state, take, times
 from svlearn.targets import check_no_nan
-from svlearn.values.value import Zero, evaluate
+from svlearn.values.value import Zero, at_time, evaluate
 
 
 def predict_and_evaluate(
@@ -36,7 +36,7 @@ def _evaluated(
     parts: Parts, draws: Draws, rows: Tensor | None, t: int, generator: torch.Generator
 ) -> tuple[Tensor, Prediction | None]:
     """v_t of these rows of the candidates, and their prediction, where the value reads it."""
-    value, x = parts.value, take(draws.x, rows)
+    value, x = at_time(parts.value, t), take(draws.x, rows)
     if not value.reads(t):
         return values_of(parts, x, t, None, generator), None
     previous, parents, alone = draws.previous, take(draws.parents, rows), draws.shape[2] == 1
@@ -46,7 +46,8 @@ def _evaluated(
         prediction, values = predict_and_value(look, value, x, moments, previous, parents)
         return values, prediction
     if alone:
-        prediction = parts.proposal.predict(parts.reference, x, moments, take(previous, parents))
+        when = t if parts.proposal.needs_gradient else moments  # it calls the value, too
+        prediction = parts.proposal.predict(parts.reference, x, when, take(previous, parents))
     else:  # a loser needs nothing but its value
         prediction = predict(parts.reference, x, moments, previous, parents=parents)
     return evaluate(value, x, moments, prediction, generator=generator), prediction

@@ -1,8 +1,10 @@
 """Several values in one: their average, weighed at each time by how wrong each was."""
 
+import copy
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
+from weakref import WeakKeyDictionary
 
 import torch
 from tensordict import TensorDict
@@ -12,7 +14,8 @@ from svlearn.modes import in_evaluation
 from svlearn.process import Prediction, Reference
 from svlearn.state import State
 from svlearn.values.along_trajectories import along_trajectories, finite_rewards
-from svlearn.values.value import Value
+from svlearn.values.outcomes import has_outcomes
+from svlearn.values.value import Value, at_time
 
 
 class Ensemble(Value):
@@ -29,6 +32,7 @@ class Ensemble(Value):
     """
 
     weights: Tensor
+    known: "list[Value | None] | None" = None  # of a copy by `at_time`: the values there, None for one without weight
 
     def __init__(self, values: Sequence[Value], errors: Tensor):
         super().__init__()
@@ -74,9 +78,24 @@ class Ensemble(Value):
         """What builds another of this kind, for a checkpoint, which holds the weights themselves."""
         return {"values": list(self.values), "errors": torch.ones_like(self.weights)}
 
+    def at_time(self, t: int) -> "Ensemble":
+        if self.known is not None:
+            return self
+        parts = [at_time(value, t) if some else None for value, some in zip(self.values, used(self)[t], strict=True)]
+        known = copy.copy(self)
+        known.known = parts
+        return known
+
     def reads(self, t: int | Tensor) -> bool:
-        used = (self.weights[t].view(-1, len(self.values)) > 0).any(dim=0).tolist()
-        return any(some and cast(Value, value).reads(t) for value, some in zip(self.values, used, strict=True))
+        if not isinstance(t, Tensor) and self.known is None:
+            return self.at_time(t).reads(t)
+        return any(value is not None and value.reads(t) for value in self._parts(t))
+
+    def defines(self, method: str) -> bool:
+        if method != "of_outcomes":
+            return super().defines(method)
+        parts = self.values if self.known is None else self.known
+        return all(value is None or has_outcomes(value) for value in parts)
 
     def forward(
         self,
@@ -86,13 +105,31 @@ class Ensemble(Value):
         *,
         generator: torch.Generator | None = None,
     ) -> Tensor:
-        weights = self.weights[t]
-        total = torch.zeros_like(weights[:, 0])
-        for value, weight in zip(self.values, weights.T, strict=True):
-            if bool((weight > 0).any()):
-                given = {"generator": generator} if value.needs_generator else {}
-                total = total + weight * value(x, t, prediction if cast(Value, value).reads(t) else None, **given)
-        return total
+        def call(value: Value) -> Tensor:
+            given = {"generator": generator} if value.needs_generator else {}
+            return value(x, t, prediction if value.reads(t) else None, **given)
+
+        return self._sum(t, call)
+
+    def of_outcomes(self, x: State, t: Tensor, prediction: Prediction) -> Tensor:
+        return self._sum(t + 1, lambda value: value.of_outcomes(x, t, prediction))
+
+    def _sum(self, t: Tensor, call: Callable[[Value], Tensor]) -> Tensor:
+        """Σ_k w_{t,k} call(v^k), (B, ...), of the values that have a weight at any of the t (B,)."""
+        weights, total = self.weights[t], None
+        for value, weight in zip(self._parts(t), weights.T, strict=True):
+            if value is not None:
+                said = call(value)
+                part = weight.view(-1, *[1] * (said.dim() - 1)) * said
+                total = part if total is None else total + part
+        return torch.zeros_like(weights[:, 0]) if total is None else total
+
+    def _parts(self, t: int | Tensor) -> list[Value | None]:
+        """The values, None in the place of one that has no weight at any of the t (B,)."""
+        if self.known is not None:
+            return self.known
+        some = (self.weights[t].view(-1, len(self.values)) > 0).any(dim=0).tolist()
+        return [cast(Value, value) if used else None for value, used in zip(self.values, some, strict=True)]
 
 
 def least_error_weights(errors: Tensor) -> Tensor:
@@ -113,3 +150,16 @@ def least_error_weights(errors: Tensor) -> Tensor:
             better = (weights >= 0).all(dim=1) & (error < least)  # NaN is neither
             best, least = torch.where(better[:, None], weights, best), torch.where(better, error, least)
     return best
+
+
+_used: WeakKeyDictionary[nn.Module, tuple[Tensor, int, list[list[bool]]]] = WeakKeyDictionary()
+
+
+def used(ensemble: Ensemble) -> list[list[bool]]:
+    """Which of the n values have a weight at t = 0 ... T - 1; read back once, and anew where the weights have moved or
+    were written to."""
+    weights = ensemble.weights
+    version = -1 if weights.is_inference() else weights._version
+    if ensemble not in _used or _used[ensemble][0] is not weights or _used[ensemble][1] != version or version < 0:
+        _used[ensemble] = weights, version, (weights > 0).tolist()
+    return _used[ensemble][2]

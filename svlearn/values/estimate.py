@@ -1,9 +1,11 @@
 """From the rewards of several finished samples of a state to its value."""
 
 import math
+from functools import partial
 
 from torch import Tensor
 
+from svlearn.deferred_checks import check_finite
 from svlearn.targets import Target
 from svlearn.values.value import check_estimand
 
@@ -16,11 +18,16 @@ def estimate(rewards: Tensor, target: Target, estimand: str) -> Tensor:
     is -inf.
     """
     if estimand == "mean":
-        if bool((rewards == -math.inf).any()):
-            raise ValueError("estimand: the mean of a reward that is -inf does not exist; use 'soft'")
-        return rewards.mean(dim=1)
+        means = rewards.mean(dim=1)
+        check_finite(means.sum(), partial(_refuse_forbidden, rewards))
+        return means
     soft = target.alpha * ((rewards.double() / target.alpha).logsumexp(dim=1) - math.log(rewards.shape[1]))
     return soft.clamp(min=target.floor)
+
+
+def _refuse_forbidden(rewards: Tensor) -> None:
+    if bool((rewards == -math.inf).any()):
+        raise ValueError("estimand: the mean of a reward that is -inf does not exist; use 'soft'")
 
 
 def estimand_of(estimand: str, target: Target) -> str:

@@ -9,7 +9,7 @@ from svlearn.process import Prediction
 from svlearn.state import State, concatenate, device_of_state, times
 from svlearn.targets import NonFiniteError
 from svlearn.transitions import ListedTransition
-from svlearn.values.value import Value
+from svlearn.values.value import Value, at_time
 
 
 def has_outcomes(value: Value) -> bool:
@@ -26,6 +26,7 @@ def evaluate_outcomes(value: Value, x: State, t: int | Tensor, prediction: Predi
     if not isinstance(prediction.transition, ListedTransition):
         kind = type(prediction.transition).__name__
         raise TypeError(f"prediction.transition: expected a ListedTransition of the outcomes, got {kind}")
+    value = value if isinstance(t, Tensor) else at_time(value, t + 1)
     shape, name = tuple(prediction.transition.log_probs.shape), f"{type(value).__name__}.of_outcomes"
     size = shape[0]
     t = times(t, size, device_of_state(x))

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from svlearn.compiled import Compilable
+from svlearn.compiled import Compilable, plain
 from svlearn.metering import count, current_max_batch
 from svlearn.process import Prediction
 from svlearn.state import State, concatenate, device_of_state, take, times
@@ -42,6 +42,12 @@ class Value(nn.Module, ABC, metaclass=Compilable):
         the reference for candidates that lose. As `needs_prediction` says, unless a class knows better."""
         return self.needs_prediction
 
+    def at_time(self, t: int) -> "Value":
+        """The value as its calls at one t, 0 ... T - 1, have it, for who knows that t as a number: it is then called
+        with no other, and need not read t back from a tensor, for which an accelerator would wait. Itself, unless a
+        class knows better. Called through `value.at_time`."""
+        return self
+
     def of_outcomes(self, x: State, t: Tensor, prediction: Prediction) -> Tensor:
         """Optional: v_{t+1} (B, N) of all N outcomes of the step from x_t (B, ...) at t (B,) in 0 ... T - 2, reward
         units, from one look at x_t. `prediction` is the reference's of x_t, and its transition a `ListedTransition`:
@@ -67,6 +73,11 @@ class Zero(Value):
         return torch.zeros(len(x), device=device_of_state(x))
 
 
+def at_time(value: Value, t: int) -> Value:
+    """`Value.at_time`; of a compiled value itself, for its parts are compiled in it alone."""
+    return value if plain(value) is not value else value.at_time(t)
+
+
 def evaluate(
     value: Value,
     x: State,
@@ -80,6 +91,7 @@ def evaluate(
     A random value gets the whole batch, so that its noise does not depend on the cut; its own calls are cut.
     """
     size = x.shape[0]
+    value = value if isinstance(t, Tensor) else at_time(value, t)
     reads = value.reads(t)
     t = times(t, size, device_of_state(x))
     if value.counted:

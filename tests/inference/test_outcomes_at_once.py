@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 from inference_toys import MARKOV
+from outcome_toys import ALPHA, ORACLES, AtOnce, Each
 
 from svlearn.domains.analytic import TokenTree
 from svlearn.inference.proposals import Exact
@@ -16,34 +17,7 @@ from svlearn.values import Learned, Zero
 from svlearn.values.outcomes import evaluate_outcomes, has_outcomes
 from svlearn.values.value import Value
 
-B, K, M, ALPHA = 6, 4, 3, 0.6
-ORACLES = {
-    "markov": MARKOV,
-    "tree": TokenTree.random(3, 4, seed=1),
-    "tree with an end": TokenTree.random(3, 4, seed=2, end=0),
-}
-
-
-class Each(torch.nn.Module):
-    """The soft value, moved a little: exact weights must not need it to be right."""
-
-    def __init__(self, oracle):
-        super().__init__()
-        self.table, self.sizes = oracle.soft_value(ALPHA), []
-
-    def forward(self, x, t):
-        self.sizes.append(len(x))
-        return self.table(x, t) + 0.3 * torch.cos(2.0 * x.double().sum(dim=1) + t)
-
-
-class AtOnce(Each):
-    def of_outcomes(self, x, t, prediction):
-        self.sizes.append(len(x))
-        states = prediction.transition.states
-        size, number = states.shape[:2]
-        later = (t + 1).repeat_interleave(number)
-        x = states.flatten(0, 1)
-        return (self.table(x, later) + 0.3 * torch.cos(2.0 * x.double().sum(dim=1) + later)).view(size, number)
+B, K, M = 6, 4, 3
 
 
 SAMPLERS = {

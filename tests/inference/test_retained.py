@@ -101,6 +101,8 @@ def test_a_proposal_that_cannot_follow_is_named_with_step_and_group(copies):
     words = r"retained: .* in group 1 whose move to t = 2 it cannot make \(log q = -inf\)"
     with pytest.raises(ValueError, match=words):
         sampler.sample_conditionally(retained, generator=seeded("cpu", 0))
+    with pytest.raises(ValueError, match=words):  # asked at the end, the first that failed
+        sampler.sample_conditionally(retained, generator=seeded("cpu", 0), check="end")
     with pytest.raises(ValueError, match=words):
         sampler.resume(retained[:, 1], 1, retained=retained, generator=seeded("cpu", 0))
     fine = torch.zeros(3, 6, 1, dtype=torch.long)

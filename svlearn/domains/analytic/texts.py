@@ -44,15 +44,15 @@ def num_texts(num_tokens: int, length: int) -> int:
     return sum(num_tokens**written for written in range(length + 1))
 
 
-def prefixes(num_tokens: int, length: int) -> list[Tensor]:
+def prefixes(num_tokens: int, length: int, device: torch.device | None = None) -> list[Tensor]:
     """All texts of 0, 1, ... L tokens as states (V^l, L + 1), long, each level in the order of its tokens.
 
     Their concatenation numbers the tree: the children of text n are n V + 1 ... n V + V.
     """
-    levels = [torch.full((1, length + 1), num_tokens)]
+    levels = [torch.full((1, length + 1), num_tokens, device=device)]
     levels[0][:, -1] = 0
     for _ in range(length):
-        tokens = torch.arange(num_tokens).repeat(len(levels[-1]))
+        tokens = torch.arange(num_tokens, device=levels[0].device).repeat(len(levels[-1]))
         levels.append(append(levels[-1].repeat_interleave(num_tokens, dim=0), tokens))
     return levels
 

@@ -58,11 +58,11 @@ class TokenTree(Oracle):
         self.reward = reward
         self.register_buffer("probs", probs)
         self._sizes = [num_tokens**written for written in range(length + 1)]
-        states = torch.cat(prefixes(num_tokens, length))
+        states = torch.cat(prefixes(num_tokens, length, probs.device))
         self.register_buffer("_states", states, persistent=False)
         self.register_buffer("_finished", self.finished(states), persistent=False)
         self.register_buffer("_leaves", self._finished & ~self._beyond_the_end(), persistent=False)
-        rewards = torch.zeros(len(states), dtype=torch.float64)
+        rewards = probs.new_zeros(len(states))
         rewards[self._leaves] = self.target(1.0)(states[self._leaves]).double()
         self.register_buffer("rewards", rewards)
         self.register_buffer("_likeliest", self._most_probable_ends(), persistent=False)

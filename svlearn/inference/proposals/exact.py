@@ -13,7 +13,7 @@ from svlearn.state import State, device_of_state, take
 from svlearn.targets import Target
 from svlearn.transitions import ListedTransition, Transition
 from svlearn.values.outcomes import evaluate_outcomes, has_outcomes
-from svlearn.values.value import Value, evaluate
+from svlearn.values.value import Value, at_time, evaluate
 
 
 class ValuedTransition(ListedTransition):
@@ -54,19 +54,21 @@ class Exact(Proposal):
             raise ValueError("alpha: proposals.Exact needs a target with alpha > 0")
         bound = copy.copy(self)
         bound.reference, bound.target = reference, target
+        values = [at_time(self.value, t) for t in range(1, reference.num_steps)]
+        bound.reads = any(value.needs_prediction and has_outcomes(value) for value in values)
         return bound
 
     reference: Reference
     target: Target
+    reads: bool  # whether a look at x_t that says the values of all outcomes reads the prediction
 
     def keep(self, prediction: Prediction) -> Prediction:
-        reads = has_outcomes(self.value) and self.value.needs_prediction
-        return prediction if reads else prediction.trimmed()
+        return prediction if self.reads else prediction.trimmed()
 
     def transition(self, x: State, t: int, prediction: Prediction) -> Transition:
         states, log_probs = prediction.transition.outcomes(self.limit)
         size, number = log_probs.shape
-        if t + 1 < self.reference.num_steps and has_outcomes(self.value):
+        if t + 1 < self.reference.num_steps and has_outcomes(at_time(self.value, t + 1)):
             listed = replace(prediction, transition=ListedTransition(states, log_probs))
             values = evaluate_outcomes(self.value, x, t, listed)
             return ValuedTransition(states, log_probs + values.double() / self.target.alpha, values)

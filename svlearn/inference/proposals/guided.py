@@ -18,7 +18,7 @@ from svlearn.reward import reads_one_hot
 from svlearn.state import State, concatenate, device_of_state, flattened, times
 from svlearn.targets import Target, refuses_gradient
 from svlearn.transitions import Transition
-from svlearn.values.value import Value, evaluate
+from svlearn.values.value import Value, at_time, evaluate
 
 POINTS = ("mean", "state")
 
@@ -82,11 +82,12 @@ class Guided(Proposal):
         """The prediction, with ∇_{x_t} v_t(x_t) where that is asked for."""
         if not self.needs_gradient:
             return predict(reference, x, t, previous)
-        moments = times(t, len(x), device_of_state(x))
+        moments, value = times(t, len(x), device_of_state(x)), self.value
+        value = value if isinstance(t, Tensor) else at_time(value, t)
 
         def predicted(point: State, rows: slice) -> tuple[Tensor, Prediction]:
             prediction = predict(reference, point, moments[rows], None if previous is None else previous[rows])
-            return evaluate(self.value, point, moments[rows], prediction), prediction
+            return evaluate(value, point, moments[rows], prediction), prediction
 
         gradients, predictions = self._gradients(x, predicted)
         return replace(concatenate(predictions), gradient=gradients)
