@@ -99,7 +99,8 @@ class Reference(nn.Module, ABC, metaclass=Compilable):
 
     def finished(self, x: State) -> Tensor:
         """Which states (B, ...) at any t are finished, (B,) bool, as a text after its end: such a one steps to itself
-        with log-probability 0 until T. Samplers then call the reference for it no more. By default none is."""
+        with log-probability 0 until T. Samplers, rollouts and values by simulation then call the reference for it no
+        more. By default none is."""
         return torch.zeros(len(x), dtype=torch.bool, device=device_of_state(x))
 
     def decode(self, x: State) -> list:

@@ -22,6 +22,7 @@ from svlearn.placement import at_home, home_of, placed, working_on
 from svlearn.policies import Controlled, Finetuned
 from svlearn.randomness import device_of, draw_by, multinomial, rand, randint, randn, randperm
 from svlearn.rollouts import roll_back, roll_out
+from svlearn.schedules import NoiseLevels, cosine_schedule
 from svlearn.transitions import Transition
 from svlearn.values import Learned, MonteCarlo, PosteriorMean, Zero
 from svlearn.values.selection_gain import selection_gain
@@ -233,6 +234,7 @@ VALUES = {
     "contrastive twist": lambda r, t: objectives.ContrastiveTwist(r, t, Learned(Network())),
     "contrastive energy": lambda r, t: objectives.ContrastiveEnergy(r, t, Learned(Network())),
 }
+LEVELS = NoiseLevels.from_alpha_bars(cosine_schedule(4))
 POLICIES = {
     "path consistency": lambda r, t, p: objectives.PathConsistency(r, t, Learned(Network()), p),
     "log variance": lambda r, t, p: objectives.PathConsistency(
@@ -246,6 +248,9 @@ POLICIES = {
     ),
     "adjoint": lambda r, t, p: objectives.AdjointMatching(r, t, p, check_memory=False),
     "derivative-free": lambda r, t, p: objectives.DerivativeFreeAdjointMatching(r, t, p, check_memory=False),
+    "target score": lambda r, t, p: objectives.TargetScoreMatching(
+        r, t, p, levels=LEVELS, log_reference=lambda x: -(x + torch.zeros(2)).square().sum(dim=1), check_memory=False
+    ),
     "stochastic control": lambda r, t, p: objectives.StochasticControl(r, t, p, check_memory=False),
 }
 

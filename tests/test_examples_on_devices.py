@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 from device_toys import there
 from tracked_device import tracked
 

@@ -43,9 +43,8 @@ class Value(nn.Module, ABC, metaclass=Compilable):
         return self.needs_prediction
 
     def at_time(self, t: int) -> "Value":
-        """The value as its calls at one t, 0 ... T - 1, have it, for who knows that t as a number: it is then called
-        with no other, and need not read t back from a tensor, for which an accelerator would wait. Itself, unless a
-        class knows better. Called through `value.at_time`."""
+        """Optional: what is called in its place at one t in 0 ... T - 1, by who knows it as a number and asks for no
+        other. It must be `forward` there, and need not read t back from the tensor, for which an accelerator waits."""
         return self
 
     def of_outcomes(self, x: State, t: Tensor, prediction: Prediction) -> Tensor:

@@ -76,7 +76,7 @@ class FiniteMarkovChain(Oracle):
         generator = seeded("cpu", num_states, num_steps, seed)
         logits = randn((1 + num_steps * num_states, num_states), generator, CPU, torch.float64)
         rows = 0.9 * (2 * logits).softmax(dim=1) + 0.1 / num_states
-        stay = torch.eye(num_states, dtype=torch.float64).repeat(num_steps, 1)
+        stay = torch.eye(num_states, dtype=torch.float64, device=CPU).repeat(num_steps, 1)
         rows[1:] = 0.2 * rows[1:] + 0.8 * stay
         forbidden = rand(rows.shape, generator, CPU, torch.float64) < zeros
         forbidden[0] = False
