@@ -139,6 +139,8 @@ class _Draws(TorchFunctionMode):
             args[0], Elsewhere
         ):  # which torch refuses of a subclass
             return args[0].cpu().tolist()
+        if getattr(func, "__name__", "") == "__format__" and isinstance(args[0], Elsewhere):
+            return format(args[0].cpu(), *args[1:])
         if func in PRODUCTS and args[0].dim() == 1 and args[1].dim() == 2:  # torch changes the shape of its own result
             return args[1].mT @ args[0]
         if func in LISTED and asked == DEVICE:

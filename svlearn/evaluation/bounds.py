@@ -116,7 +116,7 @@ def normalizer_bounds(
     whole = _bounds(lower, upper, cost)
     if condition is None or not bool(which.any()):
         return whole
-    places = [(which == number).nonzero()[:, 0].numpy() for number in range(int(which.max()) + 1)]
+    places = [(which == number).nonzero()[:, 0].cpu().numpy() for number in range(int(which.max()) + 1)]
     parts = [_bounds(lower[at], upper[at], cost.share(len(at) / num_groups)) for at in places]
     return _mean_of(parts, [len(at) / num_groups for at in places], whole)
 
