@@ -123,11 +123,11 @@ def distinct(rows: Any) -> tuple[Tensor, Tensor]:
 
 def labels(rows: Any) -> list[str]:
     """A name for each row, no two alike and none of them "all": its text, its number, its parts, or its place."""
-    found: list[str] = []
+    texts: list[str] = []
     for place in range(number_of_rows(rows)):
         text = _label(take(rows, torch.tensor([place]))) or f"row {place}"
-        found.append(text if text not in (*found, ALL) else f"{text} (row {place})")
-    return found
+        texts.append(text if text not in (*texts, ALL) else f"{text} (row {place})")
+    return texts
 
 
 def _label(row: Any) -> str:

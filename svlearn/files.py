@@ -93,7 +93,7 @@ def write(path: str | os.PathLike, text: str) -> Path:
 
 
 @contextmanager
-def explained(path: str | os.PathLike, wanted: str) -> Iterator[None]:
+def explained(path: str | os.PathLike, expected: str) -> Iterator[None]:
     """An OSError of the block says what was wanted at the path, in its own class: PermissionError, NotADirectoryError
     and so on."""
     try:
@@ -101,7 +101,7 @@ def explained(path: str | os.PathLike, wanted: str) -> Iterator[None]:
     except BlockingIOError:  # which says who is at work there
         raise
     except OSError as error:
-        raise OSError(error.errno, f"expected {wanted} ({error.strerror})", str(path)) from error
+        raise OSError(error.errno, f"expected {expected} ({error.strerror})", str(path)) from error
 
 
 def allocate(file: str | os.PathLike, size: int) -> None:

@@ -75,8 +75,8 @@ def _flock(descriptor: int, file: Path, held: str, wait: bool) -> bool:
     except OSError as error:
         if error.errno not in NOT_SUPPORTED:
             raise
-        why = f"{file}: its file system has no locks ({error.strerror})"
-        warnings.warn(f"{why}; see to it that one process alone writes {held}", RuntimeWarning, stacklevel=6)
+        reason = f"{file}: its file system has no locks ({error.strerror})"
+        warnings.warn(f"{reason}; see to it that one process alone writes {held}", RuntimeWarning, stacklevel=6)
         return False
     return True
 

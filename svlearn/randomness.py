@@ -39,8 +39,8 @@ def resolve_generator(generator: torch.Generator | None, device: torch.device) -
         generator = torch.Generator(device)
         generator.seed()
     elif not isinstance(generator, torch.Generator):
-        came = f"{type(generator).__name__} {generator!r}"
-        raise TypeError(f"generator: expected None or torch.Generator().manual_seed(a seed), got {came}")
+        actual = f"{type(generator).__name__} {generator!r}"
+        raise TypeError(f"generator: expected None or torch.Generator().manual_seed(a seed), got {actual}")
     return generator
 
 

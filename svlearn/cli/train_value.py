@@ -40,10 +40,10 @@ class TrainValue(ObjectiveCLI):
 
     def before_fit(self) -> None:
         super().before_fit()
-        given = self.config.fit.model.init_args
-        if given.get("value") is None:
+        init_args = self.config.fit.model.init_args
+        if init_args.get("value") is None:
             raise ValueError("model.init_args.value: expected the value to learn, got none")
-        self.recipe = recipe_of(given.value, given.reference)
+        self.recipe = recipe_of(init_args.value, init_args.reference)
         check_saving(self.model.value, self.model.reference, self.recipe)
         if isinstance(self.datamodule, RolloutData):
             collect(

@@ -76,9 +76,9 @@ def compare(
             raise ValueError(f"calibrations[{name!r}]: expected a table of calibrate, got no {', '.join(missing)}")
     notes = _notes(samplers)
     rows = None if condition is None else as_rows(condition)
-    asked: dict[str, Any] = {"seeds": list(seeds), "num_samples": num_samples, "max_batch": max_batch}
+    settings: dict[str, Any] = {"seeds": list(seeds), "num_samples": num_samples, "max_batch": max_batch}
     shown = {} if rows is None else {"conditions": labels(rows)}
-    kept = {} if partial is None else partial.read({**asked, **_identity(rows)}, list(samplers))
+    kept = {} if partial is None else partial.read({**settings, **_identity(rows)}, list(samplers))
     unshown = _unshown([each for name, each in samplers.items() if name not in kept], errors, rows)
     drawing: dict[str, Any] = {"max_batch": max_batch, "progress": progress}
     runs = {name: Runs(sampler, errors, rows) for name, sampler in samplers.items()}
@@ -92,13 +92,13 @@ def compare(
         for label in shown["conditions"]:
             own = {name: outcome.by_condition[label] for name, outcome in outcomes.items()}
             by_condition[label] = _comparison(samplers, own, failures=failures)
-    contradictions = [f"{label}: {said}" for label, each in by_condition.items() for said in each.notes]
+    contradictions = [f"{label}: {text}" for label, each in by_condition.items() for text in each.notes]
     return _comparison(
         samplers,
         outcomes,
         notes=(*notes, *unshown, *lost, *contradictions),
         calibrations=calibrations,
-        provenance={**provenance(), **asked, **shown},
+        provenance={**provenance(), **settings, **shown},
         failures=failures,
         by_condition=by_condition,
     )

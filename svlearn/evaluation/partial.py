@@ -33,25 +33,26 @@ class Partial:
         self._header: dict[str, Any] = {}
         self._samplers: dict[str, Any] = {}
 
-    def read(self, asked: Mapping[str, Any], names: Sequence[str]) -> dict[str, Outcome]:
+    def read(self, settings: Mapping[str, Any], names: Sequence[str]) -> dict[str, Outcome]:
         """The outcomes of the named samplers that are there. asked: the seeds, the numbers of samples and the like."""
-        header = {"svlearn": svlearn.__version__, **asked, **self.request}
+        header = {"svlearn": svlearn.__version__, **settings, **self.request}
         self._header = json.loads(strict_json(header))
         self._samplers = {}
         if not self.resume or not self.path.is_file():
             return {}
         try:
             content = json.loads(self.path.read_text(encoding="utf-8"))
-            found, samplers = dict(content["request"]), dict(content["samplers"])
+            saved_request, samplers = dict(content["request"]), dict(content["samplers"])
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise ValueError(
                 f"{self.path}: expected the partial file of a comparison, got another ({error})"
             ) from error
-        for key in [*self._header, *found]:
-            if found.get(key) != self._header.get(key):
+        for key in [*self._header, *saved_request]:
+            if saved_request.get(key) != self._header.get(key):
                 raise ValueError(
                     f"{self.path}: expected outcomes of this request, got those of one with another {key} "
-                    f"({json.dumps(found.get(key))}, here {json.dumps(self._header.get(key))}); start without resume"
+                    f"({json.dumps(saved_request.get(key))}, here {json.dumps(self._header.get(key))}); start "
+                    "without resume"
                 )
         self._samplers = samplers
         try:

@@ -168,9 +168,9 @@ class Objective(Module):
         checkpoint["reference_fingerprint"] = self._reference_fingerprint()
 
     def on_load_checkpoint(self, checkpoint: dict) -> None:
-        came, wanted = checkpoint.get("reference_fingerprint"), self._reference_fingerprint()
-        if came != wanted:
-            raise ValueError(f"checkpoint: expected one of this reference ({wanted}), got one of another ({came})")
+        actual, expected = checkpoint.get("reference_fingerprint"), self._reference_fingerprint()
+        if actual != expected:
+            raise ValueError(f"checkpoint: expected one of this reference ({expected}), got one of another ({actual})")
         if self.global_rank > 0:  # rank 0 has written it: what that one drew, the others are not to learn from again
             own = [name for name, part in self.named_modules() if getattr(part, "of_one_process", False)]
             for name in own:

@@ -44,8 +44,8 @@ def path_terms(
 
     if policy is None and not (reading and in_one_pass(reference, read)):
         predictions = predictions_at(reference, states, sorted(read) if reading else [])
-        found = torch.stack([valued(t, each) for t, each in enumerate(predictions)])
-        return found, torch.zeros_like(found)
+        own_values = torch.stack([valued(t, each) for t, each in enumerate(predictions)])
+        return own_values, torch.zeros_like(own_values)
     values, log_ratios = [], []
     for piece, ratios in moves_along(reference, policy, states, ROWS):
         log_ratios.append(ratios)

@@ -106,12 +106,12 @@ class ValueObjective(Objective):
     def log_ratios(self, trajectories: TensorDict) -> Tensor:
         """log p_ref(x_{t+1}|x_t) - log q(x_{t+1}|x_t) of the moves of whoever drew them, (B, T), nats, float64."""
         shape = (len(trajectories), self.reference.num_steps)
-        found = trajectories.get("log_ratios", None)
-        if found is None:
+        ratios = trajectories.get("log_ratios", None)
+        if ratios is None:
             return torch.zeros(shape, dtype=torch.float64, device=trajectories["rewards"].device)
-        if found.shape != shape:
-            raise ValueError(f"trajectories['log_ratios']: expected shape {shape}, got {tuple(found.shape)}")
-        return self.watch("log p_ref - log q", found.double())
+        if ratios.shape != shape:
+            raise ValueError(f"trajectories['log_ratios']: expected shape {shape}, got {tuple(ratios.shape)}")
+        return self.watch("log p_ref - log q", ratios.double())
 
     def log_ratios_to_go(self, trajectories: TensorDict) -> Tensor:
         """Σ_{s >= t} of them, (B, T): log W_t, where E_q[W_t h(x_T) | x_t] = E_ref[h(x_T) | x_t] for any h."""

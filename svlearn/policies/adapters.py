@@ -43,8 +43,8 @@ def adapted(
     if not chosen or unread:
         raise ValueError(_refusal(reference, layers, targets, unread and bool(chosen)))
     kinds = {name: type(layer).__name__ for name, layer in chosen.items()}
-    told = ", ".join(f"{number} {kind}" for kind, number in sorted(Counter(kinds.values()).items()))
-    logger.info("%s: low-rank adapters of rank %d at %s", type(reference).__name__, rank, told)
+    text = ", ".join(f"{number} {kind}" for kind, number in sorted(Counter(kinds.values()).items()))
+    logger.info("%s: low-rank adapters of rank %d at %s", type(reference).__name__, rank, text)
     if targets is None:
         _warn_of_others(reference, free, chosen)
     shared: dict[int, Any] = {id(each): each for each in reference.parameters() if not each.requires_grad}
@@ -134,16 +134,16 @@ def _targeted(
     else:
         hits = []
         for target in names_of(targets, "target_modules"):
-            found = [name for name in named if name == target or name.endswith(f".{target}")]
-            if not found:
+            matches = [name for name in named if name == target or name.endswith(f".{target}")]
+            if not matches:
                 raise ValueError(
                     f"target_modules: expected names of layers, got {target!r}, which names none; {_listed(layers)}"
                 )
-            hits += found
+            hits += matches
     for name in hits:
-        why = f"a {type(named[name]).__name__}" if name not in layers else _unable(named[name], rank)
-        if why is not None:
-            raise ValueError(f"target_modules: expected layers that take an adapter, got {name!r} ({why})")
+        reason = f"a {type(named[name]).__name__}" if name not in layers else _unable(named[name], rank)
+        if reason is not None:
+            raise ValueError(f"target_modules: expected layers that take an adapter, got {name!r} ({reason})")
     return {name: layers[name] for name in layers if name in hits}
 
 
@@ -195,9 +195,9 @@ def _refusal(reference: Reference, layers: dict[str, nn.Module], targets: Any, u
         return f"reference: expected a law of the next state that depends on the adapted layers, {name}'s does not"
     if not layers:
         return f"reference: expected one with layers to adapt, got {name} without; use lora_rank=None"
-    wanted = "target_modules: expected" if targets is not None else "reference: expected"
+    expected = "target_modules: expected" if targets is not None else "reference: expected"
     return (
-        f"{wanted} layers to adapt among the parts that are trained, got none of {name}: its layers are frozen (name "
+        f"{expected} layers to adapt among the parts that are trained, got none of {name}: its layers are frozen (name "
         f"them by modules=), read without being called, or not meant; {_listed(layers)}"
     )
 

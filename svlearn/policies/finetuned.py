@@ -78,8 +78,8 @@ class Finetuned(Policy):
 
     def forward(self, x: State, t: Tensor, previous: Prediction | None = None) -> Prediction:
         """All that the copy says, its own x̂_T and cache included: one call, and none of the reference."""
-        given = {} if previous is None else {"previous": previous}
-        return self.copy(x, t, **given)
+        options = {} if previous is None else {"previous": previous}
+        return self.copy(x, t, **options)
 
     def along(self, trajectory: State) -> Iterable[Prediction]:
         if self.corrects:
@@ -103,11 +103,11 @@ class Finetuned(Policy):
     def extra_repr(self) -> str:
         """How much is trained, and by how many adapters at layers of which kind."""
         trained, held = (sum(each.numel() for each in some) for some in (self.trained(), self.copy.parameters()))
-        told = [f"{trained:,} of {held:,} parameters are trained"]
+        parts = [f"{trained:,} of {held:,} parameters are trained"]
         if self.adapted:
             kinds = sorted(Counter(self.adapted.values()).items())
-            told.append(f"lora_rank={self.lora_rank} at " + ", ".join(f"{number} {kind}" for kind, number in kinds))
-        return "; ".join(told)
+            parts.append(f"lora_rank={self.lora_rank} at " + ", ".join(f"{number} {kind}" for kind, number in kinds))
+        return "; ".join(parts)
 
 
 def free_parameters(reference: Reference, modules: str | Iterable[str] | None = None) -> set[int]:

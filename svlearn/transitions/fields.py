@@ -84,8 +84,8 @@ class FieldTransition(Transition):
         total = torch.stack([each[:, index] for (_, each), index in zip(listed.values(), chosen, strict=True)]).sum(0)
         rows = torch.arange(len(log_probs), device=device).repeat_interleave(number)
         conditions = take(self.conditions, rows)
-        given = None if conditions is None else conditions.unflatten(0, (len(log_probs), number))
-        return self._joined(states, given, (len(log_probs), number)), total
+        copies = None if conditions is None else conditions.unflatten(0, (len(log_probs), number))
+        return self._joined(states, copies, (len(log_probs), number)), total
 
     def tilt(self, gradient: TensorDict) -> "FieldTransition":
         """Each law by the gradient in its leaf."""

@@ -114,10 +114,10 @@ def _charts(comparison: Findings) -> list[tuple[str, str, list[Markup]]]:
     return [(heading, text, [Markup(each) for each in charts]) for heading, text, charts in sections]
 
 
-def _drawn(draw: Callable[..., str], *given: Any) -> str:
+def _drawn(draw: Callable[..., str], *arguments: Any) -> str:
     """A figure, or why there is none: numbers that cannot be drawn cost their figure alone."""
     try:
-        return draw(*given)
+        return draw(*arguments)
     except (ValueError, ArithmeticError) as error:
         return Markup("<p>No figure: {}</p>").format(error)
 

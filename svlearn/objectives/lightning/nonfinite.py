@@ -51,15 +51,15 @@ class NonFiniteGuard:
 
     def _told(self) -> str:
         """The terms: the first number of each that is not finite, or from what to what it goes."""
-        told = []
+        texts = []
         for name, term in self.terms.items():
             term = term.flatten()
             bad = (~term.isfinite()).nonzero()
             if len(bad):
-                told.append(f"{name} is {float(term[bad[0]])} at index {int(bad[0])}")
+                texts.append(f"{name} is {float(term[bad[0]])} at index {int(bad[0])}")
             elif len(term):
-                told.append(f"{name} is from {float(term.min()):.4g} to {float(term.max()):.4g}")
-        return "".join(f"; {each}" for each in told)
+                texts.append(f"{name} is from {float(term.min()):.4g} to {float(term.max()):.4g}")
+        return "".join(f"; {each}" for each in texts)
 
     def _stopped(self, objective: pl.LightningModule, reason: str) -> NonFiniteError:
         step, kind = objective.global_step, type(objective).__name__
