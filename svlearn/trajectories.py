@@ -118,8 +118,8 @@ class _Source:
             parts = [next(each, None) for each in passes]
             for part in parts:
                 if not isinstance(part, Prediction):
-                    actual = f"{t} predictions" if part is None else f"a {type(part).__name__}"
-                    raise TypeError(f"{name}: expected {steps} Predictions, one for each t = 0 ... T - 1, got {actual}")
+                    came = f"{t} predictions" if part is None else f"a {type(part).__name__}"
+                    raise TypeError(f"{name}: expected {steps} Predictions, one for each t = 0 ... T - 1, got {came}")
             prediction = concatenate(parts)
             if is_new(process, ("along", self.states.shape)):
                 try:

@@ -3,7 +3,7 @@ process whose values are known, a Gaussian random walk that can decode, describe
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -13,7 +13,6 @@ sys.path.insert(0, str(Path(__file__).parent))
 import pytest
 import torch
 from torch import nn
-from tracked_device import tracked
 
 from svlearn.process import Prediction, Reference
 from svlearn.randomness import seeded
@@ -54,13 +53,6 @@ def find_asset(name: str) -> Path:
 def assets() -> Callable[[str], Path]:
     """assets("molecules/qm9_smiles.csv") is the file's path, or a skip."""
     return find_asset
-
-
-@pytest.fixture
-def device() -> Iterator[torch.device]:
-    """A pretended device, where an operation on tensors of two devices raises."""
-    with tracked() as place:
-        yield place
 
 
 class Walk(Reference):

@@ -3,12 +3,17 @@
 On a pretended device (`tracked_device`), where an operation on tensors of two devices raises.
 """
 
+import re
+from contextlib import nullcontext
+from pathlib import Path
+
 import pytest
 import torch
-from device_toys import CPU, TARGET, Diffusion, Judge, Network, Walk, near, there
+from pytorch_lightning.accelerators import Accelerator
+from pytorch_lightning.strategies import SingleDeviceStrategy
 from torch import nn
 from torch.overrides import _get_current_function_mode_stack
-from tracked_device import synchronisations
+from tracked_device import DEVICE, synchronisations, tracked
 
 import svlearn as sv
 from svlearn import objectives, proposals
@@ -24,6 +29,90 @@ from svlearn.transitions import Transition
 from svlearn.values import Learned, MonteCarlo, PosteriorMean, Zero
 from svlearn.values.selection_gain import selection_gain
 
+ROOT = Path(__file__).parents[1]
+CPU = torch.device("cpu")
+
+
+class Pretended(Accelerator):
+    """What Lightning asks of an accelerator, for the pretended device."""
+
+    setup_device = teardown = lambda self, *device: None
+    get_device_stats = lambda self, device: {}  # noqa: E731
+    parse_devices = staticmethod(lambda devices: devices)
+    get_parallel_devices = staticmethod(lambda devices: [DEVICE])
+    auto_device_count = staticmethod(lambda: 1)
+    is_available = staticmethod(lambda: True)
+    name = staticmethod(lambda: "pretended")
+
+
+def there(**options):
+    """Settings of a fit on the pretended device."""
+    strategy = SingleDeviceStrategy(DEVICE, Pretended())
+    return dict(strategy=strategy, enable_progress_bar=False, max_steps=2) | options
+
+
+@pytest.fixture
+def device():
+    with tracked() as found:
+        yield found
+
+
+class Walk(sv.Reference):
+    """As users write it: without parameters, and no device named."""
+
+    num_steps = 4
+
+    def initial(self, batch_size, *, condition=None, generator=None):
+        return torch.zeros(batch_size, 2) + torch.randn(batch_size, 2, generator=generator)
+
+    def forward(self, x, t, previous=None):
+        return sv.Prediction(sv.GaussianTransition(x + torch.zeros(2), 0.5), clean=x)
+
+    def noise(self, x, t_from, t_to, *, generator=None):
+        std = 0.5 * (t_from - t_to).sqrt()[:, None]
+        return x + std * torch.randn(x.shape, generator=generator)
+
+
+class Diffusion(Walk):
+    """The same with weights."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(2, 2)
+        self.register_buffer("stds", torch.full((16,), 0.5))
+
+    def forward(self, x, t, previous=None):
+        mean = x + torch.tensor(0.3) * self.layer(x).tanh() + torch.zeros(2)
+        return sv.Prediction(sv.GaussianTransition(mean, self.stds[t][:, None]), clean=mean)
+
+
+class Network(nn.Module):
+    def __init__(self, out=None):
+        super().__init__()
+        self.layers, self.out = nn.Sequential(nn.Linear(3, 8), nn.SiLU(), nn.Linear(8, out or 1)), out
+
+    def forward(self, x, t):
+        found = self.layers(torch.cat([x, t[:, None] / 4], dim=1))
+        return found.squeeze(1) if self.out is None else found
+
+
+class Judge(nn.Module):
+    """A reward with weights."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer, self.places = nn.Linear(2, 1), set()
+
+    def forward(self, x):
+        self.places.add((self.layer.weight.device, x.device))
+        return self.layer(x).squeeze(1)
+
+
+def near(x):
+    return -(x - torch.tensor([1.0, -1.0])).norm(dim=1)
+
+
+TARGET = sv.Target(near, 0.5)
 CHAIN = FiniteMarkovChain.random(4, 4, seed=1)
 
 
@@ -101,6 +190,14 @@ def test_conditions_are_brought_to_where_the_reference_is(device, form):
 
     samples = sv.ancestral(Given().to(device)).sample(3, condition=form(torch.ones(3, 2)), generator=torch.Generator())
     assert samples.states.device == device
+
+
+def test_a_fit_does_not_choose_a_device_without_float64(monkeypatch):
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    walk, value = Walk(), Learned(Network())
+    objective = objectives.MonteCarloRegression(walk, TARGET, value, batch_size=4)
+    sv.fit(objective, max_steps=1, enable_progress_bar=False)
+    assert device_of(value) == CPU
 
 
 def test_every_draw_is_made_where_the_generator_lies_and_moved(device):
@@ -195,6 +292,83 @@ def test_what_shares_parts_with_the_reference_leaves_them_where_they_are(device)
         assert device_of(reference.spare) == CPU
 
 
+VALUES = {
+    "monte carlo": lambda r, t: objectives.MonteCarloRegression(r, t, Learned(Network()), "soft", num_times=2),
+    "monte carlo, noised": lambda r, t: objectives.MonteCarloRegression(r, t, Learned(Network()), noised=True),
+    "soft q": lambda r, t: objectives.SoftQIteration(r, t, Learned(Network())),
+    "contrastive twist": lambda r, t: objectives.ContrastiveTwist(r, t, Learned(Network())),
+    "contrastive energy": lambda r, t: objectives.ContrastiveEnergy(r, t, Learned(Network())),
+}
+POLICIES = {
+    "path consistency": lambda r, t, p: objectives.PathConsistency(r, t, Learned(Network()), p),
+    "log variance": lambda r, t, p: objectives.PathConsistency(
+        r, t, None, p, variant="log_variance", shared_start=2, exploration=0.5, exploration_noise=0.1
+    ),
+    "policy gradient": lambda r, t, p: objectives.PolicyGradient(r, t, p),
+    "ppo": lambda r, t, p: objectives.ProximalPolicyGradient(r, t, p, num_minibatches=2, num_epochs=1),
+    "distributional": lambda r, t, p: objectives.DistributionalPolicyGradient(r, t, p),
+    "distillation": lambda r, t, p: objectives.Distillation(
+        r, t, p, sv.svdd(r, t, Learned(Network()), 3), replay=0.5, num_times=2
+    ),
+    "adjoint": lambda r, t, p: objectives.AdjointMatching(r, t, p, check_memory=False),
+    "derivative-free": lambda r, t, p: objectives.DerivativeFreeAdjointMatching(r, t, p, check_memory=False),
+    "stochastic control": lambda r, t, p: objectives.StochasticControl(r, t, p, check_memory=False),
+}
+
+
+@pytest.mark.parametrize("reference", [Walk, Diffusion])
+@pytest.mark.parametrize("name", [*VALUES, *POLICIES])
+def test_every_objective_trains_where_the_trainer_puts_it_and_leaves_all_where_it_was(name, reference, device):
+    judge, made = Judge(), reference()
+    target = sv.Target(judge, 0.5)
+    if name in VALUES:
+        objective = VALUES[name](made, target)
+    else:
+        objective = POLICIES[name](made, target, Controlled(made, Network(2)))
+    objective.batch_size = objective.num_validation = 8
+    parts = {each: (device_of(each), each.dtype if isinstance(each, nn.Parameter) else None) for each in [judge, made]}
+    before = [(each, each.device, each.dtype) for each in objective.parameters()]
+    values = [each.detach().clone() for each in objective.trained().parameters()]
+    judge.places.clear()  # of what was tried when the objective was made
+    sv.fit(objective, **there(limit_val_batches=1, val_check_interval=1))
+    assert judge.places == {(device, device)}
+    assert all(device_of(each) == place for each, (place, _) in parts.items()) and objective.device == CPU
+    assert all(each is now and now.device == was and now.dtype == kind
+               for (each, was, kind), now in zip(before, objective.parameters(), strict=True))  # fmt: skip
+    learned = [one.detach() != other for one, other in zip(objective.trained().parameters(), values, strict=True)]
+    assert any(bool(each.any()) for each in learned)
+
+
+def test_what_the_user_had_on_the_device_is_there_after_a_fit_on_the_cpu(device):
+    made, judge = Diffusion().to(device), Judge().to(device)
+    for callbacks, error in (([], nullcontext()), ([Interrupts()], pytest.raises(KeyError))):
+        objective = objectives.MonteCarloRegression(made, sv.Target(judge, 0.5), Learned(Network()), batch_size=4)
+        judge.places.clear()
+        with error:
+            sv.fit(objective, max_steps=1, accelerator="cpu", enable_progress_bar=False, callbacks=callbacks)
+        assert judge.places == {(CPU, CPU)}
+        assert device_of(made) == device_of(judge) == device and device_of(objective.value) == CPU
+
+
+class Interrupts(sv.objectives.LastCheckpoint):
+    def on_train_batch_end(self, *given):
+        raise KeyError
+
+
+def test_the_example_of_the_readme_runs_where_the_trainer_chooses_the_device(device, capsys):
+    (code,) = re.findall(r"<!-- example -->\n```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    code = code.replace("max_steps=300", "**there").replace("num_samples=200", "num_samples=20")
+    exec(compile(code, "README.md", "exec"), {"there": there()})
+    assert "SVDD-MC" in capsys.readouterr().out
+
+
+def test_the_examples_of_the_docs_run_where_the_trainer_chooses_the_device(device, capsys):
+    names = {"there": there()}
+    for code in re.findall(r"```python\n(.*?)```", (ROOT / "docs/own_model.md").read_text(), re.DOTALL):
+        exec(compile(code.replace("max_steps=200", "**there").replace("256", "16"), "docs/own_model.md", "exec"), names)
+    assert "Mean reward" in capsys.readouterr().out
+
+
 def test_the_rest_runs_there_too(device):
     reference, value = Diffusion().to(device), Learned(Network())
     generator = torch.Generator().manual_seed(0)
@@ -235,9 +409,9 @@ def test_a_law_of_the_user_draws_by_any_generator(device):
     torch.manual_seed(0)
     here = sv.svdd(Ours(), TARGET, Zero(), 3).sample(2, generator=torch.Generator().manual_seed(3)).states
     torch.manual_seed(0)
-    states = sv.svdd(Ours().to(device), TARGET, Zero(), 3).sample(2, generator=torch.Generator().manual_seed(3)).states
-    assert states.device == device
-    torch.testing.assert_close(states.cpu(), here)
+    found = sv.svdd(Ours().to(device), TARGET, Zero(), 3).sample(2, generator=torch.Generator().manual_seed(3)).states
+    assert found.device == device
+    torch.testing.assert_close(found.cpu(), here)
 
 
 @pytest.mark.parametrize("name", ["ancestral", "svdd", "svdd, posterior mean", "smc", "smc, guided"])
@@ -252,9 +426,9 @@ def test_a_run_whose_checks_wait_reads_back_a_few_numbers_and_not_some_at_each_s
         if hasattr(sampler.proposal, "scales"):
             sampler.proposal.scales = sampler.proposal.scales[:1] * steps
         sampler.sample(2, check=check)  # what a sampler finds out at its first run
-        with synchronisations() as counts:
+        with synchronisations() as found:
             sampler.sample(2, check=check)
-        return counts.reads
+        return found.reads
 
     assert reads(4, "end") == reads(16, "end") == reads(16, None)
     if name != "ancestral":

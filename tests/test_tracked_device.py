@@ -11,6 +11,12 @@ from tracked_device import DEVICE, synchronisations, tracked
 MIXED = "expected all tensors to be on the same device"
 
 
+@pytest.fixture
+def device():
+    with tracked() as there:
+        yield there
+
+
 WRONG = {
     "two places": lambda here, there: there + here,
     "a number of the device": lambda here, there: here + there.sum(),

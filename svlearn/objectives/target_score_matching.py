@@ -102,7 +102,7 @@ class TargetScoreMatching(MemorylessObjective, DistributionalPolicyGradient):
             self.coordinates = check_controls(policy, states)
             score = self.score(states[:, -1])
             for t in range(reference.num_steps):
-                self.regression_target(states[:, t], self.coordinates.of(states[:, -1]), score, t)
+                self.wanted(states[:, t], self.coordinates.of(states[:, -1]), score, t)
 
     def score(self, finished: State) -> Tensor:
         """∇log p*(x_T) = ∇log p_ref(x_T) + ∇r(x_T)/α over the coordinates, (B, ...), nats per unit of x."""
@@ -126,13 +126,13 @@ class TargetScoreMatching(MemorylessObjective, DistributionalPolicyGradient):
             noise = randn(finished.shape, generator, finished.device, finished.dtype)
             noised = float(self.levels.scales[t]) * finished + float(self.levels.stds[t]) * noise
             x = self.coordinates.state(noised, states)
-            control, std = self.regression_target(x, finished, score, t)
-            prediction = prediction_for_control(self.policy, x, t)
-            total = total + checkpoint(self._step, x, control, std, t, prediction, use_reentrant=False)
+            wanted, std = self.wanted(x, finished, score, t)
+            told = prediction_for_control(self.policy, x, t)
+            total = total + checkpoint(self._step, x, wanted, std, t, told, use_reentrant=False)
         return (log_weights.exp() * total).mean()
 
     @torch.no_grad()
-    def regression_target(self, x: State, finished: Tensor, score: Tensor, t: int) -> tuple[Tensor, Tensor]:
+    def wanted(self, x: State, finished: Tensor, score: Tensor, t: int) -> tuple[Tensor, Tensor]:
         """y_t (B, ...) and s_t at noised states x_t (B, ...) of the coordinates of x_T and their scores, (B, ...)."""
         law = gaussian(predict(self.reference, x, t))
         if not bool((law.std > 0).all()):
@@ -142,6 +142,6 @@ class TargetScoreMatching(MemorylessObjective, DistributionalPolicyGradient):
         clean = posterior_mean(point, finished, score, *level, self.variance)
         return target_control(law, point, clean, float(self.steps.kept[t]), float(self.steps.added[t])), law.std
 
-    def _step(self, x: State, control: Tensor, std: Tensor, t: int, prediction: Prediction | None) -> Tensor:
-        own_control = control_of(self.policy, x, times(t, len(x), control.device), prediction)
-        return adjoint_matching_loss(own_control, control, std)
+    def _step(self, x: State, wanted: Tensor, std: Tensor, t: int, told: Prediction | None) -> Tensor:
+        control = control_of(self.policy, x, times(t, len(x), wanted.device), told)
+        return adjoint_matching_loss(control, wanted, std)

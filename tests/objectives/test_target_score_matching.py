@@ -81,7 +81,7 @@ def test_the_expected_target_is_the_optimal_feedback_at_every_state(name, varian
         x = x if objective.levels.stds[t] > 0 else torch.zeros_like(x)  # x_0 of the Brownian reference is a point
         tilt = law.tilt(factor(oracle.clean_covariances[t], "covariance"), t)
         finished = (x @ oracle.clean_matrices[t].T + oracle.clean_offsets[t]) @ tilt.shrink.T + tilt.shift
-        control, std = objective.regression_target(x, finished, objective.score(finished), t)
+        control, std = objective.wanted(x, finished, objective.score(finished), t)
         torch.testing.assert_close(std, oracle.stds[t].expand(6, 3))
         steered, plain = (x @ chain.matrices[t].T + chain.offsets[t] for chain in (best, oracle))
         torch.testing.assert_close(control, (steered - plain) / oracle.stds[t] ** 2, **EXACT)
@@ -92,10 +92,10 @@ def test_the_target_has_no_variance_where_p_star_is_a_gaussian_of_the_given_one(
     objective.target = Target(lambda x: -1.5 * x.square().sum(1) + x.sum(1), ALPHA)  # p* = N(·, 1/(1 + 3/α))
     objective.variance = 1 / (1 + 3 / ALPHA)
     x, finished = torch.ones(50, 3).double(), torch.randn(50, 3, generator=seeded("cpu", 0), dtype=torch.float64)
-    controls = [objective.regression_target(x, finished, objective.score(finished), t)[0] for t in range(8)]
+    controls = [objective.wanted(x, finished, objective.score(finished), t)[0] for t in range(8)]
     assert torch.stack(controls).std(dim=1).max() < 1e-10
     objective.variance = 1.0
-    assert objective.regression_target(x, finished, objective.score(finished), 4)[0].std(dim=0).min() > 0.1
+    assert objective.wanted(x, finished, objective.score(finished), 4)[0].std(dim=0).min() > 0.1
 
 
 def mixture(num_steps=5, start=0.0):
@@ -137,7 +137,7 @@ def test_the_expected_target_moves_the_mean_to_that_of_noised_p_star(start, vari
         step = torch.distributions.Normal(kept.sqrt() * AXIS, (1 - kept).sqrt())
         for x in points:
             weights = (tilted.mixture.log_prob(AXIS) + kernel.log_prob(x)[:, 0]).softmax(dim=0)
-            control, std = objective.regression_target(x.expand_as(AXIS), AXIS, score, t)
+            control, std = objective.wanted(x.expand_as(AXIS), AXIS, score, t)
             weights_next = (tilted.marginal(t + 1).log_prob(AXIS) + step.log_prob(x)[:, 0]).softmax(dim=0)
             mean = predict(objective.reference, x[None, None], t).transition.mean[0, 0]
             expected = (weights_next @ AXIS[:, 0] - mean) / std[0, 0] ** 2
