@@ -83,13 +83,13 @@ def compute(func: Any, args: tuple, kwargs: dict) -> Any:
         count.reads += name in READS and any(isinstance(each, Elsewhere) for each in tensors)
     kwargs = {key: CPU if key == "device" and each is not None else each for key, each in kwargs.items()}
     inner_args, inner_kwargs = tree_map(_own, (args, kwargs))
-    result = func(*inner_args, **inner_kwargs)
+    found = func(*inner_args, **inner_kwargs)
     returns, changed = func._schema.returns, func._schema.is_mutable and name.endswith("_")
     if "out" in kwargs or (changed and returns):
         return kwargs["out"] if "out" in kwargs else args[0]
     if device.type == DEVICE.type:
-        result = tree_map(lambda each: Elsewhere(each) if isinstance(each, Tensor) else each, result)
-    return result
+        found = tree_map(lambda each: Elsewhere(each) if isinstance(each, Tensor) else each, found)
+    return found
 
 
 def common_device(name: str, args: tuple, tensors: list[Tensor]) -> torch.device:
@@ -124,21 +124,21 @@ class _Draws(TorchFunctionMode):
 
     def __torch_function__(self, func: Callable, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         kwargs = kwargs or {}
-        default = torch.get_default_device() if kwargs.get("device") is None else torch.device(kwargs["device"])
+        asked = torch.get_default_device() if kwargs.get("device") is None else torch.device(kwargs["device"])
         generator = kwargs.get("generator")
         if isinstance(generator, Generator):
-            argument_device = next((each.device for each in args if isinstance(each, Tensor)), None)
-            device = argument_device or default
+            given = next((each.device for each in args if isinstance(each, Tensor)), None)
+            device = given or asked
             if device.type != generator.device.type:
-                actual = generator.device.type
-                raise RuntimeError(f"Expected a '{device.type}' device type for generator but found '{actual}'")
+                found = generator.device.type
+                raise RuntimeError(f"Expected a '{device.type}' device type for generator but found '{found}'")
         if getattr(func, "__name__", "") in ("numpy", "__array__") and args and isinstance(args[0], Elsewhere):
             raise TypeError(f"can't convert {DEVICE} device type tensor to numpy. Use Tensor.cpu() first")
         if getattr(func, "__name__", "") == "tolist" and isinstance(
             args[0], Elsewhere
         ):  # which torch refuses of a subclass
             return args[0].cpu().tolist()
-        if func in LISTED and default == DEVICE:
+        if func in LISTED and asked == DEVICE:
             return func(*args, **{**kwargs, "device": CPU}).to(DEVICE)
         if getattr(func, "__name__", "") == "new_tensor" and isinstance(args[0], Elsewhere):
             return torch.tensor(*args[1:], **{"dtype": args[0].dtype} | kwargs).to(DEVICE)
