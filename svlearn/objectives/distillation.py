@@ -145,8 +145,8 @@ class Distillation(PolicyObjective):
             elbo = rewards / self.target.alpha - self.log_ratios(own["states"]).sum(dim=1)
             self.log("validation/elbo", elbo.mean(), prog_bar=True, batch_size=len(own))
 
-    def beside(self) -> list[object]:
-        return [*super().beside(), self.sampler]
+    def frozen_parts(self) -> list[object]:
+        return [*super().frozen_parts(), self.sampler]
 
     def _trajectories(self, batch: Any, size: int, generator: torch.Generator) -> TensorDict:
         if isinstance(batch, TensorDict):

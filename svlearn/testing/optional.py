@@ -11,19 +11,17 @@ from svlearn.testing.findings import Findings, close, layout, leaves
 from svlearn.trajectories import predictions_at
 
 
-def look_at_optional(
-    findings: Findings, reference: Reference, steps: list[tuple[State, Prediction]], name: str
-) -> None:
+def check_optional(findings: Findings, reference: Reference, steps: list[tuple[State, Prediction]], name: str) -> None:
     """steps: x_t and the prediction there, t = 0 ... T - 1, and x_T with the last one."""
     if has(reference, "noise"):
-        _look_at_noise(findings, reference, steps[-1][0], name)
+        _check_noise(findings, reference, steps[-1][0], name)
     if has(reference, "finished"):
-        _look_at_finished(findings, reference, steps, name)
+        _check_finished(findings, reference, steps, name)
     if has(reference, "along"):
-        look_at_along(findings, reference, steps, name)
+        check_along(findings, reference, steps, name)
 
 
-def _look_at_noise(findings: Findings, reference: Reference, finished: State, name: str) -> None:
+def _check_noise(findings: Findings, reference: Reference, finished: State, name: str) -> None:
     size, device = len(finished), device_of_state(finished)
     later, earlier = times(reference.num_steps, size, device), times(0, size, device)
     noised = findings.draw(
@@ -33,7 +31,7 @@ def _look_at_noise(findings: Findings, reference: Reference, finished: State, na
         findings.wrong(f"{name}.noise: expected states as x_T, {layout(finished)}, got {layout(noised)}")
 
 
-def _look_at_finished(findings: Findings, reference: Reference, steps: list, name: str) -> None:
+def _check_finished(findings: Findings, reference: Reference, steps: list, name: str) -> None:
     """A finished state steps to itself, with log-probability 0, and stays finished."""
     rows = None
     for t, (x, prediction) in enumerate(steps):
@@ -59,7 +57,7 @@ def _look_at_finished(findings: Findings, reference: Reference, steps: list, nam
             return
 
 
-def look_at_along(findings: Findings, reference: Reference, steps: list[tuple[State, Prediction]], name: str) -> None:
+def check_along(findings: Findings, reference: Reference, steps: list[tuple[State, Prediction]], name: str) -> None:
     """Hold the laws that `along` predicts against those of `forward`, by the steps that were made."""
     states = torch.stack([x for x, _ in steps], dim=1)
     predictions = findings.attempt(

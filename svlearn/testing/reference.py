@@ -13,9 +13,9 @@ from svlearn.process import Prediction, Reference, draw_initial, predict
 from svlearn.shapes import forget
 from svlearn.state import State, device_of_state, take, times
 from svlearn.testing.findings import Findings, close, layout, leaves, same
-from svlearn.testing.optional import look_at_optional
+from svlearn.testing.optional import check_optional
 from svlearn.testing.presentation import check_presentation
-from svlearn.testing.transition import look_at_law
+from svlearn.testing.transition import check_law
 from svlearn.testing.walk import walk
 from svlearn.transitions import Transition
 
@@ -52,7 +52,7 @@ def steps_of(reference: Reference, condition: Any = None) -> list[tuple[State, P
 def _walk(findings: Findings, reference: Reference, condition: Any, num_draws: int, name: str) -> State | None:
     """The finished states, None where something on the way is wrong."""
     last = findings.attempt(f"{name}.num_steps", lambda: integer(reference.num_steps, f"{name}.num_steps"))
-    if last is None or not _look_at_start(findings, reference, condition, name):
+    if last is None or not _check_start(findings, reference, condition, name):
         return None
     forget(reference)
     steps = findings.attempt(f"{name}.forward", lambda: steps_of(reference, condition))
@@ -60,21 +60,21 @@ def _walk(findings: Findings, reference: Reference, condition: Any, num_draws: i
         return None
     for t in sorted({0, last // 2, last - 1}):
         (x, prediction), where = steps[t], f"{name} at t = {t}"
-        _look_at_forward(findings, reference, x, t, prediction, f"{name}.forward at t = {t}")
+        _check_forward(findings, reference, x, t, prediction, f"{name}.forward at t = {t}")
         if isinstance(prediction.transition, Transition):
             kind = type(prediction.transition).__name__
-            drawn = look_at_law(findings, prediction.transition, f"{where}: {kind}", x, num_draws)
-            _look_at_step(findings, x, drawn, f"{where}: {kind}.sample")
+            drawn = check_law(findings, prediction.transition, f"{where}: {kind}", x, num_draws)
+            _check_step(findings, x, drawn, f"{where}: {kind}.sample")
         if t + 1 < last and prediction.cache is not None:
-            _look_at_cache(findings, reference, steps[t + 1][0], t + 1, prediction, f"{name}.forward at t = {t + 1}")
-    _look_at_times(findings, reference, steps, f"{name}.forward")
-    _look_at_condition(findings, condition, steps, name)
+            _check_cache(findings, reference, steps[t + 1][0], t + 1, prediction, f"{name}.forward at t = {t + 1}")
+    _check_times(findings, reference, steps, f"{name}.forward")
+    _check_condition(findings, condition, steps, name)
     if not findings.errors:
-        look_at_optional(findings, reference, steps, name)
+        check_optional(findings, reference, steps, name)
     return None if findings.errors else steps[-1][0]
 
 
-def _look_at_start(findings: Findings, reference: Reference, condition: Any, name: str) -> bool:
+def _check_start(findings: Findings, reference: Reference, condition: Any, name: str) -> bool:
     options = {} if condition is None else {"condition": condition}
     size = ROWS if condition is None else len(condition)
     if size != ROWS:
@@ -95,7 +95,7 @@ def _look_at_start(findings: Findings, reference: Reference, condition: Any, nam
     return not findings.errors
 
 
-def _look_at_forward(findings: Findings, reference: Reference, x: State, t: int, own: Prediction, where: str) -> None:
+def _check_forward(findings: Findings, reference: Reference, x: State, t: int, own: Prediction, where: str) -> None:
     if own.cache is not None and t > 0:  # it was made with the one before
         return
     copy: Any = x.clone()
@@ -126,7 +126,7 @@ def _look_at_forward(findings: Findings, reference: Reference, x: State, t: int,
         )
 
 
-def _look_at_step(findings: Findings, x: State, drawn: State | None, where: str) -> None:
+def _check_step(findings: Findings, x: State, drawn: State | None, where: str) -> None:
     if drawn is None:
         return
     if layout(drawn) != layout(x):
@@ -135,9 +135,7 @@ def _look_at_step(findings: Findings, x: State, drawn: State | None, where: str)
         findings.wrong(f"{where}: expected states on {device_of_state(x)}, as x_t, got {device_of_state(drawn)}")
 
 
-def _look_at_cache(
-    findings: Findings, reference: Reference, x: State, t: int, previous: Prediction, where: str
-) -> None:
+def _check_cache(findings: Findings, reference: Reference, x: State, t: int, previous: Prediction, where: str) -> None:
     """What a call says with the cache of the one before, without, and of chosen rows."""
     plain = findings.attempt(where, lambda: predict(reference, x, t))
     cached = findings.attempt(f"{where} with previous=", lambda: predict(reference, x, t, previous))
@@ -163,7 +161,7 @@ def _look_at_cache(
         )
 
 
-def _look_at_times(findings: Findings, reference: Reference, steps: list, where: str) -> None:
+def _check_times(findings: Findings, reference: Reference, steps: list, where: str) -> None:
     """Rows of different times in one call, as objectives make them."""
     last = reference.num_steps - 1
     if last == 0 or findings.errors:
@@ -191,7 +189,7 @@ def _look_at_times(findings: Findings, reference: Reference, steps: list, where:
             return
 
 
-def _look_at_condition(findings: Findings, condition: Any, steps: list, name: str) -> None:
+def _check_condition(findings: Findings, condition: Any, steps: list, name: str) -> None:
     """That leaves of x_0 which are the condition are leaves of every later state."""
     if not isinstance(condition, (Tensor, TensorDict, dict)) or not steps:
         return

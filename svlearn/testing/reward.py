@@ -31,7 +31,7 @@ def check_reward(reward: Any, reference: Reference, *, states: State | None = No
     findings, name = Findings(), getattr(reward, "__name__", type(reward).__name__)
     with evaluating(reward, reference), at_home(reference, Target(reward, 1.0), check="every"):
         x = steps_of(reference, condition)[-1][0] if states is None else states
-        _look_at(findings, reward, x, name)
+        _check(findings, reward, x, name)
     for attribute in ("asynchronous", "reads_one_hot"):
         if not isinstance(getattr(reward, attribute, False), bool):
             findings.wrong(f"{name}.{attribute}: expected True or False, got {getattr(reward, attribute)!r}")
@@ -42,7 +42,7 @@ def check_reward(reward: Any, reference: Reference, *, states: State | None = No
     findings.finish(f"check_reward: {name}")
 
 
-def _look_at(findings: Findings, reward: Any, x: State, name: str) -> None:
+def _check(findings: Findings, reward: Any, x: State, name: str) -> None:
     size, copy = len(x), x.clone()
     rewards = findings.attempt(name, lambda: reward(copy))
     if rewards is None:

@@ -17,9 +17,9 @@ from svlearn.shapes import forget
 from svlearn.state import State, device_of_state
 from svlearn.targets import Target
 from svlearn.testing.findings import Findings, layout
-from svlearn.testing.optional import look_at_along
+from svlearn.testing.optional import check_along
 from svlearn.testing.presentation import check_presentation
-from svlearn.testing.transition import look_at_law
+from svlearn.testing.transition import check_law
 from svlearn.testing.walk import walk
 from svlearn.transitions import Transition, gaussian_of
 from svlearn.values.value import Value, evaluate
@@ -87,7 +87,7 @@ def _walk(
         t, x, prediction, finished = step
         steps_made.append((x, prediction))
         if t in (0, steps - 1):
-            silent.append(_check_law(findings, x, finished, prediction.transition, f"{name} at t = {t}"))
+            silent.append(_check_step(findings, x, finished, prediction.transition, f"{name} at t = {t}"))
             _check_value(findings, value, x, t, prediction)
             if target is not None and prediction.clean is not None:
                 findings.attempt(f"{name}.forward: clean at t = {t}", partial(target, prediction.clean))
@@ -99,17 +99,17 @@ def _walk(
     if t != steps - 1:
         return None
     if has(reference, "along") and not findings.errors:
-        look_at_along(findings, reference, [*steps_made, (finished, prediction)], name)
+        check_along(findings, reference, [*steps_made, (finished, prediction)], name)
     return finished
 
 
-def _check_law(findings: Findings, x: State, x_next: State, law: Transition, where: str) -> bool:
+def _check_step(findings: Findings, x: State, x_next: State, law: Transition, where: str) -> bool:
     """Look at a law and what it drew; whether it is Gaussian without any noise."""
     if layout(x) != layout(x_next):
         kind = type(law).__name__
         findings.wrong(f"{where}: {kind}.sample: expected states as x_t, {layout(x)}, got {layout(x_next)}")
         return False
-    look_at_law(findings, law, f"{where}: {type(law).__name__}", x, strict=False)
+    check_law(findings, law, f"{where}: {type(law).__name__}", x, strict=False)
     inner = gaussian_of(law)
     if inner is None:
         return False

@@ -27,12 +27,12 @@ def check_transition(transition: Transition, x: State | None = None, *, num_draw
     """
     expect(transition, Transition, "transition")
     findings, name = Findings(), type(transition).__name__
-    look_at_law(findings, transition, name, x, integer(num_draws, "num_draws", 100))
+    check_law(findings, transition, name, x, integer(num_draws, "num_draws", 100))
     findings.finish(f"check_transition: {name}")
 
 
 @torch.no_grad()
-def look_at_law(
+def check_law(
     findings: Findings, law: Transition, name: str, x: State | None = None, num_draws: int = 0, *, strict: bool = True
 ) -> State | None:
     """All of `check_transition`, what is wrong named after `name`; num_draws 0: without its frequencies. strict: a law
@@ -50,17 +50,17 @@ def look_at_law(
             f"{name}.log_prob: expected more than -inf of what the law itself drew, got it; it cannot be there"
         )
         return drawn
-    _look_at_rows(findings, law, drawn, logs, name, strict)
-    _look_at_ratio(findings, law, drawn, logs, name)
+    _check_rows(findings, law, drawn, logs, name, strict)
+    _check_ratio(findings, law, drawn, logs, name)
     if x is not None:
-        _look_at_tilt(findings, law, x, drawn, logs, name)
+        _check_tilt(findings, law, x, drawn, logs, name)
     if findings.errors or not num_draws:
         return drawn
     outcomes = _outcomes(findings, law, name)
     if outcomes is not None:
-        _look_at_outcomes(findings, law, *outcomes, num_draws, name)
+        _check_outcomes(findings, law, *outcomes, num_draws, name)
     else:
-        _look_at_density(findings, law, drawn, num_draws, name)
+        _check_density(findings, law, drawn, num_draws, name)
     return drawn
 
 
@@ -74,7 +74,7 @@ def _is_state(findings: Findings, drawn: Any, name: str) -> bool:
     return True
 
 
-def _look_at_rows(findings: Findings, law: Transition, drawn: State, logs: Tensor, name: str, strict: bool) -> None:
+def _check_rows(findings: Findings, law: Transition, drawn: State, logs: Tensor, name: str, strict: bool) -> None:
     size, device = len(logs), logs.device
     expected = "expected the law of the chosen rows"
     write = "write __getitem__(self, index) that indexes every tensor it holds by rows, and takes tensors and slices"
@@ -108,7 +108,7 @@ def _look_at_rows(findings: Findings, law: Transition, drawn: State, logs: Tenso
         findings.wrong(f"{name}.cat: expected the laws of all parts, one after the other, got another log_prob")
 
 
-def _look_at_ratio(findings: Findings, law: Transition, drawn: State, logs: Tensor, name: str) -> None:
+def _check_ratio(findings: Findings, law: Transition, drawn: State, logs: Tensor, name: str) -> None:
     own = findings.attempt(f"{name}.log_ratio", lambda: law.log_ratio(law, drawn))
     if own is not None and not _agrees(own, torch.zeros_like(logs)):
         findings.wrong(f"{name}.log_ratio: expected 0 of a law against itself, got another number")
@@ -124,7 +124,7 @@ def _look_at_ratio(findings: Findings, law: Transition, drawn: State, logs: Tens
             findings.wrong(f"{name}.log_ratio: expected log_prob - other.log_prob, got another number; leave it out")
 
 
-def _look_at_tilt(findings: Findings, law: Transition, x: State, drawn: State, logs: Tensor, name: str) -> None:
+def _check_tilt(findings: Findings, law: Transition, x: State, drawn: State, logs: Tensor, name: str) -> None:
     try:
         point = law.expansion_point(x)
     except TypeError:  # it cannot be tilted, and says so
@@ -144,7 +144,7 @@ def _outcomes(findings: Findings, law: Transition, name: str) -> tuple[State, Te
         return None
 
 
-def _look_at_outcomes(
+def _check_outcomes(
     findings: Findings, law: Transition, states: State, log_probs: Tensor, num_draws: int, name: str
 ) -> None:
     size, number = log_probs.shape
@@ -202,7 +202,7 @@ def _chi_square(findings: Findings, counts: Tensor, expected: Tensor, name: str)
             return
 
 
-def _look_at_density(findings: Findings, law: Transition, drawn: State, num_draws: int, name: str) -> None:
+def _check_density(findings: Findings, law: Transition, drawn: State, num_draws: int, name: str) -> None:
     """Stein's identities in the floats of a state, and the integral of the density of one number a row."""
     floats = [key for key, leaf in leaves(drawn).items() if leaf.is_floating_point()]
     inner = gaussian_of(law)

@@ -31,15 +31,15 @@ def check_value(value: Value, reference: Reference, *, condition: Any = None) ->
         steps = steps_of(reference, condition)
         last = reference.num_steps
         for t in sorted({0, last // 2, last - 1}):
-            _look_at(findings, value, *steps[t], t, f"{name}.forward at t = {t}")
+            _check(findings, value, *steps[t], t, f"{name}.forward at t = {t}")
         if last > 1 and not findings.errors:
-            _look_at_times(findings, value, steps, last - 1, f"{name}.forward")
+            _check_times(findings, value, steps, last - 1, f"{name}.forward")
         if last > 1 and has_outcomes(value) and not findings.errors:
-            _look_at_outcomes(findings, value, reference, *steps[0], f"{name}.of_outcomes")
+            _check_outcomes(findings, value, reference, *steps[0], f"{name}.of_outcomes")
     findings.finish(f"check_value: {name}")
 
 
-def _look_at(findings: Findings, value: Value, x: State, prediction: Prediction, t: int, where: str) -> None:
+def _check(findings: Findings, value: Value, x: State, prediction: Prediction, t: int, where: str) -> None:
     prediction_read = prediction if value.reads(t) else None
     size, device, copy = len(x), device_of_state(x), x.clone()
     moments = times(t, size, device)
@@ -76,7 +76,7 @@ def _look_at(findings: Findings, value: Value, x: State, prediction: Prediction,
         findings.wrong(f"{where}: expected of chosen rows their own numbers, got others; a value must not mix rows")
 
 
-def _look_at_times(findings: Findings, value: Value, steps: list, last: int, where: str) -> None:
+def _check_times(findings: Findings, value: Value, steps: list, last: int, where: str) -> None:
     if value.needs_generator:
         return
     (first, _), (later, _) = steps[0], steps[last]
@@ -93,7 +93,7 @@ def _look_at_times(findings: Findings, value: Value, steps: list, last: int, whe
         )
 
 
-def _look_at_outcomes(
+def _check_outcomes(
     findings: Findings, value: Value, reference: Reference, x: State, prediction: Prediction, where: str
 ) -> None:
     """v_1 of every outcome from one look at x_0 against `forward` of each."""

@@ -59,8 +59,8 @@ def _left_as_it_was(trainer: pl.Trainer, model: pl.LightningModule) -> Iterator[
         check_float64(trainer.strategy.root_device)
         held.enter_context(left_in_place(model))
         held.callback(_bring, model, model.device)
-        held.enter_context(placed(trainer.strategy.root_device, *model.beside(), but=model))
-        held.enter_context(fit_modes(model, trained, model.reference, *model.beside()))
+        held.enter_context(placed(trainer.strategy.root_device, *model.frozen_parts(), but=model))
+        held.enter_context(fit_modes(model, trained, model.reference, *model.frozen_parts()))
         held.enter_context(kept_precision(trainer, model, trained))
         yield
 
