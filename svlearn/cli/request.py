@@ -12,7 +12,7 @@ from svlearn.rollouts.manifest import MANIFEST
 ASIDE = ("config", "output", "results", "resume")
 
 
-def what_decides(request: dict[str, Any] | None, reference: sv.Reference) -> dict[str, Any]:
+def identity_of_request(request: dict[str, Any] | None, reference: sv.Reference) -> dict[str, Any]:
     """The request of a partial file: the command line without what only says where files go, the reference's
     fingerprint, and the SHA-256 of each file that is named anywhere in it, of a store of trajectories its manifest."""
     parts = {} if request is None else {key: each for key, each in request.items() if key not in ASIDE}

@@ -79,7 +79,7 @@ def compare(
     settings: dict[str, Any] = {"seeds": list(seeds), "num_samples": num_samples, "max_batch": max_batch}
     shown = {} if rows is None else {"conditions": labels(rows)}
     kept = {} if partial is None else partial.read({**settings, **_identity(rows)}, list(samplers))
-    unshown = _unshown([each for name, each in samplers.items() if name not in kept], errors, rows)
+    unshown = _presentation_notes([each for name, each in samplers.items() if name not in kept], errors, rows)
     drawing: dict[str, Any] = {"max_batch": max_batch, "progress": progress}
     runs = {name: Runs(sampler, errors, rows) for name, sampler in samplers.items()}
     outcomes, failures = _run(runs, seeds, num_samples, kept, errors, partial, calibrations, drawing)
@@ -183,7 +183,7 @@ def _check(samplers: dict[str, Sampler], seed: int | Sequence[int]) -> tuple[int
     return seeds
 
 
-def _unshown(samplers: Sequence[Sampler], errors: str, rows: Any) -> list[str]:
+def _presentation_notes(samplers: Sequence[Sampler], errors: str, rows: Any) -> list[str]:
     """What `decode`, `describe` and `draw` of the references raise, or give that cannot be shown, of two samples."""
     notes = []
     first = None if rows is None else take(rows, torch.tensor([0, 1 % number_of_rows(rows)]))

@@ -62,14 +62,14 @@ class Partial:
 
     def add(self, name: str, outcome: Outcome) -> None:
         """Write one sampler more."""
-        self._samplers[name] = _held(outcome)
+        self._samplers[name] = _entries_of(outcome)
         try:
             write(self.path, strict_json({"request": self._header, "samplers": self._samplers}))
         except OSError as error:  # a full disk costs what is kept, not what is done
             warnings.warn(f"{self.path} was not written: {error}", stacklevel=2)
 
 
-def _held(outcome: Outcome) -> dict[str, Any]:
+def _entries_of(outcome: Outcome) -> dict[str, Any]:
     held = {
         "rewards": outcome.rewards,
         "figures": outcome.figures,
@@ -78,7 +78,7 @@ def _held(outcome: Outcome) -> dict[str, Any]:
         "texts": _texts(outcome.gallery),
         "notes": list(outcome.notes),
     }
-    parts = {label: _held(part) for label, part in outcome.by_condition.items()}
+    parts = {label: _entries_of(part) for label, part in outcome.by_condition.items()}
     return {**held, "by_condition": parts} if parts else held
 
 

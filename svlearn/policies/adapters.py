@@ -35,7 +35,7 @@ def adapted(
     rank = integer(rank, "lora_rank", optional=True)
     peft = _peft()
     layers = dict(_layers(reference))
-    chosen = _able(layers, rank) if targets is None else _targeted(reference, layers, rank, targets)
+    chosen = _adaptable(layers, rank) if targets is None else _targeted(reference, layers, rank, targets)
     chosen = {name: layer for name, layer in chosen.items() if any(id(each) in free for each in _weights(layer))}
     reading = read_by(reference, [each for layer in chosen.values() for each in _weights(layer)])
     chosen = {name: layer for name, layer in chosen.items() if not _read_past(layer, reading)}
@@ -104,11 +104,11 @@ def _is_conv1d_of_transformers(module: nn.Module) -> bool:
     )
 
 
-def _able(layers: dict[str, nn.Module], rank: int) -> dict[str, nn.Module]:
-    return {name: layer for name, layer in layers.items() if not _unable(layer, rank)}
+def _adaptable(layers: dict[str, nn.Module], rank: int) -> dict[str, nn.Module]:
+    return {name: layer for name, layer in layers.items() if not _obstacle(layer, rank)}
 
 
-def _unable(layer: nn.Module, rank: int) -> str | None:
+def _obstacle(layer: nn.Module, rank: int) -> str | None:
     """Why peft cannot give this layer an adapter of that rank, or None."""
     if isinstance(layer, CONVOLUTIONS):
         if rank % layer.groups:
@@ -141,7 +141,7 @@ def _targeted(
                 )
             hits += matches
     for name in hits:
-        reason = f"a {type(named[name]).__name__}" if name not in layers else _unable(named[name], rank)
+        reason = f"a {type(named[name]).__name__}" if name not in layers else _obstacle(named[name], rank)
         if reason is not None:
             raise ValueError(f"target_modules: expected layers that take an adapter, got {name!r} ({reason})")
     return {name: layers[name] for name in layers if name in hits}

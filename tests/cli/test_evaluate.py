@@ -9,7 +9,7 @@ import torch
 
 import svlearn as sv
 from svlearn.cli import evaluate as command
-from svlearn.cli.request import what_decides
+from svlearn.cli.request import identity_of_request
 
 
 @pytest.fixture
@@ -219,8 +219,8 @@ def test_the_values_are_judged_on_trajectories_by_the_name_of_their_sampler(eval
 def test_what_a_request_hangs_on(tmp_path, walk):
     (tmp_path / "value.safetensors").write_bytes(b"one")
     request = {"values": {"v": {"init_args": {"name_or_path": str(tmp_path / "value.safetensors")}}}, "output": "here"}
-    first = what_decides(request, walk)
-    assert what_decides({**request, "output": "there"}, walk) == first
+    first = identity_of_request(request, walk)
+    assert identity_of_request({**request, "output": "there"}, walk) == first
     (tmp_path / "value.safetensors").write_bytes(b"two")
-    assert what_decides(request, walk) != first
-    assert what_decides(None, walk)["files"] == {}
+    assert identity_of_request(request, walk) != first
+    assert identity_of_request(None, walk)["files"] == {}

@@ -31,7 +31,7 @@ class Termination(Checkpoint):
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         self.signalled = False
         if trainer.world_size == 1 and threading.current_thread() is threading.main_thread():
-            self.before = signal.signal(signal.SIGTERM, self._note)  # Lightning's would stop amid a step
+            self.before = signal.signal(signal.SIGTERM, self._on_signal)  # Lightning's would stop amid a step
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *rest: Any) -> None:
         if self.signalled and between_steps(trainer):
@@ -48,7 +48,7 @@ class Termination(Checkpoint):
 
     def on_exception(self, trainer: pl.Trainer, module: pl.LightningModule, exception: BaseException) -> None:
         if isinstance(exception, SIGTERMException):  # by Lightning, in all processes at once
-            self._say(trainer, self.keep(trainer))
+            self._announce(trainer, self.keep(trainer))
             exception.code = STATUS
         self._restore()
 
@@ -63,14 +63,14 @@ class Termination(Checkpoint):
         return path
 
     def _stop(self, trainer: pl.Trainer) -> None:
-        self._say(trainer, self.keep(trainer))
+        self._announce(trainer, self.keep(trainer))
         raise SystemExit(STATUS)
 
-    def _say(self, trainer: pl.Trainer, path: Path) -> None:
+    def _announce(self, trainer: pl.Trainer, path: Path) -> None:
         if trainer.is_global_zero:
             say(f"SIGTERM: stopped after step {trainer.global_step}; go on from {path}")
 
-    def _note(self, number: int, frame: Any) -> None:
+    def _on_signal(self, number: int, frame: Any) -> None:
         if self.signalled:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             signal.raise_signal(signal.SIGTERM)

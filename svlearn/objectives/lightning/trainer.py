@@ -58,14 +58,14 @@ def _left_as_it_was(trainer: pl.Trainer, model: pl.LightningModule) -> Iterator[
             held.callback(setattr, model, "known_fingerprint", None)
         check_float64(trainer.strategy.root_device)
         held.enter_context(left_in_place(model))
-        held.callback(_bring, model, model.device)
+        held.callback(_move, model, model.device)
         held.enter_context(placed(trainer.strategy.root_device, *model.frozen_parts(), but=model))
         held.enter_context(fit_modes(model, trained, model.reference, *model.frozen_parts()))
         held.enter_context(kept_precision(trainer, model, trained))
         yield
 
 
-def _bring(model: pl.LightningModule, device: torch.device) -> None:
+def _move(model: pl.LightningModule, device: torch.device) -> None:
     if model.device != device:  # Lightning leaves all on the CPU
         model.to(device)
 

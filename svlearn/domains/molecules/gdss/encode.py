@@ -60,18 +60,18 @@ def encode(
             adj[row, i, j] = adj[row, j, i] = ORDERS[bond.GetBondType()]
         mask[row, :size] = True
     states = continuous_state(x, adj, mask)
-    _tell_losses([molecule for molecule in sanitised_molecules if molecule is not None], states, losses)
+    _report_losses([molecule for molecule in sanitised_molecules if molecule is not None], states, losses)
     return states
 
 
-def _tell_losses(molecules: Sequence[Chem.Mol], states: TensorDict, losses: str) -> None:
+def _report_losses(molecules: Sequence[Chem.Mol], states: TensorDict, losses: str) -> None:
     """Compare each molecule with what `decode` makes of its state."""
     counts: Counter[str] = Counter()
     for row, (molecule, back) in enumerate(zip(molecules, decode(states))):
         isotopes = any(atom.GetIsotope() for atom in molecule.GetAtoms())
         if back is not None and not isotopes and _constitution(back) == _constitution(molecule):
             continue
-        lost = _what_is_lost(molecule)
+        lost = _losses_of(molecule)
         if losses == "refuse":
             raise ValueError(
                 f"molecules[{row}]: expected one that a state of GDSS holds, got {Chem.MolToSmiles(molecule)}, which "
@@ -92,7 +92,7 @@ def _constitution(molecule: Chem.Mol) -> str:
     return Chem.MolToSmiles(plain, isomericSmiles=False)
 
 
-def _what_is_lost(molecule: Chem.Mol) -> list[str]:
+def _losses_of(molecule: Chem.Mol) -> list[str]:
     molecule = Chem.Mol(molecule)
     Chem.SanitizeMol(molecule)  # which tells the radicals
     atoms = list(molecule.GetAtoms())
