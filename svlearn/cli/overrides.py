@@ -42,5 +42,5 @@ def put(entries: dict[str, Any] | None, override: Override) -> dict[str, Any]:
 def _replaced(entry: Any, keys: list[str], value: Any) -> Any:
     if not keys:
         return value
-    held = dict(entry) if isinstance(entry, dict) else {}
-    return {**held, keys[0]: _replaced(held.get(keys[0]), keys[1:], value)}
+    entries = dict(entry) if isinstance(entry, dict) else {}
+    return {**entries, keys[0]: _replaced(entries.get(keys[0]), keys[1:], value)}

@@ -71,10 +71,10 @@ def recipe_of(value: Any, reference: Any) -> Any:
     if isinstance(value, (Namespace, dict)):
         entries = value.as_dict() if isinstance(value, Namespace) else value
         same = reference.as_dict() if isinstance(reference, Namespace) else reference
-        kept = {key: each for key, each in entries.items() if not (key == "reference" and each == same)}
-        if "class_path" in kept:  # the parser keeps what goes into **kwargs apart
-            kept["init_args"] = {**(kept.get("init_args") or {}), **(kept.pop("dict_kwargs", None) or {})}
-        return {key: recipe_of(each, same) for key, each in kept.items()}
+        own = {key: each for key, each in entries.items() if not (key == "reference" and each == same)}
+        if "class_path" in own:  # the parser keeps what goes into **kwargs apart
+            own["init_args"] = {**(own.get("init_args") or {}), **(own.pop("dict_kwargs", None) or {})}
+        return {key: recipe_of(each, same) for key, each in own.items()}
     return [recipe_of(each, reference) for each in value] if isinstance(value, (list, tuple)) else value
 
 

@@ -78,11 +78,11 @@ def compare(
     rows = None if condition is None else as_rows(condition)
     settings: dict[str, Any] = {"seeds": list(seeds), "num_samples": num_samples, "max_batch": max_batch}
     shown = {} if rows is None else {"conditions": labels(rows)}
-    kept = {} if partial is None else partial.read({**settings, **_identity(rows)}, list(samplers))
-    unshown = _presentation_notes([each for name, each in samplers.items() if name not in kept], errors, rows)
+    resumed = {} if partial is None else partial.read({**settings, **_identity(rows)}, list(samplers))
+    unshown = _presentation_notes([each for name, each in samplers.items() if name not in resumed], errors, rows)
     drawing: dict[str, Any] = {"max_batch": max_batch, "progress": progress}
     runs = {name: Runs(sampler, errors, rows) for name, sampler in samplers.items()}
-    outcomes, failures = _run(runs, seeds, num_samples, kept, errors, partial, calibrations, drawing)
+    outcomes, failures = _run(runs, seeds, num_samples, resumed, errors, partial, calibrations, drawing)
     lost = [f"{name}: {note}." for name, outcome in outcomes.items() for note in outcome.notes]
     lost += [f"{name} failed, {failure}." for name, failure in failures.items()]
     for note in lost:
@@ -130,7 +130,7 @@ def _run(
     all_runs: dict[str, Runs],
     seeds: tuple[int, ...],
     num_samples: int,
-    kept: dict[str, Outcome],
+    resumed: dict[str, Outcome],
     errors: str,
     partial: Partial | None,
     calibrations: dict[str, pd.DataFrame],
@@ -142,8 +142,8 @@ def _run(
     first: BaseException | None = None
     interrupted = False
     for name, runs in all_runs.items():
-        if name in kept:
-            outcomes[name] = kept[name]
+        if name in resumed:
+            outcomes[name] = resumed[name]
             continue
         if interrupted:
             failures[name] = "not run: the comparison was interrupted before"

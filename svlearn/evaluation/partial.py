@@ -70,7 +70,7 @@ class Partial:
 
 
 def _entries_of(outcome: Outcome) -> dict[str, Any]:
-    held = {
+    entries = {
         "rewards": outcome.rewards,
         "figures": outcome.figures,
         "curves": outcome.curves.to_dict("list"),
@@ -79,7 +79,7 @@ def _entries_of(outcome: Outcome) -> dict[str, Any]:
         "notes": list(outcome.notes),
     }
     parts = {label: _entries_of(part) for label, part in outcome.by_condition.items()}
-    return {**held, "by_condition": parts} if parts else held
+    return {**entries, "by_condition": parts} if parts else entries
 
 
 def _texts(gallery: Gallery | None) -> dict[str, list] | None:
@@ -88,17 +88,17 @@ def _texts(gallery: Gallery | None) -> dict[str, list] | None:
     return {"best": gallery.best, "random": gallery.random}
 
 
-def _outcome(kept: dict[str, Any]) -> Outcome:
-    texts = kept["texts"]
-    frame = pd.DataFrame({column: _floats(kept["curves"][column]) for column in COLUMNS})
+def _outcome(entries: dict[str, Any]) -> Outcome:
+    texts = entries["texts"]
+    frame = pd.DataFrame({column: _floats(entries["curves"][column]) for column in COLUMNS})
     return Outcome(
-        np.array(_floats(kept["rewards"]), dtype=np.float64),
-        {str(name): _float(figure) for name, figure in kept["figures"].items()},
+        np.array(_floats(entries["rewards"]), dtype=np.float64),
+        {str(name): _float(figure) for name, figure in entries["figures"].items()},
         frame.astype({"t": int}),
-        [str(each) for each in kept["diagnosis"]],
+        [str(each) for each in entries["diagnosis"]],
         None if texts is None else Gallery(_picked(texts["best"]), _picked(texts["random"]), None),
-        tuple(str(each) for each in kept["notes"]),
-        {str(label): _outcome(part) for label, part in kept.get("by_condition", {}).items()},
+        tuple(str(each) for each in entries["notes"]),
+        {str(label): _outcome(part) for label, part in entries.get("by_condition", {}).items()},
     )
 
 

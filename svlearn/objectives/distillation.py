@@ -129,8 +129,8 @@ class Distillation(PolicyObjective):
         states, choices = trajectories["states"], trajectories.get("choices", None)
         whole = len(rows) == size * steps  # what weighs nothing is called where one pass calls all, and only there
         if whole or self.looks_along(range(min(weighed.shape[1], steps - 1))):
-            kept = torch.zeros_like(log_weights, dtype=torch.bool).index_put((rows, t), torch.ones_like(rows).bool())
-            log_ratios = self.log_ratios(states, choices, kept)[rows, t]
+            mask = torch.zeros_like(log_weights, dtype=torch.bool).index_put((rows, t), torch.ones_like(rows).bool())
+            log_ratios = self.log_ratios(states, choices, mask)[rows, t]
         else:
             log_ratios = self.log_ratios_at(states, rows, t, choices)
         check_scalars(log_ratios, len(rows), "log q - log p_ref", t, finite=True)

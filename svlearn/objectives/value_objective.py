@@ -60,8 +60,8 @@ class ValueObjective(Objective):
         self.proposal = None if proposal is None else as_proposal(proposal).bind(reference, target)
         if self.proposal is not None:
             check_log_prob(reference, self.proposal, "proposal", self.conditions)
-            held = [each for each in vars(self.proposal).values() if isinstance(each, nn.Module)]
-            self.proposal_modules = nn.ModuleList(held)  # so that they are on the objective's device
+            modules = [each for each in vars(self.proposal).values() if isinstance(each, nn.Module)]
+            self.proposal_modules = nn.ModuleList(modules)  # so that they are on the objective's device
         self.register_buffer("reward_variance", torch.zeros((), dtype=torch.float64))
         self._validated: list[tuple[Tensor, Tensor]] = []
 
@@ -158,10 +158,10 @@ class ValueObjective(Objective):
         mean over t, and each t. What is random after t no value can explain, so R² stays below 1 at early t."""
         values, rewards = (torch.cat(parts).double() for parts in zip(*self._validated, strict=True))
         self._validated.clear()
-        kept = torch.isfinite(rewards)
-        if int(kept.sum()) < 2:
+        finite = torch.isfinite(rewards)
+        if int(finite.sum()) < 2:
             return
-        by_time = torch.tensor([agreement(column[kept], rewards[kept])[:2] for column in values.T])
+        by_time = torch.tensor([agreement(column[finite], rewards[finite])[:2] for column in values.T])
         for name, column in zip(("pearson", "r2"), by_time.T, strict=True):
             self.log(f"validation/{name}", column.nanmean(), prog_bar=True)
             self.log_dict({f"validation/{name}_t{t:03d}": each for t, each in enumerate(column)})

@@ -155,8 +155,8 @@ def _listed(layers: Iterable[str]) -> str:
 def _matrices(layer: nn.Module) -> list[tuple[nn.Module, str]]:
     """Where an attention keeps its weights, (owner, name): they are read there, without a call of the owner."""
     own = [(layer, name) for name in ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight")]
-    held = [(owner, name) for owner, name in own if getattr(owner, name, None) is not None]
-    return [*held, (layer.out_proj, "weight")]  # type: ignore[list-item]
+    present = [(owner, name) for owner, name in own if getattr(owner, name, None) is not None]
+    return [*present, (layer.out_proj, "weight")]  # type: ignore[list-item]
 
 
 def _weights(layer: nn.Module) -> list[nn.Parameter]:

@@ -196,13 +196,13 @@ def _check_condition(findings: Findings, condition: Any, steps: list, name: str)
     start = leaves(steps[0][0])
     rows = condition.items() if isinstance(condition, dict) else leaves(condition).items()
     tensors = [each for _, each in rows if isinstance(each, Tensor)]
-    held = [key for key, leaf in start.items() if any(same(leaf.cpu(), each.cpu()) for each in tensors)]
-    if not held and isinstance(steps[0][0], TensorDict):
+    names = [key for key, leaf in start.items() if any(same(leaf.cpu(), each.cpu()) for each in tensors)]
+    if not names and isinstance(steps[0][0], TensorDict):
         findings.wrong(
             f"{name}.initial: expected a leaf of the state that holds the condition, got none; what is conditioned on "
             "must follow the particles when they are copied: put it into the TensorDict"
         )
-    for key in held:
+    for key in names:
         for t, (x, _) in enumerate(steps):
             if not torch.equal(leaves(x)[key], start[key]):
                 findings.wrong(

@@ -151,9 +151,9 @@ def foreseen(
 ) -> np.ndarray:
     """What a `Surrogate` would have said of each molecule, (N,), had it learned from the other folds alone."""
     predictions = np.empty(len(smiles))
-    for kept, left in KFold(folds, shuffle=True, random_state=seed).split(predictions):
-        own = Surrogate([smiles[k] for k in kept], [rewards[k] for k in kept], failure_score=failure_score, seed=seed)
-        predictions[left] = own.of_smiles([smiles[k] for k in left]).numpy()
+    for train, test in KFold(folds, shuffle=True, random_state=seed).split(predictions):
+        own = Surrogate([smiles[k] for k in train], [rewards[k] for k in train], failure_score=failure_score, seed=seed)
+        predictions[test] = own.of_smiles([smiles[k] for k in test]).numpy()
         own.scorer.close()
     return predictions
 

@@ -60,8 +60,8 @@ def readable(table: pd.DataFrame, compact: bool = False) -> pd.DataFrame:
     columns["Samples"] = [plain(value) for value in table["num_samples"]]
     if FAILURE in table.columns:
         columns["Failure"] = [text or "–" for text in table[FAILURE]]
-    kept = {title: cells for title, cells in columns.items() if any(cell != "–" for cell in cells)}
-    return pd.DataFrame(kept, index=table.index)
+    filled = {title: cells for title, cells in columns.items() if any(cell != "–" for cell in cells)}
+    return pd.DataFrame(filled, index=table.index)
 
 
 def costs(columns: Iterable[str]) -> list[str]:
