@@ -14,34 +14,34 @@ MAX_INTEGER = 2**63  # what a tensor can hold
 
 def integer(number: Any, name: str, least: int = 1, most: int | None = None, *, optional: bool = False) -> int:
     """An int of least ... most, else ValueError; optional: the error says that None would do too."""
-    wanted = "None or " if optional else ""
-    wanted += f"an integer of at least {least}" if most is None else f"an integer of {least} ... {most}"
-    found = _index(number)
-    if found is None:
-        raise ValueError(f"{name}: expected {wanted}, got {number!r}")
-    if found < least or found > (MAX_INTEGER - 1 if most is None else most):
-        raise ValueError(f"{name}: expected {wanted}, got {found}")
-    return found
+    expected = "None or " if optional else ""
+    expected += f"an integer of at least {least}" if most is None else f"an integer of {least} ... {most}"
+    value = _index(number)
+    if value is None:
+        raise ValueError(f"{name}: expected {expected}, got {number!r}")
+    if value < least or value > (MAX_INTEGER - 1 if most is None else most):
+        raise ValueError(f"{name}: expected {expected}, got {value}")
+    return value
 
 
 def integers(numbers: Any, name: str, least: int = 1, most: int | None = None) -> list[int]:
     """A list of ints of least ... most, from any iterable of them; else ValueError."""
     if isinstance(numbers, str) or not isinstance(numbers, Iterable):
         raise TypeError(f"{name}: expected integers, got {type(numbers).__name__}")
-    given = list(numbers)
+    entries = list(numbers)
     try:
-        return [integer(each, name, least, most) for each in given]
+        return [integer(each, name, least, most) for each in entries]
     except ValueError as error:
-        wanted = f"of at least {least}" if most is None else f"of {least} ... {most}"
-        raise ValueError(f"{name}: expected integers {wanted}, got {given}") from error
+        expected = f"of at least {least}" if most is None else f"of {least} ... {most}"
+        raise ValueError(f"{name}: expected integers {expected}, got {entries}") from error
 
 
 def as_seed(number: Any, name: str = "seed") -> int:
     """An int from 0 on, of any size: `randomness.seeded` mixes all of its bits."""
-    found = _index(number)
-    if found is None or found < 0:
+    seed = _index(number)
+    if seed is None or seed < 0:
         raise ValueError(f"{name}: expected an integer of at least 0, got {number!r}")
-    return found
+    return seed
 
 
 def is_number(thing: Any) -> bool:
@@ -64,23 +64,23 @@ def as_python(thing: Any) -> Any:
         return thing
     if _is_bool(thing):
         return bool(thing) if getattr(thing, "shape", ()) == () else thing
-    found = _index(thing)
-    return found if found is not None else _real(thing, "") if is_number(thing) else thing
+    integral = _index(thing)
+    return integral if integral is not None else _real(thing, "") if is_number(thing) else thing
 
 
-def one_or_each(given: Any, number: int) -> list[Any]:
+def one_or_each(numbers: Any, number: int) -> list[Any]:
     """One number as `number` copies of it, several as they come."""
-    return [given] * number if is_number(given) else list(given)
+    return [numbers] * number if is_number(numbers) else list(numbers)
 
 
 def real(
     number: Any, name: str, least: float = -math.inf, most: float = math.inf, *, above: float = -math.inf
 ) -> float:
     """A finite float, least <= number <= most and above < number. TypeError where it is no number, else ValueError."""
-    found = _real(number, name)
-    if not (math.isfinite(found) and least <= found <= most and found > above):
-        raise ValueError(f"{name}: expected a finite number{_range(least, most, above)}, got {found}")
-    return found
+    value = _real(number, name)
+    if not (math.isfinite(value) and least <= value <= most and value > above):
+        raise ValueError(f"{name}: expected a finite number{_range(least, most, above)}, got {value}")
+    return value
 
 
 def expect(thing: Any, kind: type, name: str) -> Any:
@@ -90,22 +90,22 @@ def expect(thing: Any, kind: type, name: str) -> Any:
     return thing
 
 
-def each_of(given: Any, kind: type, name: str) -> list[Any]:
+def each_of(collection: Any, kind: type, name: str) -> list[Any]:
     """A list of things of a kind or None; TypeError for one thing instead of a list, and for one of another kind."""
-    if isinstance(given, (str, bytes, kind)) or not isinstance(given, Iterable):
-        raise TypeError(f"{name}: expected a list of {kind.__name__} or None, got one {type(given).__name__}")
-    things = list(given)
+    if isinstance(collection, (str, bytes, kind)) or not isinstance(collection, Iterable):
+        raise TypeError(f"{name}: expected a list of {kind.__name__} or None, got one {type(collection).__name__}")
+    things = list(collection)
     for place, thing in enumerate(things):
         if thing is not None and not isinstance(thing, kind):
             raise TypeError(f"{name}[{place}]: expected a {kind.__name__} or None, got {type(thing).__name__}")
     return things
 
 
-def names_of(given: Any, name: str) -> list[str]:
+def names_of(collection: Any, name: str) -> list[str]:
     """A list of names, of any iterable of them; TypeError for what is none, or holds anything else."""
-    if isinstance(given, (str, bytes)) or not isinstance(given, Iterable):
-        raise TypeError(f"{name}: expected a list of names, got {type(given).__name__}")
-    names = list(given)
+    if isinstance(collection, (str, bytes)) or not isinstance(collection, Iterable):
+        raise TypeError(f"{name}: expected a list of names, got {type(collection).__name__}")
+    names = list(collection)
     for place, each in enumerate(names):
         if not isinstance(each, str):
             raise TypeError(f"{name}[{place}]: expected a name (a str), got {type(each).__name__}")

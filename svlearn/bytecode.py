@@ -51,7 +51,7 @@ def names(code: types.CodeType) -> Iterable[str]:
 def modules_imported(function: types.FunctionType) -> list[types.ModuleType]:
     """Those of the user that its code, and the functions in it, import when they run, in the order of their names; they
     are imported here, as a call would. One that cannot be imported is left out."""
-    found = {}
+    modules = {}
     for level, name in sorted(_imports(function.__code__)):
         if level == 0 and _is_installed_package(name.split(".")[0]):
             continue
@@ -59,8 +59,8 @@ def modules_imported(function: types.FunctionType) -> list[types.ModuleType]:
             module = importlib.import_module("." * level + name, function.__globals__.get("__package__"))
         except Exception:  # no module but a name in one; or one that raises, of which a call of the function will tell
             continue
-        found[module.__name__] = module
-    return [found[name] for name in sorted(found)]
+        modules[module.__name__] = module
+    return [modules[name] for name in sorted(modules)]
 
 
 def is_installed(file: str) -> bool:
@@ -75,16 +75,16 @@ def is_installed_module(name: str) -> bool:
 
 def _imports(code: types.CodeType) -> set[tuple[int, str]]:
     """Level, 0 where it is absolute, and name of what is imported in it; of `from a import b` both a and a.b."""
-    found, loaded, at = set(), [0, 0], (0, "")
+    imports, loaded, at = set(), [0, 0], (0, "")
     for each in dis.get_instructions(code):
         if each.opname.startswith("LOAD_"):
             loaded.append(each.argval)
         elif each.opname == "IMPORT_NAME":
             at = loaded[-2], each.argval  # the level and the names that are wanted were loaded last
-            found.add(at)
+            imports.add(at)
         elif each.opname == "IMPORT_FROM":
-            found.add((at[0], f"{at[1]}.{each.argval}" if at[1] else each.argval))
-    return found.union(*(_imports(each) for each in code.co_consts if inspect.iscode(each)))
+            imports.add((at[0], f"{at[1]}.{each.argval}" if at[1] else each.argval))
+    return imports.union(*(_imports(each) for each in code.co_consts if inspect.iscode(each)))
 
 
 def _is_installed_package(name: str) -> bool:

@@ -34,12 +34,12 @@ def save(module: nn.Module, path: str | Path, **record: Any) -> Path:
     path = user_path(path)
     tensors, extras = gathered(module)
     try:
-        told = {"svlearn": json.dumps(record), **({"svlearn_extra_states": json.dumps(extras)} if extras else {})}
+        metadata = {"svlearn": json.dumps(record), **({"svlearn_extra_states": json.dumps(extras)} if extras else {})}
     except TypeError as error:
         raise TypeError(f"record: expected what JSON can hold, got something else ({error})") from error
     with replacing(path) as beside:
         try:
-            save_file({name: whole(tensor) for name, tensor in tensors.items()}, beside, metadata=told)
+            save_file({name: whole(tensor) for name, tensor in tensors.items()}, beside, metadata=metadata)
         except SafetensorError as error:  # of a full disk too
             raise OSError(f"{path}: could not be written ({error})") from error
     return path
@@ -81,8 +81,8 @@ def read_record(path: str | Path) -> dict[str, Any]:
 def entry(record: Mapping[str, Any], name: str, kind: type, path: str | Path) -> Any:
     """An entry of a checkpoint's record; ValueError where it is missing or of another kind."""
     if not isinstance(record.get(name), kind):
-        came = f"{type(record[name]).__name__} there" if name in record else "one without"
-        raise ValueError(f"{path}: expected a record with {name!r}, {kind.__name__}, got {came}")
+        actual = f"{type(record[name]).__name__} there" if name in record else "one without"
+        raise ValueError(f"{path}: expected a record with {name!r}, {kind.__name__}, got {actual}")
     return record[name]
 
 
@@ -93,8 +93,8 @@ def build(network: Callable[..., AnyModule], record: Mapping[str, Any], path: st
     """
     arguments = entry(record, "network", dict, path)
     try:
-        for name, given in arguments.items():
-            integer(given, name, -MAX_SIZE, MAX_SIZE)
+        for name, argument in arguments.items():
+            integer(argument, name, -MAX_SIZE, MAX_SIZE)
         return network(**arguments)
     except (ValueError, TypeError, RuntimeError, ArithmeticError) as error:
         kind = getattr(network, "__name__", "network")
@@ -154,12 +154,12 @@ def load_policy(
 
 def check_reference(record: Mapping[str, Any], path: str | Path, reference: Reference) -> None:
     """Raise ValueError unless the record names this reference."""
-    wanted, came = fingerprint(reference), record.get("reference")
-    if came != wanted:
+    expected, actual = fingerprint(reference), record.get("reference")
+    if actual != expected:
         steps = record.get("num_steps", reference.num_steps)
         if steps != reference.num_steps:
             raise ValueError(f"{path}: expected a checkpoint of num_steps {reference.num_steps}, got one of {steps}")
-        raise ValueError(f"{path}: expected a checkpoint of this reference ({wanted}), got one of another ({came})")
+        raise ValueError(f"{path}: expected a checkpoint of this reference ({expected}), got one of another ({actual})")
 
 
 def _json_object(text: str, path: str | Path) -> dict[str, Any]:

@@ -56,7 +56,7 @@ class Conditions:
         index = torch.randint(size, (number,), generator=generator, device=generator.device)
         if _is_dataset(self.source):
             return to_device(_collated(self.source, index.tolist(), self.name), generator.device)
-        return to_device(_taken(self.source, index), generator.device)
+        return to_device(_take_rows(self.source, index), generator.device)
 
 
 def draw_rows(conditions: Conditions | None, number: int, generator: torch.Generator) -> Any:
@@ -123,11 +123,11 @@ def distinct(rows: Any) -> tuple[Tensor, Tensor]:
 
 def labels(rows: Any) -> list[str]:
     """A name for each row, no two alike and none of them "all": its text, its number, its parts, or its place."""
-    found: list[str] = []
+    texts: list[str] = []
     for place in range(number_of_rows(rows)):
         text = _label(take(rows, torch.tensor([place]))) or f"row {place}"
-        found.append(text if text not in (*found, ALL) else f"{text} (row {place})")
-    return found
+        texts.append(text if text not in (*texts, ALL) else f"{text} (row {place})")
+    return texts
 
 
 def _label(row: Any) -> str:
@@ -167,10 +167,10 @@ def _key(entry: Any) -> Hashable:
     return entry if isinstance(entry, Hashable) else id(entry)
 
 
-def _taken(rows: Any, index: Tensor) -> Any:
+def _take_rows(rows: Any, index: Tensor) -> Any:
     """Rows by an index of another device, too."""
     if isinstance(rows, dict):
-        return {key: _taken(part, index) for key, part in rows.items()}
+        return {key: _take_rows(part, index) for key, part in rows.items()}
     if isinstance(rows, (Tensor, TensorDict)) and rows.device is not None:
         index = index.to(rows.device)
     return take(rows, index)

@@ -56,12 +56,12 @@ def deferring(check: str | None, device: torch.device) -> Iterator[None]:
         finally:  # an interrupt, too
             _waiting.reset(token)
     except Exception:
-        _look(waiting)
+        _read_back(waiting)
         raise
-    _look(waiting)
+    _read_back(waiting)
 
 
-def _look(waiting: list[tuple[Tensor, Callable[[], None]]]) -> None:
+def _read_back(waiting: list[tuple[Tensor, Callable[[], None]]]) -> None:
     """Ask what is not finite, in order."""
     if not waiting:
         return

@@ -40,8 +40,8 @@ def describe(thing: Any, reference: Reference, name: str) -> Any:
         return _path(thing, name)
     if isinstance(thing, Reference):
         raise ValueError(f"{name}: expected no reference but the one whose value it is, got another")
-    given = {key: each for key, each in arguments_of(thing, name).items() if key != REFERENCE or each is not reference}
-    inside = {key: describe(each, reference, f"{name}.{key}") for key, each in given.items()}
+    own = {key: each for key, each in arguments_of(thing, name).items() if key != REFERENCE or each is not reference}
+    inside = {key: describe(each, reference, f"{name}.{key}") for key, each in own.items()}
     return {"class_path": _path(type(thing), name), "init_args": inside}
 
 
@@ -63,9 +63,9 @@ def arguments_of(thing: Any, name: str) -> dict[str, Any]:
 
 def kept_arguments(thing: Any, name: str) -> dict[str, Any]:
     """What a thing keeps under the names of its constructor's parameters, `parameter` or `_parameter`."""
-    found: dict[str, Any] = {}
+    arguments: dict[str, Any] = {}
     if type(thing).__init__ in (nn.Module.__init__, object.__init__):
-        return found
+        return arguments
     for key, parameter in inspect.signature(type(thing)).parameters.items():
         several = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
         held = key if hasattr(thing, key) else f"_{key}"
@@ -74,8 +74,8 @@ def kept_arguments(thing: Any, name: str) -> dict[str, Any]:
                 f"{name}: expected a {type(thing).__name__} that keeps its argument {key!r}, got one without; give it "
                 "a method `arguments()` that returns what its constructor took, or say the recipe yourself"
             )
-        found[key] = getattr(thing, held)
-    return found
+        arguments[key] = getattr(thing, held)
+    return arguments
 
 
 def _path(thing: Any, name: str) -> str:

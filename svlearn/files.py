@@ -46,7 +46,7 @@ def writable(folder: str | os.PathLike, setting: str) -> Path:
     """
     try:
         folder = user_path(folder)
-        _beside(folder / "file").unlink()
+        _temporary_path(folder / "file").unlink()
     except (OSError, ValueError) as error:
         raise ValueError(f"{setting}: expected a folder that can be written, got {str(folder)!r} ({error})") from error
     return folder
@@ -59,7 +59,7 @@ def check_writable(path: str | os.PathLike, option: str) -> Path:
         path = user_path(path)
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        _beside(path).unlink()
+        _temporary_path(path).unlink()
     except (OSError, ValueError) as error:
         raise ValueError(f"{option}: expected a file that can be written, got {path} ({error})") from error
     return path
@@ -72,7 +72,7 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
     one. Makes missing folders; every writer has a name of its own. An OSError that names no file, as that of a full
     disk, is raised with the path."""
     path = Path(path)
-    beside = _beside(path)
+    beside = _temporary_path(path)
     try:
         with _named(path):
             yield beside
@@ -93,7 +93,7 @@ def write(path: str | os.PathLike, text: str) -> Path:
 
 
 @contextmanager
-def explained(path: str | os.PathLike, wanted: str) -> Iterator[None]:
+def explained(path: str | os.PathLike, expected: str) -> Iterator[None]:
     """An OSError of the block says what was wanted at the path, in its own class: PermissionError, NotADirectoryError
     and so on."""
     try:
@@ -101,7 +101,7 @@ def explained(path: str | os.PathLike, wanted: str) -> Iterator[None]:
     except BlockingIOError:  # which says who is at work there
         raise
     except OSError as error:
-        raise OSError(error.errno, f"expected {wanted} ({error.strerror})", str(path)) from error
+        raise OSError(error.errno, f"expected {expected} ({error.strerror})", str(path)) from error
 
 
 def allocate(file: str | os.PathLike, size: int) -> None:
@@ -135,7 +135,7 @@ def _named(path: Path) -> Iterator[None]:
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 
-def _beside(path: Path) -> Path:
+def _temporary_path(path: Path) -> Path:
     """A new file beside `path`, which it will replace, in a folder that is made where it is missing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)

@@ -100,15 +100,15 @@ class _Reader:
             return digest("again", str(self.open[key]).encode())
         self.open[key] = len(self.open)
         try:
-            found = self._read(thing)
+            content = self._read(thing)
         except _Unknown:
             if not self.tolerant:
                 raise
-            found = digest("unknown", type_name(type(thing)).encode())
+            content = digest("unknown", type_name(type(thing)).encode())
         finally:
             del self.open[key]
-        self.known[known] = found, thing
-        return found
+        self.known[known] = content, thing
+        return content
 
     def read_known(self, thing: Any) -> bytes:
         """As far as it is known: of all that is in it, what has no identity counts by its class alone."""
@@ -224,21 +224,21 @@ class _Reader:
         if name not in function.__globals__:  # of Python, or not there
             return name.encode()
         thing = function.__globals__[name]
-        found = name.encode() + self.part(f"reads the global {name!r}", thing)
+        content = name.encode() + self.part(f"reads the global {name!r}", thing)
         if isinstance(thing, types.ModuleType):
-            return found + self._content(thing, names(function.__code__), set())
-        return found
+            return content + self._content(thing, names(function.__code__), set())
+        return content
 
-    def _content(self, module: types.ModuleType, read: Iterable[str], seen: set[str]) -> bytes:
+    def _content(self, module: types.ModuleType, read: Iterable[str], visited: set[str]) -> bytes:
         """Of a module of the user, what code that reads these names may take from it, and from those in it."""
-        if module.__name__ in seen or is_installed_module(module.__name__):
+        if module.__name__ in visited or is_installed_module(module.__name__):
             return b""
-        seen.add(module.__name__)
+        visited.add(module.__name__)
         read = set(read)
         held = {each: getattr(module, each) for each in sorted(read & vars(module).keys())}
         parts = [self.part(f"reads {module.__name__}.{each}", thing) for each, thing in held.items()]
         inner = [thing for thing in held.values() if isinstance(thing, types.ModuleType)]
-        return digest("module", *parts, *(self._content(each, read, seen) for each in inner))
+        return digest("module", *parts, *(self._content(each, read, visited) for each in inner))
 
     def _class(self, kind: type) -> bytes:
         parts = []

@@ -20,15 +20,15 @@ _held: set[int] = set()  # descriptors of the locks of this process
 
 
 @contextmanager
-def locked(file: str | os.PathLike, held: str, *, wait: bool = False) -> Iterator[bool]:
-    """Hold the exclusive lock of a file while the block runs; `held` names what it guards.
+def locked(file: str | os.PathLike, content: str, *, wait: bool = False) -> Iterator[bool]:
+    """Hold the exclusive lock of a file while the block runs; `content` names what it guards.
 
     The system frees it when its holder dies, whatever killed it; what a holder forks holds nothing. Two holders in one
     process exclude each other as well. wait: until the other one is done, with a message that names it; otherwise
     raises BlockingIOError, which does too. The file stays: to remove it would let two hold it.
     Yields whether it is held: where the file system has no locks, a RuntimeWarning says that nobody is kept out.
     """
-    descriptor, is_held = _lock(Path(file), held, wait)
+    descriptor, is_held = _lock(Path(file), content, wait)
     _held.add(descriptor)
     try:
         yield is_held
@@ -40,12 +40,12 @@ def locked(file: str | os.PathLike, held: str, *, wait: bool = False) -> Iterato
             os.close(descriptor)
 
 
-def _lock(file: Path, held: str, wait: bool) -> tuple[int, bool]:
+def _lock(file: Path, content: str, wait: bool) -> tuple[int, bool]:
     while True:
-        with explained(file, f"a folder where files can be made, to write {held}; choose another path"):
+        with explained(file, f"a folder where files can be made, to write {content}; choose another path"):
             descriptor = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
         try:
-            is_held = _flock(descriptor, file, held, wait)
+            is_held = _flock(descriptor, file, content, wait)
             with suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(descriptor), os.stat(file)):
                     with suppress(OSError):  # a full disk, where the lock is held nevertheless
@@ -58,25 +58,25 @@ def _lock(file: Path, held: str, wait: bool) -> tuple[int, bool]:
         os.close(descriptor)  # somebody removed the file: its lock keeps nobody out
 
 
-def _flock(descriptor: int, file: Path, held: str, wait: bool) -> bool:
+def _flock(descriptor: int, file: Path, content: str, wait: bool) -> bool:
     if fcntl is None:
         return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        who = os.pread(descriptor, 200, 0).decode(errors="replace") or "another process"
+        owner = os.pread(descriptor, 200, 0).decode(errors="replace") or "another process"
         if not wait:
             raise BlockingIOError(
-                f"{held}: expected to be its only writer, got another one at work there, {who}; wait until it is done, "
-                "or write to another path"
+                f"{content}: expected to be its only writer, got another one at work there, {owner}; wait until it is "
+                "done, or write to another path"
             ) from error
-        logger.warning("%s: waiting until %s is done, which writes there", held, who)
+        logger.warning("%s: waiting until %s is done, which writes there", content, owner)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
     except OSError as error:
         if error.errno not in NOT_SUPPORTED:
             raise
-        why = f"{file}: its file system has no locks ({error.strerror})"
-        warnings.warn(f"{why}; see to it that one process alone writes {held}", RuntimeWarning, stacklevel=6)
+        reason = f"{file}: its file system has no locks ({error.strerror})"
+        warnings.warn(f"{reason}; see to it that one process alone writes {content}", RuntimeWarning, stacklevel=6)
         return False
     return True
 

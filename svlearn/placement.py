@@ -37,10 +37,10 @@ def where_the_reference_is(function: Callable[Parameters, Result]) -> Callable[P
     """The function, whose first argument is a reference or another process, run `at_home` with all its arguments."""
 
     @wraps(function)
-    def wrapped(*given: Parameters.args, **named: Parameters.kwargs) -> Result:
-        reference: Any = given[0]
-        with at_home(reference, *given[1:], *named.values()):
-            return function(*given, **named)
+    def wrapped(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+        reference: Any = args[0]
+        with at_home(reference, *args[1:], *kwargs.values()):
+            return function(*args, **kwargs)
 
     return wrapped
 
@@ -109,36 +109,36 @@ def placed(device: torch.device, *things: object, but: nn.Module | None = None) 
 @contextmanager
 def left_in_place(*modules: nn.Module) -> Iterator[None]:
     """Bring every part of these modules back, at the end, to the device where it was, whoever has moved it."""
-    were = []
+    homes = []
     for part in chain.from_iterable(module.modules() for module in modules):
         places = {tensor.device for tensor in _own(part)}
         if len(places) == 1:
-            were.append((part, places.pop()))
+            homes.append((part, places.pop()))
     try:
         yield
     finally:
-        for part, place in were:
+        for part, place in homes:
             if any(tensor.device != place for tensor in _own(part)):
                 _move(part, place)
 
 
 def modules_of(*things: object) -> list[nn.Module]:
     """The modules that these things are, or hold in attributes of svlearn's classes, lists, tuples and dicts."""
-    found, seen, waiting = [], set(), list(things)[::-1]
+    modules, visited, waiting = [], set(), list(things)[::-1]
     while waiting:
         thing = waiting.pop()
-        if id(thing) in seen:
+        if id(thing) in visited:
             continue
-        seen.add(id(thing))
+        visited.add(id(thing))
         if isinstance(thing, nn.Module):
-            found.append(thing)
+            modules.append(thing)
         if isinstance(thing, (list, tuple)):
             waiting.extend(reversed(thing))
         elif isinstance(thing, dict):
             waiting.extend(reversed(list(thing.values())))
         elif type(thing).__module__.split(".")[0] == "svlearn":
             waiting.extend(reversed(list(getattr(thing, "__dict__", {}).values())))
-    return found
+    return modules
 
 
 class _MovedDraws(TorchFunctionMode):
@@ -153,16 +153,16 @@ class _MovedDraws(TorchFunctionMode):
             return func(*args, **kwargs)
         tensors = [each for each in args if isinstance(each, Tensor)]
         if tensors:
-            wanted = tensors[0].device
+            device = tensors[0].device
         else:
-            wanted = torch.get_default_device() if kwargs.get("device") is None else torch.device(kwargs["device"])
-        if together(generator.device, wanted):
+            device = torch.get_default_device() if kwargs.get("device") is None else torch.device(kwargs["device"])
+        if together(generator.device, device):
             return func(*args, **kwargs)
         if not tensors:  # torch.randn(sizes, ...)
-            return func(*args, **{**kwargs, "device": generator.device}).to(wanted)
+            return func(*args, **{**kwargs, "device": generator.device}).to(device)
         there = [each.to(generator.device) if isinstance(each, Tensor) else each for each in args]
         drawn = func(*there, **kwargs)
-        return args[0].copy_(drawn) if func.__name__.endswith("_") else drawn.to(wanted)
+        return args[0].copy_(drawn) if func.__name__.endswith("_") else drawn.to(device)
 
 
 def _tensors(module: nn.Module) -> Iterator[Tensor]:

@@ -125,9 +125,9 @@ def draw_initial(
 ) -> State:
     """x_0 (B, ...) of a process; the tensors of a condition are moved to where it runs. Raises TypeError and ValueError
     where `initial` gives something else; what it raises itself under a condition has a note of the condition's form."""
-    given = {} if condition is None else {"condition": to_device(condition, device_of(reference))}
+    options = {} if condition is None else {"condition": to_device(condition, device_of(reference))}
     try:
-        x = reference.initial(batch_size, generator=generator, **given)
+        x = reference.initial(batch_size, generator=generator, **options)
     except Exception as error:
         if condition is not None:
             error.add_note(f"in {type(reference).__name__}.initial, given condition= {_form(condition)}")
@@ -159,10 +159,10 @@ def finished_rows(reference: Reference, x: State) -> Tensor | None:
         return None
     rows = reference.finished(x)
     if not isinstance(rows, Tensor) or rows.dtype != torch.bool or rows.shape != (x.shape[0],):
-        came = f"{tuple(rows.shape)} of {rows.dtype}" if isinstance(rows, Tensor) else type(rows).__name__
+        actual = f"{tuple(rows.shape)} of {rows.dtype}" if isinstance(rows, Tensor) else type(rows).__name__
         name = type(reference).__name__
         raise (ValueError if isinstance(rows, Tensor) else TypeError)(
-            f"{name}.finished: expected a bool tensor of shape ({x.shape[0]},), got {came}"
+            f"{name}.finished: expected a bool tensor of shape ({x.shape[0]},), got {actual}"
         )
     return rows
 

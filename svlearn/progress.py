@@ -18,9 +18,9 @@ class Lines:
         self.stream = stream
 
     def write(self, text: str) -> int:
-        said = text.strip("\r\n ")
-        if said:
-            self.stream.write(f"{said}\n")
+        line = text.strip("\r\n ")
+        if line:
+            self.stream.write(f"{line}\n")
         return len(text)
 
     def flush(self) -> None:

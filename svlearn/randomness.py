@@ -39,8 +39,8 @@ def resolve_generator(generator: torch.Generator | None, device: torch.device) -
         generator = torch.Generator(device)
         generator.seed()
     elif not isinstance(generator, torch.Generator):
-        came = f"{type(generator).__name__} {generator!r}"
-        raise TypeError(f"generator: expected None or torch.Generator().manual_seed(a seed), got {came}")
+        actual = f"{type(generator).__name__} {generator!r}"
+        raise TypeError(f"generator: expected None or torch.Generator().manual_seed(a seed), got {actual}")
     return generator
 
 
@@ -74,14 +74,14 @@ def randn(
     shape: Sequence[int], generator: torch.Generator | None, device: torch.device, dtype: torch.dtype | None = None
 ) -> Tensor:
     """Standard normal numbers."""
-    return _drawn(torch.randn, shape, generator=generator, device=device, dtype=dtype)
+    return _draw(torch.randn, shape, generator=generator, device=device, dtype=dtype)
 
 
 def rand(
     shape: Sequence[int], generator: torch.Generator | None, device: torch.device, dtype: torch.dtype | None = None
 ) -> Tensor:
     """Uniform numbers in [0, 1)."""
-    return _drawn(torch.rand, shape, generator=generator, device=device, dtype=dtype)
+    return _draw(torch.rand, shape, generator=generator, device=device, dtype=dtype)
 
 
 def uniform(shape: Sequence[int], generator: torch.Generator | None, device: torch.device) -> Tensor:
@@ -91,12 +91,12 @@ def uniform(shape: Sequence[int], generator: torch.Generator | None, device: tor
 
 def randint(high: int, shape: Sequence[int], generator: torch.Generator | None, device: torch.device) -> Tensor:
     """Uniform integers in 0 ... high - 1, long."""
-    return _drawn(torch.randint, high, shape, generator=generator, device=device)
+    return _draw(torch.randint, high, shape, generator=generator, device=device)
 
 
 def randperm(number: int, generator: torch.Generator | None, device: torch.device) -> Tensor:
     """0 ... number - 1 in a random order, long."""
-    return _drawn(torch.randperm, number, generator=generator, device=device)
+    return _draw(torch.randperm, number, generator=generator, device=device)
 
 
 def multinomial(weights: Tensor, number: int, generator: torch.Generator | None = None) -> Tensor:
@@ -138,7 +138,7 @@ def _refuse_probs() -> None:
     raise ValueError("probs: expected finite numbers, got others")
 
 
-def _drawn(
+def _draw(
     function: Callable[..., Tensor],
     *sizes: Any,
     generator: torch.Generator | None,

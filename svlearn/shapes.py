@@ -23,14 +23,14 @@ _unclear: WeakKeyDictionary[nn.Module, set] = WeakKeyDictionary()  # the numbers
 
 def is_new(process: nn.Module, key: Any) -> bool:
     """Whether a process was not yet seen with this key, a shape of its states; from now on it was."""
-    seen = _seen.get(process)
-    if seen is None:
-        seen = _seen[process] = set()
-    if key in seen:
+    keys = _seen.get(process)
+    if keys is None:
+        keys = _seen[process] = set()
+    if key in keys:
         return False
-    if len(seen) >= MOST:
-        seen.clear()
-    seen.add(key)
+    if len(keys) >= MOST:
+        keys.clear()
+    keys.add(key)
     return True
 
 
@@ -41,12 +41,12 @@ def forget(process: nn.Module) -> None:
 
 def check_forward(process: nn.Module, cached: bool) -> None:
     """Raise TypeError unless forward takes (x, t), and `previous` where there is a cache."""
-    given = {"previous": None} if cached else {}
+    options = {"previous": None} if cached else {}
     try:
-        inspect.signature(process.forward).bind(None, None, **given)
+        inspect.signature(process.forward).bind(None, None, **options)
     except TypeError as error:
-        wanted = "forward(self, x, t, previous=None)"
-        raise TypeError(f"{type(process).__name__}.forward: expected {wanted}, {error}") from None
+        expected = "forward(self, x, t, previous=None)"
+        raise TypeError(f"{type(process).__name__}.forward: expected {expected}, {error}") from None
     except ValueError:  # of some builtins nothing is known
         return
 
@@ -58,13 +58,13 @@ def check_prediction(process: nn.Module, x: State, prediction: Any) -> None:
         kind = f"{type(law).__module__}.{type(law).__name__}"
         raise TypeError(f"{name}: transition: expected a svlearn.Transition, got {kind}; write {DISTRIBUTIONS}")
     if isinstance(x, Tensor):
-        wanted, shape = tuple(x.shape), None
+        expected, shape = tuple(x.shape), None
         if isinstance(law, GaussianTransition):
             shape, part = tuple(law.mean.shape), "mean"
         elif isinstance(law, CategoricalTransition) and not x.is_floating_point():
             shape, part = tuple(law.log_probs.shape[:2]), "logits (B, L, V) over states"
-        if shape is not None and shape != wanted:
-            raise ValueError(f"{name}: transition: expected a {part} of shape {wanted}, as the states, got {shape}")
+        if shape is not None and shape != expected:
+            raise ValueError(f"{name}: transition: expected a {part} of shape {expected}, as the states, got {shape}")
     _check_rows(prediction.clean, size, f"{name}: clean")
     _check_rows(prediction.features, size, f"{name}: features")
     if prediction.clean_law is not None and not isinstance(prediction.clean_law, Transition):
@@ -92,13 +92,13 @@ def with_one_more(process: nn.Module, size: int, call: Callable[[Tensor], Any], 
     """The first rows of call([0, 1, ... size - 1, size - 1]): with one row more a std of the elements fits, and one of
     the rows does not. error: of the call without, raised in that case; None where `is_unclear` was known."""
     try:
-        found = call(torch.arange(size + 1).clamp(max=size - 1))[:size]
+        result = call(torch.arange(size + 1).clamp(max=size - 1))[:size]
     except ValueError:
         if error is None:
             raise
         raise error from None
     _unclear.setdefault(process, set()).add(size)
-    return found
+    return result
 
 
 def check_states(x: Any, size: int, name: str) -> None:

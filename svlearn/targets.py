@@ -118,9 +118,9 @@ def check_scalars(
         bad = ~torch.isfinite(values) if finite else torch.isnan(values) | (values == math.inf)
         if bool(bad.any()):
             index = int(bad.nonzero()[0])
-            wanted = "a finite number" if finite else "a number or -inf"
-            came = f"{values[index].item()} at index {start + index}"
-            raise NonFiniteError(f"{name}: expected {wanted} at step {_step(t, index)}, got {came}")
+            expected = "a finite number" if finite else "a number or -inf"
+            actual = f"{values[index].item()} at index {start + index}"
+            raise NonFiniteError(f"{name}: expected {expected} at step {_step(t, index)}, got {actual}")
 
     check_finite(values.sum(), look)  # one number that is not makes the sum so; the reverse is looked into
 

@@ -70,15 +70,15 @@ class PolicyByClass(Policy):
 
     def lost(self, alpha):
         """best ELBO - ELBO given each condition, nats, (C,), by dynamic programming: E_p0 KL(q || p*)."""
-        found = []
+        gaps = []
         for oracle, logits in zip(self.reference.oracles, self.table.detach()):
             matrices = (oracle.matrices.log() + logits).softmax(dim=2)
             law, divergence = oracle.initial_probs, 0.0
             for own, old in zip(matrices, oracle.matrices):
                 divergence += law @ (own * (own / old).log()).sum(dim=1)
                 law = law @ own
-            found.append(oracle.best_elbo(alpha) - (law @ oracle.reward.table / alpha - divergence))
-        return torch.stack(found)
+            gaps.append(oracle.best_elbo(alpha) - (law @ oracle.reward.table / alpha - divergence))
+        return torch.stack(gaps)
 
 
 def grid(oracle):

@@ -19,10 +19,10 @@ LOOKS = ("fill", "stroke", "stroke-width", "stroke-dasharray")
 
 def check_shipped(path: Path, text: str, study: str) -> None:
     """Fail, with the first difference and the command that writes it anew, unless the file says and shows the same."""
-    read = shown if path.suffix == ".svg" else said
-    for number, (wanted, came) in enumerate(zip_longest(read(path.read_text(encoding="utf-8")), read(text))):
-        assert wanted is not None and wanted.is_like(came), (
-            f"{path.name}: part {number}: expected {wanted!s:.300}, got {came!s:.300}; run "
+    read = shown if path.suffix == ".svg" else words_of
+    for number, (expected, actual) in enumerate(zip_longest(read(path.read_text(encoding="utf-8")), read(text))):
+        assert expected is not None and expected.is_like(actual), (
+            f"{path.name}: part {number}: expected {expected!s:.300}, got {actual!s:.300}; run "
             f"python -m benchmarks {study} --quote"
         )
 
@@ -54,12 +54,12 @@ def value(number: str) -> float:
     return float(number.replace(",", ""))
 
 
-def said(page: str) -> Iterator[Words]:
+def words_of(page: str) -> Iterator[Words]:
     """The words and decimal numbers of a page; numbers without a point are words."""
     end = 0
-    for found in DECIMAL.finditer(page):
-        yield Words(page[end : found.start()], found[0])
-        end = found.end()
+    for match in DECIMAL.finditer(page):
+        yield Words(page[end : match.start()], match[0])
+        end = match.end()
     yield Words(page[end:], "0.0")
 
 
@@ -118,8 +118,8 @@ def commands(d: str) -> str:
 
 def corners(d: str) -> tuple[float, ...]:
     """The left, right, top and bottom of a path."""
-    found = numbers(d)
-    return min(found[::2]), max(found[::2]), min(found[1::2]), max(found[1::2])
+    coordinates = numbers(d)
+    return min(coordinates[::2]), max(coordinates[::2]), min(coordinates[1::2]), max(coordinates[1::2])
 
 
 def placed(points: list[float], box: tuple[float, ...] | None) -> tuple[float, ...]:

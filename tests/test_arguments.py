@@ -78,16 +78,16 @@ def test_a_target_of_numpy_numbers_is_that_of_python_s():
     assert type(target.alpha) is float and type(target.floor) is float
 
 
-@pytest.mark.parametrize("given", [["a", None], ("a", None), iter(["a", None]), np.array(["a", None], dtype=object)])
-def test_each_of_some_things_comes_as_a_list(given):
-    assert each_of(given, str, "names") == ["a", None]
+@pytest.mark.parametrize("things", [["a", None], ("a", None), iter(["a", None]), np.array(["a", None], dtype=object)])
+def test_each_of_some_things_comes_as_a_list(things):
+    assert each_of(things, str, "names") == ["a", None]
 
 
 @pytest.mark.parametrize(
-    ("given", "words"),
+    ("thing", "words"),
     [("ab", "names: expected a list of str or None, got one str"), (None, "names: .* got one NoneType")]
     + [([1], r"names\[0\]: expected a str or None, got int"), (b"ab", "names: .* got one bytes")],
 )
-def test_one_thing_is_no_list_of_them(given, words):
+def test_one_thing_is_no_list_of_them(thing, words):
     with pytest.raises(TypeError, match=words):
-        each_of(given, str, "names")
+        each_of(thing, str, "names")

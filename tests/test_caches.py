@@ -125,11 +125,11 @@ class Sum(torch.nn.Module):
 @pytest.mark.parametrize("kind", KINDS)
 def test_samples_do_not_depend_on_the_cache(kind, sampler, max_batch):
     """Two rows, fewer than there are layers: what was read as rows before."""
-    found, exact = (
+    samples, exact = (
         SAMPLERS[sampler](Remembering(each)).sample(2, generator=seeded("cpu", 0), max_batch=max_batch)
         for each in (kind, None)
     )
-    torch.testing.assert_close(found.states, exact.states)
+    torch.testing.assert_close(samples.states, exact.states)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -195,9 +195,9 @@ def test_the_exact_proposal_hands_the_cache_to_every_outcome():
             return torch.zeros(batch_size, 1, dtype=torch.long)
 
         def forward(self, x, t, previous=None):
-            seen = x if previous is None else torch.cat([previous.cache[0], x], dim=1)
-            assert len(seen) == len(x)
-            return Prediction(CategoricalTransition(torch.zeros(len(x), 1, 2)), clean=x, cache=(seen,))
+            past = x if previous is None else torch.cat([previous.cache[0], x], dim=1)
+            assert len(past) == len(x)
+            return Prediction(CategoricalTransition(torch.zeros(len(x), 1, 2)), clean=x, cache=(past,))
 
     target = Target(lambda x: x[:, 0].double(), 1.0)
     value = PosteriorMean(target)

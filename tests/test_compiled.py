@@ -37,8 +37,8 @@ class Network(nn.Module):
         self.layers = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, out))
 
     def forward(self, x, t):
-        found = self.layers(torch.cat([x, t[:, None] / 3], dim=1))
-        return found.squeeze(1)
+        values = self.layers(torch.cat([x, t[:, None] / 3], dim=1))
+        return values.squeeze(1)
 
 
 class Walk(Reference):

@@ -39,12 +39,12 @@ def test_the_first_that_failed_is_raised_at_the_end():
 
 
 def test_what_is_right_passes_and_nothing_is_read_before_the_end():
-    looked = []
+    calls = []
     with deferring("end", CPU):
-        check_finite(torch.tensor(math.inf), lambda: looked.append("inf"))
-        check_finite(torch.tensor(1.0), lambda: looked.append("one"))
-        assert looked == []
-    assert looked == ["inf"]
+        check_finite(torch.tensor(math.inf), lambda: calls.append("inf"))
+        check_finite(torch.tensor(1.0), lambda: calls.append("one"))
+        assert calls == []
+    assert calls == ["inf"]
 
 
 def test_an_error_that_a_bad_number_led_to_gives_way_to_it():
@@ -137,9 +137,9 @@ def test_a_sampler_says_the_same_at_the_end_as_at_once(name):
 
 def test_samples_do_not_depend_on_when_they_are_checked():
     value = sv.values.PosteriorMean(TARGET)
-    found = [sv.smc(Late(), TARGET, value, 4).sample(3, generator=seeded("cpu", 0), check=c) for c in ("every", "end")]
-    assert torch.equal(found[0].states, found[1].states)
-    assert torch.equal(found[0].log_normalizer, found[1].log_normalizer)
+    drawn = [sv.smc(Late(), TARGET, value, 4).sample(3, generator=seeded("cpu", 0), check=c) for c in ("every", "end")]
+    assert torch.equal(drawn[0].states, drawn[1].states)
+    assert torch.equal(drawn[0].log_normalizer, drawn[1].log_normalizer)
 
 
 def test_a_std_below_zero_is_refused_at_the_end():
@@ -147,10 +147,10 @@ def test_a_std_below_zero_is_refused_at_the_end():
         mean, std = torch.zeros(2, 1, device=device), torch.tensor([[1.0], [-0.5]], device=device)
         with pytest.raises(ValueError, match="std: expected numbers of at least 0, got -0.5"):
             waiting(lambda: sv.GaussianTransition(mean, std))
-        with synchronisations() as found, deferring("end", device):
+        with synchronisations() as counts, deferring("end", device):
             sv.GaussianTransition(mean, std.abs())
             sv.GaussianTransition(mean, std.abs()[0, 0])
-            assert found.reads == 0
+            assert counts.reads == 0
 
 
 def test_probabilities_wait_too():

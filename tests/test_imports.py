@@ -42,19 +42,19 @@ OUTSIDE = ("scripts", "benchmarks", "tests")
 def imports(source: str, module: str, is_package: bool = False) -> set[str]:
     """The absolute names that a module's source imports, wherever it does; import_module("name") counts."""
     package = module.split(".") if is_package else module.split(".")[:-1]
-    found = set()
+    names = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             parents = package[: len(package) - node.level + 1] if node.level else []
             base = ".".join([*parents, *([node.module] if node.module else [])])
-            found |= {f"{base}.{alias.name}" for alias in node.names}
+            names |= {f"{base}.{alias.name}" for alias in node.names}
         elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
             called = getattr(node.func, "attr", getattr(node.func, "id", None))
             if called in ("import_module", "__import__"):
-                found.add(str(node.args[0].value))
-    return found
+                names.add(str(node.args[0].value))
+    return names
 
 
 def place(name: str) -> tuple[str | None, str | None]:
@@ -68,25 +68,25 @@ def place(name: str) -> tuple[str | None, str | None]:
 def violations(source: str, module: str, is_package: bool = False) -> list[str]:
     """What a module's source imports against the arrows, one sentence each."""
     part, domain = place(module)
-    found = []
+    messages = []
     for name in sorted(imports(source, module, is_package)):
         imported, imported_domain = place(name)
         root = name.split(".")[0]
         if root in OUTSIDE:
-            found.append(f"{module} imports {name}: the package knows no {root}")
+            messages.append(f"{module} imports {name}: the package knows no {root}")
         elif root in HEAVY and domain != HEAVY[root]:
-            found.append(f"{module} imports {name}: only the domain {HEAVY[root]} may")
+            messages.append(f"{module} imports {name}: only the domain {HEAVY[root]} may")
         elif imported == "domains":
             if part != "domains":
-                found.append(f"{module} imports {name}: the core knows no domain")
+                messages.append(f"{module} imports {name}: the core knows no domain")
             elif imported_domain != domain and imported_domain is not None:
-                found.append(f"{module} imports {name}: no domain knows another")
+                messages.append(f"{module} imports {name}: no domain knows another")
         elif imported in RANKS and part in RANKS:
             ahead = RANKS[imported] > RANKS[part]
             beside = RANKS[imported] == RANKS[part] != 0 and imported != part and (part, imported) not in NEIGHBOURS
             if ahead or beside:
-                found.append(f"{module} imports {name}: {imported} comes after {part} or stands beside it")
-    return found
+                messages.append(f"{module} imports {name}: {imported} comes after {part} or stands beside it")
+    return messages
 
 
 def modules() -> dict[str, Path]:
@@ -112,7 +112,7 @@ def test_every_part_has_a_rank():
 
 
 @pytest.mark.parametrize(
-    ("module", "source", "why"),
+    ("module", "source", "reason"),
     [
         ("svlearn.state", "from svlearn.values import Zero", "values comes after state"),
         ("svlearn.process", "def f():\n    from svlearn.inference import sampler", "inference comes after process"),
@@ -135,10 +135,10 @@ def test_every_part_has_a_rank():
         ("svlearn.objectives.fit", "from benchmarks.common.clock import clock", "the package knows no benchmarks"),
     ],
 )
-def test_a_bad_import_is_found(module, source, why):
-    found = violations(source, module)
-    assert len(found) == 1
-    assert why in found[0]
+def test_a_bad_import_is_found(module, source, reason):
+    messages = violations(source, module)
+    assert len(messages) == 1
+    assert reason in messages[0]
 
 
 @pytest.mark.parametrize(

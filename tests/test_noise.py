@@ -27,13 +27,13 @@ class Euler(Reference):
 
     def __init__(self, noisy=None, law="gaussian"):
         super().__init__()
-        self.noisy, self.law, self.seen = noisy, law, 0
+        self.noisy, self.law, self.calls = noisy, law, 0
 
     def initial(self, batch_size, *, condition=None, generator=None):
         return torch.randn(batch_size, 2, generator=generator)
 
     def forward(self, x, t, previous=None):
-        self.seen += len(x)
+        self.calls += len(x)
         mean = x - x / 4
         std = 1.0 if int(t[0]) == self.noisy else 0.0
         law = GaussianTransition(mean, std) if self.law == "gaussian" else Own(mean, std)
@@ -86,7 +86,7 @@ def test_what_needs_noise_says_at_construction_that_there_is_none(make, law):
         make(Euler(law=law))
     euler = Euler(noisy=2, law=law)
     make(euler)
-    assert euler.seen == 0
+    assert euler.calls == 0
 
 
 @pytest.mark.parametrize(

@@ -62,10 +62,10 @@ SAMPLERS = {
 
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_samplers_draw_the_same_as_of_vectors(name):
-    found, exact = (SAMPLERS[name](Walk(shape)).sample(4, generator=seeded("cpu", 0)) for shape in ((), (1,)))
-    assert found.states.shape == exact.states.shape[:2]
-    torch.testing.assert_close(found.states, exact.states.squeeze(2))
-    torch.testing.assert_close(found.log_weights, exact.log_weights)
+    samples, exact = (SAMPLERS[name](Walk(shape)).sample(4, generator=seeded("cpu", 0)) for shape in ((), (1,)))
+    assert samples.states.shape == exact.states.shape[:2]
+    torch.testing.assert_close(samples.states, exact.states.squeeze(2))
+    torch.testing.assert_close(samples.log_weights, exact.log_weights)
 
 
 OBJECTIVES = {

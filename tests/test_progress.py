@@ -23,9 +23,9 @@ def lines(monkeypatch, capsys):
 
 def test_lines_say_how_far_it_is_at_which_rate_and_how_long_it_takes(lines):
     assert list(progress(range(3), desc="sampling")) == [0, 1, 2]
-    said = lines()
-    assert said[0].startswith("sampling: 0 of 3 step,") and said[-1].startswith("sampling: 3 of 3 step,")
-    assert all("step/s" in each and "to go" in each for each in said[1:])
+    printed = lines()
+    assert printed[0].startswith("sampling: 0 of 3 step,") and printed[-1].startswith("sampling: 3 of 3 step,")
+    assert all("step/s" in each and "to go" in each for each in printed[1:])
 
 
 def test_lines_go_on_from_what_is_there_and_show_figures(lines):
@@ -33,9 +33,9 @@ def test_lines_go_on_from_what_is_there_and_show_figures(lines):
         bar.set_postfix({"loss": 0.25}, refresh=False)
         bar.update(2)
         bar.update(2)
-    said = lines()
-    assert [each.split(",")[0] for each in said[:3]] == [f"collecting: {n} of 10 trajectory" for n in (6, 8, 10)]
-    assert "loss=0.25" in said[1]
+    printed = lines()
+    assert [each.split(",")[0] for each in printed[:3]] == [f"collecting: {n} of 10 trajectory" for n in (6, 8, 10)]
+    assert "loss=0.25" in printed[1]
 
 
 def test_what_has_no_known_end_says_how_long_it_has_taken(lines):

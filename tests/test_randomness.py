@@ -51,9 +51,9 @@ def test_a_subset_is_uniform_among_all_of_its_size():
     eligible = torch.tensor([True, False, True, True, True, False, True])
     trials, p = 20_000, 1 / math.comb(5, 2)
     chosen = uniform_subset(eligible.expand(trials, -1), torch.full((trials,), 2), generator=seeded("cpu", 5))
-    found = Counter(map(tuple, chosen.tolist()))
-    assert len(found) == math.comb(5, 2)
-    for subset, hits in found.items():
+    counts = Counter(map(tuple, chosen.tolist()))
+    assert len(counts) == math.comb(5, 2)
+    for subset, hits in counts.items():
         assert sum(subset) == 2
         assert not any(place and not allowed for place, allowed in zip(subset, eligible.tolist()))
         assert abs(hits / trials - p) < 4 * math.sqrt(p * (1 - p) / trials)

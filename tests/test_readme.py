@@ -54,10 +54,10 @@ def test_what_is_public_of_inference_is_written_of():
     api = set(re.findall(r"::: svlearn\.inference\.([a-z_.]+)", (ROOT / "docs/api/samplers.md").read_text()))
     inner = {"checks", "tree", "recorder", "retained", "indices"}  # what the loop and the tree are made of
     assert parts - inner <= api
-    told = README.read_text() + (ROOT / "docs/inference.md").read_text()
+    text = README.read_text() + (ROOT / "docs/inference.md").read_text()
     named = [name for name, home in sv._HOME.items() if home.startswith("svlearn.inference")]
     for name in [*named, *(set(proposals.__all__) - {"FromReference", "Proposal"})]:
-        assert re.search(rf"\b{name}\b", told), name
+        assert re.search(rf"\b{name}\b", text), name
 
 
 def test_the_card_of_the_reference_is_that_of_its_results():

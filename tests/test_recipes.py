@@ -80,7 +80,7 @@ def test_what_inside_raises_is_told_with_its_place():
 
 
 @pytest.mark.parametrize(
-    ("recipe", "said"),
+    ("recipe", "message"),
     [
         ("nothing", "x: expected what can be imported, as module.Class, got 'nothing'"),
         (
@@ -96,8 +96,8 @@ def test_what_inside_raises_is_told_with_its_place():
         ),
     ],
 )
-def test_what_is_no_recipe_is_refused(recipe, said):
-    with pytest.raises(ValueError, match=re.escape(said)):
+def test_what_is_no_recipe_is_refused(recipe, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
         build(recipe, Context(), "x")
 
 

@@ -90,8 +90,8 @@ def sampler(eta, start=0.0, num_steps=6, variance="small"):
 
 
 def test_full_noise_from_zero_is_memoryless_and_less_is_not():
-    found = [sampler(eta).mutual_information().item() for eta in (0.2, 0.5, 0.9, 0.99)]
-    assert found[0] > found[1] > found[2] > found[3] > 1e-6
+    information = [sampler(eta).mutual_information().item() for eta in (0.2, 0.5, 0.9, 0.99)]
+    assert information[0] > information[1] > information[2] > information[3] > 1e-6
     assert sampler(0.0).mutual_information() == math.inf  # a map
     for variance in ("small", "large"):
         assert sampler(1.0, variance=variance).mutual_information().abs() < 1e-14
@@ -111,11 +111,11 @@ def test_without_memory_the_first_value_is_log_z(variance):
 @pytest.mark.parametrize("eta", [0.4, 0.7, 1.0])
 def test_the_measure_of_memory_agrees(eta):
     oracle = sampler(eta)
-    found = [measure_memory(oracle, 500, generator=seeded("cpu", k)) for k in range(20)]
-    information = torch.tensor([memory.information for memory in found])
-    error = information.std() / math.sqrt(len(found))
+    tests = [measure_memory(oracle, 500, generator=seeded("cpu", k)) for k in range(20)]
+    information = torch.tensor([memory.information for memory in tests])
+    error = information.std() / math.sqrt(len(tests))
     assert error < 0.05 and abs(information.mean() - oracle.mutual_information()) < 4 * error
-    rejected = sum(memory.p_value <= 0.05 for memory in found)
+    rejected = sum(memory.p_value <= 0.05 for memory in tests)
     assert rejected <= 5 if eta == 1 else rejected > 10
 
 
@@ -148,9 +148,9 @@ def test_the_levels_of_a_gaussian_reference_are_those_of_its_noise(name):
         torch.testing.assert_close(levels.scales[t] * finished + levels.stds[t] * noise, drawn, **EXACT)
         x = finished if levels.stds[t] > 0 else torch.zeros_like(finished)
         prediction = predict(reference, x, t)  # its step is the conditional given x_T, averaged over x_T | x_t
-        law, given = prediction.transition, prediction.clean_law
+        law, posterior = prediction.transition, prediction.clean_law
         torch.testing.assert_close(steps.kept[t] * x + steps.added[t] * prediction.clean, law.mean, **EXACT)
-        torch.testing.assert_close(steps.stds[t] ** 2 + (steps.added[t] * given.std) ** 2, law.std**2, **EXACT)
+        torch.testing.assert_close(steps.stds[t] ** 2 + (steps.added[t] * posterior.std) ** 2, law.std**2, **EXACT)
 
 
 def test_bad_input_is_named():

@@ -75,18 +75,18 @@ def test_a_family_keeps_its_runs_where_the_demo_looks(family):
 
 @pytest.mark.parametrize("family", ["soft_q", "policy_gradient"])
 def test_the_demo_takes_any_family(family):
-    told = subprocess.run(["make", "-n", "demo", f"FAMILY={family}"], cwd=ROOT, capture_output=True, text=True)
-    assert told.returncode == 0, told.stderr
-    said = told.stdout.replace("\\\n", " ")
+    result = subprocess.run(["make", "-n", "demo", f"FAMILY={family}"], cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    commands = result.stdout.replace("\\\n", " ")
     command = "train-value" if family in VALUES else "finetune"
-    assert f"svlearn {command} --config qm9 --config {configs(family)[-1]}" in " ".join(said.split())
-    assert f"/{family}/{'value' if family in VALUES else 'policy'}.safetensors" in said
+    assert f"svlearn {command} --config qm9 --config {configs(family)[-1]}" in " ".join(commands.split())
+    assert f"/{family}/{'value' if family in VALUES else 'policy'}.safetensors" in commands
 
 
 def test_the_demo_names_the_families_that_it_knows():
-    told = subprocess.run(["make", "-n", "demo", "FAMILY=nope"], cwd=ROOT, capture_output=True, text=True)
-    assert told.returncode != 0
-    (line,) = [line for line in told.stderr.splitlines() if "nope" in line]
+    result = subprocess.run(["make", "-n", "demo", "FAMILY=nope"], cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode != 0
+    (line,) = [line for line in result.stderr.splitlines() if "nope" in line]
     assert all(family in line for family in (*VALUES, *POLICIES))
 
 
@@ -257,14 +257,14 @@ def test_a_value_that_cannot_be_saved_says_so_before_training(own, tmp_path):
         f"{OWN}\nMADE = []\n\ndef shrinking(width: int = 5) -> Network:\n"
         "    MADE.append(0)\n    return Network(width + len(MADE))\n"
     )
-    said = own("train-value", "--config", "value.yaml", fails=True)
-    assert "value: expected a recipe that builds this Switch, got one that builds a Switch with other tensors" in said
+    error = own("train-value", "--config", "value.yaml", fails=True)
+    assert "value: expected a recipe that builds this Switch, got one that builds a Switch with other tensors" in error
     assert not (tmp_path / "here").exists() or not list((tmp_path / "here").glob("*.safetensors"))
 
 
 def test_trajectories_are_collected(own, tmp_path):
-    asked = ("collect", "--reference", "my_walk.Walk", "--reward", "my_walk.Reward", "--num_trajectories", 7)
-    assert own(*asked, "--path", "kept") == "7 trajectories in kept\n"
+    arguments = ("collect", "--reference", "my_walk.Walk", "--reward", "my_walk.Reward", "--num_trajectories", 7)
+    assert own(*arguments, "--path", "kept") == "7 trajectories in kept\n"
     rollouts = Rollouts.open(tmp_path / "kept")
     assert rollouts[:]["states"].shape == (7, 5, 1)
     assert (rollouts[:]["rewards"] == rollouts[:]["states"][:, -1, 0]).all()

@@ -155,7 +155,7 @@ def test_presentation_is_tried_on_two_rows(method, gives, words):
         def decode(self, x):
             return list(x)
 
-    setattr(Shown, method, lambda self, *given: gives(*given))
+    setattr(Shown, method, lambda self, *arguments: gives(*arguments))
     with pytest.raises(ValueError, match=words):
         check_presentation(Shown())
     check_presentation(Walk())
@@ -163,11 +163,11 @@ def test_presentation_is_tried_on_two_rows(method, gives, words):
 
 def test_a_seed_is_no_generator():
     for call in (sv.ancestral(Walk()).sample, sv.rollouts.roll_out):
-        given = (2,) if call is not sv.rollouts.roll_out else (Walk(), 2)
+        arguments = (2,) if call is not sv.rollouts.roll_out else (Walk(), 2)
         with pytest.raises(
             TypeError, match=r"generator: expected None or torch.Generator\(\).manual_seed\(a seed\), got int 0"
         ):
-            call(*given, generator=0)
+            call(*arguments, generator=0)
 
 
 def test_a_value_of_ids_alone_is_named_under_guidance():

@@ -25,9 +25,9 @@ def nested():
 def test_rows_are_those_of_indexing(index):
     rows, graphs = torch.randn(3, 2), nested()
     assert torch.equal(take(rows, index), rows[index])
-    found, wanted = take(graphs, index), graphs[index]
-    assert found.batch_size == wanted.batch_size and found.device == wanted.device
-    assert torch.equal(found["x"], wanted["x"]) and torch.equal(found["inner", "y"], wanted["inner", "y"])
+    taken, indexed = take(graphs, index), graphs[index]
+    assert taken.batch_size == indexed.batch_size and taken.device == indexed.device
+    assert torch.equal(taken["x"], indexed["x"]) and torch.equal(taken["inner", "y"], indexed["inner", "y"])
 
 
 def test_what_has_no_rows_and_what_is_a_sequence():

@@ -38,16 +38,16 @@ def test_an_operation_on_two_devices_raises(name, device):
         WRONG[name](torch.ones(3, 3), torch.ones(3, 3, device=device))
 
 
-@pytest.mark.parametrize(("made", "asked"), [("cpu", "meta"), ("meta", "cpu")])
-def test_a_draw_by_a_generator_of_another_device_raises(made, asked, device):
+@pytest.mark.parametrize(("made", "wished"), [("cpu", "meta"), ("meta", "cpu")])
+def test_a_draw_by_a_generator_of_another_device_raises(made, wished, device):
     generator = torch.Generator(made).manual_seed(0)
     assert generator.device == torch.device(made) and isinstance(generator, torch.Generator)
     for draw in (
-        lambda: torch.randn(2, generator=generator, device=asked),
-        lambda: torch.multinomial(torch.ones(2, device=asked), 1, generator=generator),
-        lambda: torch.zeros(2, device=asked).normal_(generator=generator),
+        lambda: torch.randn(2, generator=generator, device=wished),
+        lambda: torch.multinomial(torch.ones(2, device=wished), 1, generator=generator),
+        lambda: torch.zeros(2, device=wished).normal_(generator=generator),
     ):
-        with pytest.raises(RuntimeError, match=f"Expected a '{asked}' device type for generator but found '{made}'"):
+        with pytest.raises(RuntimeError, match=f"Expected a '{wished}' device type for generator but found '{made}'"):
             draw()
 
 
@@ -91,11 +91,11 @@ def test_states_with_leaves_lie_there_too(device):
 
 def test_what_is_read_back_is_counted(device):
     x = torch.ones(3, device=device)
-    with synchronisations() as found:
+    with synchronisations() as counts:
         x + 1, x.cpu(), torch.ones(1).item()
-        assert found.reads == 0
+        assert counts.reads == 0
         x.sum().item(), bool((x > 0).all()), torch.equal(x, x), x.nonzero()
-        assert found.reads == 4
+        assert counts.reads == 4
 
 
 def test_outside_all_is_as_it_was():

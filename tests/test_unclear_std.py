@@ -30,8 +30,8 @@ class Walk(sv.Reference):
     def forward(self, x, t, previous=None):
         self.calls.append(len(x))
         mean = self.scale * x
-        seen = x if previous is None else previous.cache[0]
-        return sv.Prediction(sv.GaussianTransition(mean, self.std(mean)), clean=mean, cache=(seen,))
+        past = x if previous is None else previous.cache[0]
+        return sv.Prediction(sv.GaussianTransition(mean, self.std(mean)), clean=mean, cache=(past,))
 
 
 def of_elements(mean):
@@ -64,9 +64,9 @@ def test_a_std_of_the_elements_is_taken_by_any_number_of_rows(batch_size, max_ba
 
 def test_its_rows_have_the_law_of_the_same_std_written_out():
     x = torch.randn(D, D, generator=seeded("cpu", 0))
-    found, exact = (predict(Walk(std), x, 0) for std in (of_elements, of_elements_written_out))
-    assert torch.equal(found.transition.mean, exact.transition.mean) and len(found.cache[0]) == D
-    assert torch.equal(found.transition.std, exact.transition.std)
+    prediction, exact = (predict(Walk(std), x, 0) for std in (of_elements, of_elements_written_out))
+    assert torch.equal(prediction.transition.mean, exact.transition.mean) and len(prediction.cache[0]) == D
+    assert torch.equal(prediction.transition.std, exact.transition.std)
 
 
 def test_it_is_found_out_once():

@@ -58,10 +58,10 @@ def test_the_wheel_holds_all_that_the_package_reads(wheel):
 
 
 def test_the_installed_command_compares_the_shipped_configuration(installed, tmp_path):
-    found = run(
+    path = run(
         sys.executable, "-c", "import svlearn; print(svlearn.__file__)", where=tmp_path, PYTHONPATH=str(installed)
     )
-    assert Path(found.strip()) == installed / "svlearn/__init__.py"
+    assert Path(path.strip()) == installed / "svlearn/__init__.py"
     table = run(
         *(installed / "bin/svlearn", "evaluate", "--config", "qm9", "--num_samples", 2, "--output", "report"),
         where=tmp_path,

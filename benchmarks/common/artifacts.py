@@ -18,15 +18,15 @@ def missing(file: Path, **made_of: Any) -> bool:
     made_of: anything that JSON can hold. Raises ValueError for a file that was made of something else, or that does not
     say: hours of work are not thrown away unasked, nor taken for what they are not.
     """
-    note, wanted = file.with_name(f"{file.name}.made_of.json"), json.loads(json.dumps(made_of))
+    note, expected = file.with_name(f"{file.name}.made_of.json"), json.loads(json.dumps(made_of))
     if not file.exists():
-        write(note, json.dumps(wanted))
+        write(note, json.dumps(expected))
         return True
     held = json.loads(note.read_text()) if note.exists() else {}
-    differ = [name for name in {**wanted, **held} if wanted.get(name) != held.get(name)]
+    differ = [name for name in {**expected, **held} if expected.get(name) != held.get(name)]
     if differ:
-        told = "; ".join(f"{name} {wanted.get(name)!s:.200}, got {held.get(name)!s:.200}" for name in differ)
-        raise ValueError(f"{file}: expected what is made of {told}; move it away to have it made anew")
+        text = "; ".join(f"{name} {expected.get(name)!s:.200}, got {held.get(name)!s:.200}" for name in differ)
+        raise ValueError(f"{file}: expected what is made of {text}; move it away to have it made anew")
     return False
 
 

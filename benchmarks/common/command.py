@@ -57,14 +57,14 @@ def parser_of(name: str, module: ModuleType) -> argparse.ArgumentParser:
 def add_choice(parser: argparse.ArgumentParser, option: str, known: Iterable[str], what: str = "only these") -> None:
     """An option that takes some of the known names; all of them where it is not given."""
     names = list(known)
-    told = f"{what}, of {', '.join(names)} (default: all)".replace("%", "%%")
-    parser.add_argument(option, nargs="+", choices=names, default=names, metavar="NAME", help=told)
+    help_text = f"{what}, of {', '.join(names)} (default: all)".replace("%", "%%")
+    parser.add_argument(option, nargs="+", choices=names, default=names, metavar="NAME", help=help_text)
 
 
 def add_seeds(parser: argparse.ArgumentParser, default: Sequence[int], what: str) -> None:
     """--seeds, of `what`."""
-    told = f"of {what} (default {' '.join(map(str, default))})"
-    parser.add_argument("--seeds", type=int, nargs="+", default=list(default), help=told)
+    help_text = f"of {what} (default {' '.join(map(str, default))})"
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(default), help=help_text)
 
 
 def add_again(parser: argparse.ArgumentParser) -> None:

@@ -50,7 +50,7 @@ def svg(figure: Figure, axes: Axes, columns: int = 2) -> str:
 def numbered(text: str, prefix: str) -> str:
     """An SVG whose ids that something refers to are counted in their order: matplotlib's are hashes of rounded floats,
     which another processor rounds otherwise."""
-    wanted = set(re.findall(r'(?:url\(#|href="#)([^)"]+)', text))
-    found = [name for name in dict.fromkeys(REFERENCE.findall(text)) if name in wanted]
-    names = {name: f"{prefix}-{place}" for place, name in enumerate(found)}
+    targets = set(re.findall(r'(?:url\(#|href="#)([^)"]+)', text))
+    identifiers = [name for name in dict.fromkeys(REFERENCE.findall(text)) if name in targets]
+    names = {name: f"{prefix}-{place}" for place, name in enumerate(identifiers)}
     return REFERENCE.sub(lambda match: names.get(match[0], match[0]), text)

@@ -111,8 +111,8 @@ def _row(density: str, method: str, entries: list[dict]) -> tuple[str, ...]:
     )
 
 
-def _empty(density: str, label: str, why: str, published: str) -> tuple[str, ...]:
-    return (density, label, why, published, *["–"] * (len(HEADER) - 4))
+def _empty(density: str, label: str, reason: str, published: str) -> tuple[str, ...]:
+    return (density, label, reason, published, *["–"] * (len(HEADER) - 4))
 
 
 def _span(numbers) -> str:

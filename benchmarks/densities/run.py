@@ -111,10 +111,10 @@ class Progress(pl.Callback):
     def on_train_batch_end(self, trainer, objective, outputs, batch, batch_index) -> None:
         self.bar.update()
         if trainer.global_step % max(1, self.steps // 10) == 0:
-            seen = {key.removeprefix("train/"): f"{float(x):.3g}" for key, x in trainer.callback_metrics.items()}
-            self.bar.set_postfix(seen)
+            metrics = {key.removeprefix("train/"): f"{float(x):.3g}" for key, x in trainer.callback_metrics.items()}
+            self.bar.set_postfix(metrics)
             if self.bar.disable:
-                print(f"{self.name}: step {trainer.global_step} of {self.steps}, {seen}", flush=True)
+                print(f"{self.name}: step {trainer.global_step} of {self.steps}, {metrics}", flush=True)
 
 
 def annealed_reference(case: Case, dim: int) -> GaussianReference:
@@ -149,9 +149,9 @@ def learn(case: Case, method: Method, seed: int, name: str) -> dict:
     steps = round(method.share * case.steps)
     start = clock()
     fit(objective, max_steps=steps, seed=seed, callbacks=[Progress(name, steps)], enable_progress_bar=False)
-    found = {"log_z": truth, "steps": steps, **since(start)}
-    found["steps_per_second"] = steps / found["seconds"]
-    return found | judge(objective, case, truth, exact, seed)
+    figures = {"log_z": truth, "steps": steps, **since(start)}
+    figures["steps_per_second"] = steps / figures["seconds"]
+    return figures | judge(objective, case, truth, exact, seed)
 
 
 @torch.no_grad()
@@ -189,11 +189,11 @@ def particles(objective: Objective, truth: float, seed: int, groups: int = 10, n
     """log Z by SMC: groups of particles that the policy moves, twisted by r of the reference's x̂_T."""
     value = PosteriorMean(objective.target)
     sampler = smc(objective.reference, objective.target, value, number, proposal=Policy(objective.policy))
-    found = sampler.sample(groups, generator=seeded("cpu", seed, PARTICLES)).log_normalizer
-    shares = (found - found.max()).exp()
+    log_normalizer = sampler.sample(groups, generator=seeded("cpu", seed, PARTICLES)).log_normalizer
+    shares = (log_normalizer - log_normalizer.max()).exp()
     return {
         "smc_particles": groups * number,
-        "smc_delta_log_z": float(found.logsumexp(0)) - math.log(groups) - truth,
+        "smc_delta_log_z": float(log_normalizer.logsumexp(0)) - math.log(groups) - truth,
         "smc_delta_log_z_error": float(shares.std() / shares.mean()) / math.sqrt(groups),
     }
 
@@ -207,14 +207,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def measure(options: argparse.Namespace) -> None:
-    wanted = [(d, m, s) for s in options.seeds for d in options.densities for m in options.methods]
-    for density, method, seed in tqdm(wanted, desc="runs", disable=None):
+    runs = [(d, m, s) for s in options.seeds for d in options.densities for m in options.methods]
+    for density, method, seed in tqdm(runs, desc="runs", disable=None):
         name = f"{density}/{method}/{seed}"
         case = CASES[density] if options.steps is None else replace(CASES[density], steps=options.steps)
         if RESULTS.finish(partial(entry, case, METHODS[method], seed, name), name, again=options.again):
             write_pages(pages())
-            found = RESULTS.read()[name]
-            tqdm.write(f"{name}: {found.get('failed') or summary(found)}")
+            result = RESULTS.read()[name]
+            tqdm.write(f"{name}: {result.get('failed') or summary(result)}")
 
 
 def pages() -> dict[Path, str]:

@@ -39,7 +39,7 @@ def molecules(number: int) -> list[str]:
 
 def dock(dock_once: Dock, smiles: str) -> dict[str, Any]:
     """Reward (kcal/mol) and CPU seconds by seed and exhaustiveness."""
-    found: dict[str, Any] = {"smiles": smiles, "heavy_atoms": Chem.MolFromSmiles(smiles).GetNumAtoms()}
+    entry: dict[str, Any] = {"smiles": smiles, "heavy_atoms": Chem.MolFromSmiles(smiles).GetNumAtoms()}
     for seed, numbers in RUNS.items():
         replace(dock_once, seed=seed, exhaustiveness=1)(Chem.MolFromSmiles("C"))  # makes the maps, outside the clock
         for exhaustiveness in numbers:
@@ -47,8 +47,8 @@ def dock(dock_once: Dock, smiles: str) -> dict[str, Any]:
             start = time.process_time()
             reward = run(Chem.MolFromSmiles(smiles))
             seconds = time.process_time() - start
-            found[f"{exhaustiveness}/{seed}"] = {"reward": reward, "seconds": seconds}
-    return found
+            entry[f"{exhaustiveness}/{seed}"] = {"reward": reward, "seconds": seconds}
+    return entry
 
 
 def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -94,5 +94,5 @@ def measure(options: argparse.Namespace) -> None:
             molecules=rows, summary=summary(rows) if len(rows) > 2 else {}, provenance={**provenance(), **versions()}
         )
         RESULTS.write(results)
-    for each, found in entry["summary"]["by_exhaustiveness"].items():
-        print(each, {name: round(number, 3) for name, number in found.items()})
+    for each, figures in entry["summary"]["by_exhaustiveness"].items():
+        print(each, {name: round(number, 3) for name, number in figures.items()})

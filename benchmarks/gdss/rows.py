@@ -76,23 +76,23 @@ class Drawn:
     @cached_property
     def molecules(self) -> dict[str, float]:
         smiles = [text for batch in self.batches for text in batch["smiles"]]
-        found = [None if text is None else Chem.MolFromSmiles(text) for text in smiles]
+        molecules = [None if text is None else Chem.MolFromSmiles(text) for text in smiles]
         return {
             "Valid": fmean(each for batch in self.batches for each in batch["valid"]),
             "One piece": fmean(batch["one_piece"] for batch in self.batches),
-            "Distinct": metrics.uniqueness(found),
-            "Diversity": metrics.internal_diversity(found),
+            "Distinct": metrics.uniqueness(molecules),
+            "Diversity": metrics.internal_diversity(molecules),
         }
 
 
 def gather(held: dict) -> dict[str, dict[str, Drawn]]:
     """The rows by reward and name; what only a strength was chosen by is not among them."""
-    found: dict[str, dict[str, list[dict]]] = {}
+    batches: dict[str, dict[str, list[dict]]] = {}
     for key, batch in held["batches"].items():
         reward, name, *_ = key.split("/")
         if ", strength " not in name:
-            found.setdefault(reward, {}).setdefault(name, []).append(batch)
-    return {reward: {name: Drawn(reward, name, own) for name, own in rows.items()} for reward, rows in found.items()}
+            batches.setdefault(reward, {}).setdefault(name, []).append(batch)
+    return {reward: {name: Drawn(reward, name, own) for name, own in rows.items()} for reward, rows in batches.items()}
 
 
 def machines(held: dict) -> dict[str, Any]:
@@ -102,8 +102,8 @@ def machines(held: dict) -> dict[str, Any]:
 
 
 def number_in(pattern: str, name: str, other: int) -> int:
-    found = re.search(pattern, name)
-    return other if found is None else int(found[1])
+    match = re.search(pattern, name)
+    return other if match is None else int(match[1])
 
 
 def handover(first: str, start: int) -> str:
@@ -123,7 +123,7 @@ def below(one: Drawn, other: Drawn) -> bool:
 
 def difference(one: Drawn, other: Drawn, short: bool = False) -> str:
     """How far apart two means are, and whether at 95 %."""
-    told = with_error(*gap(one.mean, other.mean), sign=True)
+    text = with_error(*gap(one.mean, other.mean), sign=True)
     if not apart(one.mean, other.mean):
-        told += ", not told apart at 95 %"
-    return told if short else f"the difference is {told}"
+        text += ", not told apart at 95 %"
+    return text if short else f"the difference is {text}"

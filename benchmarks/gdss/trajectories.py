@@ -49,8 +49,8 @@ def trajectories(name: str, training: int = SEED) -> Rollouts:
 
 def same_states(rollouts: Rollouts, others: Rollouts) -> bool:
     """Whether two stores were asked for the same trajectories, whatever their rewards."""
-    asked = ("kind", "num_trajectories", "num_steps", "batch_size", "seed", "process", "proposal")
-    return all(getattr(rollouts.request, name) == getattr(others.request, name) for name in asked)
+    names = ("kind", "num_trajectories", "num_steps", "batch_size", "seed", "process", "proposal")
+    return all(getattr(rollouts.request, name) == getattr(others.request, name) for name in names)
 
 
 def rescored(rollouts: Rollouts, name: str, path: Path) -> None:

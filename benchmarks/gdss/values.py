@@ -67,5 +67,5 @@ def ship() -> None:
         file = RUNS / name / family / "value.safetensors"
         if file.exists():
             network = load_value(new_network(reference), file, reference)
-            told = read_record(file) | {"reward": name, "family": family}
-            print(save_network(network, ROOT / f"checkpoints/gdss_{name}_{family}.safetensors", **told))
+            metadata = read_record(file) | {"reward": name, "family": family}
+            print(save_network(network, ROOT / f"checkpoints/gdss_{name}_{family}.safetensors", **metadata))

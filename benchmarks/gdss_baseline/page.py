@@ -45,15 +45,15 @@ PAPER = ["GDSS paper, 10,000 molecules", "0.970", "–", "–", "–", "–", "�
 def page(held: dict) -> str:
     """The Markdown of the results."""
     provenance = next(iter(held["rows"].values()))["provenance"]
-    told = [
+    texts = [
         f"By themselves and coupled, molecules of {name} differ in mean QED by "
-        f"{with_error(found['difference_of_means'], found['standard_error'], sign=True)}, and a Kolmogorov-Smirnov "
-        f"test of one law for both has p = {found['kolmogorov_smirnov_p_value']:.2f}."
-        for name, found in held["coupling"].items()
+        f"{with_error(figures['difference_of_means'], figures['standard_error'], sign=True)}, and a Kolmogorov-Smirnov "
+        f"test of one law for both has p = {figures['kolmogorov_smirnov_p_value']:.2f}."
+        for name, figures in held["coupling"].items()
     ]
     near = held.get("distribution")
     return PAGE.format(
-        rows=table(held), coupling=" ".join(told), distribution="Not measured.\n" if near is None else distances(near),
+        rows=table(held), coupling=" ".join(texts), distribution="Not measured.\n" if near is None else distances(near),
         cpu=provenance["cpu"], cores=provenance["cores"],
     )  # fmt: skip
 
@@ -61,27 +61,27 @@ def page(held: dict) -> str:
 def table(held: dict) -> str:
     header, rows = ["", "Molecules", "Mean QED", "80 %", "90 %", "Valid", "One piece", "Diversity"], []
     for name, row in held["rows"].items():
-        found = row["figures"]
+        figures = row["figures"]
         quantiles = [
-            f"{found[key]:.3f} ({between(found[f'{key}_low'], found[f'{key}_high'])})"
+            f"{figures[key]:.3f} ({between(figures[f'{key}_low'], figures[f'{key}_high'])})"
             for key in ("reward_quantile_80", "reward_quantile_90")
         ]
-        shares = [plain(found[f"{key}, as they come"], 3) for key in ("validity", "connected")]
-        mean = with_error(found["mean_reward"], found["mean_reward_standard_error"])
+        shares = [plain(figures[f"{key}, as they come"], 3) for key in ("validity", "connected")]
+        mean = with_error(figures["mean_reward"], figures["mean_reward_standard_error"])
         rows.append(
-            [name, f"{found['num_samples']}", mean, *quantiles, *shares, plain(found["diversity, repaired"], 3)]
+            [name, f"{figures['num_samples']}", mean, *quantiles, *shares, plain(figures["diversity, repaired"], 3)]
         )
-    for name, found in held["published"].items():
-        mean = f"{found['mean_reward']:.3f}" if "mean_reward" in found else "–"
-        quantiles = [f"{found[f'reward_quantile_{level}']:.3f}" for level in (80, 90)]
+    for name, figures in held["published"].items():
+        mean = f"{figures['mean_reward']:.3f}" if "mean_reward" in figures else "–"
+        quantiles = [f"{figures[f'reward_quantile_{level}']:.3f}" for level in (80, 90)]
         rows.append([f"*{name}*", "–", mean, *quantiles, "–", "–", "–"])
     return markdown_table(header, rows)
 
 
 def distances(near: dict) -> str:
     rows = [
-        [name, *("–" if found.get(key) is None else plain(found[key], 3) for key in COLUMNS)]
-        for name, found in near["sets"].items()
+        [name, *("–" if figures.get(key) is None else plain(figures[key], 3) for key in COLUMNS)]
+        for name, figures in near["sets"].items()
     ]
-    told = markdown_table(["", *COLUMNS.values()], [*rows, PAPER])
-    return NEAR.format(number=near["number"], reference=near["reference"], table=told)
+    text = markdown_table(["", *COLUMNS.values()], [*rows, PAPER])
+    return NEAR.format(number=near["number"], reference=near["reference"], table=text)

@@ -107,13 +107,13 @@ def draw(name: str, number: int, reference: GDSS, reward: QED) -> dict:
 def figures(batches: list[dict]) -> dict[str, float]:
     """What the batches of a row come to."""
     rewards = np.array([batch["rewards"] for batch in batches])
-    found = {"num_samples": rewards.size, **reward_figures(rewards, np.random.default_rng(0))}
-    found = {name: value for name, value in found.items() if not math.isnan(value) and "finite" not in name}
+    row = {"num_samples": rewards.size, **reward_figures(rewards, np.random.default_rng(0))}
+    row = {name: value for name, value in row.items() if not math.isnan(value) and "finite" not in name}
     for kind in ("as they come", "repaired"):
         for name in batches[0][kind]:
-            found[f"{name}, {kind}"] = float(np.mean([batch[kind][name] for batch in batches]))
-    found["seconds_per_sample"] = float(np.sum([batch["seconds"] for batch in batches]) / rewards.size)
-    return found
+            row[f"{name}, {kind}"] = float(np.mean([batch[kind][name] for batch in batches]))
+    row["seconds_per_sample"] = float(np.sum([batch["seconds"] for batch in batches]) / rewards.size)
+    return row
 
 
 def coupling(rows: dict[str, dict], name: str) -> dict[str, float]:
@@ -173,8 +173,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def measure(options: argparse.Namespace) -> None:
     if options.distribution:
-        found = distribution()
-        return RESULTS.write(RESULTS.read() | {"distribution": found})
+        distances = distribution()
+        return RESULTS.write(RESULTS.read() | {"distribution": distances})
     reward = QED(correct=True, num_workers=1, codec=GDSSCodec())
     for name in options.rows:
         asset, corrector = ROWS[name]

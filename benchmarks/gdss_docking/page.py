@@ -107,8 +107,8 @@ class Docked(Drawn):
 
     def described(self) -> list[float]:
         """Valid, distinct, diversity."""
-        found = [None if text is None else Chem.MolFromSmiles(text) for text in self.all("smiles")]
-        return [fmean(self.all("valid")), metrics.uniqueness(found), metrics.internal_diversity(found)]
+        molecules = [None if text is None else Chem.MolFromSmiles(text) for text in self.all("smiles")]
+        return [fmean(self.all("valid")), metrics.uniqueness(molecules), metrics.internal_diversity(molecules)]
 
 
 def rows_of(held: dict) -> dict[str, Docked]:
@@ -207,14 +207,14 @@ def price(rows: dict[str, Docked], held: dict) -> list[str]:
     ]
 
 
-def forests(found: dict | None) -> list[str]:
+def forests(entry: dict | None) -> list[str]:
     """What the surrogate took, and how well it foresees a score."""
-    if found is None:
+    if entry is None:
         return []
     return [
         "The surrogate, forests of trees that read molecules (`svlearn.domains.molecules.surrogate`), learned from the "
-        f"same dockings in {found['cpu_seconds']:.0f} seconds. Its correlation with the score of molecules that it did "
-        f"not learn from ({found['folds']} folds), failures included: {found['pearson']:.2f}.\n"
+        f"same dockings in {entry['cpu_seconds']:.0f} seconds. Its correlation with the score of molecules that it did "
+        f"not learn from ({entry['folds']} folds), failures included: {entry['pearson']:.2f}.\n"
     ]
 
 
@@ -245,19 +245,19 @@ def table(rows: dict[str, Docked]) -> str:
     return markdown_table(header, cells)
 
 
-def training(found: dict | None, trained: dict[str, float]) -> list[str]:
+def training(entry: dict | None, trained: dict[str, float]) -> list[str]:
     """What the value of SVDD-MC took, and what it tells; what that of the twist took."""
-    if found is None:
+    if entry is None:
         return []
     other = f" The contrastive twist's training, on the same, took {trained[TWIST]:,.0f}." if TWIST in trained else ""
-    told = ", ".join(f"{pearson:.2f} at t = {t}" for t, pearson in found["pearson"].items())
+    correlations = ", ".join(f"{pearson:.2f} at t = {t}" for t, pearson in entry["pearson"].items())
     return [
         "## What was learned\n",
-        f"A GIN, by Monte Carlo regression on {found['molecules']:,} trajectories of the reference, a tenth of which "
-        f"validates. Their molecules took {found['dockings']:,} dockings, of which {found['failed']} failed, and "
-        f"{found['docking_cpu_seconds']:,.0f} seconds; training took {trained[FAMILY]:,.0f} "
-        f"more. Its correlation with the score of what a trajectory becomes, on the {found['validating']} that "
-        f"validate: {told}, of T = 400.{other}\n",
+        f"A GIN, by Monte Carlo regression on {entry['molecules']:,} trajectories of the reference, a tenth of which "
+        f"validates. Their molecules took {entry['dockings']:,} dockings, of which {entry['failed']} failed, and "
+        f"{entry['docking_cpu_seconds']:,.0f} seconds; training took {trained[FAMILY]:,.0f} "
+        f"more. Its correlation with the score of what a trajectory becomes, on the {entry['validating']} that "
+        f"validate: {correlations}, of T = 400.{other}\n",
     ]
 
 

@@ -40,8 +40,8 @@ from benchmarks.gdss_docking.training import (
     scored,
     seconds_a_docking,
     ship,
-    told,
     trained,
+    training_record,
 )
 from benchmarks.gdss_table.batches import key, plain_costs, priced, reference
 from svlearn.domains.molecules.gdss import pretrained
@@ -155,7 +155,7 @@ def add_training(held: dict) -> None:
     """What was trained, and what its values learned from: a shipped one does not say."""
     held["trained"] |= trained()
     if held["training"] is None and FAMILY in held["trained"]:
-        held["training"] = told()
+        held["training"] = training_record()
 
 
 def draw(row: str, batch: int) -> dict:

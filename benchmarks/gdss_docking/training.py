@@ -53,9 +53,10 @@ def docked(chunk: int, rollouts: Rollouts) -> dict:
     states = rollouts.states[rollouts.request.rows(chunk), rollouts.request.num_steps]
     if missing(note, states=fingerprint_of_states(states), receptor=RECEPTOR, timeout=TIMEOUT):
         start, reward = clock(), made(RUNS / "docking.sqlite")
-        found = {"rewards": reward(states).tolist(), "smiles": reward.scorer.smiles(states), "report": reward.report()}
+        rewards, smiles = reward(states).tolist(), reward.scorer.smiles(states)
+        content = {"rewards": rewards, "smiles": smiles, "report": reward.report()}
         reward.scorer.close()  # whose seconds count once it has ended
-        write(note, json.dumps(found | since(start)))
+        write(note, json.dumps(content | since(start)))
     return json.loads(note.read_text())
 
 
@@ -94,7 +95,7 @@ def fit(family: str) -> None:
         write(folder / "training.json", json.dumps(train(RECEPTOR, family, *OPTIONS[family])))
 
 
-def told() -> dict:
+def training_record() -> dict:
     """What was docked to learn from, and how well the value foresees the reward.
 
     dockings: of distinct molecules, failures among them. pearson: with the reward, at four times, of the trajectories
@@ -121,8 +122,8 @@ def judged() -> dict[str, float]:
     """What fitting the surrogate takes, and its correlation with the scores of molecules that it did not learn from."""
     table, start = json.loads(shipped(f"gdss_{RECEPTOR}_docked.json").read_text()), clock()
     pretrained.surrogate(RECEPTOR)
-    spent, said = since(start), foreseen(table["smiles"], table["rewards"], folds=FOLDS)
-    return {"pearson": float(np.corrcoef(said, table["rewards"])[0, 1]), "folds": FOLDS, **spent}
+    spent, predictions = since(start), foreseen(table["smiles"], table["rewards"], folds=FOLDS)
+    return {"pearson": float(np.corrcoef(predictions, table["rewards"])[0, 1]), "folds": FOLDS, **spent}
 
 
 def trained() -> dict[str, float]:

@@ -44,18 +44,18 @@ All figures: `benchmarks/results/gdss_foresight.json` and `benchmarks/results/gd
 
 def page(held: dict, rows: dict[str, dict[str, Drawn]]) -> str:
     """The Markdown of the results, as far as they go."""
-    found = {reward: pd.DataFrame(columns) for reward, columns in held["rewards"].items()}
-    if not found:
+    gains_of = {reward: pd.DataFrame(columns) for reward, columns in held["rewards"].items()}
+    if not gains_of:
         return not_measured("GDSS: what a choice gains", "gdss_foresight")
-    choices = max(each["t"].nunique() for each in found.values())
+    choices = max(each["t"].nunique() for each in gains_of.values())
     numbers = {"trajectories": held["trajectories"], "num_steps": NUM_STEPS, "choices": choices}
     return "\n".join(
         [
             INTRODUCTION.format(**numbers),
             "## What came out\n",
-            *[line for reward, gains in found.items() for line in findings(reward, gains, rows.get(reward, {}))],
+            *[line for reward, gains in gains_of.items() for line in findings(reward, gains, rows.get(reward, {}))],
             "\n![Sum of the gains from t on, and correlation with the reward](gdss_foresight.svg)\n",
-            *[section(reward, gains, rows.get(reward, {})) for reward, gains in found.items()],
+            *[section(reward, gains, rows.get(reward, {})) for reward, gains in gains_of.items()],
             NOTES,
         ]
     )
@@ -128,6 +128,6 @@ def section(reward: str, gains: pd.DataFrame, rows: dict[str, Drawn]) -> str:
             row = rows[name]
             shares = [row.molecules[each] for each in ("One piece", "Distinct")]
             shares += [row.cost(each) for each in ("reference_calls", "reward_calls", "cpu_seconds")]
-            told = {0: "0 (SVDD-PM)", NUM_STEPS: "never"}.get(t, str(t))
-            drawn.append([told, str(len(row.rewards)), with_error(*row.mean), *(plain(each, 3) for each in shares)])
+            time = {0: "0 (SVDD-PM)", NUM_STEPS: "never"}.get(t, str(t))
+            drawn.append([time, str(len(row.rewards)), with_error(*row.mean), *(plain(each, 3) for each in shares)])
     return f"## {reward}\n\n{markdown_table(heads, sums)}\n{markdown_table(SAMPLED, drawn, left=0)}"

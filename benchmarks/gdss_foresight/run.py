@@ -62,10 +62,10 @@ def measured(reward: str) -> dict[str, list]:
     steps = [t for t, number in enumerate(process.num_candidates(2)) if number > 1 and t < process.num_steps]
     rewards = target(drawn["states"][:, process.num_steps])
     own = {"generator": seeded("cpu", SEED, 1), "max_batch": MAX_BATCH, "progress": True}
-    found = selection_gain(values, process, drawn, rewards=rewards, steps=steps, num_others=NUM_OTHERS, **own)
+    gains = selection_gain(values, process, drawn, rewards=rewards, steps=steps, num_others=NUM_OTHERS, **own)
     target.reward.scorer.close()
-    found["value"] = found["value"].map(dict(enumerate(CURVES)))
-    return {name: [round(x, 5) if isinstance(x, float) else x for x in found[name].fillna(0.0)] for name in found}
+    gains["value"] = gains["value"].map(dict(enumerate(CURVES)))
+    return {name: [round(x, 5) if isinstance(x, float) else x for x in gains[name].fillna(0.0)] for name in gains}
 
 
 @cache

@@ -166,10 +166,10 @@ def measure(options: argparse.Namespace) -> None:
         "provenance": provenance(),
     }
     for name in CHECKPOINTS:
-        found = results["checkpoints"][name] = compare(name, options.repeats)
-        for side, row in found["sides"].items():
+        entry = results["checkpoints"][name] = compare(name, options.repeats)
+        for side, row in entry["sides"].items():
             print(
                 f"{row['wall_ms']:8.3f} ms wall {row['cpu_ms']:8.3f} ms CPU {row['cpu_speedup']:6.1f} x  {name}: {side}"
             )
-        print(f"largest difference from plain: {found['largest_difference']:.1e}")
+        print(f"largest difference from plain: {entry['largest_difference']:.1e}")
     NETWORKS.write(results)

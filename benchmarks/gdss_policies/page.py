@@ -86,10 +86,10 @@ class Steered(Drawn):
 
 
 def gather(held: dict) -> dict[str, Steered]:
-    found: dict[str, list[dict]] = {}
+    batches: dict[str, list[dict]] = {}
     for key, batch in held["batches"].items():
-        found.setdefault(key.split("/")[0], []).append(batch)
-    return {name: Steered("QED", name, found[name]) for name in (PLAIN, *FAMILIES, FREE) if name in found}
+        batches.setdefault(key.split("/")[0], []).append(batch)
+    return {name: Steered("QED", name, batches[name]) for name in (PLAIN, *FAMILIES, FREE) if name in batches}
 
 
 def page(held: dict) -> str:
@@ -123,13 +123,13 @@ def findings(rows: dict[str, Steered]) -> list[str]:
     for name, row in rows.items():
         if name == PLAIN:
             continue
-        told = f"- **{name}**: {with_error(*row.mean)}, unguided {with_error(*plain_row.mean)}"
-        told += f"; {difference(row, plain_row)}"
+        sentence = f"- **{name}**: {with_error(*row.mean)}, unguided {with_error(*plain_row.mean)}"
+        sentence += f"; {difference(row, plain_row)}"
         if row.divergence is not None:
             gained = with_error(*gap(row.elbo, plain_row.elbo), sign=True)
-            told += f", at a KL of {with_error(*row.divergence)} nats; the ELBO E[r/alpha] - KL changes by {gained} "
-            told += f"nats, and r_θ by {row.predicted - plain_row.predicted:+.2f}"
-        lines.append(f"{told}.")
+            sentence += f", at a KL of {with_error(*row.divergence)} nats; the ELBO E[r/alpha] - KL changes by "
+            sentence += f"{gained} nats, and r_θ by {row.predicted - plain_row.predicted:+.2f}"
+        lines.append(f"{sentence}.")
     return lines
 
 
@@ -169,9 +169,9 @@ def table(rows: dict[str, Steered]) -> str:
 
 def training(held: dict, unguided: Steered) -> list[str]:
     """What each training took, how well the reward network tells QED, and what x_0 tells of x_T."""
-    found, lines = held["training"], []
-    if "reward_network" in found:
-        own = found["reward_network"]
+    entries, lines = held["training"], []
+    if "reward_network" in entries:
+        own = entries["reward_network"]
         counts, unseen = own["molecules"], own["held_out"]
         lines.append(
             f"- The reward network r_θ, a GIN: {plain(own['cpu_seconds'], 3)} seconds, on "
@@ -182,8 +182,8 @@ def training(held: dict, unguided: Steered) -> list[str]:
             f"({len(unguided.rewards):,} of the row {PLAIN!r})."
         )
     for name, family in FAMILIES.items():
-        if family in found:
-            cost = found[family]
+        if family in entries:
+            cost = entries[family]
             lines.append(
                 f"- {name[0].upper()}{name[1:]}: {plain(cost['cpu_seconds'], 3)} seconds, {cost['steps']} steps of "
                 f"{cost['batch_size']} trajectories, once."

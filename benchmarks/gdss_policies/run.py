@@ -121,8 +121,8 @@ def draw(row: Row, batch: int) -> dict:
     start = clock()
     with metered() as meter:
         if row.candidates is None:
-            found = roll_out(reference, BATCH, target=target, generator=generator, proposal=steered)
-            graphs, rewards = found["states"][:, -1], found["rewards"]
+            trajectories = roll_out(reference, BATCH, target=target, generator=generator, proposal=steered)
+            graphs, rewards = trajectories["states"][:, -1], trajectories["rewards"]
         else:
             value = sv.values.PosteriorMean(target)
             samples = sv.svdd(reference, target, value, row.candidates).sample(BATCH, generator=generator)
@@ -140,7 +140,7 @@ def draw(row: Row, batch: int) -> dict:
         "provenance": provenance(),
     }
     reward.scorer.close()
-    return kept | ({} if steered is None else {"log_ratios": rounded(-found["log_ratios"].sum(dim=1))})
+    return kept | ({} if steered is None else {"log_ratios": rounded(-trajectories["log_ratios"].sum(dim=1))})
 
 
 def rounded(numbers: Tensor) -> list[float]:

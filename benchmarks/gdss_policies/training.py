@@ -83,14 +83,14 @@ def reward_network() -> dict:
         )
         spent = since(start)
         own = concatenate(graphs[-HELD_OUT:]), torch.cat(rewards[-HELD_OUT:])
-        found = {
+        content = {
             "pearson": correlation(network, *own),
             "pearson_on_zinc250k": correlation(network, known[:unseen], qed[:unseen]),
             "molecules": {"of the process": len(own[0]) * NUM_BATCHES // HELD_OUT, "of ZINC-250k": NUM_KNOWN},
             "held_out": {"of the process": len(own[0]), "of ZINC-250k": unseen},
         }
         save_network(network, file, objective="squared error on QED")
-        write(note, json.dumps(found | spent))
+        write(note, json.dumps(content | spent))
     return json.loads(note.read_text())
 
 
@@ -134,9 +134,9 @@ def train(family: str) -> dict:
     settings = [CONFIGS / "policy.yaml", CONFIGS / f"policies/{family}.yaml"]
     if missing(note, configs=configs(*settings), process=fingerprint(process())):
         reward_network()
-        found = sorted(folder.rglob("last.ckpt"), key=lambda path: path.stat().st_mtime)
-        again = ["--ckpt_path", str(found[-1])] if found else []
+        checkpoints = sorted(folder.rglob("last.ckpt"), key=lambda path: path.stat().st_mtime)
+        again = ["--ckpt_path", str(checkpoints[-1])] if checkpoints else []
         write(note, json.dumps(run_script("finetune_policy", settings, folder, *again)))
-    told = yaml.safe_load(next(folder.rglob("config.yaml")).read_text())
-    size = {"steps": told["trainer"]["max_steps"], "batch_size": told["model"]["init_args"]["batch_size"]}
+    config = yaml.safe_load(next(folder.rglob("config.yaml")).read_text())
+    size = {"steps": config["trainer"]["max_steps"], "batch_size": config["model"]["init_args"]["batch_size"]}
     return size | json.loads(note.read_text())

@@ -69,14 +69,14 @@ def evaluations(checkpoints: dict) -> str:
     rows = []
     for side in next(iter(checkpoints.values()))["sides"]:
         cells = [side]
-        for found in checkpoints.values():
-            row = found["sides"][side]
+        for entry in checkpoints.values():
+            row = entry["sides"][side]
             cells += [plain(row["wall_ms"], 3), plain(row["cpu_ms"], 3), plain(row["wall_speedup"], 2)]
         rows.append(cells)
     return markdown_table(header, rows)
 
 
-def sides(found: dict) -> str:
+def sides(figures: dict) -> str:
     """Milliseconds of a molecule and step, with the spread over turns."""
     header = [
         "Sampler",
@@ -89,7 +89,7 @@ def sides(found: dict) -> str:
         "Times faster",
     ]
     rows = []
-    for name, row in found.items():
+    for name, row in figures.items():
         clocks = [
             f"{plain(row[each], 3)} ({plain(row[f'least_{each}'], 3)} to {plain(row[f'largest_{each}'], 3)})"
             for each in ("wall_ms", "cpu_ms")

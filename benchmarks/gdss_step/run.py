@@ -106,10 +106,10 @@ def run(process: GDSS, side: str) -> dict[str, float]:
 
 def summary(turns: list[dict[str, float]]) -> dict[str, float]:
     """Medians over turns, and the least and the largest of the clocks."""
-    found = {name: statistics.median(turn[name] for turn in turns) for name in turns[0]}
+    medians = {name: statistics.median(turn[name] for turn in turns) for name in turns[0]}
     for name in ("wall_ms", "cpu_ms"):
-        found[f"least_{name}"], found[f"largest_{name}"] = (f(turn[name] for turn in turns) for f in (min, max))
-    return found
+        medians[f"least_{name}"], medians[f"largest_{name}"] = (f(turn[name] for turn in turns) for f in (min, max))
+    return medians
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

@@ -42,7 +42,7 @@ def draw(reward: str, kind: Row, seed: int, batch: int, strength: float | None =
         states, rewards = samples.states[:, 0], samples.rewards[:, 0]
     best = rewards.view(BATCH, kind.runs).argmax(dim=1) + torch.arange(BATCH) * kind.runs
     plain = process.decode(states[best])
-    found = {
+    figures = {
         "rewards": [round(each, 5) for each in rewards[best].tolist()],
         "smiles": target.reward.scorer.smiles(states[best]),
         "valid": [each is not None for each in plain],
@@ -51,7 +51,9 @@ def draw(reward: str, kind: Row, seed: int, batch: int, strength: float | None =
         "provenance": provenance(),
     }
     target.reward.scorer.close()
-    return found if strength is None else found | {"strength": strength, "kl": reference_kl(samples, target.alpha)[0]}
+    if strength is None:
+        return figures
+    return figures | {"strength": strength, "kl": reference_kl(samples, target.alpha)[0]}
 
 
 def priced(
@@ -60,8 +62,8 @@ def priced(
     """So many samples, and their calls and seconds."""
     start = clock()
     samples = sampler.sample(number, generator=generator)
-    asked = [each.target.reward for each in sampler.value.modules() if isinstance(each, sv.values.PosteriorMean)]
-    for each in (reward, *asked):  # whose seconds count once they have ended
+    rewards = [each.target.reward for each in sampler.value.modules() if isinstance(each, sv.values.PosteriorMean)]
+    for each in (reward, *rewards):  # whose seconds count once they have ended
         if isinstance(each, MoleculeReward):
             each.scorer.close()
     spent = {each: getattr(samples.cost, each) for each in KINDS} | since(start)
@@ -76,7 +78,7 @@ def stored(reward: str, batch: int) -> tuple:
 
 def plain_costs(reward: str, number: int) -> dict:
     """What so many samples of the reference cost, by the row `pretrained`."""
-    found = [
+    costs = [
         each["per_molecule"] for name, each in RESULTS.read()["batches"].items() if name.startswith(f"{reward}/pre")
     ]
-    return {name: fmean(each[name] for each in found) * number for name in found[0]}
+    return {name: fmean(each[name] for each in costs) * number for name in costs[0]}

@@ -89,10 +89,10 @@ def denoising(rows: dict[str, Drawn]) -> list[str]:
     row = rows.get(UNDENOISED)
     if row is None:
         return []
-    told = f"against SVDD-PM {difference(row, rows[FREE])}; against SVDD-MC {difference(row, rows[LEARNED])}"
+    text = f"against SVDD-PM {difference(row, rows[FREE])}; against SVDD-MC {difference(row, rows[LEARNED])}"
     return [
         f"what denoising is worth**: {UNDENOISED}, the reward of the noisy graph as it stands, "
-        f"{with_error(*row.mean)}; {told}. It is all that a network could know that reads the reward off a graph "
+        f"{with_error(*row.mean)}; {text}. It is all that a network could know that reads the reward off a graph "
         f"without foreseeing where the noise will go."
     ]
 
@@ -103,8 +103,8 @@ def where_to_choose(rows: dict[str, Drawn]) -> list[str]:
     for kind in (FREE, LEARNED):
         row = rows.get(f"{kind}, {ELSEWHERE}")
         if row is not None and kind in rows:
-            told = f"{row.name}, at equal calls, {with_error(*row.mean)}; {difference(row, rows[kind])}."
-            lines.append(f"where to choose**: {told}")
+            text = f"{row.name}, at equal calls, {with_error(*row.mean)}; {difference(row, rows[kind])}."
+            lines.append(f"where to choose**: {text}")
             if below(row, rows[kind]):
                 lines[-1] += " Its noise is the smaller, and the correctors after it wash the choice away."
     return lines
@@ -158,17 +158,17 @@ def variety(row: Drawn, free: Drawn) -> str:
 
 def another_family(rows: dict[str, Drawn], best: str, number: int) -> list[str]:
     """The best of the other value families, and its other rows."""
-    told = (
+    sentence = (
         f"by another family**: the best of {number} is {best.removeprefix(FAMILY)}, {with_error(*rows[best].mean)} at "
         f"M = 10; against SVDD-MC {difference(rows[best], rows[LEARNED])}."
     )
     for name, row in rows.items():
         if name.startswith(f"{best}, ") and THEN_FREE not in name:
-            told += (
+            sentence += (
                 f" {name} takes {plain(row.cost('cpu_seconds'), 2)} seconds: {with_error(*row.mean)}; against SVDD-PM "
                 f"{difference(row, rows[FREE])}; {variety(row, rows[FREE])}."
             )
-    return [told]
+    return [sentence]
 
 
 def against_best_of_ten(rows: dict[str, Drawn], best: str) -> list[str]:
@@ -178,8 +178,8 @@ def against_best_of_ten(rows: dict[str, Drawn], best: str) -> list[str]:
     others = [name for name in named if name in rows]
     if baseline is None or not others:
         return []
-    told = "; ".join(f"{name} {difference(rows[name], baseline, short=True)}" for name in others)
-    return [f"against best-of-10** ({with_error(*baseline.mean)}): {told}."]
+    text = "; ".join(f"{name} {difference(rows[name], baseline, short=True)}" for name in others)
+    return [f"against best-of-10** ({with_error(*baseline.mean)}): {text}."]
 
 
 def in_pieces(rows: dict[str, Drawn]) -> list[str]:
@@ -190,8 +190,8 @@ def in_pieces(rows: dict[str, Drawn]) -> list[str]:
     broken = [row for row in rows.values() if row.molecules["One piece"] < whole / 2]
     if not broken:
         return []
-    told = ", ".join(f"{row.label} {row.molecules['One piece']:.0%}" for row in broken)
+    text = ", ".join(f"{row.label} {row.molecules['One piece']:.0%}" for row in broken)
     return [
         f"what it does not see**: it is that of the largest piece; these rows have few graphs in one piece "
-        f"({whole:.0%} of the pretrained): {told}."
+        f"({whole:.0%} of the pretrained): {text}."
     ]

@@ -141,14 +141,14 @@ def table(reward: str, rows: Iterable[Drawn]) -> str:
     return markdown_table(header, cells)
 
 
-def training(found: dict) -> str:
+def training(costs: dict) -> str:
     """What each network took, and how well DPS's tells the reward of the reference's own molecules."""
     lines = []
-    for name, cost in found.items():
-        told = f"- `{name.removesuffix('/cost.json').removesuffix('.json')}`: {plain(cost['cpu_seconds'], 3)} seconds"
+    for name, cost in costs.items():
+        line = f"- `{name.removesuffix('/cost.json').removesuffix('.json')}`: {plain(cost['cpu_seconds'], 3)} seconds"
         if "pearson" in cost:
-            told += f"; its correlation with the reward on finished molecules of the reference is {cost['pearson']:.2f}"
-        lines.append(told + ".")
+            line += f"; its correlation with the reward on finished molecules of the reference is {cost['pearson']:.2f}"
+        lines.append(line + ".")
     return "\n".join(lines) + "\n"
 
 

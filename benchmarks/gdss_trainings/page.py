@@ -77,13 +77,13 @@ class Trained:
 
     def finding(self, free: Drawn) -> str:
         """Where it stands beside SVDD-PM, on average and training by training."""
-        told = with_error(*gap(self.mean, free.mean), sign=True)
+        text = with_error(*gap(self.mean, free.mean), sign=True)
         others = [each.mean[0] > free.mean[0] for each in self.trainings if apart(each.mean, free.mean)]
         above, below, count = others.count(True), others.count(False), len(self.trainings)
         return (
             f"- **{free.reward}, {self.name}**: {with_error(*self.mean)} over {count} trainings, "
             f"{min(self.means):.3f} to {max(self.means):.3f}; against SVDD-PM ({with_error(*free.mean)}) "
-            f"{told}: above it at 95 % in {above} of {count}, below it in {below}."
+            f"{text}: above it at 95 % in {above} of {count}, below it in {below}."
         )
 
     def cells(self) -> Iterable[str]:

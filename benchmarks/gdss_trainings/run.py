@@ -44,8 +44,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def measure(options: argparse.Namespace) -> None:
-    wanted = [(k, reward, name) for k in TRAININGS for name in rows(k) for reward in options.rewards]
-    for training, reward, name in tqdm(wanted, unit="row"):
+    runs = [(k, reward, name) for k in TRAININGS for name in rows(k) for reward in options.rewards]
+    for training, reward, name in tqdm(runs, unit="row"):
         for batch in range(NUM_BATCHES):
             drawn = partial(draw, reward, rows(training)[name], SEED, batch)
             if RESULTS.finish(drawn, "batches", f"{training}/{key(reward, name, SEED, batch)}"):

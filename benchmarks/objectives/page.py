@@ -55,16 +55,16 @@ on the mixture alone. By `python -m benchmarks training_overhead`.
 
 def cell(entries: list[dict[str, Any]], name: str, scale: float = 1.0, digits: int = 3) -> str:
     """The mean over entries, and their range where it is wider than what is shown."""
-    found = [scale * number for entry in entries for number in _numbers(entry.get(name))]
-    if not found:
+    numbers = [scale * number for entry in entries for number in _numbers(entry.get(name))]
+    if not numbers:
         return "–"
-    low, high, mean = min(found), max(found), sum(found) / len(found)
+    low, high, mean = min(numbers), max(numbers), sum(numbers) / len(numbers)
     ends = plain(low, digits), plain(high, digits)
     return plain(mean, digits) if ends[0] == ends[1] else f"{plain(mean, digits)} ({ends[0]} to {ends[1]})"
 
 
-def marked(text: str, met: bool) -> str:
-    return f"**{text}**" if met else text
+def marked(text: str, bold: bool) -> str:
+    return f"**{text}**" if bold else text
 
 
 def costs(entries: list[dict[str, Any]]) -> list[str]:
@@ -80,53 +80,53 @@ def estimates(entries: list[dict[str, Any]]) -> list[str]:
     return [cell(entries, "log_z_error"), f"{cell(entries, 'ess', 100)} %"]
 
 
-def values(problem: Problem, found: list[tuple[Family, list[dict[str, Any]]]]) -> str:
+def values(problem: Problem, results: list[tuple[Family, list[dict[str, Any]]]]) -> str:
     """The families that learn a value."""
     least, toy = MARKS.get(problem.name, (0.99, 0.01))[0], isinstance(problem, Toy)
     titles = ["Family", "learns", "worst R²", "\\|Δ log Z\\|", "ESS", *["Sinkhorn, SMC"] * toy]
     rows = []
-    for family, entries in found:
-        met = all(entry.get("worst_r2", -math.inf) > least for entry in entries)
-        given = [marked(cell(entries, "worst_r2", digits=4), met), *estimates(entries)]
-        rows.append([family.name, family.learns, *given, *[cell(entries, "sinkhorn_smc")] * toy, *costs(entries)])
+    for family, entries in results:
+        bold = all(entry.get("worst_r2", -math.inf) > least for entry in entries)
+        cells = [marked(cell(entries, "worst_r2", digits=4), bold), *estimates(entries)]
+        rows.append([family.name, family.learns, *cells, *[cell(entries, "sinkhorn_smc")] * toy, *costs(entries)])
     return markdown_table([*titles, "trajectories (thousand)", "seconds", "steps/s", "peak"], rows)
 
 
-def policies(problem: Problem, found: list[tuple[Family, list[dict[str, Any]]]]) -> str:
+def policies(problem: Problem, results: list[tuple[Family, list[dict[str, Any]]]]) -> str:
     """The families that train a policy."""
     largest, toy = MARKS.get(problem.name, (0.99, 0.01))[1], isinstance(problem, Toy)
     titles = ["Family", "gap", "KL(q‖p\\*)", "KL(p\\*‖q)", "\\|Δ log Z\\|", "ESS"]
     rows = []
-    for family, entries in found:
-        met = all(_below(entry["gap"], largest) for entry in entries)
-        given = [marked(cell(entries, "gap"), met), cell(entries, "reverse"), cell(entries, "forward")]
+    for family, entries in results:
+        bold = all(_below(entry["gap"], largest) for entry in entries)
+        cells = [marked(cell(entries, "gap"), bold), cell(entries, "reverse"), cell(entries, "forward")]
         samples = [cell(entries, "sinkhorn_smc"), cell(entries, "sinkhorn_alone")] if toy else []
-        rows.append([family.name, *given, *estimates(entries), *samples, *costs(entries)])
+        rows.append([family.name, *cells, *estimates(entries), *samples, *costs(entries)])
     more = ["Sinkhorn, SMC", "Sinkhorn, alone"] if toy else []
     return markdown_table([*titles, *more, "trajectories (thousand)", "seconds", "steps/s", "peak"], rows)
 
 
-def yardsticks(problem: Problem, found: dict[str, dict[str, Any]]) -> str:
+def yardsticks(problem: Problem, results: dict[str, dict[str, Any]]) -> str:
     """What can be reached, and what comes without learning."""
     toy = isinstance(problem, Toy)
     titles = ["To compare", "gap", "KL(q‖p\\*)", "KL(p\\*‖q)", "\\|Δ log Z\\|", "ESS"]
     rows = []
-    for name, entry in found.items():
+    for name, entry in results.items():
         samples = [cell([entry], "sinkhorn_smc"), cell([entry], "sinkhorn_alone")] if toy else []
-        given = [cell([entry], part) for part in ("gap", "reverse", "forward")]
-        rows.append([name, *given, *(estimates([entry]) if "ess" in entry else ["–", "–"]), *samples])
+        cells = [cell([entry], part) for part in ("gap", "reverse", "forward")]
+        rows.append([name, *cells, *(estimates([entry]) if "ess" in entry else ["–", "–"]), *samples])
     return markdown_table([*titles, *(["Sinkhorn, SMC", "Sinkhorn, alone"] if toy else [])], rows)
 
 
 def section(problem: Problem, families: list[Family], results: dict[str, Any]) -> str:
     """An oracle's heading and tables; empty where nothing is measured."""
-    found = []
+    entries_of = []
     for family in families:
         start = f"{problem.name}/{family.name}/"
         entries = [entry for key, entry in results["entries"].items() if key.startswith(start)]
         if entries:
-            found.append((family, entries))
-    if not found:
+            entries_of.append((family, entries))
+    if not entries_of:
         return ""
     note = TOY.format(steps=problem.reference.num_steps, few=3, repeats=3) if isinstance(problem, Toy) else ""
     setting = f"{problem.max_steps} steps, learning rate {problem.rates[0]:g}"
@@ -136,8 +136,8 @@ def section(problem: Problem, families: list[Family], results: dict[str, Any]) -
         f"\n## {problem.title}\n",
         f"alpha = {problem.alpha:g}; {setting}; batches of {problem.batch_size}.\n{note}",
     ]
-    learned = [pair for pair in found if not pair[0].has_policy]
-    trained = [pair for pair in found if pair[0].has_policy]
+    learned = [pair for pair in entries_of if not pair[0].has_policy]
+    trained = [pair for pair in entries_of if pair[0].has_policy]
     if learned:
         parts.append(values(problem, learned))
     if trained:
@@ -153,13 +153,13 @@ def overhead(measured: dict[str, Any], problems: list[Problem]) -> str:
     titles = ["Family", "oracle", "fit / bare loop", "lowest and highest", "ms a step more", "steps/s"]
     rows = []
     order = [problem.name for problem in problems]
-    for key, found in sorted(measured.items(), key=lambda item: order.index(item[0].split("/")[0])):
+    for key, entry in sorted(measured.items(), key=lambda item: order.index(item[0].split("/")[0])):
         oracle, family = key.split("/")
-        share = marked(plain(found["ratio"], 3), found["ratio"] >= WANTED)
-        ends = f"{plain(min(found['ratios']), 3)} to {plain(max(found['ratios']), 3)}"
-        more = plain(found["milliseconds_more"], 2)
-        rows.append([family, oracle, share, ends, more, plain(found["steps_per_second"], 3)])
-    origins = [found["provenance"] for found in measured.values()]
+        share = marked(plain(entry["ratio"], 3), entry["ratio"] >= WANTED)
+        ends = f"{plain(min(entry['ratios']), 3)} to {plain(max(entry['ratios']), 3)}"
+        more = plain(entry["milliseconds_more"], 2)
+        rows.append([family, oracle, share, ends, more, plain(entry["steps_per_second"], 3)])
+    origins = [entry["provenance"] for entry in measured.values()]
     return f"\n{OVERHEAD}\n{markdown_table(titles, rows)}\n{measured_at('Ratios measured', origins)}"
 
 

@@ -75,9 +75,9 @@ def count_trajectories(reference: Reference) -> list[int]:
     """Count from here on, in the one number of the list, how many x_0 the reference, or a policy of it, draws."""
     drawn, initial = [0], type(reference).initial
 
-    def counted(batch_size: int, **given: Any) -> Tensor:
+    def counted(batch_size: int, **options: Any) -> Tensor:
         drawn[0] += batch_size
-        return initial(reference, batch_size, **given)
+        return initial(reference, batch_size, **options)
 
     reference.initial = counted  # type: ignore[method-assign]
     return drawn
@@ -115,11 +115,11 @@ def sinkhorn(x: Tensor, y: Tensor) -> float:
 
 def distances(problem: Toy, draw: Callable[[torch.Generator], Tensor]) -> list[float]:
     """Sinkhorn distances of samples to fresh exact ones."""
-    law, found = problem.oracle.optimal_law(problem.alpha), []
+    law, divergences = problem.oracle.optimal_law(problem.alpha), []
     for repeat in range(REPEATS):
         exact = law.sample(POINTS, generator=seeded("cpu", 97, repeat))
-        found.append(sinkhorn(draw(seeded("cpu", 96, repeat)), exact))
-    return found
+        divergences.append(sinkhorn(draw(seeded("cpu", 96, repeat)), exact))
+    return divergences
 
 
 def one_each(sampler: Sampler) -> Callable[[torch.Generator], Tensor]:
@@ -147,26 +147,26 @@ def yardsticks(problem: Problem) -> dict[str, dict[str, Any]]:
     """What SMC does with the exact value and with none, and how far exact samples are from exact samples."""
     exact, reference = problem.oracle.soft_value(problem.alpha), problem.reference
     log_z = float(problem.oracle.log_normalizer(problem.alpha))
-    found = {
+    figures = {
         "Exact soft value": smc_figures(twisted(reference, problem, exact, PARTICLES), log_z),
         "No value": smc_figures(twisted(reference, problem, Zero(), PARTICLES), log_z),
         "The reference as policy": vars(problem.judge(problem.policy())),  # a new policy is the reference
     }
     if isinstance(problem, Toy):
         ddpm, law = problem.controlled, problem.oracle.optimal_law(problem.alpha)
-        found["Exact soft value"]["sinkhorn_smc"] = distances(
+        figures["Exact soft value"]["sinkhorn_smc"] = distances(
             problem, one_each(twisted(reference, problem, exact, FEW))
         )
-        found["No value"]["sinkhorn_smc"] = distances(problem, one_each(twisted(reference, problem, Zero(), FEW)))
-        found["The reference as policy"]["sinkhorn_alone"] = distances(problem, one_each(ancestral(ddpm)))
-        found["Exact soft value, on the DDPM"] = {
+        figures["No value"]["sinkhorn_smc"] = distances(problem, one_each(twisted(reference, problem, Zero(), FEW)))
+        figures["The reference as policy"]["sinkhorn_alone"] = distances(problem, one_each(ancestral(ddpm)))
+        figures["Exact soft value, on the DDPM"] = {
             **smc_figures(twisted(ddpm, problem, exact, PARTICLES), problem.log_normalizer()),
             "sinkhorn_smc": distances(problem, one_each(twisted(ddpm, problem, exact, FEW))),
         }
-        found["Two sets of exact samples"] = {
+        figures["Two sets of exact samples"] = {
             "sinkhorn_alone": distances(problem, lambda generator: law.sample(POINTS, generator=generator))
         }
-    return found
+    return figures
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

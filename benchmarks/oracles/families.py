@@ -82,8 +82,8 @@ class Family:
             parts["value"] = problem.value()
         reference = problem.controlled if self.has_policy else problem.reference
         common = {"learning_rate": problem.rates[self.has_policy], "batch_size": problem.batch_size}
-        given = common | self.options | self.more(problem) | options
-        return self.objective(reference, problem.target, **parts, **given)
+        settings = common | self.options | self.more(problem) | options
+        return self.objective(reference, problem.target, **parts, **settings)
 
 
 def path_consistency(variant: str, **options: Any) -> Family:

@@ -28,7 +28,7 @@ class Truth:
 @torch.no_grad()
 def worst_r2(value: Value, truth: Truth, number: int = 4000) -> float:
     """The least over t of 1 - mean (v - exact)²/Var(exact), on fresh trajectories; not at times of a constant value."""
-    states, found = roll_out(truth.reference, number, generator=seeded("cpu", 99))["states"], []
+    states, r2s = roll_out(truth.reference, number, generator=seeded("cpu", 99))["states"], []
     for t in range(truth.reference.num_steps):
         x, moments = states[:, t], torch.full((number,), t)
         exact, guess = truth.value(x, moments), value(x, moments).double()
@@ -38,8 +38,8 @@ def worst_r2(value: Value, truth: Truth, number: int = 4000) -> float:
         elif truth.up_to_constant:
             guess = guess - (guess - exact).mean()
         if exact.var() > 1e-12:
-            found.append(1 - float((guess - exact).square().mean() / exact.var()))
-    return min(found)
+            r2s.append(1 - float((guess - exact).square().mean() / exact.var()))
+    return min(r2s)
 
 
 def path_log_ratio(policy: Policy, states: Tensor) -> Tensor:
@@ -54,10 +54,10 @@ def path_log_ratio(policy: Policy, states: Tensor) -> Tensor:
 
 def chain_kl(q: FiniteMarkovChain, p: FiniteMarkovChain) -> Tensor:
     """KL of the laws of whole paths, (), nats, of chains that move wherever the other does."""
-    laws, found = q.marginals(), (q.initial_probs * (q.initial_probs / p.initial_probs).log()).sum()
+    laws, kl = q.marginals(), (q.initial_probs * (q.initial_probs / p.initial_probs).log()).sum()
     for law, own, other in zip(laws, q.matrices, p.matrices):
-        found = found + law @ (own * (own / other).log()).sum(dim=1)
-    return found
+        kl = kl + law @ (own * (own / other).log()).sum(dim=1)
+    return kl
 
 
 def gaussian_kl(mean: Tensor, covariance: Tensor, other_mean: Tensor, other: Tensor) -> float:

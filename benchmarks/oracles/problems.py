@@ -222,9 +222,9 @@ class Toy(Problem):
         """Trajectories of p* of the DDPM, their weights and log Z, by SMC with the diffusion's exact value."""
         if not hasattr(self, "_found"):
             value = self.oracle.soft_value(self.alpha)
-            given = (self.controlled, self.target, value, NUM_PATHS)
-            paths, log_weights = smc_paths(*given, generator=seeded("cpu", 9))
-            groups = smc(*given).sample(5, generator=seeded("cpu", 10)).log_normalizer
+            arguments = (self.controlled, self.target, value, NUM_PATHS)
+            paths, log_weights = smc_paths(*arguments, generator=seeded("cpu", 9))
+            groups = smc(*arguments).sample(5, generator=seeded("cpu", 10)).log_normalizer
             self._found = paths, log_weights.exp(), float(groups.logsumexp(dim=0) - math.log(len(groups)))
         return self._found
 

@@ -54,8 +54,8 @@ def recorded(modules: tuple[torch.nn.Module, ...]) -> Iterator[list[Call]]:
     """Keep what these are called with: (module, x, t, whether a gradient is due)."""
     calls: list[Call] = []
 
-    def keep(module: torch.nn.Module, given: tuple) -> None:
-        x, t = given
+    def keep(module: torch.nn.Module, inputs: tuple) -> None:
+        x, t = inputs
         calls.append((module, x.detach().clone(), t, torch.is_grad_enabled()))
 
     handles = [module.register_forward_pre_hook(keep) for module in modules]
@@ -73,8 +73,8 @@ def bare(calls: list[Call]) -> None:
                 continue
             named = {"": x} if isinstance(x, Tensor) else dict(x.items())
             leaves = {name: leaf.detach().requires_grad_() for name, leaf in named.items() if leaf.is_floating_point()}
-            said = module(leaves[""] if isinstance(x, Tensor) else x.copy().update(leaves), t)
-            total = (said.clean if isinstance(said, Prediction) else said).sum()
+            output = module(leaves[""] if isinstance(x, Tensor) else x.copy().update(leaves), t)
+            total = (output.clean if isinstance(output, Prediction) else output).sum()
             torch.autograd.grad(total, list(leaves.values()), materialize_grads=True)
 
 
@@ -184,11 +184,11 @@ def compare(kind: str, name: str, groups: int, size: int, width: int) -> dict[st
 
 def ratios(turns: list[list[tuple[float, float]]], over: int) -> dict[str, Any]:
     """Of the sampler's time to that of a bare run: the wall's and the processor's, turn by turn and their median."""
-    found: dict[str, Any] = {}
+    figures: dict[str, Any] = {}
     for k, clock in enumerate(("wall", "processor")):
-        found[f"{clock}_turns"] = [each[0][k] / each[over][k] for each in turns]
-        found[clock] = statistics.median(found[f"{clock}_turns"])
-    return found
+        figures[f"{clock}_turns"] = [each[0][k] / each[over][k] for each in turns]
+        figures[clock] = statistics.median(figures[f"{clock}_turns"])
+    return figures
 
 
 def cases() -> list[tuple[str, str, int, int]]:
@@ -205,9 +205,9 @@ def measure(options: argparse.Namespace) -> None:
         if (kind, states) not in widths:
             widths[kind, states] = find_width(kind, states)
         width, milliseconds = widths[kind, states]
-        found = {**compare(kind, name, groups, size, width), "milliseconds": milliseconds}
-        entries.append(found)
-        figures = [f"{found[over][clock]:.3f}" for over in ("calls", "networks") for clock in ("wall", "processor")]
+        entry = {**compare(kind, name, groups, size, width), "milliseconds": milliseconds}
+        entries.append(entry)
+        figures = [f"{entry[over][clock]:.3f}" for over in ("calls", "networks") for clock in ("wall", "processor")]
         tqdm.write(f"{' '.join(figures)}  {kind}, {name}, B = {groups}, M = {size}")
     RESULTS.write({"entries": entries, "memory": memory, "provenance": provenance()})
 

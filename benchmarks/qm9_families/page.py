@@ -159,12 +159,12 @@ def verdicts(rewards: Rewards) -> list[str]:
         sides: dict[str, list[str]] = {"above it": [], "below it": [], "not told apart from it at 95 %": []}
         for key in judged:
             gap, error = rewards.mean(key) - rewards.mean(rival), np.hypot(rewards.error(key), rewards.error(rival))
-            told = abs(gap) > rewards.quantile(key) * error
-            side = list(sides)[(0 if gap > 0 else 1) if told else 2]
+            significant = abs(gap) > rewards.quantile(key) * error
+            side = list(sides)[(0 if gap > 0 else 1) if significant else 2]
             sides[side].append(f"`{key[0]}` ({with_error(gap, error, sign=True)})")
         unique = average(rewards.groups[rival], "uniqueness")
-        found = "; ".join(f"{side}: {', '.join(names)}" for side, names in sides.items() if names)
-        lines.append(f"- Against {opponent} ({reward(rewards, rival)}; {unique:.0%} distinct), {found}.")
+        text = "; ".join(f"{side}: {', '.join(names)}" for side, names in sides.items() if names)
+        lines.append(f"- Against {opponent} ({reward(rewards, rival)}; {unique:.0%} distinct), {text}.")
     distinct = [f"`{key[0]}` {average(rewards.groups[key], 'uniqueness'):.0%}" for key in judged]
     lines.append(f"- Distinct molecules, the price of a reward: {', '.join(distinct)}.")
     return lines

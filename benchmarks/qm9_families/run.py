@@ -50,9 +50,9 @@ def measure(options: argparse.Namespace) -> None:
         for family in options.families:
             keep("trials", entry(family, TRIAL_SEED, shlex.split(options.trial)))
         return
-    wanted = [(family, seed) for seed in options.seeds for family in options.families]
+    runs = [(family, seed) for seed in options.seeds for family in options.families]
     done = [] if options.again else [(each["family"], each["seed"]) for each in RESULTS.read()["entries"]]
-    for family, seed in tqdm([pair for pair in wanted if pair not in done], desc="families", unit="run"):
+    for family, seed in tqdm([pair for pair in runs if pair not in done], desc="families", unit="run"):
         keep("entries", entry(family, seed))
 
 

@@ -72,14 +72,14 @@ def by_candidates(rows: list[Row]) -> str:
         figure = Figure(figsize=(9, 4.6))
         panels = figure.subplots(1, 2, sharey=True)
         for color, kind in zip(COLORS, ("SVDD-PM", "SVDD-MC")):
-            found = candidates(rows, kind)
-            costs = (list(found), [row.mean("cpu_seconds_per_sample") for row in found.values()])
+            by_size = candidates(rows, kind)
+            costs = (list(by_size), [row.mean("cpu_seconds_per_sample") for row in by_size.values()])
             for axes, x in zip(panels, costs):
                 for line, (name, label) in zip(LINES, QUANTILES.items()):
-                    heights = [row.mean(name) for row in found.values()]
-                    given = {"color": color, "linestyle": line, "marker": "o", "markersize": 4}
-                    errors = [NORMAL * row.reward[1] for row in found.values()] if name == "mean_reward" else None
-                    axes.errorbar(x, heights, errors, label=f"{kind}, {label}", capsize=2, **given)
+                    heights = [row.mean(name) for row in by_size.values()]
+                    marker_style = {"color": color, "linestyle": line, "marker": "o", "markersize": 4}
+                    errors = [NORMAL * row.reward[1] for row in by_size.values()] if name == "mean_reward" else None
+                    axes.errorbar(x, heights, errors, label=f"{kind}, {label}", capsize=2, **marker_style)
         panels[0].set(xscale="log", xlabel="candidates M", ylabel="QED")
         panels[1].set(xscale="log", xlabel="seconds a sample")
         plain_ticks(panels[0].xaxis, [1, 2, 5, 10, 20, 50])
@@ -97,9 +97,9 @@ def panel(axes: Axes, rows: list[Row], x: str, looks: dict) -> None:
 def aim(axes: Axes, alpha: float, truth: dict) -> None:
     """The title, and the mean reward of p* where it is known."""
     axes.set_title(f"alpha = {alpha:g}", fontsize=10)
-    found = truth.get(f"{alpha:g}")
-    if found is not None and known(found):
-        axes.axhline(found["mean_reward"], color="black", linewidth=1, linestyle="--")
+    exact = truth.get(f"{alpha:g}")
+    if exact is not None and known(exact):
+        axes.axhline(exact["mean_reward"], color="black", linewidth=1, linestyle="--")
 
 
 def legend(axes: Axes, looks: dict) -> Axes:

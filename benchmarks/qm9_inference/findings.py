@@ -49,10 +49,12 @@ def winners(rows: list[Row], alpha: float, truth: dict | None) -> str:
         )
     best = ranked[0]
     beside = [row.name for row in ranked[1:] if not apart(best.reward, row.reward)]
-    text += f". The highest mean QED is that of **{best.name}**, {best.told}"
+    text += f". The highest mean QED is that of **{best.name}**, {best.reward_text}"
     text += f"; not told apart from it at 95 %: {quoted(beside)}." if beside else ", above all others at 95 %."
     cheap = next((row for row in ranked if row.calls <= CHEAP), best)
-    return text if cheap is best else f"{text} With {CHEAP} reference calls it is that of {cheap.name}, {cheap.told}."
+    if cheap is best:
+        return text
+    return f"{text} With {CHEAP} reference calls it is that of {cheap.name}, {cheap.reward_text}."
 
 
 def nearest(rows: list[Row], truth: dict) -> str:
@@ -73,10 +75,10 @@ def nearest(rows: list[Row], truth: dict) -> str:
 
 def without_alpha(rows: list[Row], truth: dict) -> str:
     """What maximises reward, whatever alpha is, beside the mean reward that alpha asks for."""
-    found = [f"{row.name} {row.told}" for row in rows if row.name in NEVER_READ[1:]]
-    wanted = [f"{each['mean_reward']:.3f} at {alpha}" for alpha, each in truth.items() if known(each)]
+    texts = [f"{row.name} {row.reward_text}" for row in rows if row.name in NEVER_READ[1:]]
+    exact = [f"{each['mean_reward']:.3f} at {alpha}" for alpha, each in truth.items() if known(each)]
     return (
-        f"- What reads no alpha ({'; '.join(found)}) is to be held against the mean QED of p\\*, {', '.join(wanted)}: "
+        f"- What reads no alpha ({'; '.join(texts)}) is to be held against the mean QED of p\\*, {', '.join(exact)}: "
         "more than that is more than alpha asks for."
     )
 
@@ -92,12 +94,12 @@ def differences(rows: list[Row], pairs: tuple) -> str:
                 continue
             one, two = by_key[name, alpha].reward, by_key[other, alpha].reward
             side = list(sides)[2 if not apart(one, two) else 0 if one[0] > two[0] else 1]
-            told = with_error(*gap(one, two), sign=True)
-            changed[side].append(told if name in NEVER_READ else f"{told} at {alpha:g}")
-        for side, found in changed.items():
-            if found:
-                sides[side].append(f"`{name}` against `{other}` ({', '.join(found)})")
-    return "; ".join(f"they **{side}** in {', '.join(found)}" for side, found in sides.items() if found)
+            text = with_error(*gap(one, two), sign=True)
+            changed[side].append(text if name in NEVER_READ else f"{text} at {alpha:g}")
+        for side, names in changed.items():
+            if names:
+                sides[side].append(f"`{name}` against `{other}` ({', '.join(names)})")
+    return "; ".join(f"they **{side}** in {', '.join(names)}" for side, names in sides.items() if names)
 
 
 def pieces(rows: list[Row]) -> list[str]:
@@ -122,33 +124,33 @@ def pieces(rows: list[Row]) -> list[str]:
 
 def prices(rows: list[Row], shown: list[float]) -> str:
     """What a reward costs in distinct molecules."""
-    found = []
+    texts = []
     for alpha in shown:
         few = [row for row in at(rows, alpha) if row.alpha == alpha and row.mean("uniqueness") < WHOLE]
         few.sort(key=lambda row: row.mean("uniqueness"))
         if few:
             named = ", ".join(f"`{row.name}` {row.mean('uniqueness'):.0%}" for row in few)
-            found.append(f"at alpha = {alpha:g}, {named}")
+            texts.append(f"at alpha = {alpha:g}, {named}")
     rest = "All others have at least nine distinct molecules in ten."
-    return f"- Distinct molecules, the price of a reward: {'; '.join(found)}. {rest}" if found else f"- {rest}"
+    return f"- Distinct molecules, the price of a reward: {'; '.join(texts)}. {rest}" if texts else f"- {rest}"
 
 
 def ablation(rows: list[Row]) -> list[str]:
     """What more candidates buy."""
-    found = []
+    texts = []
     for kind in ("SVDD-PM", "SVDD-MC"):
         by_m = candidates(rows, kind)
         if len(by_m) < 2:
             continue
         first, last = by_m[min(by_m)], by_m[max(by_m)]
         peak = max(by_m, key=lambda number: by_m[number].reward[0])
-        turns = f", highest at M = {peak} ({by_m[peak].told})" if peak != max(by_m) else ""
+        turns = f", highest at M = {peak} ({by_m[peak].reward_text})" if peak != max(by_m) else ""
         calls = " to ".join(dict.fromkeys(plain(row.calls) for row in (first, last)))
-        found.append(
-            f"{kind} goes from {first.told} at M = {min(by_m)} to {last.told} at M = {max(by_m)}{turns}, for {calls} "
-            "reference calls a sample"
+        texts.append(
+            f"{kind} goes from {first.reward_text} at M = {min(by_m)} to {last.reward_text} at M = "
+            f"{max(by_m)}{turns}, for {calls} reference calls a sample"
         )
-    return [f"- More candidates at alpha = 0: {'; '.join(found)}."] if found else []
+    return [f"- More candidates at alpha = 0: {'; '.join(texts)}."] if texts else []
 
 
 def seconds(rows: list[Row]) -> str:
@@ -166,16 +168,16 @@ def seconds(rows: list[Row]) -> str:
 def normalizers(rows: list[Row], truth: dict) -> str:
     """Whether the samplers agree on log Z."""
     lines = []
-    for alpha, found in truth.items():
-        if not known(found):
+    for alpha, exact in truth.items():
+        if not known(exact):
             continue
-        wanted = found["log_normalizer_nats"], found["log_normalizer_standard_error_nats"]
+        log_z = exact["log_normalizer_nats"], exact["log_normalizer_standard_error_nats"]
         here = [row for row in rows if row.alpha == float(alpha) and row.log_normalizer is not None]
-        off = [row for row in here if apart(row.log_normalizer, wanted, MANY)]
-        told = f", but not {', '.join(f'{row.name} ({with_error(*row.log_normalizer)})' for row in off)}" if off else ""
+        off = [row for row in here if apart(row.log_normalizer, log_z, MANY)]
+        but = f", but not {', '.join(f'{row.name} ({with_error(*row.log_normalizer)})' for row in off)}" if off else ""
         lines.append(
-            f"at alpha = {alpha} it is {with_error(*wanted)} by the reference's own trajectories, and of {len(here)} "
-            f"samplers' estimates {len(here) - len(off)} lie within {MANY} standard errors of that{told}"
+            f"at alpha = {alpha} it is {with_error(*log_z)} by the reference's own trajectories, and of {len(here)} "
+            f"samplers' estimates {len(here) - len(off)} lie within {MANY} standard errors of that{but}"
         )
     return f"- log Z is one number for all samplers: {'; '.join(lines)}."
 

@@ -101,8 +101,8 @@ def page(held: dict) -> str:
 
 def section(rows: list[Row], alpha: float, truth: dict | None) -> str:
     here = [row for row in rows if row.alpha == alpha and "M = " not in row.name]
-    told = "" if truth is None else aim(truth)
-    return f"## alpha = {alpha:g}\n\n{told}{table(sorted(here, key=lambda row: -row.reward[0]), truth)}"
+    text = "" if truth is None else aim(truth)
+    return f"## alpha = {alpha:g}\n\n{text}{table(sorted(here, key=lambda row: -row.reward[0]), truth)}"
 
 
 def aim(truth: dict) -> str:
@@ -124,5 +124,5 @@ def table(rows: list[Row], truth: dict | None) -> str:
         means = ", ".join(f"{each:.3f}" for each in row.seed_means)
         estimates = [row.log_normalizer, row.mean_log_normalizer, row.divergence(truth)] if truth is not None else []
         written = ["–" if each is None else with_error(*each) for each in estimates]
-        cells.append([row.name, row.told, means, *(plain(row.mean(name), 3) for name in COLUMNS), *written])
+        cells.append([row.name, row.reward_text, means, *(plain(row.mean(name), 3) for name in COLUMNS), *written])
     return markdown_table(header, cells)

@@ -40,7 +40,7 @@ class Row:
         return [each["mean_reward"] for each in self.seeds.values()]
 
     @property
-    def told(self) -> str:
+    def reward_text(self) -> str:
         return with_error(*self.reward)
 
     @property
@@ -50,12 +50,13 @@ class Row:
     @property
     def log_normalizer(self) -> tuple[float, float] | None:
         """log Z, nats, by the mean of the groups' Z of all seeds; its error is that of Z over Z."""
-        found = [(each["log_normalizer_nats"], each["log_normalizer_standard_error_nats"]) for each in self._weighted]
-        if not found:
+        names = ("log_normalizer_nats", "log_normalizer_standard_error_nats")
+        estimates = [tuple(each[name] for name in names) for each in self._weighted]
+        if not estimates:
             return None
-        largest = max(value for value, _ in found)
-        shares = [math.exp(value - largest) for value, _ in found]
-        error = math.hypot(*(share * relative for share, (_, relative) in zip(shares, found))) / sum(shares)
+        largest = max(value for value, _ in estimates)
+        shares = [math.exp(value - largest) for value, _ in estimates]
+        error = math.hypot(*(share * relative for share, (_, relative) in zip(shares, estimates))) / sum(shares)
         return largest + math.log(fmean(shares)), error
 
     @property
@@ -79,11 +80,11 @@ class Row:
 
 def gather(held: dict) -> list[Row]:
     """All rows, in the order of the results."""
-    found: dict[tuple[str, float], dict[int, dict]] = {}
+    figures: dict[tuple[str, float], dict[int, dict]] = {}
     for key, entry in held["entries"].items():
         name, alpha, seed = key.split("/")
-        found.setdefault((name, float(alpha)), {})[int(seed)] = entry["figures"]
-    return [Row(*key, seeds) for key, seeds in found.items()]
+        figures.setdefault((name, float(alpha)), {})[int(seed)] = entry["figures"]
+    return [Row(*key, seeds) for key, seeds in figures.items()]
 
 
 def at(rows: list[Row], alpha: float) -> list[Row]:
@@ -94,8 +95,8 @@ def at(rows: list[Row], alpha: float) -> list[Row]:
 def candidates(rows: list[Row], kind: str) -> dict[int, Row]:
     """The ablation of a kind by M."""
     start = f"{kind}, M = "
-    found = {int(row.name.removeprefix(start)): row for row in rows if row.name.startswith(start)}
-    return dict(sorted(found.items()))
+    by_size = {int(row.name.removeprefix(start)): row for row in rows if row.name.startswith(start)}
+    return dict(sorted(by_size.items()))
 
 
 def known(truth: dict) -> bool:

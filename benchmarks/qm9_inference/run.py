@@ -97,10 +97,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def measure(options: argparse.Namespace) -> None:
-    wanted = [(name, a, seed) for seed in options.seeds for name in options.methods for a in METHODS[name].alphas]
-    for name, alpha, seed in tqdm(wanted):
-        found = partial(judged, METHODS[name], alpha, seed)
-        RESULTS.finish(found, "entries", key(name, alpha, seed), again=options.again, complete=add_truth)
+    runs = [(name, a, seed) for seed in options.seeds for name in options.methods for a in METHODS[name].alphas]
+    for name, alpha, seed in tqdm(runs):
+        judge = partial(judged, METHODS[name], alpha, seed)
+        RESULTS.finish(judge, "entries", key(name, alpha, seed), again=options.again, complete=add_truth)
 
 
 def pages() -> dict[Path, str]:
@@ -144,7 +144,7 @@ def drawn(method: Method, alpha: float, seed: int, reference: sv.Reference, valu
     target.reward.scorer.close()  # whose seconds count once it has ended
     spent = since(start)
     best = rewards.view(size, method.runs).argmax(dim=1) + torch.arange(size) * method.runs
-    found = {
+    figures = {
         **reward_figures(rewards[best].double().numpy()[None], np.random.default_rng(seed)),
         **group_figures(gather_groups([samples])),
         **reference.describe(reference.decode(states[best])),
@@ -153,9 +153,9 @@ def drawn(method: Method, alpha: float, seed: int, reference: sv.Reference, valu
         "num_samples": size,
     }
     if samples.log_normalizer is not None:
-        found["mean_log_normalizer_nats"] = float(samples.log_normalizer.mean())
-        found["mean_log_normalizer_standard_error_nats"] = float(samples.log_normalizer.std() / math.sqrt(size))
-    kept = {name: None if math.isnan(figure) else figure for name, figure in found.items()}
+        figures["mean_log_normalizer_nats"] = float(samples.log_normalizer.mean())
+        figures["mean_log_normalizer_standard_error_nats"] = float(samples.log_normalizer.std() / math.sqrt(size))
+    kept = {name: None if math.isnan(figure) else figure for name, figure in figures.items()}
     return {"figures": kept, "provenance": provenance()}
 
 

@@ -80,14 +80,14 @@ def by_size(oracle: Oracle, alpha: float, kind: str, size: int) -> dict[str, Any
     """The bounds of one sampler, [mean, standard error], and the exact KLs where they are known; nats."""
     place = (list(KINDS).index(kind), size)
     trajectories = oracle.optimal_trajectories(RUNS, alpha, generator=seeded("cpu", *place, 1))
-    found = normalizer_bounds(
+    bounds = normalizer_bounds(
         KINDS[kind](oracle, alpha, size), RUNS, trajectories=trajectories, generator=seeded("cpu", *place, 2)
     )
     exact = kls(oracle, alpha, kind, size)
     return {
-        "lower": [found.lower, found.lower_standard_error],
-        "upper": [found.upper, found.upper_standard_error],
-        "gap": [found.gap, math.hypot(found.lower_standard_error, found.upper_standard_error)],
+        "lower": [bounds.lower, bounds.lower_standard_error],
+        "upper": [bounds.upper, bounds.upper_standard_error],
+        "gap": [bounds.gap, math.hypot(bounds.lower_standard_error, bounds.upper_standard_error)],
         "kl_to_target": None if exact is None else exact[0],
         "kl_from_target": None if exact is None else exact[1],
     }

@@ -21,10 +21,10 @@ def figures(results: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def budgets(found: dict[str, Any]) -> str:
+def budgets(results: dict[str, Any]) -> str:
     with style("budgets"):
         figure, (axes,) = _panels("reference calls a group", "total variation to p*")
-        for place, (kind, by_budget) in enumerate(found.items()):
+        for place, (kind, by_budget) in enumerate(results.items()):
             rows = list(by_budget.values())
             distances, errors = zip(*(row["total_variation"] for row in rows), strict=True)
             calls = [row["reference_calls"] for row in rows]
@@ -35,31 +35,31 @@ def budgets(found: dict[str, Any]) -> str:
         return svg(figure, axes)
 
 
-def rounds(found: dict[str, list[float]]) -> str:
+def rounds(results: dict[str, list[float]]) -> str:
     with style("rounds"):
         figure, (axes,) = _panels("round", "total variation to p*")
-        for place, (keep, distances) in enumerate(found.items()):
+        for place, (keep, distances) in enumerate(results.items()):
             axes.plot(range(len(distances)), distances, label=keep, **_look(place))
         axes.set(yscale="log")
         plain_ticks(axes.yaxis, [0.01, 0.03, 0.1, 0.3])
         return svg(figure, axes)
 
 
-def beams(found: dict[str, dict[str, float]]) -> str:
+def beams(results: dict[str, dict[str, float]]) -> str:
     with style("beams"):
         figure, (axes,) = _panels("beam width, or N", "share that finds the largest reward")
-        widths = [int(width) for width in found]
-        for place, name in enumerate(next(iter(found.values()))):
-            axes.plot(widths, [row[name] for row in found.values()], label=name, **_look(place))
+        widths = [int(width) for width in results]
+        for place, name in enumerate(next(iter(results.values()))):
+            axes.plot(widths, [row[name] for row in results.values()], label=name, **_look(place))
         axes.set(ylim=(0, 1.03), xscale="log")
         plain_ticks(axes.xaxis, widths)
         return svg(figure, axes)
 
 
-def bounds(found: dict[str, Any]) -> str:
+def bounds(results: dict[str, Any]) -> str:
     with style("bounds"):
-        figure, panels = _panels("particles or candidates", "bound - log Z (nats)", len(found))
-        for axes, (oracle, of_oracle) in zip(panels, found.items(), strict=True):
+        figure, panels = _panels("particles or candidates", "bound - log Z (nats)", len(results))
+        for axes, (oracle, of_oracle) in zip(panels, results.items(), strict=True):
             axes.set_title(oracle, fontsize=10)
             axes.axhline(0.0, color="black", linewidth=0.8)
             for place, (kind, by_size) in enumerate(of_oracle["samplers"].items()):
@@ -74,10 +74,10 @@ def bounds(found: dict[str, Any]) -> str:
         return svg(figure, panels[0])
 
 
-def gaps(found: dict[str, Any]) -> str:
+def gaps(results: dict[str, Any]) -> str:
     with style("gaps"):
-        figure, panels = _panels("particles or candidates", "nats", len(found))
-        for axes, (oracle, of_oracle) in zip(panels, found.items(), strict=True):
+        figure, panels = _panels("particles or candidates", "nats", len(results))
+        for axes, (oracle, of_oracle) in zip(panels, results.items(), strict=True):
             axes.set_title(oracle, fontsize=10)
             for place, (kind, by_size) in enumerate(of_oracle["samplers"].items()):
                 sizes, rows = [int(size) for size in by_size], list(by_size.values())

@@ -94,19 +94,19 @@ def page(results: dict[str, Any]) -> str:
     )
 
 
-def budgets(found: dict[str, Any], groups: int) -> str:
-    *_, before, budget = found["smc"]
+def budgets(results: dict[str, Any], groups: int) -> str:
+    *_, before, budget = results["smc"]
     rows = [
         [kind, size, plain(row["reference_calls"]), with_error(*row["total_variation"]),
          plain(row["total_variation_of_mean"], 2), with_error(*row["normalizer_ratio"])]
-        for kind, by_budget in found.items()
+        for kind, by_budget in results.items()
         for size, row in by_budget.items()
     ]  # fmt: skip
 
     def distance(kind: str, size: str = budget) -> str:
-        return with_error(*found[kind][size]["total_variation"])
+        return with_error(*results[kind][size]["total_variation"])
 
-    tree, smc = found["tree search"][budget], found["smc"][budget]
+    tree, smc = results["tree search"][budget], results["smc"][budget]
     return BUDGETS.format(
         table=markdown_table(
             ["Sampler", "budget", "reference calls", "distance to p\\*", "its bias", "E[Z_hat]/Z"], rows
@@ -126,30 +126,30 @@ def budgets(found: dict[str, Any], groups: int) -> str:
     )
 
 
-def rounds(found: dict[str, list[float]]) -> str:
-    replace = found["replace"]
+def rounds(results: dict[str, list[float]]) -> str:
+    replace = results["replace"]
     return ROUNDS.format(
-        gibbs=plain(found["particle_gibbs"][-1], 2),
+        gibbs=plain(results["particle_gibbs"][-1], 2),
         rounds=len(replace) - 1,
         replace=plain(replace[-1], 2),
         before=plain(replace[-5], 2),
     )
 
 
-def beams(found: dict[str, dict[str, float]]) -> str:
-    many = list(found)[-1]
-    share = {width: f"{100 * row['beam search']:.3g} %" for width, row in found.items()}
-    return BEAMS.format(one=share["1"], two=share["2"], many=many, best=f"{100 * found[many]['best-of-N']:.3g} %")
+def beams(results: dict[str, dict[str, float]]) -> str:
+    many = list(results)[-1]
+    share = {width: f"{100 * row['beam search']:.3g} %" for width, row in results.items()}
+    return BEAMS.format(one=share["1"], two=share["2"], many=many, best=f"{100 * results[many]['best-of-N']:.3g} %")
 
 
-def bounds(found: dict[str, Any], runs: int) -> str:
+def bounds(results: dict[str, Any], runs: int) -> str:
     def fall(oracle: str) -> str:
-        rows = found[oracle]["samplers"]["importance sampling"]
+        rows = results[oracle]["samplers"]["importance sampling"]
         return plain(rows["16"]["gap"][0] / rows["64"]["gap"][0], 2)
 
     titles = ["Sampler", "K or M", "log Z - lower", "KL(q‖p\\*)", "upper - log Z", "KL(p\\*‖q)", "gap"]
     tables = []
-    for oracle, of_oracle in found.items():
+    for oracle, of_oracle in results.items():
         log_z = of_oracle["log_normalizer"]
         rows = [
             [kind, size, with_error(log_z - row["lower"][0], row["lower"][1]), known(row["kl_to_target"]),
@@ -160,7 +160,7 @@ def bounds(found: dict[str, Any], runs: int) -> str:
             if size in ("1", "4", "16", "64")
         ]  # fmt: skip
         tables.append(f"On the {oracle}, log Z = {log_z:.4f} nats:\n\n{markdown_table(titles, rows)}")
-    chain = found["Markov chain"]
+    chain = results["Markov chain"]
     last = chain["samplers"]["importance sampling"]["64"]
     return BOUNDS.format(
         runs=f"{runs:,}",

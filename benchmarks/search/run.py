@@ -82,10 +82,10 @@ SAMPLERS = {
 
 def by_budget(kind: str, budget: int) -> dict[str, float | list[float]]:
     samples = SAMPLERS[kind](budget).sample(GROUPS, generator=seeded("cpu", budget))
-    found = laws(samples)
+    estimates = laws(samples)
     return {
-        "total_variation": mean_and_error(total_variation(found)),
-        "total_variation_of_mean": float(total_variation(found.mean(dim=0))),
+        "total_variation": mean_and_error(total_variation(estimates)),
+        "total_variation_of_mean": float(total_variation(estimates.mean(dim=0))),
         "normalizer_ratio": mean_and_error((samples.log_normalizer - CHAIN.log_normalizer(ALPHA)).exp()),
         "reference_calls": samples.cost.reference_calls / GROUPS,
     }
@@ -93,20 +93,20 @@ def by_budget(kind: str, budget: int) -> dict[str, float | list[float]]:
 
 def by_round(keep: str) -> list[float]:
     start, sampler = ancestral(CHAIN, TARGET), smc(CHAIN, TARGET, Zero(), 8)
-    found = [float(total_variation(CHAIN.marginals()[-1]))]
+    distances = [float(total_variation(CHAIN.marginals()[-1]))]
     for rounds in range(1, ROUNDS + 1):
         samples = refine(sampler, rounds, 2, keep, start=start).sample(DRAWS, generator=seeded("cpu", rounds))
-        found.append(float(total_variation(laws(samples).mean(dim=0))))
-    return found
+        distances.append(float(total_variation(laws(samples).mean(dim=0))))
+    return distances
 
 
 def by_width(width: int) -> dict[str, float]:
     """Beam search of 4 candidates to a particle, and best-of-N of as many reference calls, exactly."""
     samples = beam_search(CHAIN, TARGET, CHAIN.mean_value(), width, 4).sample(DRAWS, generator=seeded("cpu", width))
     best = CHAIN.reward.table.max()
-    found = (samples.rewards[:, 0] == best).double().mean()
+    share = (samples.rewards[:, 0] == best).double().mean()
     missed = 1 - CHAIN.marginals()[-1][CHAIN.reward.table == best].sum()
-    return {"beam search": float(found), "best-of-N": float(1 - missed**width)}
+    return {"beam search": float(share), "best-of-N": float(1 - missed**width)}
 
 
 def measure(options: argparse.Namespace) -> None:

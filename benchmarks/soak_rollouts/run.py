@@ -96,12 +96,12 @@ def soak(num_trials: int, seed: int, folder: Path) -> int:
     """The trials in turn: two processes and four, without kills and with them; returns how many were killed."""
     draw, killed = random.Random(seed), 0
     fill(folder / "alone")
-    wanted = contents(folder / "alone")
+    expected = contents(folder / "alone")
     for number in range(num_trials):
         path, size, kills = folder / f"{number}", NUM_PROCESSES[number // 2 % 2], number % 2 == 1
         ends = trial(path, size, kills, draw)
         killed += ends.count(-signal.SIGKILL)
-        if ends.count(0) < size or contents(path) != wanted or len(Rollouts.open(path)) != NUM_TRAJECTORIES:
+        if ends.count(0) < size or contents(path) != expected or len(Rollouts.open(path)) != NUM_TRAJECTORIES:
             raise SystemExit(f"trial {number}, {size} processes: ended with {ends}; its store stays at {path}")
         others = {each.name for each in path.iterdir()} - {"manifest.json", "data", ".lock"}
         if not kills and others:

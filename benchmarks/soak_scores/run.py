@@ -69,8 +69,8 @@ def trial(path: Path, processes: int, seed: int) -> tuple[int, int]:
         text: known for writer in range(processes) for n in range(BATCHES) for text, known in batch(writer, n).items()
     }
     store = ScoreStore(path, "soak")
-    found = store.read(list(every))
-    if not reported.items() <= found.items() <= every.items() or len(store) != len(found):
+    stored = store.read(list(every))
+    if not reported.items() <= stored.items() <= every.items() or len(store) != len(stored):
         raise AssertionError(f"seed {seed}, {processes} processes: {path} does not hold what was written")
     return len(reported), killed
 

@@ -103,8 +103,8 @@ def compare(family: Family, problem: Problem, repeats: int, seconds: float) -> d
 
 def pairs_of(oracles: list[str]) -> list[tuple[Problem, Family]]:
     """What is measured: each family on each oracle, but on the last only those that no other can have."""
-    found = {problem.name: problem for problem in problems()}
-    *chains, last = [(found[name], families_of(found[name])) for name in ORACLES]
+    by_name = {problem.name: problem for problem in problems()}
+    *chains, last = [(by_name[name], families_of(by_name[name])) for name in ORACLES]
     taken = [family for _, families in chains for family in families]
     kept = [*chains, (last[0], [family for family in last[1] if family not in taken])]
     return [(problem, family) for problem, families in kept for family in families if problem.name in oracles]
@@ -123,6 +123,6 @@ def measure(options: argparse.Namespace) -> None:
     for problem, family in tqdm(work, desc="overhead"):
         name = f"{problem.name}/{family.name}"
         OVERHEAD.finish(partial(compare, family, problem, options.repeats, options.seconds), name, again=True)
-        found = OVERHEAD.read()[name]
-        short = "" if found["ratio"] >= WANTED else f"  below {WANTED}"
-        tqdm.write(f"{found['ratio']:.3f}  {found['milliseconds_more']:+.2f} ms  {name}{short}")
+        entry = OVERHEAD.read()[name]
+        short = "" if entry["ratio"] >= WANTED else f"  below {WANTED}"
+        tqdm.write(f"{entry['ratio']:.3f}  {entry['milliseconds_more']:+.2f} ms  {name}{short}")

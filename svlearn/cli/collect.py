@@ -40,7 +40,7 @@ def collect(
         max_batch: states in one network call.
     """
     process = sv.load(reference) if isinstance(reference, str) else reference
-    wanted = {} if conditions is None else {"conditions": as_condition(conditions, "conditions")}
+    options = {} if conditions is None else {"conditions": as_condition(conditions, "conditions")}
     rollouts = sv.collect(
         process,
         num_trajectories,
@@ -49,7 +49,7 @@ def collect(
         batch_size=batch_size,
         seed=seed,
         max_batch=max_batch,
-        **wanted,
+        **options,
     )
     print(f"{len(rollouts)} trajectories in {path}")
 

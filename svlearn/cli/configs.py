@@ -15,12 +15,12 @@ def shipped_configs(file: str) -> dict[str, Path]:
     lies in folders below, to go on top of it, is named by its path: <domain>/qm9/values/soft_q.yaml is
     "qm9/values/soft_q". So is every other file: <domain>/qm9/demo.yaml is "qm9/demo".
     """
-    found = {}
+    paths = {}
     for path in sorted(package_data("configs").rglob("*.yaml")):
         parts = path.relative_to(package_data("configs")).with_suffix("").parts[1:]  # without the domain
         named = "/".join(parts)
-        found[parts[0] if len(parts) == 2 and path.name == file else named] = path
-    return found
+        paths[parts[0] if len(parts) == 2 and path.name == file else named] = path
+    return paths
 
 
 def starting_points(file: str) -> list[str]:
@@ -32,12 +32,12 @@ def expand(arguments: Sequence[str], file: str) -> list[str]:
     """A command line with the path of each shipped configuration in the place of its name; a file goes before."""
     known, expanded = shipped_configs(file), list(arguments)
     for place, argument in enumerate(expanded):
-        option, given, name = argument.partition("=")
+        option, equals, name = argument.partition("=")
         if option not in OPTIONS:
             continue
-        if given and name in known and not Path(name).is_file():
+        if equals and name in known and not Path(name).is_file():
             expanded[place] = f"{option}={known[name]}"
-        elif not given and place + 1 < len(expanded):
+        elif not equals and place + 1 < len(expanded):
             name = expanded[place + 1]
             if name in known and not Path(name).is_file():
                 expanded[place + 1] = str(known[name])

@@ -35,7 +35,7 @@ import svlearn as sv
 from svlearn.cli.conditions import as_condition
 from svlearn.cli.parser import call
 from svlearn.cli.parts import KINDS, Parts
-from svlearn.cli.request import what_decides
+from svlearn.cli.request import identity_of_request
 from svlearn.evaluation.partial import Partial
 from svlearn.files import check_writable, user_path, write
 from svlearn.rollouts import held_out
@@ -101,7 +101,7 @@ def evaluate(
         max_batch=max_batch,
         progress=True,
         calibrations={} if rollouts is None else calibrations(parts.all("values"), made, process, rollouts),
-        partial=Partial(output / "partial.json", what_decides(request, process), resume=resume),
+        partial=Partial(output / "partial.json", identity_of_request(request, process), resume=resume),
         **conditioned,
     )
     if pairs is not None:

@@ -11,19 +11,19 @@ Override = tuple[str, str, Any]  # the mapping, the place in it, what is put the
 def split(arguments: Sequence[str], mappings: Sequence[str]) -> tuple[list[str], list[Override]]:
     """A command line without its overrides of entries of these mappings, and those."""
     rest: list[str] = []
-    found: list[Override] = []
+    overrides: list[Override] = []
     left = list(arguments)
     while left:
         argument = left.pop(0)
-        option, given, value = argument.partition("=")
+        option, equals, value = argument.partition("=")
         mapping, dot, place = option.removeprefix("--").partition(".")
         if not (option.startswith("--") and dot and mapping in mappings):
             rest.append(argument)
             continue
-        if not given and not left:
+        if not equals and not left:
             raise ValueError(f"{option}: expected a value after it, got nothing")
-        found.append((mapping, place, yaml.safe_load(value if given else left.pop(0))))
-    return rest, found
+        overrides.append((mapping, place, yaml.safe_load(value if equals else left.pop(0))))
+    return rest, overrides
 
 
 def put(entries: dict[str, Any] | None, override: Override) -> dict[str, Any]:
@@ -42,5 +42,5 @@ def put(entries: dict[str, Any] | None, override: Override) -> dict[str, Any]:
 def _replaced(entry: Any, keys: list[str], value: Any) -> Any:
     if not keys:
         return value
-    held = dict(entry) if isinstance(entry, dict) else {}
-    return {**held, keys[0]: _replaced(held.get(keys[0]), keys[1:], value)}
+    entries = dict(entry) if isinstance(entry, dict) else {}
+    return {**entries, keys[0]: _replaced(entries.get(keys[0]), keys[1:], value)}

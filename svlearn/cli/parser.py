@@ -43,11 +43,11 @@ class Parser(LightningArgumentParser):
         super().__init__(*args, **{"allow_abbrev": False, "formatter_class": TeachingFormatter, **kwargs})
 
     def parse_args(self, args: Sequence[str] | None = None, *rest: Any, **kwargs: Any) -> jsonargparse.Namespace:
-        given = list(sys.argv[1:] if args is None else args)
+        words = list(sys.argv[1:] if args is None else args)
         options = set(_options(self))
-        for name in _class_paths(given, {each.removesuffix(".help") for each in options if each.endswith(".help")}):
+        for name in _class_paths(words, {each.removesuffix(".help") for each in options if each.endswith(".help")}):
             _annotate(name)
-        return super().parse_args(given, *rest, **kwargs)
+        return super().parse_args(words, *rest, **kwargs)
 
     def format_help(self) -> str:
         self._action_groups = sorted(self._action_groups, key=lambda group: (group.title or "").startswith(LATE))
@@ -70,7 +70,7 @@ def one_line(message: str) -> str:
     """The key and what was wrong with its value, where a message of jsonargparse is many lines long."""
     lines = [line.strip() for line in message.splitlines()]
     lines = [line for line in lines if line and not line.startswith(NOISE)]
-    keys = [found[1] for line in lines if (found := re.fullmatch(r'Parser key "(.+)":', line))]
+    keys = [match[1] for line in lines if (match := re.fullmatch(r'Parser key "(.+)":', line))]
     rest = [line.removeprefix("- ") for line in lines if not re.fullmatch(r'Parser key "(.+)":', line)]
     rest = [re.sub(r"Problem with given class_path ('.+'):", r"\1:", line) for line in rest]
     rest = [re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", line.replace("typing.", "")) for line in rest]
@@ -201,10 +201,10 @@ def call(
         config = parser.parse_args(words)
         for change in changes:
             config[change[0]] = put(config[change[0]], change)
-        given = json.loads(parser.dump(config, format="json", skip_validation=True))
+        request = json.loads(parser.dump(config, format="json", skip_validation=True))
         arguments = parser.instantiate(config)
         arguments.pop("config", None)
-        wanted = {"request": given} if "request" in inspect.signature(function).parameters else {}
-        returned = function(**arguments, **wanted)
+        options = {"request": request} if "request" in inspect.signature(function).parameters else {}
+        returned = function(**arguments, **options)
         if show:
             print(returned)

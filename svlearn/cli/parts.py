@@ -68,8 +68,8 @@ class Parts:
         }
         part = build(recipe, Context(defaults, look_up), f"{kind}.{name}")
         if not isinstance(part, KINDS[kind]):
-            wanted = KINDS[kind].__name__
-            raise TypeError(f"{kind}.{name}: expected what builds a {wanted}, got a {type(part).__name__}")
+            expected = KINDS[kind].__name__
+            raise TypeError(f"{kind}.{name}: expected what builds a {expected}, got a {type(part).__name__}")
         return part
 
     def _process(self, text: str) -> Reference:

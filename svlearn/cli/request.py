@@ -12,12 +12,12 @@ from svlearn.rollouts.manifest import MANIFEST
 ASIDE = ("config", "output", "results", "resume")
 
 
-def what_decides(request: dict[str, Any] | None, reference: sv.Reference) -> dict[str, Any]:
+def identity_of_request(request: dict[str, Any] | None, reference: sv.Reference) -> dict[str, Any]:
     """The request of a partial file: the command line without what only says where files go, the reference's
     fingerprint, and the SHA-256 of each file that is named anywhere in it, of a store of trajectories its manifest."""
-    given = {} if request is None else {key: each for key, each in request.items() if key not in ASIDE}
-    sums = {text: each for text in sorted(set(_texts(given))) if (each := _sum(text)) is not None}
-    return {**given, "reference_fingerprint": fingerprint(reference), "files": sums}
+    parts = {} if request is None else {key: each for key, each in request.items() if key not in ASIDE}
+    sums = {text: each for text in sorted(set(_texts(parts))) if (each := _sum(text)) is not None}
+    return {**parts, "reference_fingerprint": fingerprint(reference), "files": sums}
 
 
 def _texts(thing: Any) -> Iterator[str]:

@@ -14,8 +14,8 @@ class TeachingFormatter(RawDescriptionHelpFormatter, DefaultHelpFormatter):
     NAME` tells of any other), and of a long usage only its beginning."""
 
     def _get_help_string(self, action: Action) -> str:
-        text, found, names = super()._get_help_string(action).partition(", known subclasses: ")
-        if not found:
+        text, separator, names = super()._get_help_string(action).partition(", known subclasses: ")
+        if not separator:
             return text
         ours = [name for name in re.findall(r"[\w.]+", names) if name.startswith("svlearn.")]
         return f"{text}, of svlearn: {', '.join(ours)})" if ours else f"{text})"

@@ -40,10 +40,10 @@ class TrainValue(ObjectiveCLI):
 
     def before_fit(self) -> None:
         super().before_fit()
-        given = self.config.fit.model.init_args
-        if given.get("value") is None:
+        init_args = self.config.fit.model.init_args
+        if init_args.get("value") is None:
             raise ValueError("model.init_args.value: expected the value to learn, got none")
-        self.recipe = recipe_of(given.value, given.reference)
+        self.recipe = recipe_of(init_args.value, init_args.reference)
         check_saving(self.model.value, self.model.reference, self.recipe)
         if isinstance(self.datamodule, RolloutData):
             collect(
@@ -71,10 +71,10 @@ def recipe_of(value: Any, reference: Any) -> Any:
     if isinstance(value, (Namespace, dict)):
         entries = value.as_dict() if isinstance(value, Namespace) else value
         same = reference.as_dict() if isinstance(reference, Namespace) else reference
-        kept = {key: each for key, each in entries.items() if not (key == "reference" and each == same)}
-        if "class_path" in kept:  # the parser keeps what goes into **kwargs apart
-            kept["init_args"] = {**(kept.get("init_args") or {}), **(kept.pop("dict_kwargs", None) or {})}
-        return {key: recipe_of(each, same) for key, each in kept.items()}
+        own = {key: each for key, each in entries.items() if not (key == "reference" and each == same)}
+        if "class_path" in own:  # the parser keeps what goes into **kwargs apart
+            own["init_args"] = {**(own.get("init_args") or {}), **(own.pop("dict_kwargs", None) or {})}
+        return {key: recipe_of(each, same) for key, each in own.items()}
     return [recipe_of(each, reference) for each in value] if isinstance(value, (list, tuple)) else value
 
 

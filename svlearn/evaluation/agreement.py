@@ -24,16 +24,16 @@ def disagreements(samplers: Mapping[str, Sampler], figures: Mapping[str, Mapping
         if known and target is not None:
             key = (id(sampler.reference), id(target.reward), target.alpha)
             groups.setdefault(key, []).append(name)
-    return [said for names in groups.values() if (said := _between(names, figures)) is not None]
+    return [text for names in groups.values() if (text := _between(names, figures)) is not None]
 
 
 def _between(names: list[str], figures: Mapping[str, Mapping[str, float]]) -> str | None:
-    found = {name: figures[name]["log_normalizer_nats"] for name in names}
-    low, high = min(found, key=found.__getitem__), max(found, key=found.__getitem__)
+    estimates = {name: figures[name]["log_normalizer_nats"] for name in names}
+    low, high = min(estimates, key=estimates.__getitem__), max(estimates, key=estimates.__getitem__)
     errors = {name: figures[name]["log_normalizer_standard_error_nats"] for name in (low, high)}
-    if found[high] - found[low] <= max(APART * math.hypot(*errors.values()), ROUNDING):
+    if estimates[high] - estimates[low] <= max(APART * math.hypot(*errors.values()), ROUNDING):
         return None
-    texts = [f"{with_error(found[name], errors[name])} of {name}" for name in (low, high)]
+    texts = [f"{with_error(estimates[name], errors[name])} of {name}" for name in (low, high)]
     return (
         f"The estimates of one log Z contradict each other: {texts[0]} against {texts[1]}, in nats. Few groups carry "
         "such an estimate, and it is mostly too low where they are missed: doubt the lower one, its samples and its "

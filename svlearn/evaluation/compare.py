@@ -76,13 +76,13 @@ def compare(
             raise ValueError(f"calibrations[{name!r}]: expected a table of calibrate, got no {', '.join(missing)}")
     notes = _notes(samplers)
     rows = None if condition is None else as_rows(condition)
-    asked: dict[str, Any] = {"seeds": list(seeds), "num_samples": num_samples, "max_batch": max_batch}
+    settings: dict[str, Any] = {"seeds": list(seeds), "num_samples": num_samples, "max_batch": max_batch}
     shown = {} if rows is None else {"conditions": labels(rows)}
-    kept = {} if partial is None else partial.read({**asked, **_identity(rows)}, list(samplers))
-    unshown = _unshown([each for name, each in samplers.items() if name not in kept], errors, rows)
+    resumed = {} if partial is None else partial.read({**settings, **_identity(rows)}, list(samplers))
+    unshown = _presentation_notes([each for name, each in samplers.items() if name not in resumed], errors, rows)
     drawing: dict[str, Any] = {"max_batch": max_batch, "progress": progress}
     runs = {name: Runs(sampler, errors, rows) for name, sampler in samplers.items()}
-    outcomes, failures = _run(runs, seeds, num_samples, kept, errors, partial, calibrations, drawing)
+    outcomes, failures = _run(runs, seeds, num_samples, resumed, errors, partial, calibrations, drawing)
     lost = [f"{name}: {note}." for name, outcome in outcomes.items() for note in outcome.notes]
     lost += [f"{name} failed, {failure}." for name, failure in failures.items()]
     for note in lost:
@@ -92,13 +92,13 @@ def compare(
         for label in shown["conditions"]:
             own = {name: outcome.by_condition[label] for name, outcome in outcomes.items()}
             by_condition[label] = _comparison(samplers, own, failures=failures)
-    contradictions = [f"{label}: {said}" for label, each in by_condition.items() for said in each.notes]
+    contradictions = [f"{label}: {text}" for label, each in by_condition.items() for text in each.notes]
     return _comparison(
         samplers,
         outcomes,
         notes=(*notes, *unshown, *lost, *contradictions),
         calibrations=calibrations,
-        provenance={**provenance(), **asked, **shown},
+        provenance={**provenance(), **settings, **shown},
         failures=failures,
         by_condition=by_condition,
     )
@@ -130,7 +130,7 @@ def _run(
     all_runs: dict[str, Runs],
     seeds: tuple[int, ...],
     num_samples: int,
-    kept: dict[str, Outcome],
+    resumed: dict[str, Outcome],
     errors: str,
     partial: Partial | None,
     calibrations: dict[str, pd.DataFrame],
@@ -142,8 +142,8 @@ def _run(
     first: BaseException | None = None
     interrupted = False
     for name, runs in all_runs.items():
-        if name in kept:
-            outcomes[name] = kept[name]
+        if name in resumed:
+            outcomes[name] = resumed[name]
             continue
         if interrupted:
             failures[name] = "not run: the comparison was interrupted before"
@@ -183,7 +183,7 @@ def _check(samplers: dict[str, Sampler], seed: int | Sequence[int]) -> tuple[int
     return seeds
 
 
-def _unshown(samplers: Sequence[Sampler], errors: str, rows: Any) -> list[str]:
+def _presentation_notes(samplers: Sequence[Sampler], errors: str, rows: Any) -> list[str]:
     """What `decode`, `describe` and `draw` of the references raise, or give that cannot be shown, of two samples."""
     notes = []
     first = None if rows is None else take(rows, torch.tensor([0, 1 % number_of_rows(rows)]))

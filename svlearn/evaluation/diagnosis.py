@@ -77,10 +77,10 @@ def diagnose(
 
 
 def _of_weights(frame: pd.DataFrame, size: int, resampled: bool, guided: bool) -> list[str]:
-    found = frame[frame["ess"] * size <= 1 + COLLAPSED * (size - 1)]
-    if found.empty:
+    collapsed = frame[frame["ess"] * size <= 1 + COLLAPSED * (size - 1)]
+    if collapsed.empty:
         return []
-    first, later = found.iloc[0], f" and {len(found) - 1} times later" if len(found) > 1 else ""
+    first, later = collapsed.iloc[0], f" and {len(collapsed) - 1} times later" if len(collapsed) > 1 else ""
     if first["t"] == frame["t"].iloc[-1]:
         advice = "The value did not foresee the reward: use one that looks ahead, a larger alpha or more particles."
     elif not resampled:
@@ -121,19 +121,19 @@ def _of_proposal(frame: pd.DataFrame, calibration: pd.DataFrame | None, guided: 
     rows["reference"] = ~own & (not guided) & (share < KEPT_BY_REFERENCE) & (frame["t"] > 0) & (calibration is not None)
     bad, doubt = _miscalibrated(calibration), " (or the value is wrong: pass its calibration)"
     sound = np.array([not bad & {int(t) - 1, int(t)} for t in frame["t"]])
-    said = []
+    sentences = []
     for kind, what, advice in _PROPOSALS:
-        found = frame[rows[kind] & sound]
-        if not found.empty:
+        poor = frame[rows[kind] & sound]
+        if not poor.empty:
             advice = _GUIDED.get(kind, advice) if guided else advice
-            worst = found.iloc[int(found["increment_ess"].to_numpy().argmin())]
-            when = f" {_when(found['t'].tolist(), frame['t'].tolist())}{doubt if calibration is None else ''}"
-            said.append(
+            worst = poor.iloc[int(poor["increment_ess"].to_numpy().argmin())]
+            when = f" {_when(poor['t'].tolist(), frame['t'].tolist())}{doubt if calibration is None else ''}"
+            sentences.append(
                 f"{what.format(when)} At t = {int(worst['t'])} one step leaves {100 * worst['increment_ess']:.0f} % of "
                 f"the candidates effective; their log-weights spread by {worst['increment_spread']:.2g} nats, log "
                 f"p_ref - log q alone by {worst['log_ratio_spread']:.2g}. {advice}"
             )
-    return said
+    return sentences
 
 
 def _of_lineage(frame: pd.DataFrame, size: int) -> list[str]:
@@ -154,15 +154,15 @@ def _miscalibrated(calibration: pd.DataFrame | None) -> set[int]:
     return {int(t) for t in calibration["t"][lost > MISCALIBRATED]}
 
 
-def _when(found: list[int], times: list[int]) -> str:
-    """The found times among all, both rising: "at all t", "before t = 4", "after t = 2", "at t = 2 ... 5"."""
-    first, last = found[0], found[-1]
+def _when(moments: list[int], times: list[int]) -> str:
+    """The moments among all times, both rising: "at all t", "before t = 4", "after t = 2", "at t = 2 ... 5"."""
+    first, last = moments[0], moments[-1]
     between = times[times.index(first) : times.index(last) + 1]
-    if len(found) < len(between):
-        return f"at {len(found)} of the {len(between)} steps from t = {first} to {last}"
-    if len(found) == len(times):
+    if len(moments) < len(between):
+        return f"at {len(moments)} of the {len(between)} steps from t = {first} to {last}"
+    if len(moments) == len(times):
         return "at all t"
-    if len(found) == 1:
+    if len(moments) == 1:
         return f"at t = {first}"
     if first == times[0]:
         return f"before t = {last + 1}"

@@ -31,8 +31,8 @@ def reference_kl(samples: Samples, alpha: float) -> tuple[float, float]:
     weights = samples.log_weights.double().exp()
     # a particle of weight 0 counts for nothing, though its reward may be -inf
     gains = torch.where(weights > 0, weights * samples.rewards.double() / alpha, 0.0).sum(dim=1)
-    found = (gains - samples.log_normalizer.double()).cpu().numpy()
-    return mean(found), standard_error(found)
+    log_ratios = (gains - samples.log_normalizer.double()).cpu().numpy()
+    return mean(log_ratios), standard_error(log_ratios)
 
 
 def best_of_kl(numbers: Iterable[int]) -> float:

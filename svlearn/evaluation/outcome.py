@@ -93,18 +93,18 @@ class Runs:
         costs = cost_figures(sum((run.cost for run in self.runs), Cost()), table.size)
         whole = self._outcome(self.runs, table, objects, costs, calibration, self._seeds)
         if len(self.labels) > 1:
-            parts = self._by_condition(table, objects, costs, calibration, said=set(whole.diagnosis))
+            parts = self._by_condition(table, objects, costs, calibration, overall=set(whole.diagnosis))
             each = [part.figures for part in parts.values()]
             of_all = figures_of_all(table, each, np.random.default_rng(self._seeds))
             whole = replace(whole, figures=whole.figures | of_all, by_condition=parts)
         return replace(whole, notes=(*notes, *whole.notes))
 
     def _by_condition(
-        self, table: Floats, objects: list, costs: dict[str, float], calibration: pd.DataFrame | None, said: set[str]
+        self, table: Floats, objects: list, costs: dict[str, float], calibration: pd.DataFrame | None, overall: set[str]
     ) -> dict[str, Outcome]:
-        """Each condition on its own; a sample of any costs the same, for they are drawn in one run. said: what its
-        diagnosis need not repeat."""
-        number, found = len(self.labels), {}
+        """Each condition on its own; a sample of any costs the same, for they are drawn in one run. overall: what
+        its diagnosis need not repeat."""
+        number, outcomes = len(self.labels), {}
         runs = list(zip(*(split(run, number) for run in self.runs), strict=True))
         rewards = table.reshape(len(table), number, -1)
         places = np.arange(table.size).reshape(rewards.shape)
@@ -112,8 +112,8 @@ class Runs:
             own = [objects[i] for i in places[:, place].ravel()] if objects else []
             seeds = [*self._seeds, place]
             part = self._outcome(list(runs[place]), rewards[:, place], own, costs, calibration, seeds)
-            found[label] = replace(part, diagnosis=[each for each in part.diagnosis if each not in said])
-        return found
+            outcomes[label] = replace(part, diagnosis=[each for each in part.diagnosis if each not in overall])
+        return outcomes
 
     def _outcome(
         self,

@@ -33,25 +33,26 @@ class Partial:
         self._header: dict[str, Any] = {}
         self._samplers: dict[str, Any] = {}
 
-    def read(self, asked: Mapping[str, Any], names: Sequence[str]) -> dict[str, Outcome]:
+    def read(self, settings: Mapping[str, Any], names: Sequence[str]) -> dict[str, Outcome]:
         """The outcomes of the named samplers that are there. asked: the seeds, the numbers of samples and the like."""
-        header = {"svlearn": svlearn.__version__, **asked, **self.request}
+        header = {"svlearn": svlearn.__version__, **settings, **self.request}
         self._header = json.loads(strict_json(header))
         self._samplers = {}
         if not self.resume or not self.path.is_file():
             return {}
         try:
             content = json.loads(self.path.read_text(encoding="utf-8"))
-            found, samplers = dict(content["request"]), dict(content["samplers"])
+            saved_request, samplers = dict(content["request"]), dict(content["samplers"])
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise ValueError(
                 f"{self.path}: expected the partial file of a comparison, got another ({error})"
             ) from error
-        for key in [*self._header, *found]:
-            if found.get(key) != self._header.get(key):
+        for key in [*self._header, *saved_request]:
+            if saved_request.get(key) != self._header.get(key):
                 raise ValueError(
                     f"{self.path}: expected outcomes of this request, got those of one with another {key} "
-                    f"({json.dumps(found.get(key))}, here {json.dumps(self._header.get(key))}); start without resume"
+                    f"({json.dumps(saved_request.get(key))}, here {json.dumps(self._header.get(key))}); start "
+                    "without resume"
                 )
         self._samplers = samplers
         try:
@@ -61,15 +62,15 @@ class Partial:
 
     def add(self, name: str, outcome: Outcome) -> None:
         """Write one sampler more."""
-        self._samplers[name] = _held(outcome)
+        self._samplers[name] = _entries_of(outcome)
         try:
             write(self.path, strict_json({"request": self._header, "samplers": self._samplers}))
         except OSError as error:  # a full disk costs what is kept, not what is done
             warnings.warn(f"{self.path} was not written: {error}", stacklevel=2)
 
 
-def _held(outcome: Outcome) -> dict[str, Any]:
-    held = {
+def _entries_of(outcome: Outcome) -> dict[str, Any]:
+    entries = {
         "rewards": outcome.rewards,
         "figures": outcome.figures,
         "curves": outcome.curves.to_dict("list"),
@@ -77,8 +78,8 @@ def _held(outcome: Outcome) -> dict[str, Any]:
         "texts": _texts(outcome.gallery),
         "notes": list(outcome.notes),
     }
-    parts = {label: _held(part) for label, part in outcome.by_condition.items()}
-    return {**held, "by_condition": parts} if parts else held
+    parts = {label: _entries_of(part) for label, part in outcome.by_condition.items()}
+    return {**entries, "by_condition": parts} if parts else entries
 
 
 def _texts(gallery: Gallery | None) -> dict[str, list] | None:
@@ -87,17 +88,17 @@ def _texts(gallery: Gallery | None) -> dict[str, list] | None:
     return {"best": gallery.best, "random": gallery.random}
 
 
-def _outcome(kept: dict[str, Any]) -> Outcome:
-    texts = kept["texts"]
-    frame = pd.DataFrame({column: _floats(kept["curves"][column]) for column in COLUMNS})
+def _outcome(entries: dict[str, Any]) -> Outcome:
+    texts = entries["texts"]
+    frame = pd.DataFrame({column: _floats(entries["curves"][column]) for column in COLUMNS})
     return Outcome(
-        np.array(_floats(kept["rewards"]), dtype=np.float64),
-        {str(name): _float(figure) for name, figure in kept["figures"].items()},
+        np.array(_floats(entries["rewards"]), dtype=np.float64),
+        {str(name): _float(figure) for name, figure in entries["figures"].items()},
         frame.astype({"t": int}),
-        [str(each) for each in kept["diagnosis"]],
+        [str(each) for each in entries["diagnosis"]],
         None if texts is None else Gallery(_picked(texts["best"]), _picked(texts["random"]), None),
-        tuple(str(each) for each in kept["notes"]),
-        {str(label): _outcome(part) for label, part in kept.get("by_condition", {}).items()},
+        tuple(str(each) for each in entries["notes"]),
+        {str(label): _outcome(part) for label, part in entries.get("by_condition", {}).items()},
     )
 
 

@@ -89,8 +89,8 @@ def group_figures(groups: Groups) -> dict[str, float]:
         figures["weighted_mean_reward_standard_error"] = standard_error(alive)
         figures["dead_group_fraction"] = float(np.isnan(groups.weighted_means).mean())
     if groups.log_normalizers is not None:
-        found = log_mean_exp(groups.log_normalizers)
-        figures["log_normalizer_nats"], figures["log_normalizer_standard_error_nats"] = found
+        estimate = log_mean_exp(groups.log_normalizers)
+        figures["log_normalizer_nats"], figures["log_normalizer_standard_error_nats"] = estimate
     return figures
 
 
@@ -138,8 +138,8 @@ def log_mean_exp(log_normalizers: Floats) -> tuple[float, float]:
 def quantile(values: Floats, level: float, axis: int = -1) -> Floats:
     """The linearly interpolated quantile along an axis; -inf where it lies between -inf and a number."""
     with np.errstate(invalid="ignore"):
-        found = np.quantile(values, level, axis=axis)
-    return np.where(np.isnan(found), -np.inf, found)
+        quantiles = np.quantile(values, level, axis=axis)
+    return np.where(np.isnan(quantiles), -np.inf, quantiles)
 
 
 def interval(

@@ -44,11 +44,11 @@ def predict_and_value(
             # in a copy of the context, so that the counts of this frame are those of its caller
             waiting.append(executor.submit(copy_context().run, work))
             predictions.append(prediction)
-        values = torch.cat([_told(each, cut.start, len(x)) for each, cut in zip(waiting, cuts, strict=True)])
+        values = torch.cat([_result_of(each, cut.start, len(x)) for each, cut in zip(waiting, cuts, strict=True)])
     return concatenate(predictions), values
 
 
-def _told(waiting: Future, start: int, size: int) -> Tensor:
+def _result_of(waiting: Future, start: int, size: int) -> Tensor:
     try:
         return waiting.result()
     except NonFiniteError as error:

@@ -38,12 +38,12 @@ def sample_paths(
         num_groups, condition=condition, generator=generator, max_batch=max_batch, keep_states=True
     )
     size = samples.log_weights.shape[1]
-    found = {"states": samples.paths(), "log_weights": samples.log_weights + math.log(size)}
+    leaves = {"states": samples.paths(), "log_weights": samples.log_weights + math.log(size)}
     if samples.rewards is not None:
-        found["rewards"] = samples.rewards
+        leaves["rewards"] = samples.rewards
     if samples.log_normalizer is not None:
-        found["log_normalizer"] = samples.log_normalizer[:, None].expand(-1, size)
-    return TensorDict(found, batch_size=[num_groups, size]).flatten()
+        leaves["log_normalizer"] = samples.log_normalizer[:, None].expand(-1, size)
+    return TensorDict(leaves, batch_size=[num_groups, size]).flatten()
 
 
 def smc_paths(

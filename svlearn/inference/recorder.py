@@ -51,7 +51,7 @@ class Recorder:
             check_no_nan(states, self.start + len(self.states))
             self.states.append(states.unflatten(0, ancestors.shape))
         if len(self.waiting) * log_increments.numel() >= HELD:
-            self._work_out()
+            self._compute()
 
     def record(self, draws: Draws, particles: Particles, step: Step) -> None:
         """A step that the loop has made."""
@@ -65,14 +65,14 @@ class Recorder:
 
     def history(self) -> History:
         """What happened at all steps."""
-        self._work_out()
+        self._compute()
         figures = torch.cat(self.figures, dim=1)
         states = tuple(self.states) if self.keep_states else None
         none = torch.zeros_like(figures[:, 0, 0], dtype=torch.bool)
         resampled = torch.stack([none if each is None else each for each in self.resampled], dim=1)
         return History(figures[..., 0], resampled, tuple(self.ancestors), states, self.start, figures[..., 1:])
 
-    def _work_out(self) -> None:
+    def _compute(self) -> None:
         """The figures (B, steps, 6) of the steps that wait, those alike together."""
         for _, steps in groupby(self.waiting, key=lambda step: (step[1].shape, step[2] is None)):
             weights, log_increments, log_ratio = zip(*steps, strict=True)

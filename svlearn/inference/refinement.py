@@ -128,8 +128,8 @@ class Refinement(Sampler):
             else:
                 retained = self._trajectory(states, generator)
                 noised = retained[:, t]
-            kept = keep_states and number == self.num_rounds
-            samples = self.sampler.resume(noised, t, retained=retained, generator=generator, keep_states=kept)
+            keep = keep_states and number == self.num_rounds
+            samples = self.sampler.resume(noised, t, retained=retained, generator=generator, keep_states=keep)
             rewards.append(_mean_rewards(samples))
             if number < self.num_rounds:
                 states = samples.draw(generator=generator)

@@ -17,8 +17,8 @@ def check_shape(trajectories: State, batch_size: int | None, num_steps: int, nam
     """Raise ValueError unless they are x_0 ... x_T of every group, (B, T + 1, ...); None: of any number of groups."""
     shape = tuple(trajectories.shape)
     if len(shape) < 2 or shape[1] != num_steps + 1 or batch_size not in (None, shape[0]):
-        wanted = f"({'B' if batch_size is None else batch_size}, {num_steps + 1}, ...)"
-        raise ValueError(f"{name}: expected shape {wanted}, got {shape}")
+        expected = f"({'B' if batch_size is None else batch_size}, {num_steps + 1}, ...)"
+        raise ValueError(f"{name}: expected shape {expected}, got {shape}")
 
 
 def check_start(retained: State, x: State, t: int) -> None:

@@ -162,19 +162,19 @@ def beam_search(
 
 
 def _share(number: float, name: str) -> float:
-    found = real(number, name)
-    if not 0 <= found <= 1:
+    share = real(number, name)
+    if not 0 <= share <= 1:
         raise ValueError(f"{name}: expected a number in [0, 1], got {number}")
-    return found
+    return share
 
 
 def _window(window: Sequence[int] | None) -> tuple[int, int] | None:
     if window is None:
         return None
-    found = integers(window, "window", -MAX_INTEGER)
-    if len(found) != 2 or not 0 <= found[0] < found[1]:
+    ends = integers(window, "window", -MAX_INTEGER)
+    if len(ends) != 2 or not 0 <= ends[0] < ends[1]:
         raise ValueError(f"window: expected None or (start, stop) with 0 <= start < stop, got {window}")
-    return found[0], found[1]
+    return ends[0], ends[1]
 
 
 def _candidates(number: int | Sequence[int], reference: Reference) -> list[int]:

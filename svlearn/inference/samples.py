@@ -83,12 +83,12 @@ class Samples:
         Weighted by `log_weights` they target what the samples do, as whole trajectories. Raises ValueError unless the
         sampler was told keep_states=True.
         """
-        kept = self.history.states
-        if kept is None:
+        states = self.history.states
+        if states is None:
             raise ValueError("history.states: expected those of every step, got None; sample with keep_states=True")
         lineage = self.history.lineage
         rows = torch.arange(len(lineage), device=lineage.device)[:, None]
-        return torch.stack([x[rows, lineage[:, k]] for k, x in enumerate(kept)], dim=2)
+        return torch.stack([x[rows, lineage[:, k]] for k, x in enumerate(states)], dim=2)
 
     def draw_places(self, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
         """The groups 0 ... B - 1 and the place (B,) in each of the particle that `draw` takes, by weight.

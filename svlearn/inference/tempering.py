@@ -77,13 +77,13 @@ class Adaptive(Tempering):
         alone = size == 1
         if alone and copies == 1:
             return exponents
-        wanted = self.share * (copies if alone else size)
+        least = self.share * (copies if alone else size)
 
         def enough(tried: Tensor) -> Tensor:
             increments = base + tried[:, None, None] * twists
             if alone:
-                return ess(increments.squeeze(1)) >= wanted
-            return ess(log_weights + log_mean(increments)) >= wanted
+                return ess(increments.squeeze(1)) >= least
+            return ess(log_weights + log_mean(increments)) >= least
 
         low, high = exponents, torch.ones_like(exponents)
         whole = enough(high)

@@ -43,8 +43,8 @@ class SharedStart(StartedElsewhere):
 
     def initial(self, batch_size: int, *, condition: Any = None, generator: torch.Generator | None = None) -> State:
         firsts = torch.arange(0, batch_size, self.copies)  # those of one x_0 have one condition
-        given = {} if condition is None else {"condition": take(condition, firsts)}
-        return repeat(self.process.initial(batch_size // self.copies, generator=generator, **given), self.copies)
+        options = {} if condition is None else {"condition": take(condition, firsts)}
+        return repeat(self.process.initial(batch_size // self.copies, generator=generator, **options), self.copies)
 
 
 class DrawnConditions(StartedElsewhere):

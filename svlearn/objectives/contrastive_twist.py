@@ -98,7 +98,7 @@ class ContrastiveTwist(ValueObjective):
         losses = []
         for positive, negative in roles:
             weights = to_target[positive][:, t].T, to_reference[negative][:, t].T
-            told = torch.stack([(each > -math.inf).any(dim=1) for each in weights]).all(dim=0)  # the times at which
-            laws = values[positive].T[told], weights[0][told], values[negative].T[told]
-            losses.append(contrastive_twist_loss(*laws, self.target.alpha, weights[1][told]))
+            alive = torch.stack([(each > -math.inf).any(dim=1) for each in weights]).all(dim=0)  # the times at which
+            laws = values[positive].T[alive], weights[0][alive], values[negative].T[alive]
+            losses.append(contrastive_twist_loss(*laws, self.target.alpha, weights[1][alive]))
         return torch.cat(losses).mean() if any(len(each) for each in losses) else 0.0 * values.sum()

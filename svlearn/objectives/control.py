@@ -64,9 +64,9 @@ def check_controls(policy: Any, states: State) -> Coordinates:
             raise TypeError(f"policy: expected a policies.Controlled, got {name}; {OTHERS}")
         own = gaussian(prediction)
         if law.std.requires_grad or not torch.equal(law.std.expand_as(law.mean), own.std.expand_as(own.mean)):
-            came = "one that is trained along" if law.std.requires_grad else "another"
+            actual = "one that is trained along" if law.std.requires_grad else "another"
             raise ValueError(
-                f"policy: expected the reference's std, as a control moves the mean alone, got {came} from {name} at "
+                f"policy: expected the reference's std, as a control moves the mean alone, got {actual} from {name} at "
                 f"step {t}; policies.Controlled keeps it, and modules= of Finetuned leaves out what it depends on; "
                 f"{OTHERS}"
             )

@@ -53,8 +53,8 @@ def chosen_moves(
         states.append(student.transition(states[-1], t, prediction).sample(generator=generator))
         choices.append(choice)
         log_weights.append(log_weight)
-    found = {"states": states, "choices": choices, "log_weights": log_weights}
-    return TensorDict({name: torch.stack(rows, dim=1) for name, rows in found.items()}, batch_size=[batch_size])
+    leaves = {"states": states, "choices": choices, "log_weights": log_weights}
+    return TensorDict({name: torch.stack(rows, dim=1) for name, rows in leaves.items()}, batch_size=[batch_size])
 
 
 class Distillation(PolicyObjective):
@@ -129,8 +129,8 @@ class Distillation(PolicyObjective):
         states, choices = trajectories["states"], trajectories.get("choices", None)
         whole = len(rows) == size * steps  # what weighs nothing is called where one pass calls all, and only there
         if whole or self.looks_along(range(min(weighed.shape[1], steps - 1))):
-            kept = torch.zeros_like(log_weights, dtype=torch.bool).index_put((rows, t), torch.ones_like(rows).bool())
-            log_ratios = self.log_ratios(states, choices, kept)[rows, t]
+            mask = torch.zeros_like(log_weights, dtype=torch.bool).index_put((rows, t), torch.ones_like(rows).bool())
+            log_ratios = self.log_ratios(states, choices, mask)[rows, t]
         else:
             log_ratios = self.log_ratios_at(states, rows, t, choices)
         check_scalars(log_ratios, len(rows), "log q - log p_ref", t, finite=True)
@@ -145,8 +145,8 @@ class Distillation(PolicyObjective):
             elbo = rewards / self.target.alpha - self.log_ratios(own["states"]).sum(dim=1)
             self.log("validation/elbo", elbo.mean(), prog_bar=True, batch_size=len(own))
 
-    def beside(self) -> list[object]:
-        return [*super().beside(), self.sampler]
+    def frozen_parts(self) -> list[object]:
+        return [*super().frozen_parts(), self.sampler]
 
     def _trajectories(self, batch: Any, size: int, generator: torch.Generator) -> TensorDict:
         if isinstance(batch, TensorDict):
@@ -187,13 +187,13 @@ class Distillation(PolicyObjective):
     def _check_sampler(self, sampler: Sampler) -> None:
         if not isinstance(sampler, Sampler):
             raise TypeError(f"sampler: expected None or a Sampler, got {type(sampler).__name__}")
-        came, wanted = sampler.reference, self.reference
-        if came is not wanted and fingerprint(came) == fingerprint(wanted):
-            sampler.parts.reference = wanted  # an equal one, as from a YAML: hold it once
-        if came.num_steps != wanted.num_steps:
-            raise ValueError(f"sampler: expected one of {wanted.num_steps} steps, got one of {came.num_steps}")
+        other, reference = sampler.reference, self.reference
+        if other is not reference and fingerprint(other) == fingerprint(reference):
+            sampler.parts.reference = reference  # an equal one, as from a YAML: hold it once
+        if other.num_steps != reference.num_steps:
+            raise ValueError(f"sampler: expected one of {reference.num_steps} steps, got one of {other.num_steps}")
         if self.roll_in == "student":
-            if sampler.reference is not wanted:
+            if sampler.reference is not reference:
                 raise ValueError("sampler: expected one of this reference to choose at the student's states")
             if sampler.num_particles != 1:
                 raise ValueError(

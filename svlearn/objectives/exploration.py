@@ -24,8 +24,8 @@ class EpsilonMixture(Reference):
         self.policy, self.share, self.num_steps = policy, share, policy.num_steps
 
     def initial(self, batch_size: int, *, condition: Any = None, generator: torch.Generator | None = None) -> State:
-        given = {} if condition is None else {"condition": condition}
-        return self.policy.initial(batch_size, generator=generator, **given)
+        options = {} if condition is None else {"condition": condition}
+        return self.policy.initial(batch_size, generator=generator, **options)
 
     def forward(self, x: State, t: Tensor, previous: Prediction | None = None) -> Prediction:
         of_reference, of_policy = (None, None) if previous is None or previous.cache is None else previous.cache

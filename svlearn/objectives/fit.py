@@ -57,8 +57,8 @@ def fit(
     if not isinstance(objective, Objective):
         raise TypeError(f"objective: expected an Objective, got {type(objective).__name__}")
     max_steps, objective.seed = integer(max_steps, "max_steps"), as_seed(seed)
-    given = trainer_kwargs.get("callbacks")
-    callbacks = [given] if given is None or isinstance(given, pl.Callback) else given
+    callbacks = trainer_kwargs.get("callbacks")
+    callbacks = [callbacks] if callbacks is None or isinstance(callbacks, pl.Callback) else callbacks
     keeps = any(isinstance(each, Checkpoint) for each in callbacks)
     settings: dict[str, Any] = dict(
         logger=False, enable_checkpointing=keeps, enable_model_summary=False, limit_val_batches=0, max_epochs=-1
@@ -66,8 +66,8 @@ def fit(
     if torch.backends.mps.is_available() and not torch.cuda.is_available():
         settings["accelerator"] = "cpu"  # what Lightning would choose has no float64
     with no_wrong_advice():
-        given = {name: as_python(each) for name, each in trainer_kwargs.items()}  # Lightning takes no others' numbers
-        trainer = Trainer(max_steps=max_steps, **(settings | given))
+        own = {name: as_python(each) for name, each in trainer_kwargs.items()}  # Lightning takes no others' numbers
+        trainer = Trainer(max_steps=max_steps, **(settings | own))
         trainer.fit(objective, datamodule=data, ckpt_path=ckpt_path)
     return objective
 

@@ -88,7 +88,7 @@ class Objective(Module):
     def trained(self) -> nn.Module:
         """The module whose parameters this objective trains."""
 
-    def beside(self) -> list[object]:
+    def frozen_parts(self) -> list[object]:
         """What runs besides this module's own parts, and learns nothing; a family adds to the target."""
         return [self.target]
 
@@ -118,7 +118,7 @@ class Objective(Module):
         place = dict(rank=self.global_rank, part=self.micro_batch)
         generator = stream(self.device, self.seed, TRAINING, self.global_step, **place)
         with self._guard.over(self), working_on(self.device):
-            with evaluating(*self.children(), *self.beside()):
+            with evaluating(*self.children(), *self.frozen_parts()):
                 self.training = True  # it asks itself, and what its parts close over may be the objective
                 trajectories = self._guard.trajectories = self._trajectories(batch, self.batch_size, generator)
             if "rewards" in trajectories:
@@ -131,7 +131,7 @@ class Objective(Module):
 
     def validation_step(self, batch: Any, batch_index: int) -> None:
         generator = stream(self.device, self.seed, VALIDATION, batch_index, rank=self.global_rank)
-        with working_on(self.device), evaluating(*self.children(), *self.beside()):
+        with working_on(self.device), evaluating(*self.children(), *self.frozen_parts()):
             trajectories = self._trajectories(batch, self.num_validation, generator)
             loss = self.loss(trajectories, generator)
             self.log("validation/loss", loss, prog_bar=True, batch_size=len(trajectories))
@@ -168,9 +168,9 @@ class Objective(Module):
         checkpoint["reference_fingerprint"] = self._reference_fingerprint()
 
     def on_load_checkpoint(self, checkpoint: dict) -> None:
-        came, wanted = checkpoint.get("reference_fingerprint"), self._reference_fingerprint()
-        if came != wanted:
-            raise ValueError(f"checkpoint: expected one of this reference ({wanted}), got one of another ({came})")
+        actual, expected = checkpoint.get("reference_fingerprint"), self._reference_fingerprint()
+        if actual != expected:
+            raise ValueError(f"checkpoint: expected one of this reference ({expected}), got one of another ({actual})")
         if self.global_rank > 0:  # rank 0 has written it: what that one drew, the others are not to learn from again
             own = [name for name, part in self.named_modules() if getattr(part, "of_one_process", False)]
             for name in own:

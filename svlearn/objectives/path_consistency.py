@@ -189,10 +189,10 @@ class PathConsistency(PolicyObjective):
         if not self.has_policy:
             rows = self.draw_conditions(size, generator)
             return roll_out(self.reference, size, target=self.target, generator=generator, condition=rows)
-        given = (self.policy, self.reference, self.target, size, generator, self.conditions)
+        arguments = (self.policy, self.reference, self.target, size, generator, self.conditions)
         if not self.training:
-            return self.behaviour.fresh(*given)
-        return self.behaviour.batch(*given, more=self.more_to_come)
+            return self.behaviour.fresh(*arguments)
+        return self.behaviour.batch(*arguments, more=self.more_to_come)
 
     @torch.no_grad()
     def _of_the_policy(self, size: int, generator: torch.Generator) -> TensorDict:

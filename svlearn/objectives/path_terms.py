@@ -44,8 +44,8 @@ def path_terms(
 
     if policy is None and not (reading and in_one_pass(reference, read)):
         predictions = predictions_at(reference, states, sorted(read) if reading else [])
-        found = torch.stack([valued(t, each) for t, each in enumerate(predictions)])
-        return found, torch.zeros_like(found)
+        own_values = torch.stack([valued(t, each) for t, each in enumerate(predictions)])
+        return own_values, torch.zeros_like(own_values)
     values, log_ratios = [], []
     for piece, ratios in moves_along(reference, policy, states, ROWS):
         log_ratios.append(ratios)
@@ -62,11 +62,11 @@ def moves_along(
     states: State,
     most: int,
     after: State | None = None,
-    kept: Tensor | None = None,
+    mask: Tensor | None = None,
 ) -> Iterator[tuple[Piece, Tensor]]:
     """The pieces of x_0 ... x_T (B, T + 1, ...) with log q(x_{t+1}|x_t) - log p_ref of their moves, (k, B), float64.
 
-    after (B, T, ...): where to each x_t moves, if not along its trajectory. kept (B, T), bool: the moves that are
+    after (B, T, ...): where to each x_t moves, if not along its trajectory. mask (B, T), bool: the moves that are
     asked for, 0 at others, which need not be possible (None: all). The gradient is that in the policy's parameters;
     the reference runs without. A policy that corrects is called at the reference's prediction; one with a network of
     its own along the trajectory, as the reference. Without a policy all are 0.
@@ -82,7 +82,7 @@ def moves_along(
         ratios = torch.zeros(steps * size, dtype=torch.float64, device=piece.t.device)
         if law is not own.transition:
             x_next = concatenate([after[:, t] for t in piece.steps])
-            some = None if kept is None else kept[:, piece.steps.start : piece.steps.stop].T.flatten()
+            some = None if mask is None else mask[:, piece.steps.start : piece.steps.stop].T.flatten()
             if some is None or bool(some.all()):
                 ratios = law.log_ratio(own.transition, x_next).double()
             elif bool(some.any()):

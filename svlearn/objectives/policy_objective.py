@@ -59,14 +59,14 @@ class PolicyObjective(Objective):
         """Whether log q is asked for; a policy that trains nothing, q = p_ref, is never asked."""
         return any(True for _ in self.policy.trained())
 
-    def log_ratios(self, states: State, after: State | None = None, kept: Tensor | None = None) -> Tensor:
+    def log_ratios(self, states: State, after: State | None = None, mask: Tensor | None = None) -> Tensor:
         """log q(x_{t+1}|x_t) - log p_ref(x_{t+1}|x_t) along trajectories (B, T + 1, ...), (B, T), nats, float64.
 
-        after (B, T, ...): where to each x_t moves, if not along its trajectory. kept (B, T), bool: the moves that are
+        after (B, T, ...): where to each x_t moves, if not along its trajectory. mask (B, T), bool: the moves that are
         asked for, 0 at others (None: all). The gradient is that in the policy's parameters.
         """
         most = max(len(states), STATES_AT_ONCE)
-        pieces = moves_along(self.reference, self.policy, states, most, after, kept)
+        pieces = moves_along(self.reference, self.policy, states, most, after, mask)
         return self.watch("log q - log p_ref", torch.cat([ratios for _, ratios in pieces]).T)
 
     def looks_along(self, times: Sized) -> bool:

@@ -134,10 +134,10 @@ class Iteration(nn.Module):
         return self.trajectories[self.order[step * size : (step + 1) * size]]
 
     def get_extra_state(self) -> dict:
-        held = self.trajectories
-        return {"order": self.order, "trajectories": None if held is None else held.to_dict()}
+        trajectories = self.trajectories
+        return {"order": self.order, "trajectories": None if trajectories is None else trajectories.to_dict()}
 
     def set_extra_state(self, state: dict) -> None:
         self.order = state["order"]
-        held = state["trajectories"]
-        self.trajectories = None if held is None else TensorDict(held, batch_size=[len(held["rewards"])])
+        entries = state["trajectories"]
+        self.trajectories = None if entries is None else TensorDict(entries, batch_size=[len(entries["rewards"])])

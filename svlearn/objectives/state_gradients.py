@@ -50,8 +50,8 @@ def density_gradient(log_density: Callable[[State], Tensor], x: State, name: str
     """∇ of a log-density (B,) at states (B, ...), nats per unit of x; ValueError, by name, where it has none."""
     with torch.inference_mode(False), torch.enable_grad():
         point, leaves = with_gradient(x)
-        found = log_density(point)
-        gradient = gradient_in(leaves, found.sum()) if found.requires_grad else None
+        log_densities = log_density(point)
+        gradient = gradient_in(leaves, log_densities.sum()) if log_densities.requires_grad else None
     if gradient is None:
         raise ValueError(f"{name}: expected one that torch can differentiate, got one without a gradient")
     return gradient
@@ -99,12 +99,12 @@ def gradient_in(
     leaves: dict[Name, Tensor], output: Tensor, weights: Tensor | None = None, retain: bool = False
 ) -> State | None:
     """The gradient of an output, weighted, in the leaves of `with_gradient`, as a state; None where it reads none."""
-    found = torch.autograd.grad(output, list(leaves.values()), weights, allow_unused=True, retain_graph=retain or None)
-    if all(each is None for each in found):
+    slopes = torch.autograd.grad(output, list(leaves.values()), weights, allow_unused=True, retain_graph=retain or None)
+    if all(each is None for each in slopes):
         return None
     filled = {
         name: torch.zeros_like(leaf) if each is None else each
-        for (name, leaf), each in zip(leaves.items(), found, strict=True)
+        for (name, leaf), each in zip(leaves.items(), slopes, strict=True)
     }
     if WHOLE in filled:
         return filled[WHOLE]

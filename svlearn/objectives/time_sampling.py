@@ -13,8 +13,8 @@ def check_num_times(num_times: int | None, num_steps: int) -> int | None:
     try:
         return integer(num_times, "num_times", 1, num_steps)
     except ValueError:
-        wanted = f"None or an integer from 1 to {num_steps}"
-        raise ValueError(f"num_times: expected {wanted}, got {num_times!r}") from None
+        expected = f"None or an integer from 1 to {num_steps}"
+        raise ValueError(f"num_times: expected {expected}, got {num_times!r}") from None
 
 
 def draw_times(batch_size: int, num_steps: int, num_times: int, generator: torch.Generator) -> Tensor:

@@ -60,8 +60,8 @@ class ValueObjective(Objective):
         self.proposal = None if proposal is None else as_proposal(proposal).bind(reference, target)
         if self.proposal is not None:
             check_log_prob(reference, self.proposal, "proposal", self.conditions)
-            held = [each for each in vars(self.proposal).values() if isinstance(each, nn.Module)]
-            self.proposal_modules = nn.ModuleList(held)  # so that they are on the objective's device
+            modules = [each for each in vars(self.proposal).values() if isinstance(each, nn.Module)]
+            self.proposal_modules = nn.ModuleList(modules)  # so that they are on the objective's device
         self.register_buffer("reward_variance", torch.zeros((), dtype=torch.float64))
         self._validated: list[tuple[Tensor, Tensor]] = []
 
@@ -106,12 +106,12 @@ class ValueObjective(Objective):
     def log_ratios(self, trajectories: TensorDict) -> Tensor:
         """log p_ref(x_{t+1}|x_t) - log q(x_{t+1}|x_t) of the moves of whoever drew them, (B, T), nats, float64."""
         shape = (len(trajectories), self.reference.num_steps)
-        found = trajectories.get("log_ratios", None)
-        if found is None:
+        ratios = trajectories.get("log_ratios", None)
+        if ratios is None:
             return torch.zeros(shape, dtype=torch.float64, device=trajectories["rewards"].device)
-        if found.shape != shape:
-            raise ValueError(f"trajectories['log_ratios']: expected shape {shape}, got {tuple(found.shape)}")
-        return self.watch("log p_ref - log q", found.double())
+        if ratios.shape != shape:
+            raise ValueError(f"trajectories['log_ratios']: expected shape {shape}, got {tuple(ratios.shape)}")
+        return self.watch("log p_ref - log q", ratios.double())
 
     def log_ratios_to_go(self, trajectories: TensorDict) -> Tensor:
         """Σ_{s >= t} of them, (B, T): log W_t, where E_q[W_t h(x_T) | x_t] = E_ref[h(x_T) | x_t] for any h."""
@@ -158,10 +158,10 @@ class ValueObjective(Objective):
         mean over t, and each t. What is random after t no value can explain, so R² stays below 1 at early t."""
         values, rewards = (torch.cat(parts).double() for parts in zip(*self._validated, strict=True))
         self._validated.clear()
-        kept = torch.isfinite(rewards)
-        if int(kept.sum()) < 2:
+        finite = torch.isfinite(rewards)
+        if int(finite.sum()) < 2:
             return
-        by_time = torch.tensor([agreement(column[kept], rewards[kept])[:2] for column in values.T])
+        by_time = torch.tensor([agreement(column[finite], rewards[finite])[:2] for column in values.T])
         for name, column in zip(("pearson", "r2"), by_time.T, strict=True):
             self.log(f"validation/{name}", column.nanmean(), prog_bar=True)
             self.log_dict({f"validation/{name}_t{t:03d}": each for t, each in enumerate(column)})

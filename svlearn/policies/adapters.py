@@ -35,7 +35,7 @@ def adapted(
     rank = integer(rank, "lora_rank", optional=True)
     peft = _peft()
     layers = dict(_layers(reference))
-    chosen = _able(layers, rank) if targets is None else _targeted(reference, layers, rank, targets)
+    chosen = _adaptable(layers, rank) if targets is None else _targeted(reference, layers, rank, targets)
     chosen = {name: layer for name, layer in chosen.items() if any(id(each) in free for each in _weights(layer))}
     reading = read_by(reference, [each for layer in chosen.values() for each in _weights(layer)])
     chosen = {name: layer for name, layer in chosen.items() if not _read_past(layer, reading)}
@@ -43,8 +43,8 @@ def adapted(
     if not chosen or unread:
         raise ValueError(_refusal(reference, layers, targets, unread and bool(chosen)))
     kinds = {name: type(layer).__name__ for name, layer in chosen.items()}
-    told = ", ".join(f"{number} {kind}" for kind, number in sorted(Counter(kinds.values()).items()))
-    logger.info("%s: low-rank adapters of rank %d at %s", type(reference).__name__, rank, told)
+    text = ", ".join(f"{number} {kind}" for kind, number in sorted(Counter(kinds.values()).items()))
+    logger.info("%s: low-rank adapters of rank %d at %s", type(reference).__name__, rank, text)
     if targets is None:
         _warn_of_others(reference, free, chosen)
     shared: dict[int, Any] = {id(each): each for each in reference.parameters() if not each.requires_grad}
@@ -104,11 +104,11 @@ def _is_conv1d_of_transformers(module: nn.Module) -> bool:
     )
 
 
-def _able(layers: dict[str, nn.Module], rank: int) -> dict[str, nn.Module]:
-    return {name: layer for name, layer in layers.items() if not _unable(layer, rank)}
+def _adaptable(layers: dict[str, nn.Module], rank: int) -> dict[str, nn.Module]:
+    return {name: layer for name, layer in layers.items() if not _obstacle(layer, rank)}
 
 
-def _unable(layer: nn.Module, rank: int) -> str | None:
+def _obstacle(layer: nn.Module, rank: int) -> str | None:
     """Why peft cannot give this layer an adapter of that rank, or None."""
     if isinstance(layer, CONVOLUTIONS):
         if rank % layer.groups:
@@ -134,16 +134,16 @@ def _targeted(
     else:
         hits = []
         for target in names_of(targets, "target_modules"):
-            found = [name for name in named if name == target or name.endswith(f".{target}")]
-            if not found:
+            matches = [name for name in named if name == target or name.endswith(f".{target}")]
+            if not matches:
                 raise ValueError(
                     f"target_modules: expected names of layers, got {target!r}, which names none; {_listed(layers)}"
                 )
-            hits += found
+            hits += matches
     for name in hits:
-        why = f"a {type(named[name]).__name__}" if name not in layers else _unable(named[name], rank)
-        if why is not None:
-            raise ValueError(f"target_modules: expected layers that take an adapter, got {name!r} ({why})")
+        reason = f"a {type(named[name]).__name__}" if name not in layers else _obstacle(named[name], rank)
+        if reason is not None:
+            raise ValueError(f"target_modules: expected layers that take an adapter, got {name!r} ({reason})")
     return {name: layers[name] for name in layers if name in hits}
 
 
@@ -155,8 +155,8 @@ def _listed(layers: Iterable[str]) -> str:
 def _matrices(layer: nn.Module) -> list[tuple[nn.Module, str]]:
     """Where an attention keeps its weights, (owner, name): they are read there, without a call of the owner."""
     own = [(layer, name) for name in ("in_proj_weight", "q_proj_weight", "k_proj_weight", "v_proj_weight")]
-    held = [(owner, name) for owner, name in own if getattr(owner, name, None) is not None]
-    return [*held, (layer.out_proj, "weight")]  # type: ignore[list-item]
+    present = [(owner, name) for owner, name in own if getattr(owner, name, None) is not None]
+    return [*present, (layer.out_proj, "weight")]  # type: ignore[list-item]
 
 
 def _weights(layer: nn.Module) -> list[nn.Parameter]:
@@ -195,9 +195,9 @@ def _refusal(reference: Reference, layers: dict[str, nn.Module], targets: Any, u
         return f"reference: expected a law of the next state that depends on the adapted layers, {name}'s does not"
     if not layers:
         return f"reference: expected one with layers to adapt, got {name} without; use lora_rank=None"
-    wanted = "target_modules: expected" if targets is not None else "reference: expected"
+    expected = "target_modules: expected" if targets is not None else "reference: expected"
     return (
-        f"{wanted} layers to adapt among the parts that are trained, got none of {name}: its layers are frozen (name "
+        f"{expected} layers to adapt among the parts that are trained, got none of {name}: its layers are frozen (name "
         f"them by modules=), read without being called, or not meant; {_listed(layers)}"
     )
 

@@ -62,8 +62,8 @@ def checked(control: State | Mapping, x: State) -> State:
     """A control of states x (B, ...), of their shape, or a TensorDict of some of their leaves; else an error."""
     if isinstance(x, Tensor):
         if not isinstance(control, Tensor) or control.shape != x.shape:
-            came = tuple(control.shape) if isinstance(control, Tensor) else type(control).__name__
-            raise ValueError(f"network: expected shape {tuple(x.shape)}, as the state, got {came}")
+            actual = tuple(control.shape) if isinstance(control, Tensor) else type(control).__name__
+            raise ValueError(f"network: expected shape {tuple(x.shape)}, as the state, got {actual}")
         return control
     if not isinstance(control, (TensorDict, Mapping)):
         raise TypeError(f"network: expected a TensorDict of leaves that it moves, got {type(control).__name__}")

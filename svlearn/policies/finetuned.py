@@ -78,8 +78,8 @@ class Finetuned(Policy):
 
     def forward(self, x: State, t: Tensor, previous: Prediction | None = None) -> Prediction:
         """All that the copy says, its own x̂_T and cache included: one call, and none of the reference."""
-        given = {} if previous is None else {"previous": previous}
-        return self.copy(x, t, **given)
+        options = {} if previous is None else {"previous": previous}
+        return self.copy(x, t, **options)
 
     def along(self, trajectory: State) -> Iterable[Prediction]:
         if self.corrects:
@@ -102,12 +102,12 @@ class Finetuned(Policy):
 
     def extra_repr(self) -> str:
         """How much is trained, and by how many adapters at layers of which kind."""
-        trained, held = (sum(each.numel() for each in some) for some in (self.trained(), self.copy.parameters()))
-        told = [f"{trained:,} of {held:,} parameters are trained"]
+        trained, total = (sum(each.numel() for each in some) for some in (self.trained(), self.copy.parameters()))
+        parts = [f"{trained:,} of {total:,} parameters are trained"]
         if self.adapted:
             kinds = sorted(Counter(self.adapted.values()).items())
-            told.append(f"lora_rank={self.lora_rank} at " + ", ".join(f"{number} {kind}" for kind, number in kinds))
-        return "; ".join(told)
+            parts.append(f"lora_rank={self.lora_rank} at " + ", ".join(f"{number} {kind}" for kind, number in kinds))
+        return "; ".join(parts)
 
 
 def free_parameters(reference: Reference, modules: str | Iterable[str] | None = None) -> set[int]:
@@ -116,11 +116,11 @@ def free_parameters(reference: Reference, modules: str | Iterable[str] | None = 
     free = set[int]()
     named = [(plain_name(name), each) for name, each in reference.named_parameters(remove_duplicate=False)]
     for part in [""] if modules is None else names_of([modules] if isinstance(modules, str) else modules, "modules"):
-        held = [each for name, each in named if modules is None or name == part or name.startswith(f"{part}.")]
-        if not held and modules is not None:
+        parameters = [each for name, each in named if modules is None or name == part or name.startswith(f"{part}.")]
+        if not parameters and modules is not None:
             parts = ", ".join(sorted({name.split(".")[0] for name, _ in named}))
             raise ValueError(f"modules: expected names of parts with parameters, as {parts}, got {part!r}")
-        free |= {id(each) for each in held if each.requires_grad} or {id(each) for each in held}
+        free |= {id(each) for each in parameters if each.requires_grad} or {id(each) for each in parameters}
     return free
 
 

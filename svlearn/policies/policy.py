@@ -41,8 +41,8 @@ class Policy(Reference, ABC):
         """The parameters that an objective trains; the reference's are not among them."""
 
     def initial(self, batch_size: int, *, condition: Any = None, generator: torch.Generator | None = None) -> State:
-        given = {} if condition is None else {"condition": condition}
-        return self.reference.initial(batch_size, generator=generator, **given)
+        options = {} if condition is None else {"condition": condition}
+        return self.reference.initial(batch_size, generator=generator, **options)
 
     def forward(self, x: State, t: Tensor, previous: Prediction | None = None) -> Prediction:
         """The reference's prediction with q in the place of its transition: x̂_T stays the reference's."""

@@ -96,15 +96,15 @@ def layout(x: Any) -> Any:
     return (tuple(x.shape), x.dtype) if isinstance(x, Tensor) else type(x).__name__
 
 
-def numbers(found: Findings, values: Any, size: int, name: str, *, finite: bool = False) -> bool:
+def numbers(findings: Findings, values: Any, size: int, name: str, *, finite: bool = False) -> bool:
     """Whether these are real numbers (B,) without NaN and inf, and without -inf where they are to be finite."""
     if not isinstance(values, Tensor) or values.shape != (size,) or not values.dtype.is_floating_point:
-        came = f"{tuple(values.shape)} of {values.dtype}" if isinstance(values, Tensor) else type(values).__name__
-        found.wrong(f"{name}: expected floats of shape (B,) = ({size},), one number a row, got {came}")
+        actual = f"{tuple(values.shape)} of {values.dtype}" if isinstance(values, Tensor) else type(values).__name__
+        findings.wrong(f"{name}: expected floats of shape (B,) = ({size},), one number a row, got {actual}")
         return False
     bad = values.isnan() | (values == torch.inf) | (values.isinf() if finite else torch.zeros_like(values).bool())
     if bool(bad.any()):
-        wanted = "finite numbers" if finite else "numbers or -inf"
-        found.wrong(f"{name}: expected {wanted}, got {float(values[bad][0])} at index {int(bad.nonzero()[0])}")
+        expected = "finite numbers" if finite else "numbers or -inf"
+        findings.wrong(f"{name}: expected {expected}, got {float(values[bad][0])} at index {int(bad.nonzero()[0])}")
         return False
     return True

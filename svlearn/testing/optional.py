@@ -11,64 +11,65 @@ from svlearn.testing.findings import Findings, close, layout, leaves
 from svlearn.trajectories import predictions_at
 
 
-def look_at_optional(found: Findings, reference: Reference, steps: list[tuple[State, Prediction]], name: str) -> None:
+def check_optional(findings: Findings, reference: Reference, steps: list[tuple[State, Prediction]], name: str) -> None:
     """steps: x_t and the prediction there, t = 0 ... T - 1, and x_T with the last one."""
     if has(reference, "noise"):
-        _look_at_noise(found, reference, steps[-1][0], name)
+        _check_noise(findings, reference, steps[-1][0], name)
     if has(reference, "finished"):
-        _look_at_finished(found, reference, steps, name)
+        _check_finished(findings, reference, steps, name)
     if has(reference, "along"):
-        look_at_along(found, reference, steps, name)
+        check_along(findings, reference, steps, name)
 
 
-def _look_at_noise(found: Findings, reference: Reference, finished: State, name: str) -> None:
+def _check_noise(findings: Findings, reference: Reference, finished: State, name: str) -> None:
     size, device = len(finished), device_of_state(finished)
     later, earlier = times(reference.num_steps, size, device), times(0, size, device)
-    noised = found.draw(
+    noised = findings.draw(
         f"{name}.noise", lambda generator: reference.noise(finished, later, earlier, generator=generator), device
     )
     if noised is not None and layout(noised) != layout(finished):
-        found.wrong(f"{name}.noise: expected states as x_T, {layout(finished)}, got {layout(noised)}")
+        findings.wrong(f"{name}.noise: expected states as x_T, {layout(finished)}, got {layout(noised)}")
 
 
-def _look_at_finished(found: Findings, reference: Reference, steps: list, name: str) -> None:
+def _check_finished(findings: Findings, reference: Reference, steps: list, name: str) -> None:
     """A finished state steps to itself, with log-probability 0, and stays finished."""
     rows = None
     for t, (x, prediction) in enumerate(steps):
-        before, rows = rows, found.attempt(f"{name}.finished", lambda x=x: reference.finished(x))  # type: ignore[misc]
+        before, rows = rows, findings.attempt(f"{name}.finished", lambda x=x: reference.finished(x))  # type: ignore[misc]
         if rows is None:
             return
         if not isinstance(rows, Tensor) or rows.dtype != torch.bool or rows.shape != (len(x),):
-            came = f"{tuple(rows.shape)} of {rows.dtype}" if isinstance(rows, Tensor) else type(rows).__name__
-            found.wrong(f"{name}.finished: expected bools of shape (B,) = ({len(x)},), got {came}")
+            actual = f"{tuple(rows.shape)} of {rows.dtype}" if isinstance(rows, Tensor) else type(rows).__name__
+            findings.wrong(f"{name}.finished: expected bools of shape (B,) = ({len(x)},), got {actual}")
             return
         if before is not None and bool((before & ~rows).any()):
-            found.wrong(f"{name}.finished: expected a finished state to stay one, got one that is none at t = {t}")
+            findings.wrong(f"{name}.finished: expected a finished state to stay one, got one that is none at t = {t}")
         if t + 1 == len(steps) or not bool(rows.any()):
             continue
         own, after = leaves(x), leaves(steps[t + 1][0])
         still = all(torch.equal(leaf[rows], after[key][rows]) for key, leaf in own.items())
         stays = prediction.transition[rows].log_prob(x[rows])
         if not still or not close(stays, torch.zeros_like(stays)):
-            found.wrong(
+            findings.wrong(
                 f"{name}.finished: expected finished states to step to themselves with log-probability 0, got others "
                 f"at t = {t}; let the law copy them, as AppendingTransition(end=) does"
             )
             return
 
 
-def look_at_along(found: Findings, reference: Reference, steps: list[tuple[State, Prediction]], name: str) -> None:
+def check_along(findings: Findings, reference: Reference, steps: list[tuple[State, Prediction]], name: str) -> None:
     """Hold the laws that `along` predicts against those of `forward`, by the steps that were made."""
     states = torch.stack([x for x, _ in steps], dim=1)
-    predictions = found.attempt(
+    predictions = findings.attempt(
         f"{name}.along", lambda: list(predictions_at(reference, states, range(reference.num_steps)))
     )
     for t, along in enumerate(predictions or ()):
         after = steps[t + 1][0]
-        own, came = (each.transition.log_prob(after) for each in (steps[t][1], cast(Prediction, along)))
-        if not close(came, own):
-            found.wrong(
+        own, other = (each.transition.log_prob(after) for each in (steps[t][1], cast(Prediction, along)))
+        if not close(other, own):
+            findings.wrong(
                 f"{name}.along: expected at t = {t} the law that forward predicts, log_prob {own.tolist()} of the "
-                f"moves that were made, got {came.tolist()}; objectives would train another law than samplers draw from"
+                f"moves that were made, got {other.tolist()}; objectives would train another law than samplers draw "
+                "from"
             )
             return

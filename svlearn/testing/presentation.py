@@ -21,26 +21,26 @@ def check_presentation(reference: Reference, states: State | None = None, *, con
     """
     if not has(reference, "decode"):
         return
-    name, found = type(reference).__name__, Findings()
+    name, findings = type(reference).__name__, Findings()
     if states is None:
         with evaluating(reference), at_home(reference):
             *_, (_, _, _, states) = walk(reference, condition, 2)
-    objects = found.attempt(f"{name}.decode", lambda: reference.decode(states))
+    objects = findings.attempt(f"{name}.decode", lambda: reference.decode(states))
     listed = hasattr(objects, "__len__") and not isinstance(objects, (str, bytes, dict))
-    if not found.errors and not (listed and len(objects) == len(states)):
-        came = (
+    if not findings.errors and not (listed and len(objects) == len(states)):
+        actual = (
             f"{len(objects)} in a {type(objects).__name__}" if hasattr(objects, "__len__") else type(objects).__name__
         )
-        found.wrong(f"{name}.decode: expected a list of {len(states)} objects, got {came}")
-    if not found.errors:
+        findings.wrong(f"{name}.decode: expected a list of {len(states)} objects, got {actual}")
+    if not findings.errors:
         objects = list(objects)
-        figures = found.attempt(
+        figures = findings.attempt(
             f"{name}.describe", lambda: {k: float(v) for k, v in reference.describe(objects).items()}
         )
         if figures is not None and not all(isinstance(key, str) for key in figures):
-            found.wrong(f"{name}.describe: expected a dict of names and numbers, got keys {list(figures)}")
-        picture = found.attempt(f"{name}.draw", lambda: reference.draw(objects, [""] * len(objects)))
+            findings.wrong(f"{name}.describe: expected a dict of names and numbers, got keys {list(figures)}")
+        picture = findings.attempt(f"{name}.draw", lambda: reference.draw(objects, [""] * len(objects)))
         if picture is not None and not isinstance(picture, str):
-            found.wrong(f"{name}.draw: expected SVG or <img> markup, or None, got {type(picture).__name__}")
-    if found.errors:
-        raise ValueError("\n".join(found.errors)) from found.first
+            findings.wrong(f"{name}.draw: expected SVG or <img> markup, or None, got {type(picture).__name__}")
+    if findings.errors:
+        raise ValueError("\n".join(findings.errors)) from findings.first

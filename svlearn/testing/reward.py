@@ -28,38 +28,44 @@ def check_reward(reward: Any, reference: Reference, *, states: State | None = No
     if not callable(reward):
         raise TypeError(f"reward: expected a callable of states, got {type(reward).__name__}")
     expect(reference, Reference, "reference")
-    found, name = Findings(), getattr(reward, "__name__", type(reward).__name__)
+    findings, name = Findings(), getattr(reward, "__name__", type(reward).__name__)
     with evaluating(reward, reference), at_home(reference, Target(reward, 1.0), check="every"):
         x = steps_of(reference, condition)[-1][0] if states is None else states
-        _look_at(found, reward, x, name)
+        _check(findings, reward, x, name)
     for attribute in ("asynchronous", "reads_one_hot"):
         if not isinstance(getattr(reward, attribute, False), bool):
-            found.wrong(f"{name}.{attribute}: expected True or False, got {getattr(reward, attribute)!r}")
+            findings.wrong(f"{name}.{attribute}: expected True or False, got {getattr(reward, attribute)!r}")
     if not isinstance(getattr(reward, "name", ""), (str, type(None))):
-        found.wrong(f"{name}.name: expected a text, by which stored rollouts tell rewards apart, got {reward.name!r}")
-    found.finish(f"check_reward: {name}")
+        findings.wrong(
+            f"{name}.name: expected a text, by which stored rollouts tell rewards apart, got {reward.name!r}"
+        )
+    findings.finish(f"check_reward: {name}")
 
 
-def _look_at(found: Findings, reward: Any, x: State, name: str) -> None:
+def _check(findings: Findings, reward: Any, x: State, name: str) -> None:
     size, copy = len(x), x.clone()
-    rewards = found.attempt(name, lambda: reward(copy))
+    rewards = findings.attempt(name, lambda: reward(copy))
     if rewards is None:
         return
     if not isinstance(rewards, torch.Tensor):
-        found.wrong(f"{name}: expected a torch.Tensor (B,), got {type(rewards).__name__}; write torch.as_tensor(...)")
+        findings.wrong(
+            f"{name}: expected a torch.Tensor (B,), got {type(rewards).__name__}; write torch.as_tensor(...)"
+        )
         return
     rewards = rewards if rewards.is_complex() else rewards.double()  # counts and truth values are numbers too
-    if not numbers(found, rewards, size, name):
+    if not numbers(findings, rewards, size, name):
         return
     if not same(x, copy):
-        found.wrong(f"{name}: expected the states as they came, got them changed; write to a clone of them")
+        findings.wrong(f"{name}: expected the states as they came, got them changed; write to a clone of them")
     rows = torch.tensor([size - 1, 0, 0], device=rewards.device)
     for kind, index in (("of chosen rows their own numbers", rows), ("of one row its own number", rows[:1])):
         forget(reward)
-        came = found.attempt(name, partial(_of_rows, reward, x, index))
-        if came is not None and (came.shape != index.shape or not close(came, rewards[index])):
-            got = f"shape {tuple(came.shape)}" if came.shape != index.shape else "others"
-            found.wrong(f"{name}: expected {kind}, got {got}; a reward scores each state by itself, the same each time")
+        parts = findings.attempt(name, partial(_of_rows, reward, x, index))
+        if parts is not None and (parts.shape != index.shape or not close(parts, rewards[index])):
+            got = f"shape {tuple(parts.shape)}" if parts.shape != index.shape else "others"
+            findings.wrong(
+                f"{name}: expected {kind}, got {got}; a reward scores each state by itself, the same each time"
+            )
             return
 
 

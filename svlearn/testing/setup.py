@@ -17,9 +17,9 @@ from svlearn.shapes import forget
 from svlearn.state import State, device_of_state
 from svlearn.targets import Target
 from svlearn.testing.findings import Findings, layout
-from svlearn.testing.optional import look_at_along
+from svlearn.testing.optional import check_along
 from svlearn.testing.presentation import check_presentation
-from svlearn.testing.transition import look_at_law
+from svlearn.testing.transition import check_law
 from svlearn.testing.walk import walk
 from svlearn.transitions import Transition, gaussian_of
 from svlearn.values.value import Value, evaluate
@@ -48,75 +48,75 @@ def check(
     for thing, kind, name in ((target, Target, "target"), (value, Value, "value")):
         if thing is not None:
             expect(thing, kind, name)
-    found = Findings()
-    _check_modes(found, reference, "reference")
+    findings = Findings()
+    _check_modes(findings, reference, "reference")
     if target is not None:
-        _check_modes(found, target.reward, "reward")
+        _check_modes(findings, target.reward, "reward")
     with evaluating(reference, target, value), at_home(reference, target, value):
-        finished = _walk(found, reference, target, value, condition)
+        finished = _walk(findings, reference, target, value, condition)
         if finished is not None:
             if target is not None:
-                found.attempt("reward", lambda: target(finished))
-            found.attempt(type(reference).__name__, lambda: check_presentation(reference, finished))
-    if found.errors:
-        raise ValueError(f"check: {type(reference).__name__}\n{found}") from found.first
-    for text in found.warnings:
+                findings.attempt("reward", lambda: target(finished))
+            findings.attempt(type(reference).__name__, lambda: check_presentation(reference, finished))
+    if findings.errors:
+        raise ValueError(f"check: {type(reference).__name__}\n{findings}") from findings.first
+    for text in findings.warnings:
         warnings.warn(text, stacklevel=3)
-    return found.warnings
+    return findings.warnings
 
 
 def _walk(
-    found: Findings, reference: Reference, target: Target | None, value: Value | None, condition: Any
+    findings: Findings, reference: Reference, target: Target | None, value: Value | None, condition: Any
 ) -> State | None:
     """The finished states of two rows, None where they are not reached; what is met on the way is looked at."""
     name = type(reference).__name__
-    steps = found.attempt(f"{name}.num_steps", lambda: integer(reference.num_steps, f"{name}.num_steps"))
+    steps = findings.attempt(f"{name}.num_steps", lambda: integer(reference.num_steps, f"{name}.num_steps"))
     if steps is None:
         return None
     if condition is None:  # of one row more: an initial that ignores batch_size is right for one number alone
         generator = seeded(device_of(reference), 1)
-        found.attempt(f"{name}.initial", lambda: draw_initial(reference, ROWS + 1, generator=generator))
+        findings.attempt(f"{name}.initial", lambda: draw_initial(reference, ROWS + 1, generator=generator))
     forget(reference)
     silent, steps_of_two, t = [], walk(reference, condition, ROWS), -1
     steps_made: list[tuple[State, Prediction]] = []
     while True:
         where = f"{name}.initial" if t < 0 else f"{name}.forward" if t == 0 else f"{name}.forward after t = {t}"
-        step = found.attempt(where, lambda: next(steps_of_two, None))
+        step = findings.attempt(where, lambda: next(steps_of_two, None))
         if step is None:
             break
         t, x, prediction, finished = step
         steps_made.append((x, prediction))
         if t in (0, steps - 1):
-            silent.append(_check_law(found, x, finished, prediction.transition, f"{name} at t = {t}"))
-            _check_value(found, value, x, t, prediction)
+            silent.append(_check_step(findings, x, finished, prediction.transition, f"{name} at t = {t}"))
+            _check_value(findings, value, x, t, prediction)
             if target is not None and prediction.clean is not None:
-                found.attempt(f"{name}.forward: clean at t = {t}", partial(target, prediction.clean))
+                findings.attempt(f"{name}.forward: clean at t = {t}", partial(target, prediction.clean))
     if t >= 0 and silent and all(silent):
-        found.warn(
+        findings.warn(
             f"{name}: its steps have no noise (a std of 0), so all candidates are one, and selection, guidance and "
             "policies move nothing; take a sampler with noise (eta > 0, an SDE and not its flow)"
         )
     if t != steps - 1:
         return None
-    if has(reference, "along") and not found.errors:
-        look_at_along(found, reference, [*steps_made, (finished, prediction)], name)
+    if has(reference, "along") and not findings.errors:
+        check_along(findings, reference, [*steps_made, (finished, prediction)], name)
     return finished
 
 
-def _check_law(found: Findings, x: State, x_next: State, law: Transition, where: str) -> bool:
+def _check_step(findings: Findings, x: State, x_next: State, law: Transition, where: str) -> bool:
     """Look at a law and what it drew; whether it is Gaussian without any noise."""
     if layout(x) != layout(x_next):
         kind = type(law).__name__
-        found.wrong(f"{where}: {kind}.sample: expected states as x_t, {layout(x)}, got {layout(x_next)}")
+        findings.wrong(f"{where}: {kind}.sample: expected states as x_t, {layout(x)}, got {layout(x_next)}")
         return False
-    look_at_law(found, law, f"{where}: {type(law).__name__}", x, strict=False)
+    check_law(findings, law, f"{where}: {type(law).__name__}", x, strict=False)
     inner = gaussian_of(law)
     if inner is None:
         return False
     lost = torch.finfo(inner.mean.dtype).eps * inner.mean.abs() / inner.std
-    said = any("to rounding" in text for text in found.warnings)
-    if not said and bool((lost.masked_fill(inner.diracs, 0.0) > LOST).any()):
-        found.warn(
+    warned = any("to rounding" in text for text in findings.warnings)
+    if not warned and bool((lost.masked_fill(inner.diracs, 0.0) > LOST).any()):
+        findings.warn(
             f"{where}: states of up to {float(inner.mean.abs().max()):.3g} in {str(inner.mean.dtype)[6:]} lose more "
             f"than {LOST:g} of a step's noise to rounding, which biases weights and log Z; shift them to around 0, or "
             "use float64"
@@ -124,18 +124,18 @@ def _check_law(found: Findings, x: State, x_next: State, law: Transition, where:
     return bool(inner.diracs.all())
 
 
-def _check_value(found: Findings, value: Value | None, x: State, t: int, prediction: Prediction) -> None:
+def _check_value(findings: Findings, value: Value | None, x: State, t: int, prediction: Prediction) -> None:
     if value is None:
         return
     generator = seeded(device_of_state(x), 2)
-    found.attempt(
+    findings.attempt(
         f"value at t = {t}", lambda: evaluate(value, x, t, prediction if value.reads(t) else None, generator=generator)
     )
 
 
-def _check_modes(found: Findings, thing: Any, name: str) -> None:
+def _check_modes(findings: Findings, thing: Any, name: str) -> None:
     if not isinstance(thing, nn.Module):
         return
     noisy = sorted({type(each).__name__ for each in thing.modules() if each.training and isinstance(each, NOISY)})
     if noisy:
-        found.warn(f"{name}: {type(thing).__name__} is in training mode, where {', '.join(noisy)} act; call eval()")
+        findings.warn(f"{name}: {type(thing).__name__} is in training mode, where {', '.join(noisy)} act; call eval()")

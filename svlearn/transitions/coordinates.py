@@ -73,11 +73,11 @@ class LeafCoordinates(Coordinates):
 
     def gradient(self, gradient: TensorDict, x: TensorDict) -> Tensor:
         has = set(gradient.keys(include_nested=True))
-        found = [
+        gradients = [
             part.gradient(gradient[name], x[name]) if name in has else torch.zeros_like(part.of(x[name]))
             for name, part in self.parts.items()
         ]
-        return torch.cat([flattened(each) for each in found], dim=1)
+        return torch.cat([flattened(each) for each in gradients], dim=1)
 
     def conditions(self, x: TensorDict) -> list[Tensor]:
         others = x.exclude(*self.parts).values(include_nested=True, leaves_only=True)

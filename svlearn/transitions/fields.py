@@ -84,8 +84,8 @@ class FieldTransition(Transition):
         total = torch.stack([each[:, index] for (_, each), index in zip(listed.values(), chosen, strict=True)]).sum(0)
         rows = torch.arange(len(log_probs), device=device).repeat_interleave(number)
         conditions = take(self.conditions, rows)
-        given = None if conditions is None else conditions.unflatten(0, (len(log_probs), number))
-        return self._joined(states, given, (len(log_probs), number)), total
+        copies = None if conditions is None else conditions.unflatten(0, (len(log_probs), number))
+        return self._joined(states, copies, (len(log_probs), number)), total
 
     def tilt(self, gradient: TensorDict) -> "FieldTransition":
         """Each law by the gradient in its leaf."""
@@ -131,8 +131,8 @@ class FieldTransition(Transition):
         """Whether the conditions of x_next are those of x_t, (B,)."""
         if self.conditions is None or self.conditions.is_empty():
             return torch.ones(x_next.shape[0], dtype=torch.bool, device=x_next[next(iter(self.laws))].device)
-        held = self.conditions.items(include_nested=True, leaves_only=True)
-        return torch.stack([flattened(leaf == x_next[name]).all(dim=1) for name, leaf in held]).all(dim=0)
+        leaves = self.conditions.items(include_nested=True, leaves_only=True)
+        return torch.stack([flattened(leaf == x_next[name]).all(dim=1) for name, leaf in leaves]).all(dim=0)
 
 
 def described(law: Transition) -> str:

@@ -45,7 +45,7 @@ class GaussianTransition(Transition):
             _refuse_std(least)
         std = torch.as_tensor(std, dtype=mean.dtype, device=mean.device)
         paired = zip(reversed(std.shape), reversed(mean.shape), strict=False)
-        if std.dim() > mean.dim() or any(own not in (1, wanted) for own, wanted in paired):
+        if std.dim() > mean.dim() or any(own not in (1, size) for own, size in paired):
             raise ValueError(f"std: expected a shape broadcastable to {tuple(mean.shape)}, got {tuple(std.shape)}")
         if 0 < std.dim() < mean.dim() and std.shape[0] == mean.shape[0] > 1:
             raise UnclearStdError(

@@ -56,8 +56,8 @@ class MaskedTransition(Transition):
             shapes = f"{tuple(x.shape)} and {tuple(logits.shape)}"
             raise ValueError(f"logits: expected (B, ..., V) with tokens x (B, ...), got {shapes}")
         if (number is None) == (probability is None):
-            came = "neither" if number is None else "both"
-            raise ValueError(f"number, probability: expected one of them, got {came}")
+            actual = "neither" if number is None else "both"
+            raise ValueError(f"number, probability: expected one of them, got {actual}")
         self.mask_token = integer(mask_token, "mask_token", 0)
         self.tokens, self.shape = flattened(x), x.shape[1:]
         logits = logits.reshape(*self.tokens.shape, -1)
@@ -143,10 +143,10 @@ class MaskedTransition(Transition):
             changed.scatter_(2, places[:, at], written.expand(len(counts), -1, -1))
             states.append(torch.where(possible[..., None], changed, self.tokens[:, None]))
             log_probs.append(torch.where(possible, terms, -math.inf))
-        listed, found = torch.cat(states, dim=1), torch.cat(log_probs, dim=1)
+        listed, listed_log_probs = torch.cat(states, dim=1), torch.cat(log_probs, dim=1)
         if still is not None:
-            listed[still, 0], found[still, 0] = self.tokens[still], 0.0
-        return listed.view(len(counts), number, *self.shape), found
+            listed[still, 0], listed_log_probs[still, 0] = self.tokens[still], 0.0
+        return listed.view(len(counts), number, *self.shape), listed_log_probs
 
     def tilt(self, gradient: Tensor) -> "MaskedTransition":
         """The law of each place tilted by the gradient (B, ..., V or more) in its one-hot; which places are unmasked
@@ -177,11 +177,11 @@ class MaskedTransition(Transition):
     def _fields(self) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
         return self.tokens, self.log_probs, self.number, self.probability
 
-    def _of_rows(self, given: Any, name: str, dtype: torch.dtype) -> Tensor:
+    def _of_rows(self, entries: Any, name: str, dtype: torch.dtype) -> Tensor:
         size, device = len(self.tokens), self.tokens.device
-        numbers = torch.as_tensor(given, device=device)
+        numbers = torch.as_tensor(entries, device=device)
         if dtype == torch.long and (numbers.is_floating_point() or numbers.dtype == torch.bool):
-            raise TypeError(f"{name}: expected whole numbers, got {kind_of(given)}")
+            raise TypeError(f"{name}: expected whole numbers, got {kind_of(entries)}")
         if numbers.shape not in ((), (size,)):
             raise ValueError(f"{name}: expected a number or shape ({size},), got {tuple(numbers.shape)}")
         return numbers.to(dtype).expand(size)

@@ -19,7 +19,7 @@ from svlearn.evaluation.report.provenance import provenance
 def module(tmp_path, monkeypatch):
     """A study of two options, which notes what it is asked and where it is run, in the place of every other."""
     made = ModuleType("run", "A study of 100 % nothing.")
-    made.seen = []
+    made.runs = []
 
     def arguments(parser):
         add_choice(parser, "--rows", ["one", "two, of 50 %"])
@@ -27,8 +27,8 @@ def module(tmp_path, monkeypatch):
         add_again(parser)
 
     made.arguments = arguments
-    made.measure = lambda options: made.seen.append((options, provenance(), torch.get_num_threads()))
-    made.pages = lambda: {tmp_path / "page.md": f"measured {len(made.seen)} times"}
+    made.measure = lambda options: made.runs.append((options, provenance(), torch.get_num_threads()))
+    made.pages = lambda: {tmp_path / "page.md": f"measured {len(made.runs)} times"}
     monkeypatch.setattr(command, "study", lambda name: made)
     monkeypatch.setattr(sys, "argv", ["/somewhere/benchmarks/__main__.py"])
     return made
@@ -60,7 +60,7 @@ def test_an_unknown_study_is_told_the_known_ones():
 def test_a_study_is_measured_and_its_pages_are_written(module, tmp_path):
     torch.set_num_threads(2)
     main(["fake", "--rows", "one", "--seeds", "3"])
-    ((options, origin, threads),) = module.seen
+    ((options, origin, threads),) = module.runs
     assert (options.rows, options.seeds, options.again) == (["one"], [3], False)
     assert origin["command"] == ["-m", "benchmarks", "fake", "--rows", "one", "--seeds", "3"]
     assert threads == 1
@@ -69,20 +69,20 @@ def test_a_study_is_measured_and_its_pages_are_written(module, tmp_path):
 
 def test_quoting_measures_nothing(module, tmp_path):
     main(["fake", "--quote"])
-    assert module.seen == [] and (tmp_path / "page.md").read_text() == "measured 0 times"
+    assert module.runs == [] and (tmp_path / "page.md").read_text() == "measured 0 times"
     assert sys.argv == ["/somewhere/benchmarks/__main__.py"]
 
 
 def test_all_is_the_default_and_help_says_so(module, capsys):
     main(["fake"])
-    assert module.seen[0][0].rows == ["one", "two, of 50 %"] and module.seen[0][0].seeds == [0, 1]
+    assert module.runs[0][0].rows == ["one", "two, of 50 %"] and module.runs[0][0].seeds == [0, 1]
     with pytest.raises(SystemExit):
         main(["fake", "--help"])
-    told = " ".join(capsys.readouterr().out.split())
-    assert "A study of 100 % nothing." in told and "of one, two, of 50 % (default: all)" in told
+    text = " ".join(capsys.readouterr().out.split())
+    assert "A study of 100 % nothing." in text and "of one, two, of 50 % (default: all)" in text
     with pytest.raises(SystemExit):
         main(["fake", "--rows", "three"])
-    assert len(module.seen) == 1
+    assert len(module.runs) == 1
 
 
 def test_a_study_without_pages_has_nothing_to_quote(module):
@@ -90,7 +90,7 @@ def test_a_study_without_pages_has_nothing_to_quote(module):
     with pytest.raises(SystemExit):
         main(["fake", "--quote"])
     main(["fake"])
-    assert len(module.seen) == 1
+    assert len(module.runs) == 1
 
 
 @pytest.mark.parametrize("name", sorted(studies()))

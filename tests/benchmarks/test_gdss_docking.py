@@ -41,16 +41,16 @@ def test_what_is_kept_was_drawn_as_the_rows_say():
         pages.FORESEEN: (2209, 2209, 2210),
         pages.BOTH: (400 + 80 * 9, None, 1 + 80 * 11),
     }
-    for name, found in table.RESULTS.read()["batches"].items():
+    for name, batch in table.RESULTS.read()["batches"].items():
         _, row, _, _ = name.split("/")
         reference, value, reward = calls[row]
-        costs = found["per_molecule"]
+        costs = batch["per_molecule"]
         assert (costs["reference_calls"], costs["reward_calls"]) == (reference, reward)
         assert value in (None, costs["value_calls"])
-        assert found["report"]["cached"] == 0 or row == pages.PLAIN
+        assert batch["report"]["cached"] == 0 or row == pages.PLAIN
         assert costs["failed"] <= costs["dockings"] <= reward
-        assert len(found["rewards"]) == len(found["smiles"]) == len(found["valid"])
-        assert all(reward >= 0 for reward in found["rewards"])
+        assert len(batch["rewards"]) == len(batch["smiles"]) == len(batch["valid"])
+        assert all(reward >= 0 for reward in batch["rewards"])
 
 
 def test_what_the_readme_says_of_it_is_what_was_found():
@@ -71,12 +71,12 @@ def test_every_so_many_choices_are_left():
 def test_the_price_of_a_surrogate_by_hand():
     """100 seconds of dockings, 10 of the twist and 2 of the forests; best-of-5 takes 15 seconds and it 4: 11 pay."""
     rows = {"pretrained/1/0": batch((1.0, 5.0, 2.0, 4.0, 3.0), 3.0), f"{pages.BOTH}/1/0": batch((6.0, 7.0), 4.0)}
-    told = held(rows, {"docking_cpu_seconds": 100.0}, contrastive_twist=10.0)
-    assert pages.price(pages.rows_of(told), told) == []  # until the forests were judged
-    told["surrogate"] = {"pearson": 0.5, "folds": 10, "cpu_seconds": 2.0}
-    (line,) = pages.price(pages.rows_of(told), told)
+    results = held(rows, {"docking_cpu_seconds": 100.0}, contrastive_twist=10.0)
+    assert pages.price(pages.rows_of(results), results) == []  # until the forests were judged
+    results["surrogate"] = {"pearson": 0.5, "folds": 10, "cpu_seconds": 2.0}
+    (line,) = pages.price(pages.rows_of(results), results)
     assert "had cost 112 seconds" in line and "11 seconds less" in line and line.endswith("11 molecules pay for them.")
-    (line,) = pages.forests(told["surrogate"])
+    (line,) = pages.forests(results["surrogate"])
     assert "in 2 seconds" in line and "(10 folds), failures included: 0.50." in line
 
 
@@ -142,13 +142,13 @@ def test_a_run_goes_on_where_it_was(tmp_path, monkeypatch):
 
 def test_a_chunk_is_docked_once(tmp_path, monkeypatch):
     """Rows 2 and 3 of the trajectories, by their last states; the second time the note is read."""
-    asked = []
+    chunks = []
 
     class Reward:
         scorer = SimpleNamespace(smiles=lambda states: [f"C{each}" for each in states.tolist()], close=lambda: None)
 
         def __call__(self, states):
-            asked.append(states.tolist())
+            chunks.append(states.tolist())
             return states.float()
 
         def report(self):
@@ -158,7 +158,7 @@ def test_a_chunk_is_docked_once(tmp_path, monkeypatch):
     monkeypatch.setattr(training, "made", lambda cache: Reward())
     request = SimpleNamespace(rows=lambda chunk: slice(2 * chunk, 2 * chunk + 2), num_steps=3)
     rollouts = SimpleNamespace(states=torch.arange(24).view(6, 4), request=request)
-    found = [training.docked(1, rollouts) for _ in range(2)]
-    assert asked == [[11, 15]] and found[0] == found[1]
-    assert found[0]["rewards"] == [11.0, 15.0] and found[0]["smiles"] == ["C11", "C15"]
-    assert found[0]["report"] == {"docked": 2} and found[0]["cpu_seconds"] >= 0
+    scores = [training.docked(1, rollouts) for _ in range(2)]
+    assert chunks == [[11, 15]] and scores[0] == scores[1]
+    assert scores[0]["rewards"] == [11.0, 15.0] and scores[0]["smiles"] == ["C11", "C15"]
+    assert scores[0]["report"] == {"docked": 2} and scores[0]["cpu_seconds"] >= 0

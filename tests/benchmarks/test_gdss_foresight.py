@@ -29,8 +29,8 @@ def held():
         twist: [1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0],
         free: [0.0, 0.0, 0.0, 0.5, 1.0, 1.0, 2.0],
     }
-    told = {"SVDD-MC": [0.1] * 7, twist: [0.3] * 7, free: [0.0] * 6 + [0.8]}
-    return {"trajectories": 9, "rewards": {"QED": columns(gains, told)}}
+    gains_of = {"SVDD-MC": [0.1] * 7, twist: [0.3] * 7, free: [0.0] * 6 + [0.8]}
+    return {"trajectories": 9, "rewards": {"QED": columns(gains, gains_of)}}
 
 
 def test_it_hands_over_where_the_sums_are_largest(held):

@@ -40,12 +40,12 @@ def held():
 
 
 def test_what_is_kept_was_drawn_as_the_rows_say():
-    for name, found in policies.RESULTS.read()["batches"].items():
+    for name, batch in policies.RESULTS.read()["batches"].items():
         row = policies.ROWS[name.split("/")[0]]
-        assert len(found["rewards"]) == len(found["smiles"]) == len(found["predicted"]) == policies.BATCH
-        assert ("log_ratios" in found) == (row.family is not None)
+        assert len(batch["rewards"]) == len(batch["smiles"]) == len(batch["predicted"]) == policies.BATCH
+        assert ("log_ratios" in batch) == (row.family is not None)
         calls = policies.NUM_STEPS * (1 if row.candidates is None else row.candidates)
-        assert found["per_molecule"]["reference_calls"] == calls
+        assert batch["per_molecule"]["reference_calls"] == calls
 
 
 def test_a_policy_by_hand(held):
@@ -56,9 +56,9 @@ def test_a_policy_by_hand(held):
     assert own.elbo == pytest.approx((38.0, 8 / 3**0.5)) and plain.elbo == pytest.approx((30.0, 10 / 3**0.5))
     assert plain.correlation == pytest.approx(1.0)
     assert rows["SVDD-PM, M = 5"].divergence is None
-    told, _ = pages.findings(rows)
-    assert "the ELBO E[r/alpha] - KL changes by +8 ± 7 nats, and r_θ by +0.60." in told
-    assert "the difference is +0.20 ± 0.08, at a KL of 12.0 ± 1.2 nats" in told
+    line, _ = pages.findings(rows)
+    assert "the ELBO E[r/alpha] - KL changes by +8 ± 7 nats, and r_θ by +0.60." in line
+    assert "the difference is +0.20 ± 0.08, at a KL of 12.0 ± 1.2 nats" in line
 
 
 def test_when_a_policy_is_paid_for(held):
@@ -66,17 +66,17 @@ def test_when_a_policy_is_paid_for(held):
     rows = pages.gather(held)
     assert pages.against_search(rows, held["training"]) == []  # where what r_θ took is not known
     trained = held["training"] | {"reward_network": {"cpu_seconds": 52.0}}
-    (told,) = pages.against_search(rows, trained)
-    assert told.startswith("- **adjoint matching against SVDD-PM, M = 5**: the difference is +0.10 ± 0.13, not told")
-    assert told.endswith(
+    (line,) = pages.against_search(rows, trained)
+    assert line.startswith("- **adjoint matching against SVDD-PM, M = 5**: the difference is +0.10 ± 0.13, not told")
+    assert line.endswith(
         "at 1 times its seconds a molecule; training took 151 seconds with that of r_θ, never paid for."
     )
     held["batches"]["adjoint matching/0"]["per_molecule"] = dict.fromkeys(COSTS, 1.5)
-    (told,) = pages.against_search(pages.gather(held), trained)
-    assert "at 0.75 times" in told and told.endswith("of r_θ, 302 molecules pay for it.")
+    (line,) = pages.against_search(pages.gather(held), trained)
+    assert "at 0.75 times" in line and line.endswith("of r_θ, 302 molecules pay for it.")
     held["batches"]["adjoint matching/0"]["rewards"] = [0.1, 0.2, 0.3]
-    (told,) = pages.against_search(pages.gather(held), trained)
-    assert told.endswith("training took 151 seconds with that of r_θ.")  # of what is no better nobody asks when it pays
+    (line,) = pages.against_search(pages.gather(held), trained)
+    assert line.endswith("training took 151 seconds with that of r_θ.")  # of what is no better nobody asks when it pays
 
 
 def test_the_page_says_what_is_missing(held):
@@ -94,8 +94,8 @@ def test_the_rows_are_those_of_the_files():
     assert shared["reference"]["init_args"]["num_steps"] == policies.NUM_STEPS
     for name, family in pages.FAMILIES.items():
         assert policies.ROWS[name].family == family
-        told = yaml.safe_load((ROOT / f"configs/molecules/gdss/policies/{family}.yaml").read_text())
-        network = told["model"]["init_args"]["policy"]["init_args"]["network"]
+        config = yaml.safe_load((ROOT / f"configs/molecules/gdss/policies/{family}.yaml").read_text())
+        network = config["model"]["init_args"]["policy"]["init_args"]["network"]
         parts = network["init_args"].get("parts", [network])
         (gain,) = [each for each in parts if each["class_path"].endswith("RewardGain")]
         assert gain["init_args"]["strength"] == policies.STRENGTH
@@ -109,7 +109,7 @@ def test_a_run_goes_on_where_it_was(held, monkeypatch, tmp_path):
     policies.RESULTS.write(held)
     drawn = []
     monkeypatch.setattr(policies, "draw", lambda row, number: drawn.append(number) or held["batches"]["unguided/0"])
-    monkeypatch.setattr(policies, "measure_memory", lambda *given, **options: MemorylessTest(5.0, 0.1, 0.001))
+    monkeypatch.setattr(policies, "measure_memory", lambda *arguments, **options: MemorylessTest(5.0, 0.1, 0.001))
     monkeypatch.setattr(policies, "process", lambda: None)
     options = parser_of("gdss_policies", policies).parse_args(["--rows", "unguided"])
     for _ in range(2):

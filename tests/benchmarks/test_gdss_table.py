@@ -34,10 +34,10 @@ def held(batches):
 
 def test_what_is_kept_was_drawn_as_the_rows_say():
     """32 molecules a batch, at the calls that each kind of row costs; x_T is called by none."""
-    for name, found in table.RESULTS.read()["batches"].items():
+    for name, batch in table.RESULTS.read()["batches"].items():
         _, row, _, _ = name.split("/")
-        costs = found["per_molecule"]
-        assert len(found["rewards"]) == len(found["smiles"]) == len(found["valid"]) == 32
+        costs = batch["per_molecule"]
+        assert len(batch["rewards"]) == len(batch["smiles"]) == len(batch["valid"]) == 32
         kind = samplers.ROWS[row.split(", strength ")[0]]
         assert costs["gradient_calls"] == (0 if not kind.strengths else 400)
         if row == "SVDD-PM, late":
@@ -124,10 +124,10 @@ def test_the_best_of_the_other_families_is_named():
     rows = pages.gather(
         held({f"QED/{name}/1/0": batch((mean - 0.01, mean, mean + 0.01), 2.0) for name, mean in means.items()})
     )
-    (told,) = (line for line in pages.findings("QED", rows["QED"], {}) if "another family" in line)
-    assert "the best of 2 is soft-Q, 0.500 ± 0.006 at M = 10; against SVDD-MC the difference is +0.300" in told
-    assert "SVDD, soft-Q, M = 30 takes 2 seconds: 0.900 ± 0.006; against SVDD-PM the difference is +0.300" in told
-    assert told.endswith("50% of its molecules are distinct, of SVDD-PM's 50%.")
+    (finding,) = (line for line in pages.findings("QED", rows["QED"], {}) if "another family" in line)
+    assert "the best of 2 is soft-Q, 0.500 ± 0.006 at M = 10; against SVDD-MC the difference is +0.300" in finding
+    assert "SVDD, soft-Q, M = 30 takes 2 seconds: 0.900 ± 0.006; against SVDD-PM the difference is +0.300" in finding
+    assert finding.endswith("50% of its molecules are distinct, of SVDD-PM's 50%.")
 
 
 @pytest.mark.parametrize(
@@ -147,14 +147,14 @@ def test_the_kl_counts_the_choices(name, calls, nats):
     assert pages.gather(held({f"QED/{name}/1/0": drawn}))["QED"][name].kl == pytest.approx(nats)
     guided = drawn | {"strength": 10.0}
     rows = {"QED/DPS/1/0": guided | {"kl": 3.0}, "QED/DPS/1/1": guided | {"kl": 5.0}, "SA/DPS/1/0": guided}
-    found = pages.gather(held(rows))
-    assert found["QED"]["DPS"].kl == 4.0 and found["SA"]["DPS"].kl is None  # which has not recorded its own
+    gathered = pages.gather(held(rows))
+    assert gathered["QED"]["DPS"].kl == 4.0 and gathered["SA"]["DPS"].kl is None  # which has not recorded its own
     free = pages.gather(held({"QED/SVDD-PM/1/0": drawn}))["QED"]
-    (line,) = (each for each in pages.findings("QED", found["QED"] | free, {}) if "how far" in each)
+    (line,) = (each for each in pages.findings("QED", gathered["QED"] | free, {}) if "how far" in each)
     assert f"DPS, strength 10 4; SVDD-PM {free['SVDD-PM'].kl_in_words} at most" in line
     (far,) = pages.gather(held({"QED/DPS/1/0": guided | {"kl": 1234.5}}))["QED"].values()
-    assert far.kl_in_words == "1,234" and found["SA"]["DPS"].kl_in_words == "–"
-    assert not [each for each in pages.findings("SA", found["SA"] | free, {}) if "how far" in each]
+    assert far.kl_in_words == "1,234" and gathered["SA"]["DPS"].kl_in_words == "–"
+    assert not [each for each in pages.findings("SA", gathered["SA"] | free, {}) if "how far" in each]
 
 
 def test_of_several_runs_the_best_is_kept(monkeypatch):
@@ -182,9 +182,9 @@ def test_of_several_runs_the_best_is_kept(monkeypatch):
 
     monkeypatch.setattr(batches, "reference", Process)
     monkeypatch.setattr(batches, "made", lambda name: Reward())
-    found = table.draw("QED", table.ROWS["best-of-10"], 1, 0)
-    assert found["rewards"] == [5.0, 6.0] and found["smiles"] == [1, 5]
-    assert found["per_molecule"] == {"reference_calls": 1200}
+    figures = table.draw("QED", table.ROWS["best-of-10"], 1, 0)
+    assert figures["rewards"] == [5.0, 6.0] and figures["smiles"] == [1, 5]
+    assert figures["per_molecule"] == {"reference_calls": 1200}
 
 
 def test_a_run_goes_on_where_it_was(tmp_path, monkeypatch):
@@ -215,7 +215,7 @@ def test_another_reward_shares_the_states(tmp_path, monkeypatch):
     held = training.collect(Walk(), 3, tmp_path / "rollouts_QED", target=target, batch_size=2, progress=False)
     monkeypatch.setattr(training, "made", lambda name: lambda x: 2 * x[:, 0])
     training.rescored(held, "SA", tmp_path / "rollouts_SA")
-    found = training.Rollouts.open(tmp_path / "rollouts_SA")
-    torch.testing.assert_close(found.rewards, 2 * held.rewards)
+    rollouts = training.Rollouts.open(tmp_path / "rollouts_SA")
+    torch.testing.assert_close(rollouts.rewards, 2 * held.rewards)
     torch.testing.assert_close(held.rewards, held.states[:, 2, 0])
-    assert torch.equal(found.states, held.states) and found.request.reward == "SA"
+    assert torch.equal(rollouts.states, held.states) and rollouts.request.reward == "SA"

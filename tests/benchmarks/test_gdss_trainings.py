@@ -26,9 +26,9 @@ def test_a_row_by_hand(drawn):
     (row,) = pages.Trained.all("SA", drawn, ["twist", "absent"])
     assert row.mean == (pytest.approx(0.5), pytest.approx(0.3 / 3**0.5))
     assert row.spread == pytest.approx(0.3 / (0.1 / 3**0.5))
-    told = row.finding(drawn[0]["SA"]["SVDD-PM"])
-    assert "0.50 ± 0.17 over 3 trainings, 0.200 to 0.800; against SVDD-PM (0.60 ± 0.06) -0.10 ± 0.18" in told
-    assert told.endswith("above it at 95 % in 1 of 3, below it in 1.")
+    finding = row.finding(drawn[0]["SA"]["SVDD-PM"])
+    assert "0.50 ± 0.17 over 3 trainings, 0.200 to 0.800; against SVDD-PM (0.60 ± 0.06) -0.10 ± 0.18" in finding
+    assert finding.endswith("above it at 95 % in 1 of 3, below it in 1.")
     assert list(row.cells())[1:5] == ["0.80 ± 0.06", "0.50 ± 0.06", "0.20 ± 0.06", "0.50 ± 0.17"]
     assert list(row.cells())[-1] == "0.67 to 0.67"
 

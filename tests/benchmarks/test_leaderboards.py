@@ -26,15 +26,15 @@ def test_every_family_meets_its_mark(name):
     least, largest = MARKS[name]
     (problem,) = (each for each in objectives.problems() if each.name == name)
     for family in objectives.families_of(problem):
-        found = {}
+        runs_by_oracle = {}
         for key, entry in entries.items():
             oracle, other, _ = key.split("/")
             if other == family.name and oracle in (name, f"{name}-long"):
-                found.setdefault(oracle, []).append(entry)
+                runs_by_oracle.setdefault(oracle, []).append(entry)
         if family.has_policy:
-            assert any(all(each["gap"] < largest for each in runs) for runs in found.values()), family.name
+            assert any(all(each["gap"] < largest for each in runs) for runs in runs_by_oracle.values()), family.name
         elif least is not None:
-            assert any(all(each["worst_r2"] > least for each in runs) for runs in found.values()), family.name
+            assert any(all(each["worst_r2"] > least for each in runs) for runs in runs_by_oracle.values()), family.name
 
 
 def test_every_family_is_held_against_a_bare_loop():
@@ -46,8 +46,8 @@ def test_the_many_wells_meet_their_marks():
     """|Δ log Z| of the best method: at most 0.01 in two dimensions, and 0.05 in fifty."""
     results = densities.RESULTS.read()
     for name, largest in (("many-well-2", 0.01), ("many-well-50", 0.05)):
-        found = [abs(entry["delta_log_z"]) for key, entry in results.items() if key.startswith(f"{name}/")]
-        assert min(found) <= largest
+        errors = [abs(entry["delta_log_z"]) for key, entry in results.items() if key.startswith(f"{name}/")]
+        assert min(errors) <= largest
 
 
 def test_every_published_figure_stands_beside_ours():

@@ -6,7 +6,7 @@ from benchmarks.overhead import run as overhead
 from svlearn.randomness import seeded
 
 
-def told(calls):
+def numbers(calls):
     return [(module, tuple(x.shape), t.tolist(), graded) for module, x, t, graded in calls]
 
 
@@ -24,7 +24,7 @@ def test_the_bare_run_makes_the_calls_of_the_sampler(kind):
         for made in (calls, inner):
             with overhead.recorded(tuple({module for module, *_ in made})) as again:
                 overhead.bare(made)
-            assert told(again) == told(made)
+            assert numbers(again) == numbers(made)
 
 
 def test_every_case_was_measured():

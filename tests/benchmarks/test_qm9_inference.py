@@ -24,10 +24,10 @@ def test_every_method_was_run_at_equal_calls_with_both_seeds():
     held = inference.RESULTS.read()["entries"]
     for name, method in inference.METHODS.items():
         for alpha in method.alphas:
-            found = [held[inference.key(name, alpha, seed)]["figures"] for seed in (1, 2)]
-            assert sum(each["num_samples"] for each in found) >= (128 if "M = " in name else 256)
+            figures = [held[inference.key(name, alpha, seed)]["figures"] for seed in (1, 2)]
+            assert sum(each["num_samples"] for each in figures) >= (128 if "M = " in name else 256)
             if "M = " not in name:
-                for each in found:
+                for each in figures:
                     calls = each["reference_calls_per_sample"]
                     assert calls == 45 or 425 <= calls <= 450, (name, alpha, calls)
 
@@ -35,14 +35,14 @@ def test_every_method_was_run_at_equal_calls_with_both_seeds():
 def test_the_weights_of_the_reference_by_hand():
     """exp(r/alpha) = 1 and 3: Z = 2, p* = (1/4, 3/4)."""
     alpha = 0.1
-    found = inference.weighed(np.array([0.0, alpha * math.log(3)]), alpha)
-    assert found["log_normalizer_nats"] == pytest.approx(math.log(2))
-    assert found["log_normalizer_standard_error_nats"] == pytest.approx(2**0.5 / 2**0.5 / 2)
-    assert found["mean_reward"] == pytest.approx(0.75 * alpha * math.log(3))
+    figures = inference.weighed(np.array([0.0, alpha * math.log(3)]), alpha)
+    assert figures["log_normalizer_nats"] == pytest.approx(math.log(2))
+    assert figures["log_normalizer_standard_error_nats"] == pytest.approx(2**0.5 / 2**0.5 / 2)
+    assert figures["mean_reward"] == pytest.approx(0.75 * alpha * math.log(3))
     spread = alpha * math.log(3) * math.hypot(0.25 * 0.75, 0.75 * 0.25)
-    assert found["mean_reward_standard_error"] == pytest.approx(spread)
-    assert found["kl_nats"] == pytest.approx(0.25 * math.log(0.5) + 0.75 * math.log(1.5))
-    assert found["ess"] == pytest.approx(1.6)
+    assert figures["mean_reward_standard_error"] == pytest.approx(spread)
+    assert figures["kl_nats"] == pytest.approx(0.25 * math.log(0.5) + 0.75 * math.log(1.5))
+    assert figures["ess"] == pytest.approx(1.6)
 
 
 def test_seeds_are_pooled_by_hand():
@@ -65,8 +65,8 @@ def test_seeds_are_pooled_by_hand():
 
 def test_differences_fall_on_their_sides():
     means = {("a", 0.1): 0.5, ("b", 0.1): 0.4, ("a", 0.03): 0.4, ("b", 0.03): 0.5, ("a", 0.01): 0.52, ("b", 0.01): 0.5}
-    found = [rows.Row(*key, {1: figures(mean)}) for key, mean in means.items()]
-    assert findings.differences(found, (("a", "b"), ("a", "absent"))) == (
+    drawn = [rows.Row(*key, {1: figures(mean)}) for key, mean in means.items()]
+    assert findings.differences(drawn, (("a", "b"), ("a", "absent"))) == (
         "they **gain** in `a` against `b` (+0.100 ± 0.014 at 0.1); "
         "they **lose** in `a` against `b` (-0.100 ± 0.014 at 0.03); "
         "they **are not told apart** in `a` against `b` (+0.020 ± 0.014 at 0.01)"
@@ -77,8 +77,8 @@ def test_of_several_runs_the_best_is_kept():
     sv = inference.sv
     reference = sv.load("qm9").eval()
     method = inference.Method(lambda p, r, pm, v: sv.ancestral(p, r), (0.0,), runs=3, num_samples=4)
-    found = inference.drawn(method, 0.0, 5, reference, sv.values.Zero())["figures"]
+    figures = inference.drawn(method, 0.0, 5, reference, sv.values.Zero())["figures"]
     target = sv.Target(inference.QED(num_workers=1), 0.0)
     rewards = sv.ancestral(reference, target).sample(12, generator=inference.seeded("cpu", 5)).rewards
-    assert found["mean_reward"] == pytest.approx(float(rewards.view(4, 3).amax(dim=1).mean()))
-    assert found["reference_calls_per_sample"] == 3 * 45
+    assert figures["mean_reward"] == pytest.approx(float(rewards.view(4, 3).amax(dim=1).mean()))
+    assert figures["reference_calls_per_sample"] == 3 * 45

@@ -91,5 +91,5 @@ def test_a_part_of_a_page_is_replaced():
 
 def test_pages_are_written(tmp_path):
     write_pages({tmp_path / "new/page.md": not_measured("A title", "search")})
-    told = (tmp_path / "new/page.md").read_text()
-    assert told == "# A title\n\nNot yet measured: run `python -m benchmarks search`.\n"
+    page = (tmp_path / "new/page.md").read_text()
+    assert page == "# A title\n\nNot yet measured: run `python -m benchmarks search`.\n"

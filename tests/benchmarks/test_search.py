@@ -94,19 +94,19 @@ def test_the_bounds_measured_enclose_log_z_and_the_exact_kls(results):
 
 
 def test_what_the_page_advises_is_what_was_found(results):
-    found = results["budgets"]
+    budgets = results["budgets"]
 
     def distance(kind, budget="128"):
-        return found[kind][budget]["total_variation"][0]
+        return budgets[kind][budget]["total_variation"][0]
 
     assert distance("smc") < 0.7 * distance("tree search") < 0.7 * 0.5 * distance("tree search, paper's backup")
     assert distance("tree search, paper's backup") > 0.8 * distance("tree search, paper's backup", "32")
     assert distance("smc, exact value") > distance("smc")
-    ratio, error = found["smc"]["128"]["normalizer_ratio"]
+    ratio, error = budgets["smc"]["128"]["normalizer_ratio"]
     assert abs(ratio - 1) < 4 * error
-    ratio, error = found["tree search"]["128"]["normalizer_ratio"]
+    ratio, error = budgets["tree search"]["128"]["normalizer_ratio"]
     assert ratio < 1 - 4 * error
-    assert found["tree search"]["128"]["reference_calls"] < found["smc"]["128"]["reference_calls"]
+    assert budgets["tree search"]["128"]["reference_calls"] < budgets["smc"]["128"]["reference_calls"]
     replace, gibbs = results["rounds"]["replace"], results["rounds"]["particle_gibbs"]
     assert gibbs[-1] < 0.1 * replace[-1] and replace[-1] > 0.8 * replace[-5]
     assert results["beams"]["1"]["beam search"] > 0.9 and results["beams"]["2"]["beam search"] > 0.99

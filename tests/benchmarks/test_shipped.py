@@ -77,9 +77,9 @@ def test_a_picture_of_other_data_is_another(change, drawn, check):
 
 
 def test_a_page_rounded_elsewhere_is_the_same(check):
-    said = partial(check, PAGE, name="page.md")
-    said(PAGE)
-    said(PAGE.replace("0.812", "0.813").replace("1,234.5", "1,234.4").replace("1.25e+01", "1.26e+01"))
+    check_page = partial(check, PAGE, name="page.md")
+    check_page(PAGE)
+    check_page(PAGE.replace("0.812", "0.813").replace("1,234.5", "1,234.4").replace("1.25e+01", "1.26e+01"))
 
 
 @pytest.mark.parametrize(

@@ -10,21 +10,21 @@ import svlearn
 from svlearn.cli import COMMANDS, main
 
 
-def said(capsys, *arguments):
+def printed(capsys, *arguments):
     main(arguments)
     return capsys.readouterr().out
 
 
 def test_help_names_every_command_and_one_to_start_with(capsys):
-    text = said(capsys, "--help")
+    text = printed(capsys, "--help")
     assert "    svlearn evaluate --config qm9\n" in text
     for name, (_, what) in COMMANDS.items():
         assert name in text and what in text
-    assert said(capsys) == text == said(capsys, "-h")
+    assert printed(capsys) == text == printed(capsys, "-h")
 
 
 def test_the_version_is_that_of_the_package(capsys):
-    assert said(capsys, "--version") == f"svlearn {svlearn.__version__}\n"
+    assert printed(capsys, "--version") == f"svlearn {svlearn.__version__}\n"
 
 
 @pytest.mark.parametrize(("name", "hint"), [("evalute", "; did you mean evaluate?"), ("x", "")])

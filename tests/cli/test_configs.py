@@ -31,11 +31,11 @@ def test_names_are_of_a_command_and_of_the_files_on_top():
 
 def test_a_name_becomes_a_path_and_a_file_goes_before(tmp_path, monkeypatch):
     path = str(shipped_configs("evaluate.yaml")["qm9"])
-    given = ["fit", "--config", "qm9", "--config=qm9", "-c", "mine.yaml", "--number", "qm9"]
-    assert expand(given, "evaluate.yaml") == ["fit", "--config", path, f"--config={path}", *given[4:]]
+    words = ["fit", "--config", "qm9", "--config=qm9", "-c", "mine.yaml", "--number", "qm9"]
+    assert expand(words, "evaluate.yaml") == ["fit", "--config", path, f"--config={path}", *words[4:]]
     monkeypatch.chdir(tmp_path)
     (tmp_path / "qm9").write_text("number: 3")
-    assert expand(given, "evaluate.yaml") == given
+    assert expand(words, "evaluate.yaml") == words
 
 
 def test_help_lists_what_a_command_can_start_with():
@@ -54,13 +54,13 @@ def test_a_configuration_is_a_mapping(path):
 
 def test_overrides_are_taken_out_and_put_where_they_belong():
     words = ["--values.a.b.init_args.n", "3", "--num_samples", "4", "--values.a={class_path: x}", "--valuess.a", "1"]
-    rest, found = split(words, ["values"])
+    rest, overrides = split(words, ["values"])
     assert rest == ["--num_samples", "4", "--valuess.a", "1"]
-    assert found == [("values", "a.b.init_args.n", 3), ("values", "a", {"class_path": "x"})]
+    assert overrides == [("values", "a.b.init_args.n", 3), ("values", "a", {"class_path": "x"})]
     entries = {"a": {"class_path": "y"}, "a.b": {"class_path": "z", "init_args": {"m": 1}}}
-    changed = put(entries, found[0])
+    changed = put(entries, overrides[0])
     assert changed == {"a": {"class_path": "y"}, "a.b": {"class_path": "z", "init_args": {"m": 1, "n": 3}}}
-    assert put(changed, found[1])["a"] == {"class_path": "x"}
+    assert put(changed, overrides[1])["a"] == {"class_path": "x"}
     assert entries["a.b"]["init_args"] == {"m": 1}
     assert put({"a": {"class_path": "y"}}, ("values", "a.init_args.n", 3))["a"]["init_args"] == {"n": 3}
     with pytest.raises(ValueError, match=r"values: expected one of a, a.b, got 'c.init_args'"):

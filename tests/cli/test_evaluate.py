@@ -9,7 +9,7 @@ import torch
 
 import svlearn as sv
 from svlearn.cli import evaluate as command
-from svlearn.cli.request import what_decides
+from svlearn.cli.request import identity_of_request
 
 
 @pytest.fixture
@@ -79,9 +79,9 @@ def test_a_draw_that_raises_costs_its_pictures_alone(evaluate, walk, tmp_path, c
     reference = type("Inkless", (type(walk),), {"draw": broken})()
     with pytest.raises(SystemExit) as stop:
         evaluate(reference, reward=Counted(), output=tmp_path, **SMALL)
-    said = capsys.readouterr()
-    assert stop.value.code == 1 and "| SVDD-PM" in said.out
-    assert "samples.svg was not written: ZeroDivisionError: no ink" in said.err and "--resume" in said.err
+    printed = capsys.readouterr()
+    assert stop.value.code == 1 and "| SVDD-PM" in printed.out
+    assert "samples.svg was not written: ZeroDivisionError: no ink" in printed.err and "--resume" in printed.err
     for file in FILES[:3]:
         assert (tmp_path / file).stat().st_size > 100
     assert "no ink" in (tmp_path / "report.html").read_text()
@@ -147,8 +147,8 @@ def test_the_parts_are_those_of_the_yaml(evaluate, walk, tmp_path, capsys):
 def test_who_is_set_against_whom_is_said(evaluate, walk, tmp_path, capsys):
     pairs = [["best-of-2", "pretrained"], ["SMC-PM", "SVDD-PM"]]
     evaluate(walk, reward=Counted(), output=tmp_path, pairs=pairs, **SMALL)
-    said, written = capsys.readouterr().out, json.loads((tmp_path / "comparison.json").read_text())
-    assert "best-of-2 reaches" in said and [each.split(" reaches ")[0] for each in written["verdicts"]] == [
+    printed, written = capsys.readouterr().out, json.loads((tmp_path / "comparison.json").read_text())
+    assert "best-of-2 reaches" in printed and [each.split(" reaches ")[0] for each in written["verdicts"]] == [
         "best-of-2",
         "SMC-PM",
     ]
@@ -157,7 +157,7 @@ def test_who_is_set_against_whom_is_said(evaluate, walk, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("change", "error", "said"),
+    ("change", "error", "message"),
     [
         ({"class_path": "svlearn.svdd"}, TypeError, r"samplers.new: .*missing 1 required positional argument: 'value'"),
         ({"class_path": "svlearn.svd"}, ValueError, "samplers.new: expected what can be imported, got svlearn.svd"),
@@ -186,10 +186,10 @@ def test_who_is_set_against_whom_is_said(evaluate, walk, tmp_path, capsys):
         (["svdd"], ValueError, "samplers.new: expected {class_path: ..., init_args: ...}, got"),
     ],
 )
-def test_what_is_wrong_in_a_yaml_is_named_before_the_work(evaluate, walk, tmp_path, change, error, said):
+def test_what_is_wrong_in_a_yaml_is_named_before_the_work(evaluate, walk, tmp_path, change, error, message):
     again = {"class_path": "svlearn.values.AtSteps", "init_args": {"value": "round", "steps": [1]}}
     reward = Counted()
-    with pytest.raises(error, match=said):
+    with pytest.raises(error, match=message):
         evaluate(
             walk,
             reward=reward,
@@ -218,9 +218,9 @@ def test_the_values_are_judged_on_trajectories_by_the_name_of_their_sampler(eval
 
 def test_what_a_request_hangs_on(tmp_path, walk):
     (tmp_path / "value.safetensors").write_bytes(b"one")
-    given = {"values": {"v": {"init_args": {"name_or_path": str(tmp_path / "value.safetensors")}}}, "output": "here"}
-    first = what_decides(given, walk)
-    assert what_decides({**given, "output": "there"}, walk) == first
+    request = {"values": {"v": {"init_args": {"name_or_path": str(tmp_path / "value.safetensors")}}}, "output": "here"}
+    first = identity_of_request(request, walk)
+    assert identity_of_request({**request, "output": "there"}, walk) == first
     (tmp_path / "value.safetensors").write_bytes(b"two")
-    assert what_decides(given, walk) != first
-    assert what_decides(None, walk)["files"] == {}
+    assert identity_of_request(request, walk) != first
+    assert identity_of_request(None, walk)["files"] == {}

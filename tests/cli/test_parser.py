@@ -46,7 +46,7 @@ MADE: list = []
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--numbe", 5], "unrecognized arguments: --numbe 5; did you mean --number?"),
         (["--numer=5"], "did you mean --number?"),
@@ -56,9 +56,9 @@ MADE: list = []
         (["--config", "/no/such.yaml"], "/no/such.yaml"),
     ],
 )
-def test_what_is_wrong_is_one_line_that_names_it(call, arguments, said):
+def test_what_is_wrong_is_one_line_that_names_it(call, arguments, message):
     status, errors = call(toy, *arguments)
-    assert status == 2 and said in errors and errors.count("\n") == 1 and errors.startswith("toy.py: error: ")
+    assert status == 2 and message in errors and errors.count("\n") == 1 and errors.startswith("toy.py: error: ")
     assert len(errors) < 700
 
 
@@ -75,8 +75,8 @@ def test_what_svlearn_refuses_is_one_line_and_what_others_raise_has_its_tracebac
     def trained(max_steps: int = 3, accelerator: str = "cpu") -> None:
         pytorch_lightning.Trainer(max_steps=max_steps, accelerator=accelerator, logger=False)
 
-    for given, words in ((("--max_steps", -5), "max_steps"), (("--accelerator", "gpuu"), "accelerator='gpuu'")):
-        status, errors = call(trained, *given)
+    for option, words in ((("--max_steps", -5), "max_steps"), (("--accelerator", "gpuu"), "accelerator='gpuu'")):
+        status, errors = call(trained, *option)
         assert status == 1 and words in errors and errors.count("\n") == 1
     with pytest.raises(ZeroDivisionError):
         call(toy, "--number", 101)
@@ -93,15 +93,15 @@ def test_modules_beside_the_working_directory_and_plain_factories_are_taken(call
     monkeypatch.chdir(tmp_path)
     written = tmp_path / "own.yaml"
     written.write_text("layer:\n  class_path: beside_me.layer\n  init_args: {width: 7}\n")
-    for given in (("--config", written), ("--layer.class_path", "beside_me.layer", "--layer.init_args.width", 7)):
+    for options in (("--config", written), ("--layer.class_path", "beside_me.layer", "--layer.init_args.width", 7)):
         MADE.clear()
-        assert call(toy, *given) == (0, "")
+        assert call(toy, *options) == (0, "")
         ((_, layer, _),) = MADE
         assert layer.in_features == 7
     written.write_text("layer: beside_me.layer\n")
-    for given in (("--config", written), ("--layer", "beside_me.layer"), ("--layer=beside_me.layer",)):
+    for options in (("--config", written), ("--layer", "beside_me.layer"), ("--layer=beside_me.layer",)):
         MADE.clear()
-        assert call(toy, *given) == (0, "")
+        assert call(toy, *options) == (0, "")
         assert MADE[0][1].in_features == 4
     assert call(toy, "--reference.class_path", "beside_me.walk") == (0, "")
     assert MADE[-1][2].num_steps == 45
@@ -134,10 +134,10 @@ def test_help_has_the_own_options_first_and_no_pages_of_class_names():
 
 
 def test_a_request_tells_the_command_line(call):
-    told = []
+    requests = []
 
-    def asked(number: int = 3, request: dict | None = None) -> None:
-        told.append(request)
+    def ask_for(number: int = 3, request: dict | None = None) -> None:
+        requests.append(request)
 
-    call(asked, "--number", 4)
-    assert told == [{"number": 4}]
+    call(ask_for, "--number", 4)
+    assert requests == [{"number": 4}]

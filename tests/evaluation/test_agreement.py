@@ -26,23 +26,23 @@ def samplers(walk, target, value):
 
 
 def test_the_extremes_of_one_target_are_named(samplers):
-    found = {"a": figures(-25.4, 0.6), "b": figures(-5.4, 0.3), "c": figures(-5.5, 0.3)}
-    (said,) = disagreements(samplers, found)
-    assert "-25.4 ± 0.6 of a against -5.4 ± 0.3 of b" in said and "contradict" in said
+    table = {"a": figures(-25.4, 0.6), "b": figures(-5.4, 0.3), "c": figures(-5.5, 0.3)}
+    (text,) = disagreements(samplers, table)
+    assert "-25.4 ± 0.6 of a against -5.4 ± 0.3 of b" in text and "contradict" in text
 
 
 @pytest.mark.parametrize(
-    ("estimate", "error", "said"),
+    ("estimate", "error", "number"),
     [(-5.4 - 4.01 * 0.5, 0.4, 1), (-5.4 - 3.99 * 0.5, 0.4, 0), (-25.4, math.nan, 0), (math.nan, math.nan, 0)],
 )
-def test_four_standard_errors_of_the_difference(samplers, estimate, error, said):
-    found = {"a": figures(estimate, error), "b": figures(-5.4, 0.3), "c": figures(-5.4, 0.3)}
-    assert len(disagreements(samplers, found)) == said
+def test_four_standard_errors_of_the_difference(samplers, estimate, error, number):
+    table = {"a": figures(estimate, error), "b": figures(-5.4, 0.3), "c": figures(-5.4, 0.3)}
+    assert len(disagreements(samplers, table)) == number
 
 
 def test_rounding_is_no_disagreement(samplers):
-    found = {name: figures(2.0 + place * 1e-12, 0.0) for place, name in enumerate(samplers)}
-    assert disagreements(samplers, found) == []
+    table = {name: figures(2.0 + place * 1e-12, 0.0) for place, name in enumerate(samplers)}
+    assert disagreements(samplers, table) == []
 
 
 def test_of_another_target_or_reference_it_is_another_number(walk, target, value):
@@ -66,9 +66,9 @@ def test_a_comparison_notes_it(walk):
     exact = Learned(Steep())
     known = {"guided": smc(walk, target, exact, 8, proposal=Guided(exact)), "plain": ancestral(walk, target)}
     assert compare(known, 40).notes == ()
-    found = compare({**known, "blind": svdd(walk, target, PosteriorMean(target), 2)}, 40)
-    assert found.figures["guided"]["log_normalizer_nats"] == pytest.approx(72, abs=1e-9)
-    (note,) = found.notes
+    comparison = compare({**known, "blind": svdd(walk, target, PosteriorMean(target), 2)}, 40)
+    assert comparison.figures["guided"]["log_normalizer_nats"] == pytest.approx(72, abs=1e-9)
+    (note,) = comparison.notes
     assert "of blind against 72" in note and "of guided" in note
 
 
@@ -82,9 +82,9 @@ def test_a_guided_run_is_not_told_to_guide(walk):
     value = Learned(Slope())
     for scale in (0.1, 1.0, 3.0):
         sampler = smc(walk, target, value, 8, proposal=Guided(value, scale))
-        said = diagnose(sampler.sample(50, generator=seeded("cpu", 0)), guided=True)
-        assert said and not any("Guide it" in each or "guide it" in each or "guide the" in each for each in said)
-        told = compare({"a": sampler}, 50).diagnoses["a"]
-        assert not any("Guide it" in each or "guide it" in each or "guide the" in each for each in told)
+        texts = diagnose(sampler.sample(50, generator=seeded("cpu", 0)), guided=True)
+        assert texts and not any("Guide it" in each or "guide it" in each or "guide the" in each for each in texts)
+        diagnoses = compare({"a": sampler}, 50).diagnoses["a"]
+        assert not any("Guide it" in each or "guide it" in each or "guide the" in each for each in diagnoses)
     unguided = smc(walk, target, value, 8)
     assert any("uide" in each for each in diagnose(unguided.sample(50, generator=seeded("cpu", 0))))

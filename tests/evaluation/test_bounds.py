@@ -52,15 +52,15 @@ def assert_bounds(bounds, log_normalizer):
 @each_kind
 def test_lower_and_upper_enclose_log_z_and_meet_as_the_particles_grow(name, kind):
     oracle = ORACLES[name]
-    found = {}
+    bounds = {}
     for size in (2, 8, 32):
         sampler = KINDS[kind](oracle, oracle.target(ALPHA), oracle.mean_value(), size)
-        found[size] = bounds_of(oracle, sampler, seed=size)
-        assert_bounds(found[size], float(oracle.log_normalizer(ALPHA)))
+        bounds[size] = bounds_of(oracle, sampler, seed=size)
+        assert_bounds(bounds[size], float(oracle.log_normalizer(ALPHA)))
     for size, more in ((2, 8), (8, 32)):
-        error = math.hypot(found[size].gap_standard_error, found[more].gap_standard_error)
-        assert found[more].gap < found[size].gap - 4 * error
-    assert abs(found[32].log_normalizer - oracle.log_normalizer(ALPHA)) < 4 * found[32].log_normalizer_standard_error
+        error = math.hypot(bounds[size].gap_standard_error, bounds[more].gap_standard_error)
+        assert bounds[more].gap < bounds[size].gap - 4 * error
+    assert abs(bounds[32].log_normalizer - oracle.log_normalizer(ALPHA)) < 4 * bounds[32].log_normalizer_standard_error
 
 
 @each_oracle
@@ -91,14 +91,14 @@ def tiny():
 
 def paths_of(chain):
     """All paths, with their probabilities under p_ref and p*."""
-    found = []
+    paths = []
     for path in itertools.product(range(2), repeat=3):
         probs = []
         for law in (chain, chain.optimal(ALPHA)):
             probs.append(law.initial_probs[path[0]] * law.matrices[0, path[0], path[1]])
             probs[-1] = float(probs[-1] * law.matrices[1, path[1], path[2]])
-        found.append((path, *probs))
-    return found
+        paths.append((path, *probs))
+    return paths
 
 
 def test_both_expectations_by_enumeration_of_two_particles():

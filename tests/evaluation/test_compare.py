@@ -91,8 +91,8 @@ def test_a_diagnosis_reads_the_calibration_of_its_sampler(walk, target, value):
     trajectories = roll_out(walk, 500, target=target, generator=seeded("cpu", 0))
     tables = {name: calibrate(each, walk, trajectories) for name, each in (("good", value), ("bad", wild))}
     samplers = {"good": smc(walk, target, value, 8), "bad": smc(walk, target, wild, 8)}
-    told = compare(samplers, 60, calibrations=tables).diagnoses
-    assert "good" not in told and any("Value miscalibrated after t = 0" in sentence for sentence in told["bad"])
+    texts = compare(samplers, 60, calibrations=tables).diagnoses
+    assert "good" not in texts and any("Value miscalibrated after t = 0" in sentence for sentence in texts["bad"])
     untold = compare(samplers, 60).diagnoses
     assert not any("miscalibrated" in sentence for sentence in untold.get("bad", []))
 

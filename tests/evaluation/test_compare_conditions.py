@@ -48,7 +48,7 @@ def samplers_of(oracle):
 
 
 @pytest.fixture(scope="module")
-def found():
+def comparison():
     return compare(samplers_of(ORACLE), 150, seed=[1, 2], condition=ROWS)
 
 
@@ -73,10 +73,10 @@ def test_log_z_of_each_condition_is_the_exact_one_and_of_all_there_is_none(name)
         assert abs(row["mean_reward"] - truth.mean()) < 4 * error
 
 
-def test_the_figures_of_all_by_hand(found):
-    for name, rewards in found.rewards.items():
+def test_the_figures_of_all_by_hand(comparison):
+    for name, rewards in comparison.rewards.items():
         assert len(rewards) == 2 * 3 * 150
-        own, parts = found.figures[name], [found.by_condition[label].figures[name] for label in LABELS]
+        own, parts = comparison.figures[name], [comparison.by_condition[label].figures[name] for label in LABELS]
         assert own["mean_reward"] == pytest.approx(rewards.mean())
         assert own["mean_reward"] == pytest.approx(sum(part["mean_reward"] for part in parts) / 3)
         errors = [part["mean_reward_standard_error"] for part in parts]
@@ -89,38 +89,38 @@ def test_the_figures_of_all_by_hand(found):
         assert own["mean_reward_spread_over_seeds"] == pytest.approx(by_seed.std(ddof=1))
         assert own["reference_calls_per_sample"] == parts[0]["reference_calls_per_sample"]
         assert own["of_class_0"] == pytest.approx(1 / 3) and [part["of_class_0"] for part in parts] == [0, 1, 0]
-    own = found.figures["SMC"]
-    weighted = [each.figures["SMC"]["weighted_mean_reward"] for each in found.by_condition.values()]
+    own = comparison.figures["SMC"]
+    weighted = [each.figures["SMC"]["weighted_mean_reward"] for each in comparison.by_condition.values()]
     assert own["weighted_mean_reward"] == pytest.approx(sum(weighted) / 3)
 
 
-def test_rewards_and_curves_of_a_condition_are_those_of_its_groups(found):
-    table = found.rewards["SMC"].reshape(2, 3, 150)
+def test_rewards_and_curves_of_a_condition_are_those_of_its_groups(comparison):
+    table = comparison.rewards["SMC"].reshape(2, 3, 150)
     for place, label in enumerate(LABELS):
-        each = found.by_condition[label]
+        each = comparison.by_condition[label]
         assert np.array_equal(each.rewards["SMC"], table[:, place].ravel())
         assert all(text.endswith(label) for text, _ in each.galleries["SMC"].best)
-    frames = [each.curves["SMC"]["ess"] for each in found.by_condition.values()]
-    assert np.allclose(sum(frames) / 3, found.curves["SMC"]["ess"])
+    frames = [each.curves["SMC"]["ess"] for each in comparison.by_condition.values()]
+    assert np.allclose(sum(frames) / 3, comparison.curves["SMC"]["ess"])
     assert max(abs(frames[0] - frames[1])) > 0.01  # each has its own
 
 
 def test_with_one_sample_a_condition_the_error_is_over_all():
-    found = compare(samplers_of(ORACLE), 1, condition=ROWS)
-    rewards = found.rewards["plain"]
-    assert found.figures["plain"]["mean_reward_standard_error"] == pytest.approx(rewards.std(ddof=1) / 3**0.5)
+    comparison = compare(samplers_of(ORACLE), 1, condition=ROWS)
+    rewards = comparison.rewards["plain"]
+    assert comparison.figures["plain"]["mean_reward_standard_error"] == pytest.approx(rewards.std(ddof=1) / 3**0.5)
 
 
 def test_forbidden_samples_are_counted_in_each_condition():
     oracle = gaussian_by_class()
     target = Target(lambda x: torch.where(x["condition"] == 0, -math.inf, oracle.reward(x)), ALPHA)
-    found = compare({"plain": ancestral(oracle, target), "SMC": smc(oracle, target, Zero(), 4)}, 5, condition=ROWS)
-    parts = {label: each.figures["SMC"]["minus_infinity_fraction"] for label, each in found.by_condition.items()}
+    comparison = compare({"plain": ancestral(oracle, target), "SMC": smc(oracle, target, Zero(), 4)}, 5, condition=ROWS)
+    parts = {label: each.figures["SMC"]["minus_infinity_fraction"] for label, each in comparison.by_condition.items()}
     assert parts == {"2": 0.0, "0": 1.0, "1": 0.0}
-    assert found.figures["SMC"]["minus_infinity_fraction"] == pytest.approx(1 / 3)
-    assert found.by_condition["0"].figures["SMC"]["dead_group_fraction"] == 1.0
-    assert found.by_condition["0"].figures["SMC"]["log_normalizer_nats"] == -math.inf
-    assert found.figures["SMC"]["mean_reward"] == -math.inf
+    assert comparison.figures["SMC"]["minus_infinity_fraction"] == pytest.approx(1 / 3)
+    assert comparison.by_condition["0"].figures["SMC"]["dead_group_fraction"] == 1.0
+    assert comparison.by_condition["0"].figures["SMC"]["log_normalizer_nats"] == -math.inf
+    assert comparison.figures["SMC"]["mean_reward"] == -math.inf
 
 
 def test_one_condition_is_as_a_comparison_without():
@@ -144,38 +144,38 @@ def test_a_contradiction_is_said_of_the_condition_where_it_is():
     wrong = smc(oracle, target, oracle.soft_value(ALPHA), 8)
     wrong.__class__ = Biased
     right = smc(oracle, target, oracle.soft_value(ALPHA), 8)
-    found = compare({"right": right, "wrong": wrong}, 100, condition=ROWS)
-    said = {label: len(each.notes) for label, each in found.by_condition.items()}
-    assert said == {"2": 0, "0": 1, "1": 0}
-    assert [note.startswith("0: The estimates of one log Z contradict") for note in found.notes] == [True]
+    comparison = compare({"right": right, "wrong": wrong}, 100, condition=ROWS)
+    num_notes = {label: len(each.notes) for label, each in comparison.by_condition.items()}
+    assert num_notes == {"2": 0, "0": 1, "1": 0}
+    assert [note.startswith("0: The estimates of one log Z contradict") for note in comparison.notes] == [True]
 
 
-def test_verdicts_are_of_all_and_of_each(found):
-    assert len(found.verdicts()) == 2
-    sentences = {label: each.verdict("SMC", "plain") for label, each in found.by_condition.items()}
-    assert len(set(sentences.values())) == 3 and found.verdict("SMC", "plain") not in sentences.values()
+def test_verdicts_are_of_all_and_of_each(comparison):
+    assert len(comparison.verdicts()) == 2
+    sentences = {label: each.verdict("SMC", "plain") for label, each in comparison.by_condition.items()}
+    assert len(set(sentences.values())) == 3 and comparison.verdict("SMC", "plain") not in sentences.values()
 
 
-def test_every_file_tells_of_each_condition(found, tmp_path):
-    content = json.loads(found.to_json(tmp_path / "a.json").read_text())
+def test_every_file_tells_of_each_condition(comparison, tmp_path):
+    content = json.loads(comparison.to_json(tmp_path / "a.json").read_text())
     assert list(content["by_condition"]) == LABELS and content["provenance"]["conditions"] == LABELS
     for label in LABELS:
         held, name = content["by_condition"][label], "log_normalizer_nats"
-        assert held["figures"]["SMC"][name] == found.by_condition[label].figures["SMC"][name]
+        assert held["figures"]["SMC"][name] == comparison.by_condition[label].figures["SMC"][name]
         assert held["verdicts"] and held["curves"]["SMC"]["ess"]
     assert content["figures"]["SMC"]["log_normalizer_nats"] is None
-    with found.to_csv(tmp_path / "a.csv").open(newline="") as file:
+    with comparison.to_csv(tmp_path / "a.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [(row["sampler"], row["condition"]) for row in rows[:4]] == [("plain", each) for each in ["all", *LABELS]]
     assert len(rows) == 12
-    lines = str(found).splitlines()
+    lines = str(comparison).splitlines()
     assert lines[0].split("|")[1:3] == [" Sampler ", " Condition "] and lines[3].split("|")[2].strip() == "2"
-    page = found.to_html(tmp_path / "a.html").read_text()
+    page = comparison.to_html(tmp_path / "a.html").read_text()
     assert "<h2>By condition</h2>" in page and all(f"<h3>{label}</h3>" in page for label in LABELS)
     assert "log Z (nats)" in page.split("<h2>By condition</h2>")[1].split("<h2>")[0]
     assert "log Z (nats)" not in page.split("<h2>By condition</h2>")[0]
     for label in LABELS:
-        assert all(each.split(" (")[0] in page for each in found.by_condition[label].verdicts())
+        assert all(each.split(" (")[0] in page for each in comparison.by_condition[label].verdicts())
     ids = [part.split('"')[0] for part in page.split(' id="')[1:]]
     assert len(ids) == len(set(ids))
     assert "By condition" not in compare(samplers_of(ORACLE.oracles[0]), 4).to_html(tmp_path / "b.html").read_text()
@@ -188,15 +188,15 @@ def test_labels_of_users_are_escaped_and_many_conditions_are_not_all_drawn(tmp_p
 
     oracle = Named(list(gaussian_by_class().oracles))
     prompts = ["<script>", "=1+1", *("x" * n for n in range(1, 9))]
-    found = compare(samplers_of(oracle), 3, condition=prompts)
-    page = found.to_html(tmp_path / "a.html").read_text()
+    comparison = compare(samplers_of(oracle), 3, condition=prompts)
+    page = comparison.to_html(tmp_path / "a.html").read_text()
     assert "<h3>&lt;script&gt;</h3>" in page and "<script>" not in page
-    assert "'=1+1" in found.to_csv(tmp_path / "a.csv").read_text()
-    assert "Of 10 conditions together" in str(found) and str(found).count("\n") < 12
+    assert "'=1+1" in comparison.to_csv(tmp_path / "a.csv").read_text()
+    assert "Of 10 conditions together" in str(comparison) and str(comparison).count("\n") < 12
     assert "<svg" not in page.split("<h2>By condition</h2>")[1].split("<h2>")[0]
 
 
-def test_a_partial_file_gives_back_each_condition_and_refuses_others(found, tmp_path):
+def test_a_partial_file_gives_back_each_condition_and_refuses_others(comparison, tmp_path):
     samplers = samplers_of(ORACLE)
     first = compare(samplers, 5, condition=ROWS, partial=Partial(tmp_path / "p.json", {}))
     again = compare(samplers, 5, condition=ROWS, partial=Partial(tmp_path / "p.json", {}))
@@ -246,12 +246,12 @@ def test_every_sampler_is_taken_apart_by_condition():
         "best": best_of_n(oracle, target, 3),
         "refined": refine(smc(oracle, target, Zero(), 3), 2),
     }
-    found = compare(samplers, 6, seed=[0, 1], condition=ROWS)
+    comparison = compare(samplers, 6, seed=[0, 1], condition=ROWS)
     for name, sampler in samplers.items():
         for place, label in enumerate(LABELS):
             groups = slice(6 * place, 6 * place + 6)
             runs = [sampler.sample(18, condition=ROWS.repeat_interleave(6), generator=seeded("cpu", k)) for k in (0, 1)]
-            each = found.by_condition[label]
+            each = comparison.by_condition[label]
             ess = torch.cat([run.history.ess[groups] for run in runs]).double().mean(dim=0)
             size = runs[0].log_weights.shape[1]
             if each.curves[name]["ess"].notna().any():
@@ -259,4 +259,4 @@ def test_every_sampler_is_taken_apart_by_condition():
             unique = torch.cat([run.history.unique_ancestors[groups] for run in runs]).double().mean(dim=0)
             if size > 1:
                 assert np.allclose(each.curves[name]["unique_ancestors"], unique / size)
-    assert found.by_condition["0"].curves["tree"]["ess"].notna().all()
+    assert comparison.by_condition["0"].curves["tree"]["ess"].notna().all()

@@ -45,8 +45,8 @@ def test_a_table_by_hand():
 
 def test_moments_by_hand():
     # 0, 0, 3: deviations -1, -1, 2, squares 1, 1, 4, cubes -1, -1, 8; -inf counts for nothing; all -inf: 0
-    found = central_moments(torch.tensor([[0.0, 0.0, 3.0, -math.inf], [-math.inf] * 4, [5.0, -math.inf, 5.0, 5.0]]))
-    torch.testing.assert_close(found, torch.tensor([[2.0, 2.0], [0.0, 0.0], [0.0, 0.0]]))
+    moments = central_moments(torch.tensor([[0.0, 0.0, 3.0, -math.inf], [-math.inf] * 4, [5.0, -math.inf, 5.0, 5.0]]))
+    torch.testing.assert_close(moments, torch.tensor([[2.0, 2.0], [0.0, 0.0], [0.0, 0.0]]))
 
 
 def coin():

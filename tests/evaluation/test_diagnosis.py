@@ -42,11 +42,11 @@ def policy_of(width):
 
 @pytest.mark.parametrize("name", ORACLES)
 @pytest.mark.parametrize("kind", ["soft", "mean"])
-@pytest.mark.parametrize("told", [False, True])
-def test_a_healthy_run_is_passed_over_in_silence(name, kind, told):
+@pytest.mark.parametrize("calibrated", [False, True])
+def test_a_healthy_run_is_passed_over_in_silence(name, kind, calibrated):
     oracle, target = ORACLES[name], ORACLES[name].target(ALPHA)
     value, alpha = (oracle.soft_value(ALPHA), ALPHA) if kind == "soft" else (oracle.mean_value(), None)
-    table = table_of(oracle, value, alpha) if told else None
+    table = table_of(oracle, value, alpha) if calibrated else None
     samplers = [smc(oracle, target, value, 16), smc(oracle, target, value, 2), svdd(oracle, target, value, 10)]
     if name != "markov" and kind == "soft":
         samplers.append(smc(oracle, target, value, 16, proposal=Guided(value)))
@@ -57,15 +57,15 @@ def test_a_healthy_run_is_passed_over_in_silence(name, kind, told):
 
 
 @pytest.mark.parametrize(("width", "what"), [(0.5, "narrow"), (0.3, "narrow"), (2.0, "wide")])
-@pytest.mark.parametrize("told", [False, True])
+@pytest.mark.parametrize("calibrated", [False, True])
 @pytest.mark.parametrize("make", [smc, svdd])
-def test_a_proposal_of_the_wrong_width(width, what, told, make):
+def test_a_proposal_of_the_wrong_width(width, what, calibrated, make):
     value = GAUSSIAN.soft_value(ALPHA)
     sampler = make(GAUSSIAN, GAUSSIAN.target(ALPHA), value, 16, proposal=Policy(policy_of(width)))
-    table = table_of(GAUSSIAN, value, ALPHA) if told else None
-    said = diagnose(run(sampler), calibration=table)
-    assert len(said) == 1 and said[0].startswith(f"Proposal too {what} after t = 0")
-    assert ("or the value is wrong: pass its calibration" in said[0]) == (not told)
+    table = table_of(GAUSSIAN, value, ALPHA) if calibrated else None
+    sentences = diagnose(run(sampler), calibration=table)
+    assert len(sentences) == 1 and sentences[0].startswith(f"Proposal too {what} after t = 0")
+    assert ("or the value is wrong: pass its calibration" in sentences[0]) == (not calibrated)
 
 
 def test_a_proposal_that_aims_elsewhere():
@@ -73,9 +73,9 @@ def test_a_proposal_that_aims_elsewhere():
     best = GAUSSIAN.best_policy(ALPHA)
     aside = LinearGaussianChain(*start, best.matrices, best.offsets + 0.5, GAUSSIAN.stds, GAUSSIAN.reward)
     sampler = smc(GAUSSIAN, GAUSSIAN.target(ALPHA), GAUSSIAN.soft_value(ALPHA), 16, proposal=Policy(aside))
-    said = diagnose(run(sampler))
-    assert any(sentence.startswith("Proposal off its aim") for sentence in said)
-    assert not any("too narrow" in sentence for sentence in said)
+    sentences = diagnose(run(sampler))
+    assert any(sentence.startswith("Proposal off its aim") for sentence in sentences)
+    assert not any("too narrow" in sentence for sentence in sentences)
 
 
 def wild(stop):
@@ -90,9 +90,9 @@ def wild(stop):
 def test_a_value_that_is_wrong_before_some_t():
     value = wild(3)
     table = table_of(GAUSSIAN, value)
-    said = diagnose(run(smc(GAUSSIAN, GAUSSIAN.target(ALPHA), value, 16)), calibration=table)
-    assert said[-1].startswith("Value miscalibrated before t = 3: its differences say nothing of the reward")
-    assert not any("reference" in sentence for sentence in said)
+    sentences = diagnose(run(smc(GAUSSIAN, GAUSSIAN.target(ALPHA), value, 16)), calibration=table)
+    assert sentences[-1].startswith("Value miscalibrated before t = 3: its differences say nothing of the reward")
+    assert not any("reference" in sentence for sentence in sentences)
     guided = smc(GAUSSIAN, GAUSSIAN.target(ALPHA), value, 16, proposal=Policy(policy_of(1.0)))
     assert not any("Proposal" in sentence for sentence in diagnose(run(guided), calibration=table))  # at t = 3 neither
     assert any("Proposal" in sentence and "t = 3" in sentence for sentence in diagnose(run(guided)))
@@ -105,8 +105,8 @@ def test_a_value_of_the_wrong_scale(scale, what):
     exact = GAUSSIAN.mean_value()
     parts = zip(exact.matrices, exact.vectors, exact.constants, strict=True)
     value = QuadraticValue([Quadratic(*part).scaled(scale) for part in parts])
-    said = diagnose(run(smc(GAUSSIAN, GAUSSIAN.target(ALPHA), Zero(), 4)), calibration=table_of(GAUSSIAN, value))
-    assert len(said) == 1 and said[0].startswith("Value miscalibrated") and what in said[0]
+    sentences = diagnose(run(smc(GAUSSIAN, GAUSSIAN.target(ALPHA), Zero(), 4)), calibration=table_of(GAUSSIAN, value))
+    assert len(sentences) == 1 and sentences[0].startswith("Value miscalibrated") and what in sentences[0]
 
 
 @pytest.mark.parametrize("resample", [True, False])
@@ -117,20 +117,20 @@ def test_one_particle_that_dominates(resample):
     nothing = Quadratic(*(torch.zeros(shape).double() for shape in ((1, 1), (1,), ())))
     steep = nothing._replace(vector=torch.tensor([30.0]).double())
     value = QuadraticValue([steep if t == 10 else nothing for t in range(21)])
-    said = diagnose(run(smc(chain, chain.target(ALPHA), value, 16, 0.5 if resample else 0.0)))
-    assert said[0].startswith("Weights collapsed at t = 10: of 16 particles 1.1 are effective")
+    sentences = diagnose(run(smc(chain, chain.target(ALPHA), value, 16, 0.5 if resample else 0.0)))
+    assert sentences[0].startswith("Weights collapsed at t = 10: of 16 particles 1.1 are effective")
     if resample:  # those at t = 10 are copies of one, which has its own ancestor at 9
-        assert len(said) == 2 and said[1].startswith("Lineage collapsed: at t = 9 all 16 finished particles")
-        assert "tempering" in said[0]
+        assert len(sentences) == 2 and sentences[1].startswith("Lineage collapsed: at t = 9 all 16 finished particles")
+        assert "tempering" in sentences[0]
     else:
-        assert len(said) == 1 and "The groups were never resampled" in said[0]
+        assert len(sentences) == 1 and "The groups were never resampled" in sentences[0]
 
 
 def test_a_value_that_does_not_foresee_the_end():
     oracle = GAUSSIAN.with_reward(QuadraticReward(torch.diag(torch.tensor([60.0, 60.0])), [6.0, -6.0]))
-    said = diagnose(run(smc(oracle, oracle.target(0.3), Zero(), 16)))
-    assert len(said) == 1 and said[0].startswith("Weights collapsed at t = 5: of 16 particles")
-    assert "did not foresee the reward" in said[0]
+    sentences = diagnose(run(smc(oracle, oracle.target(0.3), Zero(), 16)))
+    assert len(sentences) == 1 and sentences[0].startswith("Weights collapsed at t = 5: of 16 particles")
+    assert "did not foresee the reward" in sentences[0]
 
 
 def test_a_reference_that_rarely_does_what_the_value_wants():
@@ -141,8 +141,9 @@ def test_a_reference_that_rarely_does_what_the_value_wants():
     value = oracle.soft_value(ALPHA)
     sampler = smc(oracle, oracle.target(ALPHA), value, 64)
     trajectories = roll_out(oracle, 4000, target=oracle.target(ALPHA), generator=seeded("cpu", 3))
-    said = diagnose(run(sampler), calibration=calibrate(value, oracle, trajectories, alpha=ALPHA))
-    assert any(each.startswith("The reference seldom takes the step that the value asks for at t = 3") for each in said)
+    texts = diagnose(run(sampler), calibration=calibrate(value, oracle, trajectories, alpha=ALPHA))
+    start = "The reference seldom takes the step that the value asks for at t = 3"
+    assert any(each.startswith(start) for each in texts)
     assert not any(each.startswith("The reference") for each in diagnose(run(sampler)))
 
 
@@ -155,7 +156,7 @@ def test_several_runs_and_a_sampler_that_weighs_nothing(walk, target, value):
 
 def test_times_in_words():
     times = list(range(6))
-    for found, words in (
+    for moments, words in (
         ([0, 1, 2, 3, 4, 5], "at all t"),
         ([2], "at t = 2"),
         ([0, 1, 2], "before t = 3"),
@@ -163,7 +164,7 @@ def test_times_in_words():
         ([2, 3], "at t = 2 ... 3"),
         ([1, 4], "at 2 of the 4 steps from t = 1 to 4"),
     ):
-        assert _when(found, times) == words
+        assert _when(moments, times) == words
 
 
 def test_what_is_refused(walk, target, value):

@@ -45,8 +45,8 @@ def test_bins_are_few_rise_and_hold_every_reward(values, tmp_path):
     assert np.histogram(values, edges)[0].sum() == len(values)
     if not len(values):
         return
-    found = Comparison({"a": values, "b": values[:1]}, {name: row(float(values[:1].sum())) for name in "ab"})
-    assert found.to_html(tmp_path / "a.html").stat().st_size < 10**6
+    comparison = Comparison({"a": values, "b": values[:1]}, {name: row(float(values[:1].sum())) for name in "ab"})
+    assert comparison.to_html(tmp_path / "a.html").stat().st_size < 10**6
 
 
 @pytest.mark.parametrize(
@@ -64,8 +64,8 @@ def test_a_discrete_reward_has_a_bar_for_each_value(values, edges):
 
 def test_rewards_near_the_largest_number_are_drawn(tmp_path):
     most = np.finfo(np.float64).max
-    found = Comparison({"a": np.array([-most, most, most])}, {"a": row(1e300)})
-    assert found.to_html(tmp_path / "a.html").exists()
+    comparison = Comparison({"a": np.array([-most, most, most])}, {"a": row(1e300)})
+    assert comparison.to_html(tmp_path / "a.html").exists()
 
 
 def test_numbers_that_cannot_be_drawn_cost_their_figure_alone(tmp_path):
@@ -101,17 +101,17 @@ def test_numbers_with_the_smallest_and_largest_errors():
 
 
 def test_of_a_constraint_the_share_that_meets_it_is_shown(tmp_path):
-    met = {"minus_infinity_fraction": 0.2, "mean_reward": -math.inf, "mean_finite_reward_standard_error": 0.0}
-    figures = {"a": row(0.0, **met), "b": row(0.0, **{**met, "minus_infinity_fraction": 0.5})}
+    constrained = {"minus_infinity_fraction": 0.2, "mean_reward": -math.inf, "mean_finite_reward_standard_error": 0.0}
+    figures = {"a": row(0.0, **constrained), "b": row(0.0, **{**constrained, "minus_infinity_fraction": 0.5})}
     assert is_constraint(figures)
     assert not is_constraint({"a": row(0.0)}) and not is_constraint(figures | {"c": row(1.0)})
     rewards = {"a": np.array([0.0] * 80 + [-np.inf] * 20), "b": np.array([0.0] * 50 + [-np.inf] * 50)}
-    found = Comparison(rewards, figures)
-    header, _, first, *_ = found.to_markdown().splitlines()
+    comparison = Comparison(rewards, figures)
+    header, _, first, *_ = comparison.to_markdown().splitlines()
     assert header.split("|")[2].strip() == "Reward finite (%)" and first.split("|")[2].strip() == "80 ± 4"
-    page = found.to_html(tmp_path / "a.html").read_text()
+    page = comparison.to_html(tmp_path / "a.html").read_text()
     assert "Share of finite rewards against" in page and ">-inf<" not in page
-    assert found.verdicts() == [
+    assert comparison.verdicts() == [
         "a has a finite reward in 80.0 % of its samples against 50.0 % for b (difference +30 ± 6: higher, in points) "
         "with 1.00 of its reference calls and 1.00 of its seconds."
     ]

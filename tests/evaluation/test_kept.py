@@ -50,29 +50,29 @@ def with_failure(walk, target, error, at=1):
 def test_one_failing_sampler_leaves_the_others(walk, target, tmp_path):
     error = RuntimeError("the <b>disk</b>\nis full")
     with pytest.warns(UserWarning, match="bad failed, seed 0: RuntimeError: the <b>disk</b> is full"):
-        found = compare(with_failure(walk, target, error), 9)
+        comparison = compare(with_failure(walk, target, error), 9)
     alone = compare({"good": ancestral(walk, target), "best": best_of_n(walk, target, 3)}, 9)
     for name in ("good", "best"):
-        assert np.array_equal(found.rewards[name], alone.rewards[name])
-    assert list(found.figures) == ["good", "best"] and list(found.failures) == ["bad"]
-    table = found.table
+        assert np.array_equal(comparison.rewards[name], alone.rewards[name])
+    assert list(comparison.figures) == ["good", "best"] and list(comparison.failures) == ["bad"]
+    table = comparison.table
     assert list(table.index) == ["good", "best", "bad"] and math.isnan(table.loc["bad", "mean_reward"])
     assert table["failure"].tolist() == ["", "", "seed 0: RuntimeError: the <b>disk</b> is full"]
-    page = found.to_html(tmp_path / "a.html").read_text()
+    page = comparison.to_html(tmp_path / "a.html").read_text()
     assert page.count("the &lt;b&gt;disk&lt;/b&gt; is full") >= 2 and "<b>" not in page
-    assert "RuntimeError" in found.to_markdown() and "RuntimeError" in str(found)
-    assert json.loads(found.to_json(tmp_path / "a.json").read_text())["failures"] == found.failures
-    read = pd.read_csv(found.to_csv(tmp_path / "a.csv"), index_col="sampler")
+    assert "RuntimeError" in comparison.to_markdown() and "RuntimeError" in str(comparison)
+    assert json.loads(comparison.to_json(tmp_path / "a.json").read_text())["failures"] == comparison.failures
+    read = pd.read_csv(comparison.to_csv(tmp_path / "a.csv"), index_col="sampler")
     assert "disk" in read.loc["bad", "failure"]
-    assert [sentence.split(" reaches ")[0] for sentence in found.verdicts()] == ["best"]
+    assert [sentence.split(" reaches ")[0] for sentence in comparison.verdicts()] == ["best"]
 
 
 @pytest.mark.filterwarnings("ignore:.*different reward objects")
 def test_finished_seeds_count_and_errors_can_be_raised(walk, target):
     samplers = with_failure(walk, target, MemoryError("none left"), at=2)
     with pytest.warns(UserWarning, match="bad failed, seed 5"):
-        found = compare(samplers, 4, seed=[3, 5])
-    assert found.table["num_seeds"].tolist() == [2, 1, 2] and "MemoryError" in found.failures["bad"]
+        comparison = compare(samplers, 4, seed=[3, 5])
+    assert comparison.table["num_seeds"].tolist() == [2, 1, 2] and "MemoryError" in comparison.failures["bad"]
     with pytest.raises(MemoryError, match="none left"):
         compare(with_failure(walk, target, MemoryError("none left")), 4, errors="raise")
     with pytest.raises(MemoryError, match="none left"):  # nothing is done
@@ -82,8 +82,8 @@ def test_finished_seeds_count_and_errors_can_be_raised(walk, target):
 @pytest.mark.filterwarnings("ignore:.*different reward objects")
 def test_an_interrupt_returns_what_is_done(walk, target):
     with pytest.warns(UserWarning, match="best failed, not run: the comparison was interrupted"):
-        found = compare(with_failure(walk, target, KeyboardInterrupt()), 4)
-    assert list(found.figures) == ["good"] and list(found.failures) == ["bad", "best"]
+        comparison = compare(with_failure(walk, target, KeyboardInterrupt()), 4)
+    assert list(comparison.figures) == ["good"] and list(comparison.failures) == ["bad", "best"]
     with pytest.raises(KeyboardInterrupt):
         compare(with_failure(walk, target, KeyboardInterrupt()), 4, errors="raise")
 
@@ -97,15 +97,15 @@ def test_a_part_that_raises_costs_itself_and_a_note(walk, target, tmp_path, part
     samplers = {"a": ancestral(reference, target)}
     if part == "draw":
         with pytest.warns(UserWarning, match="Tried on two samples before the run: .*Broken.draw: no draw"):
-            found = compare(samplers, 5)
-        assert "Broken.draw: no draw" in found.notes[0]
-        assert "ZeroDivisionError: no draw" in found.to_html(tmp_path / "a.html").read_text()
+            comparison = compare(samplers, 5)
+        assert "Broken.draw: no draw" in comparison.notes[0]
+        assert "ZeroDivisionError: no draw" in comparison.to_html(tmp_path / "a.html").read_text()
         return
     with pytest.warns(UserWarning, match=f"no {part}"):
-        found = compare(samplers, 5)
-    assert len(found.rewards["a"]) == 5 and f"no {part}" in found.notes[0]
-    assert "positive" not in found.table.columns and (part == "decode") == ("a" not in found.galleries)
-    assert f"no {part}" in found.to_html(tmp_path / "a.html").read_text()
+        comparison = compare(samplers, 5)
+    assert len(comparison.rewards["a"]) == 5 and f"no {part}" in comparison.notes[0]
+    assert "positive" not in comparison.table.columns and (part == "decode") == ("a" not in comparison.galleries)
+    assert f"no {part}" in comparison.to_html(tmp_path / "a.html").read_text()
     with pytest.raises(ZeroDivisionError):
         compare(samplers, 5, errors="raise")
 
@@ -127,15 +127,15 @@ def test_a_reference_without_decode_is_not_asked_for_it(walk, target, of_policy)
     process = Controlled(kind(), Nothing()) if of_policy else kind()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = compare({"a": ancestral(process, target)}, 5, errors="raise")
-    assert found.notes == () and "a" not in found.galleries
+        comparison = compare({"a": ancestral(process, target)}, 5, errors="raise")
+    assert comparison.notes == () and "a" not in comparison.galleries
     shown = Controlled(walk, Nothing())
     assert all(has(shown, name) == has(walk, name) for name in ("decode", "describe", "draw", "noise"))
     assert compare({"a": ancestral(shown, target)}, 5).table.loc["a", "positive"] >= 0
 
 
 @pytest.mark.parametrize(
-    ("given", "error", "words"),
+    ("options", "error", "words"),
     [
         ({"seed": None}, ValueError, "seed: expected an integer of at least 0, got None"),
         ({"seed": True}, ValueError, "seed: expected an integer of at least 0, got True"),
@@ -143,10 +143,10 @@ def test_a_reference_without_decode_is_not_asked_for_it(walk, target, of_policy)
         ({"calibrations": {"a": [1]}}, TypeError, r"calibrations\['a'\]: expected a DataFrame, got list"),
     ],
 )
-def test_what_is_wrong_is_said_before_a_sample_is_drawn(walk, given, error, words):
+def test_what_is_wrong_is_said_before_a_sample_is_drawn(walk, options, error, words):
     never = ancestral(walk, Target(Failing(AssertionError("drawn before")), 1.0))
     with pytest.raises(error, match=words):
-        compare({"a": never}, 5, **given)
+        compare({"a": never}, 5, **options)
     for samplers, name in (([never], "list"), (never, "Sampler")):
         with pytest.raises(TypeError, match=f"samplers: expected a dict, got {name}"):
             compare(samplers, 5)
@@ -155,16 +155,16 @@ def test_what_is_wrong_is_said_before_a_sample_is_drawn(walk, given, error, word
 
 
 def test_numbers_of_numpy_and_half_a_character_can_be_written(walk, target, tmp_path):
-    found = compare({"a\ud800": ancestral(walk, target)}, np.int64(5), max_batch=np.int64(2), seed=np.array([1, 2]))
-    assert "a\\ud800" in found.to_html(tmp_path / "a.html").read_text()
-    read = json.loads(found.to_json(tmp_path / "a.json").read_text())
+    written = compare({"a\ud800": ancestral(walk, target)}, np.int64(5), max_batch=np.int64(2), seed=np.array([1, 2]))
+    assert "a\\ud800" in written.to_html(tmp_path / "a.html").read_text()
+    read = json.loads(written.to_json(tmp_path / "a.json").read_text())
     assert list(read["figures"]) == ["a\ud800"] and read["provenance"]["max_batch"] == 2
-    found.to_csv(tmp_path / "a.csv")
+    written.to_csv(tmp_path / "a.csv")
 
 
 def test_two_samples_more_are_in_no_costs(walk, target):
-    found = compare({"a": ancestral(walk, target)}, 5)
-    assert found.table.loc["a", "reference_calls_per_sample"] == walk.num_steps
+    comparison = compare({"a": ancestral(walk, target)}, 5)
+    assert comparison.table.loc["a", "reference_calls_per_sample"] == walk.num_steps
 
 
 def test_a_partial_file_gives_back_what_is_done(walk, target, tmp_path):
@@ -217,8 +217,8 @@ def test_a_sampler_that_failed_is_not_kept(walk, target, tmp_path):
 def test_a_partial_file_that_cannot_be_written_costs_a_warning(walk, target, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.warns(UserWarning, match="was not written: "):
-        found = compare({"a": ancestral(walk, target)}, 4, partial=Partial(tmp_path / "file" / "partial.json", {}))
-    assert list(found.figures) == ["a"]
+        comparison = compare({"a": ancestral(walk, target)}, 4, partial=Partial(tmp_path / "file" / "partial.json", {}))
+    assert list(comparison.figures) == ["a"]
 
 
 def test_text_samples_are_shown_and_kept(walk, target, tmp_path):
@@ -233,8 +233,8 @@ def test_text_samples_are_shown_and_kept(walk, target, tmp_path):
 
     path = tmp_path / "partial.json"
     for _ in range(2):
-        found = compare({"a": ancestral(Text(), target)}, 5, partial=Partial(path, {}))
-        page = found.to_html(tmp_path / "a.html").read_text()
-        for text, _ in found.galleries["a"].best:
+        comparison = compare({"a": ancestral(Text(), target)}, 5, partial=Partial(path, {}))
+        page = comparison.to_html(tmp_path / "a.html").read_text()
+        for text, _ in comparison.galleries["a"].best:
             assert text.replace("<", "&lt;").replace(">", "&gt;") in page
         assert "<i>" not in page and "GC content" in page and "Mean pH" in page

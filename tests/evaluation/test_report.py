@@ -79,12 +79,12 @@ def test_verdict_is_the_sentence():
 
 
 @pytest.mark.parametrize(
-    ("mean", "said"), [(0.6195, "within noise"), (0.6197, "higher"), (0.5805, "within noise"), (0.5803, "lower")]
+    ("mean", "verdict"), [(0.6195, "within noise"), (0.6197, "higher"), (0.5805, "within noise"), (0.5803, "lower")]
 )
-def test_verdict_calls_differences_by_their_noise(mean, said):
+def test_verdict_calls_differences_by_their_noise(mean, verdict):
     # √(0.006² + 0.008²) = 0.01, of which 1.96 make 0.0196
     comparison = comparison_of(a=row(mean, 0.006, 1, 1), b=row(0.6, 0.008, 1, 1))
-    assert f"± 0.010: {said})" in comparison.verdict("a", "b")
+    assert f"± 0.010: {verdict})" in comparison.verdict("a", "b")
 
 
 def test_verdict_without_an_error_or_a_cost():

@@ -97,7 +97,7 @@ def test_the_page_escapes_them(hostile, tmp_path):
 
 
 def test_a_comparison_prints_as_a_whole_table(walk, target):
-    found = compare({f"sampler {place}": ancestral(walk, target) for place in range(80)}, 2)
-    for text in (str(found), repr(found)):
+    comparison = compare({f"sampler {place}": ancestral(walk, target) for place in range(80)}, 2)
+    for text in (str(comparison), repr(comparison)):
         assert "..." not in text and text.count("\n| sampler ") == 80 and "Seconds / sample" in text
-    assert np.isfinite(found.table["mean_reward"]).all()
+    assert np.isfinite(comparison.table["mean_reward"]).all()

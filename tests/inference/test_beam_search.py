@@ -20,24 +20,24 @@ B, K, M = 7, 3, 4
 
 def recording(reward):
     """The reward, and the list of all rewards that it gave, batch by batch."""
-    seen = []
+    rewards = []
 
     def record(x):
-        seen.append(reward(x))
-        return seen[-1]
+        rewards.append(reward(x))
+        return rewards[-1]
 
-    return record, seen
+    return record, rewards
 
 
 @pytest.mark.parametrize("oracle", [MARKOV, BASE], ids=["markov", "gaussian"])
 @pytest.mark.parametrize("alpha", [0.0, 0.7])
 def test_it_returns_the_best_finished_candidate_that_it_saw(oracle, alpha):
-    reward, seen = recording(oracle.reward)
+    reward, scores = recording(oracle.reward)
     samples = beam_search(oracle, Target(reward, alpha), oracle.mean_value(), K, M).sample(
         B, generator=seeded("cpu", 0)
     )
-    assert len(seen) == 1  # all K · M of each group at once
-    best = seen[0].view(B, K * M).amax(dim=1)
+    assert len(scores) == 1  # all K · M of each group at once
+    best = scores[0].view(B, K * M).amax(dim=1)
     assert torch.equal(samples.rewards[:, 0], best)
     assert bool((samples.rewards.diff(dim=1) <= 0).all())
     drawn, rewards = samples.draw_with_rewards(generator=seeded("cpu", 1))
@@ -47,11 +47,11 @@ def test_it_returns_the_best_finished_candidate_that_it_saw(oracle, alpha):
 
 
 def test_alpha_changes_nothing():
-    found = [
+    states = [
         beam_search(BASE, BASE.target(alpha), BASE.mean_value(), K, M).sample(B, generator=seeded("cpu", 0)).states
         for alpha in (0.0, 0.7)
     ]
-    assert torch.equal(*found)
+    assert torch.equal(*states)
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.7])
@@ -75,8 +75,8 @@ def test_a_beam_of_discrete_states_holds_each_once_while_others_are_left(width):
         20, generator=seeded("cpu", 0), keep_states=True
     )
     order = MARKOV.reward.table.argsort(descending=True)
-    wanted = torch.cat([order, order[:1].expand(width)])[:width]
-    assert torch.equal(samples.states[:, :, 0], wanted.expand(20, -1))
+    expected = torch.cat([order, order[:1].expand(width)])[:width]
+    assert torch.equal(samples.states[:, :, 0], expected.expand(20, -1))
     for t, x in enumerate(samples.history.states):
         order = MARKOV.mean_table()[t].argsort(descending=True)
         assert torch.equal(x[:, : min(5, width), 0], order[: min(5, width)].expand(20, -1)), t

@@ -17,17 +17,17 @@ B, K, M, T = 5, 3, 4, 4
 class Rows:
     """What each row has seen, and a log of (t, rows asked for) that all of a run share."""
 
-    def __init__(self, seen, t, log):
-        self.seen, self.t, self.log = seen, t, log
+    def __init__(self, past, t, log):
+        self.past, self.t, self.log = past, t, log
 
     def __getitem__(self, index):
-        seen = self.seen[index]
-        self.log.append((self.t, len(seen)))
-        return Rows(seen, self.t, self.log)
+        past = self.past[index]
+        self.log.append((self.t, len(past)))
+        return Rows(past, self.t, self.log)
 
     @classmethod
     def cat(cls, parts):
-        return cls(torch.cat([part.seen for part in parts]), parts[0].t, parts[0].log)
+        return cls(torch.cat([part.past for part in parts]), parts[0].t, parts[0].log)
 
 
 class Walk(Reference):
@@ -44,11 +44,11 @@ class Walk(Reference):
 
     def forward(self, x, t, previous=None):
         assert (previous is None) == bool((t == 0).all())
-        seen = torch.zeros(len(x)) if previous is None else previous.cache.seen
-        assert torch.equal(seen, x[:, 1])
-        mean = torch.stack([x[:, 0], seen + x[:, 0]], dim=1)
+        past = torch.zeros(len(x)) if previous is None else previous.cache.past
+        assert torch.equal(past, x[:, 1])
+        mean = torch.stack([x[:, 0], past + x[:, 0]], dim=1)
         law = GaussianTransition(mean, torch.tensor([1.0, 0.0]))
-        return Prediction(law, clean=x, cache=Rows(seen + x[:, 0], int(t[0]), self.log))
+        return Prediction(law, clean=x, cache=Rows(past + x[:, 0], int(t[0]), self.log))
 
 
 class First(torch.nn.Module):
@@ -60,7 +60,7 @@ TARGET = Target(lambda x: x[:, 0], 0.5)
 LEARNED, FREE = Learned(First()), PosteriorMean(TARGET)
 
 
-def asked(make, **options):
+def rows_read(make, **options):
     """The rows asked of the cache of x_t by what follows, at t = 0 ... T - 1, as they were asked for."""
     walk = Walk()
     sampler = make(walk)
@@ -88,21 +88,21 @@ ROWS = {  # of x_0, x_1 and x_2 each; after x_3 no call follows
 def test_the_rows_of_a_step_are_those_of_its_survivors(name):
     """And, where the value reads their prediction, those of the next candidates, once."""
     make, rows = ROWS[name]
-    assert asked(make)[0] == [rows, rows, rows, []]
+    assert rows_read(make)[0] == [rows, rows, rows, []]
 
 
 @pytest.mark.parametrize("name", ["svdd, posterior mean", "nested smc, posterior mean", "beam search, posterior mean"])
 def test_cut_by_max_batch_the_rows_are_handed_over_once(name):
     """In pieces that fit: here a group after the other."""
     make, rows = ROWS[name]
-    for found in asked(make, max_batch=K * M + 1)[0][:-1]:
-        assert sum(found) == sum(rows) and max(found) <= K * M + 1
+    for cuts in rows_read(make, max_batch=K * M + 1)[0][:-1]:
+        assert sum(cuts) == sum(rows) and max(cuts) <= K * M + 1
 
 
 def test_a_tree_asks_for_the_rows_that_it_branches_off():
-    found, samples = asked(lambda walk: tree_search(walk, TARGET, LEARNED, 12))
+    rows_by_time, samples = rows_read(lambda walk: tree_search(walk, TARGET, LEARNED, 12))
     lineage = samples.history.lineage
     fresh = lineage == torch.arange(12)  # node k at t is the one of roll-out k
     branches = (fresh[:, 1:] & ~fresh[:, :-1]).sum(dim=(0, 2)).tolist()
-    assert [sum(rows) for rows in found] == [*branches[: T - 1], 0]
-    assert sum(branches) > 0 and all(max(rows, default=0) <= B for rows in found)
+    assert [sum(rows) for rows in rows_by_time] == [*branches[: T - 1], 0]
+    assert sum(branches) > 0 and all(max(rows, default=0) <= B for rows in rows_by_time)

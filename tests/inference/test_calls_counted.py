@@ -61,14 +61,14 @@ def total(x):
 
 
 def values_of(reference, target):
-    found = {"zero": sv.values.Zero(), "by simulation": sv.values.MonteCarlo(reference, target, 2)}
+    values = {"zero": sv.values.Zero(), "by simulation": sv.values.MonteCarlo(reference, target, 2)}
     x = reference.initial(2, generator=seeded("cpu", 0))
     prediction = reference(x, torch.zeros(2).long())
     if prediction.clean is not None:
-        found["posterior mean"] = sv.values.PosteriorMean(target)
+        values["posterior mean"] = sv.values.PosteriorMean(target)
     if prediction.clean_law is not None:
-        found["several posterior samples"] = sv.values.PosteriorMean(target, num_samples=3)
-    return found
+        values["several posterior samples"] = sv.values.PosteriorMean(target, num_samples=3)
+    return values
 
 
 def runs_of(reference):
@@ -95,14 +95,14 @@ class Spy:
     is another one in other words (vectors of graphs, the copy that is fine-tuned)."""
 
     def __init__(self, reference):
-        self.seen = 0
+        self.num_states = 0
         for module in reference.modules():
             calls_another = any(isinstance(child, sv.Reference) for child in module.children())
             if isinstance(module, sv.Reference) and (not calls_another or isinstance(module, sv.policies.Controlled)):
                 module.register_forward_hook(self.look)
 
-    def look(self, module, given, prediction):
-        self.seen += len(given[0])
+    def look(self, module, inputs, prediction):
+        self.num_states += len(inputs[0])
 
 
 @pytest.mark.parametrize("name", REFERENCES)
@@ -113,9 +113,9 @@ def test_calls_counted_are_calls_seen(name, max_batch):
     spy = Spy(reference)
     for run, make in runs:
         sampler = make()  # looks once whether the reference has noise, which is no cost of a sample
-        spy.seen = 0
+        spy.num_states = 0
         cost = sampler.sample(3, generator=seeded("cpu", 1), max_batch=max_batch).cost
-        assert spy.seen == cost.reference_calls > 0, run
+        assert spy.num_states == cost.reference_calls > 0, run
 
 
 @pytest.mark.parametrize("name", ["controlled", "fine-tuned"])
@@ -125,10 +125,10 @@ def test_a_policy_s_own_calls_are_counted_apart(name):
     reference, target = policy.reference, Target(total, 0.5)
     own = policy.network if name == "controlled" else policy.copy
     sampler = sv.smc(reference, target, sv.values.Zero(), 3, proposal=sv.proposals.Policy(policy))
-    seen, spy = [], Spy(reference)
-    own.register_forward_hook(lambda module, given, found: seen.append(len(given[0])))
+    sizes, spy = [], Spy(reference)
+    own.register_forward_hook(lambda module, inputs, output: sizes.append(len(inputs[0])))
     cost = sampler.sample(3, generator=seeded("cpu", 1)).cost
-    assert (spy.seen, sum(seen)) == (cost.reference_calls, cost.policy_calls) == (9 * reference.num_steps,) * 2
+    assert (spy.num_states, sum(sizes)) == (cost.reference_calls, cost.policy_calls) == (9 * reference.num_steps,) * 2
 
 
 def test_paths_and_roll_outs_too():
@@ -136,7 +136,7 @@ def test_paths_and_roll_outs_too():
     target, spy = Target(total, 0.5), Spy(tree)
     sampler = sv.svdd(tree, target, sv.values.PosteriorMean(target, num_samples=3), 3)
     for call in (lambda: sample_paths(sampler, 3), lambda: roll_out(tree, 5, target=target)):
-        spy.seen = 0
+        spy.num_states = 0
         with metered() as meter:
             call()
-        assert spy.seen == meter.cost.reference_calls > 0
+        assert spy.num_states == meter.cost.reference_calls > 0

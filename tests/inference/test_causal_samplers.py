@@ -63,12 +63,12 @@ def drawn(sampler, max_batch=None):
     return sampler.sample(B, condition=PROMPTS, generator=seeded("cpu", 3), max_batch=max_batch)
 
 
-def assert_same(found, expected):
-    torch.testing.assert_close(found.states, expected.states)
-    torch.testing.assert_close(found.log_weights, expected.log_weights, rtol=1e-5, atol=1e-5)
-    torch.testing.assert_close(found.rewards, expected.rewards, rtol=1e-5, atol=1e-5)
+def assert_same(samples, expected):
+    torch.testing.assert_close(samples.states, expected.states)
+    torch.testing.assert_close(samples.log_weights, expected.log_weights, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(samples.rewards, expected.rewards, rtol=1e-5, atol=1e-5)
     if expected.log_normalizer is not None:
-        torch.testing.assert_close(found.log_normalizer, expected.log_normalizer, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(samples.log_normalizer, expected.log_normalizer, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
@@ -77,9 +77,9 @@ def test_samples_are_those_without_a_cache_and_no_token_is_computed_twice(name, 
     """One prefill for each row that starts from the prompt, then one token a call."""
     build, starts = SAMPLERS[name]
     cached, plain = CausalToy(), CausalToy(cached=False)
-    found, expected = drawn(build(cached), max_batch), drawn(build(plain), max_batch)
-    assert_same(found, expected)
-    calls = found.cost.reference_calls
+    samples, expected = drawn(build(cached), max_batch), drawn(build(plain), max_batch)
+    assert_same(samples, expected)
+    calls = samples.cost.reference_calls
     assert calls == expected.cost.reference_calls
     assert cached.prefills == B * starts
     assert cached.positions == PROMPT * B * starts + (calls - B * starts)
@@ -94,13 +94,13 @@ def test_samples_are_those_without_a_cache_and_no_token_is_computed_twice(name, 
 
 def test_tree_search_computes_one_token_a_node():
     cached, plain = CausalToy(), CausalToy(cached=False)
-    found, expected = (
+    samples, expected = (
         tree_search(each, TARGET, learned(), 12).sample(B, condition=PROMPTS, generator=seeded("cpu", 3))
         for each in (cached, plain)
     )
-    assert_same(found, expected)
-    assert cached.positions == PROMPT * cached.prefills + (found.cost.reference_calls - cached.prefills)
-    assert cached.prefills < found.cost.reference_calls and plain.positions > cached.positions
+    assert_same(samples, expected)
+    assert cached.positions == PROMPT * cached.prefills + (samples.cost.reference_calls - cached.prefills)
+    assert cached.prefills < samples.cost.reference_calls and plain.positions > cached.positions
 
 
 def test_conditional_smc_hands_the_cache_on():
@@ -109,13 +109,13 @@ def test_conditional_smc_hands_the_cache_on():
         B, condition=PROMPTS, generator=seeded("cpu", 1), keep_states=True
     )
     for value in (learned(), PosteriorMean(TARGET)):
-        found, expected = (
+        samples, expected = (
             smc(each, TARGET, value, K, ess_threshold=1.0).sample_conditionally(
                 retained.paths()[:, 0], condition=PROMPTS, generator=seeded("cpu", 3)
             )
             for each in (cached, plain)
         )
-        assert_same(found, expected)
+        assert_same(samples, expected)
     assert cached.positions == 2 * B * K * (PROMPT + T - 1)
 
 
@@ -123,13 +123,13 @@ def test_conditional_smc_hands_the_cache_on():
 def test_a_round_of_refinement_fills_the_cache_once_and_then_hands_it_on(keep):
     depth, rounds = 2, 3
     cached, plain = CausalToy(starts=[T - depth]), CausalToy(cached=False)
-    found, expected = (
+    samples, expected = (
         refine(smc(each, TARGET, learned(), K, ess_threshold=1.0), rounds, depth, keep).sample(
             B, condition=PROMPTS, generator=seeded("cpu", 3)
         )
         for each in (cached, plain)
     )
-    assert_same(found, expected)
+    assert_same(samples, expected)
     anew = PROMPT + T - depth + depth - 1  # of a particle of a round
     assert cached.positions == B * K * (PROMPT + T - 1) + rounds * B * K * anew
 
@@ -198,10 +198,10 @@ def test_the_toy_refuses_what_it_was_not_given_right():
 
 def test_teacher_forcing_predicts_what_the_steps_do():
     paths = drawn_paths()
-    for found, expected in zip(TeacherForced().along(paths), CausalToy(cached=False).along(paths), strict=True):
-        torch.testing.assert_close(found.transition.log_probs, expected.transition.log_probs)
-        torch.testing.assert_close(found.features, expected.features)
-        assert torch.equal(found.clean, expected.clean)
+    for prediction, expected in zip(TeacherForced().along(paths), CausalToy(cached=False).along(paths), strict=True):
+        torch.testing.assert_close(prediction.transition.log_probs, expected.transition.log_probs)
+        torch.testing.assert_close(prediction.features, expected.features)
+        assert torch.equal(prediction.clean, expected.clean)
 
 
 def drawn_paths():

@@ -113,8 +113,8 @@ class Perceptron(nn.Module):
         )
 
     def forward(self, x, t):
-        found = self.layers(torch.cat([x, t[:, None] / T], dim=1))
-        return found.squeeze(1)
+        values = self.layers(torch.cat([x, t[:, None] / T], dim=1))
+        return values.squeeze(1)
 
 
 SAMPLERS = {
@@ -144,7 +144,7 @@ def possible(kind, name, value):
 KINDS = [(k, n, v) for k in ("gaussian", "categorical", "both") for n in SAMPLERS for v in VALUES if possible(k, n, v)]
 
 
-def told(samples):
+def figures(samples):
     states = samples.states
     named = [states] if isinstance(states, torch.Tensor) else [states[name] for name in sorted(states.keys())]
     rest = samples.rewards, samples.log_weights, samples.log_normalizer, *samples.history.ancestors
@@ -157,13 +157,13 @@ def test_the_samples_are_the_same_to_the_bit(kind, name, value):
     sampler = SAMPLERS[name](process, target, learned if value == "learned" else PosteriorMean(target))
     sizes = []
     for network in (process, learned.network):
-        network.register_forward_pre_hook(lambda network, given: sizes.append(len(given[0])))
+        network.register_forward_pre_hook(lambda network, inputs: sizes.append(len(inputs[0])))
     whole = sampler.sample(B, generator=seeded("cpu", 4))
     assert max(sizes) == B * {"svdd": M, "smc": K, "nested": K * M, "beam": K * M}.get(name.split(",")[0], 1)
     for max_batch in (1, 3, 7, K * M, 1000):
         sizes.clear()
         cut = sampler.sample(B, generator=seeded("cpu", 4), max_batch=max_batch)
-        assert all(map(torch.equal, told(cut), told(whole)))
+        assert all(map(torch.equal, figures(cut), figures(whole)))
         assert 0 < max(sizes) <= max_batch
         for calls in ("reference_calls", "value_calls", "gradient_calls", "reward_calls"):
             assert getattr(cut.cost, calls) == getattr(whole.cost, calls)
@@ -178,7 +178,7 @@ def test_with_sums_that_depend_on_the_batch_they_agree_to_1e_5(name, value):
     whole = sampler.sample(B, generator=seeded("cpu", 4))
     for max_batch in (1, 7, 1000):
         cut = sampler.sample(B, generator=seeded("cpu", 4), max_batch=max_batch)
-        for one, other in zip(told(cut), told(whole), strict=True):
+        for one, other in zip(figures(cut), figures(whole), strict=True):
             torch.testing.assert_close(one, other, rtol=0, atol=1e-5)
 
 

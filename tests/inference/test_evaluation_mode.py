@@ -119,10 +119,10 @@ SAMPLERS = {
 
 def modules_of(sampler, *others):
     """Every module in sight, and the modes they were given: some of each."""
-    found = {id(each): each for each in [sampler.reference, sampler.value, *others] for each in each.modules()}
-    for place, each in enumerate(found.values()):
+    modules = {id(each): each for each in [sampler.reference, sampler.value, *others] for each in each.modules()}
+    for place, each in enumerate(modules.values()):
         each.training = place % 3 != 0
-    return {each: each.training for each in found.values()}
+    return {each: each.training for each in modules.values()}
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
@@ -137,9 +137,9 @@ def test_every_sampler_evaluates_and_gives_the_modes_back(name):
     expected = sampler.sample(5, generator=seeded("cpu", 1))
     modes = modules_of(sampler, everything)
     for max_batch in (None, 4):
-        found = sampler.sample(5, generator=seeded("cpu", 1), max_batch=max_batch)
-        torch.testing.assert_close(found.states, expected.states)
-        torch.testing.assert_close(found.rewards, expected.rewards)
+        samples = sampler.sample(5, generator=seeded("cpu", 1), max_batch=max_batch)
+        torch.testing.assert_close(samples.states, expected.states)
+        torch.testing.assert_close(samples.rewards, expected.rewards)
     assert all(each.training == mode for each, mode in modes.items())
     for key, entry in everything.state_dict().items():  # no batch norm has moved
         assert torch.equal(entry, before[key])

@@ -32,8 +32,8 @@ def assert_resampled(samples, threshold, least):
 
 
 def total_variation(states, weights, law):
-    found = torch.zeros_like(law).index_add(0, states.flatten(), weights.flatten())
-    return 0.5 * (found / found.sum() - law).abs().sum()
+    weighted_counts = torch.zeros_like(law).index_add(0, states.flatten(), weights.flatten())
+    return 0.5 * (weighted_counts / weighted_counts.sum() - law).abs().sum()
 
 
 @each_oracle

@@ -1,9 +1,10 @@
-"""Guided and exact proposals: what they tilt by, what they cost, and what they refuse."""
+"""Guided proposals: what they tilt by, and what they cost."""
 
 import math
 
 import pytest
 import torch
+from guided_toys import ALPHA, Bent, Curved, bowl, generator
 from inference_toys import MARKOV, make_value
 from tensordict import TensorDict
 from torch import nn
@@ -15,36 +16,7 @@ from svlearn.metering import metered
 from svlearn.process import Prediction, Reference
 from svlearn.targets import Target
 from svlearn.transitions import GaussianTransition
-from svlearn.values import Learned, MonteCarlo, PosteriorMean, Zero
-
-ALPHA = 0.3
-
-
-def generator(seed=0):
-    return torch.Generator().manual_seed(seed)
-
-
-class Curved(nn.Module):
-    """A value without symmetry, of floats (B, 2)."""
-
-    def forward(self, x, t):
-        return (x[:, 0] * 1.3 + t).sin() - 0.4 * x[:, 1] ** 3
-
-
-class Bent(Reference):
-    """A Gaussian step whose mean is not linear, and a clean sample that is its own function of x."""
-
-    num_steps = 3
-
-    def initial(self, batch_size, *, condition=None, generator=None):
-        return torch.randn(batch_size, 2, generator=generator, dtype=torch.float64)
-
-    def forward(self, x, t, previous=None):
-        return Prediction(GaussianTransition(x + 0.1 * x.sin(), 0.3), clean=x**2 + t[:, None])
-
-
-def bowl(x):
-    return -((x - 0.7) ** 2).sum(dim=1)
+from svlearn.values import Learned, PosteriorMean, Zero
 
 
 def transition(proposal, x, t, target=Target(bowl, ALPHA)):  # noqa: B008 - frozen
@@ -78,10 +50,10 @@ def test_a_reward_without_gradient_leaves_the_last_step_alone():
 @pytest.mark.parametrize("out_of", [torch.OutOfMemoryError, RuntimeError, BufferError])
 def test_an_error_of_the_reward_at_the_last_step_is_raised(out_of):
     """Only what torch says of states that require a gradient means that there is none."""
-    asked = []
+    flags = []
 
     def reward(x):
-        asked.append(x.requires_grad)
+        flags.append(x.requires_grad)
         if x.requires_grad:
             raise out_of("CUDA out of memory. Tried to allocate 2.00 GiB")
         return bowl(x)
@@ -89,7 +61,7 @@ def test_an_error_of_the_reward_at_the_last_step_is_raised(out_of):
     for sampler in (guidance(Bent(), Target(reward, ALPHA), Learned(Curved())), smc_guided(reward)):
         with pytest.raises(out_of, match="Tried to allocate"):
             sampler.sample(3, generator=generator())
-    assert asked == [True, True]
+    assert flags == [True, True]
 
 
 def smc_guided(reward, clip=None):
@@ -111,17 +83,17 @@ def test_an_error_of_a_reward_that_had_a_gradient_before_is_raised():
 
 @pytest.mark.parametrize("max_batch", [None, 3])
 def test_whether_the_reward_has_a_gradient_is_asked_once_a_sampler(max_batch):
-    asked = []
+    flags = []
 
     def reward(x):
-        asked.append(x.requires_grad)
+        flags.append(x.requires_grad)
         return torch.from_numpy(x.detach().numpy().copy()).sum(dim=1)
 
     sampler = smc_guided(reward)
     for _ in range(3):
         sampler.sample(2, generator=generator(), max_batch=max_batch)
     pieces = 1 if max_batch is None else 3  # of the eight particles of two groups
-    assert asked == [True] * pieces + [False] * 3 * pieces
+    assert flags == [True] * pieces + [False] * 3 * pieces
 
 
 def test_a_reward_may_be_constant_on_some_states_and_may_write_to_what_it_is_given():
@@ -250,56 +222,6 @@ def test_states_of_several_parts_are_guided_in_all_that_are_floats():
     for name, slope in (("near", 1.0), ("far", 2.0)):
         expected = (slope * torch.arange(1.0, 4) * shrink)[:, None].expand(3, 2)
         torch.testing.assert_close(law.x[name] - x[name], expected)
-
-
-TARGET = Target(bowl, ALPHA)
-
-
-@pytest.mark.parametrize(
-    ("build", "error", "message"),
-    [
-        (lambda: guidance(Bent(), TARGET, Learned(Curved()), at="middle"), ValueError, "at: expected one of mean, st"),
-        (
-            lambda: guidance(Bent(), TARGET, Learned(Curved()), [1.0] * 4),
-            ValueError,
-            "expected a number or 3 of them.*4",
-        ),
-        (lambda: guidance(Bent(), Target(bowl, 0.0), Learned(Curved())), ValueError, "alpha: guidance needs"),
-        (lambda: guidance(Bent(), TARGET, Learned(Curved()), clip=0.0), ValueError, "clip: expected"),
-        (lambda: Guided(MonteCarlo(Bent(), TARGET, 2)), TypeError, "not random, got MonteCarlo"),
-        (lambda: Exact(MonteCarlo(Bent(), TARGET, 2)), TypeError, "not random, got MonteCarlo"),
-        (lambda: Guided(Curved()), TypeError, "value: expected a Value, got Curved"),
-        (lambda: svdd(Bent(), Target(bowl, 0.0), Zero(), 2, Exact(Zero())), ValueError, "Exact needs a target"),
-        (lambda: Guided(Zero()).bind(Bent(), None), ValueError, "alpha: guidance needs"),
-    ],
-)
-def test_what_cannot_be_is_refused_at_construction(build, error, message):
-    with pytest.raises(error, match=message):
-        build()
-
-
-class Broken(nn.Module):
-    def forward(self, x, t):
-        return (x[:, 0] - x[:, 0]).sqrt()
-
-
-@pytest.mark.parametrize(
-    ("sampler", "error", "message"),
-    [
-        (guidance(Bent(), TARGET, Zero()), ValueError, "value: expected one with a gradient.*Zero has none"),
-        (guidance(Bent(), TARGET, Learned(Broken())), ValueError, "expected a finite gradient, got another at index 0"),
-        (
-            guidance(MARKOV, MARKOV.target(1.0), MARKOV.soft_value(1.0), at="state"),
-            ValueError,
-            "value: expected one wi",
-        ),
-        (smc(Bent(), TARGET, Zero(), 2, proposal=Exact(Zero())), ValueError, "cannot list its next states"),
-        (smc(MARKOV, MARKOV.target(1.0), Zero(), 2, proposal=Exact(Zero(), limit=4)), ValueError, "5 next states.* 4"),
-    ],
-)
-def test_what_cannot_be_is_refused_at_the_first_step(sampler, error, message):
-    with pytest.raises(error, match=message):
-        sampler.sample(3, generator=generator())
 
 
 def test_an_exact_step_towards_nothing_alive_is_the_reference_s():

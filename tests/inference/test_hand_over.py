@@ -24,17 +24,17 @@ def greedy():
 def test_the_start_is_where_the_one_is_no_longer_right_and_the_other_is(walk, greedy):
     right, wrong = PosteriorMean(greedy), Learned(Wrong())
     early, late = Switch(right, wrong, 2), Switch(wrong, right, 2)
-    found = best_switch(early, late, walk, greedy, starts=range(5), num_samples=50, num_candidates=4)
-    assert (found.start, found.early, found.late) == (2, early, late)
+    switch = best_switch(early, late, walk, greedy, starts=range(5), num_samples=50, num_candidates=4)
+    assert (switch.start, switch.early, switch.late) == (2, early, late)
     assert best_switch(wrong, right, walk, greedy, starts=[3, 1], num_samples=50, num_candidates=4).start == 1
     assert best_switch(right, wrong, walk, greedy, starts=[3, 1], num_samples=50, num_candidates=4).start == 3
 
 
 def test_of_equals_it_is_the_last_and_all_have_the_same_draws(walk, greedy):
-    seen = []
-    target = Target(lambda x: seen.append(x.clone()) or x.squeeze(1), alpha=0.0)
+    batches = []
+    target = Target(lambda x: batches.append(x.clone()) or x.squeeze(1), alpha=0.0)
     assert best_switch(Zero(), Zero(), walk, target, starts=[1, 3, 2], num_samples=5, num_candidates=2).start == 3
-    assert len(seen) == 3 and torch.equal(seen[0], seen[1])
+    assert len(batches) == 3 and torch.equal(batches[0], batches[1])
 
 
 def test_starts_are_checked(walk, greedy):

@@ -93,14 +93,14 @@ def test_rows_longer_than_torch_s_multinomial_takes(monkeypatch):
     shares = torch.tensor([[0.1, 0.0, 0.4, 0.5], [5.0, 1.0, 2.0, 2.0]]).double()
     drawn = draw_by(shares, 40_000, seeded("cpu", 1))
     for row, places in zip(shares / shares.sum(dim=1, keepdim=True), drawn, strict=True):
-        found = places.bincount(minlength=4) / 40_000
-        assert ((found - row).abs() <= 4 * (row * (1 - row) / 40_000).sqrt()).all()
+        frequencies = places.bincount(minlength=4) / 40_000
+        assert ((frequencies - row).abs() <= 4 * (row * (1 - row) / 40_000).sqrt()).all()
 
 
 def test_bounds_of_more_paths_than_that(monkeypatch):
     monkeypatch.setattr("svlearn.randomness.MOST_CATEGORIES", 50)
     policy = Policy(MARKOV)
-    found = normalizer_bounds(
+    bounds = normalizer_bounds(
         smc(MARKOV, MARKOV.target(0.6), Zero(), 20, proposal=policy), 100, generator=seeded("cpu", 0)
     )
-    assert found.lower < MARKOV.log_normalizer(0.6) < found.upper + 4 * found.upper_standard_error
+    assert bounds.lower < MARKOV.log_normalizer(0.6) < bounds.upper + 4 * bounds.upper_standard_error

@@ -21,15 +21,15 @@ def test_when_they_are_read_does_not_matter(read, generator):
     steps = [torch.randn(3, 4, size, generator=generator, dtype=torch.float64) for size in (1, 5, 5, 5, 1, 2)]
     steps[1][0, 2] = -math.inf
     expected = torch.randn(3, 4, generator=generator, dtype=torch.float64)
-    weights, wanted = [LogWeights(expected)], [expected]
+    weights, exact = [LogWeights(expected)], [expected]
     for place, step in enumerate(steps):
         weights.append(weights[-1].times_mean(step))
-        wanted.append(wanted[-1] + step.exp().mean(dim=2).log())
+        exact.append(exact[-1] + step.exp().mean(dim=2).log())
         if place in read:
             weights[-1].read()
-    for each, known in zip(weights[::-1], wanted[::-1], strict=True):
+    for each, known in zip(weights[::-1], exact[::-1], strict=True):
         torch.testing.assert_close(each.read(), known, rtol=1e-13, atol=1e-13)
-    assert wanted[-1][0, 2] == -math.inf and torch.equal(weights[-1].read(), weights[-1].read())
+    assert exact[-1][0, 2] == -math.inf and torch.equal(weights[-1].read(), weights[-1].read())
 
 
 def test_groups_are_cut_and_joined(generator):

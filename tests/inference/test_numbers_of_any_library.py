@@ -49,12 +49,12 @@ def samplers(whole, real):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_samplers_draw_what_they_do_with_python_s_own(kind):
-    for expected, found in zip(samplers(int, float), samplers(*KINDS[kind]), strict=True):
+    for expected, actual in zip(samplers(int, float), samplers(*KINDS[kind]), strict=True):
         one, other = (
             sampler.sample(size, generator=seeded("cpu", seed), max_batch=limit)
             for sampler, size, seed, limit in (
                 (expected, 3, 7, 2),
-                (found, KINDS[kind][0](3), KINDS[kind][0](7), KINDS[kind][0](2)),
+                (actual, KINDS[kind][0](3), KINDS[kind][0](7), KINDS[kind][0](2)),
             )
         )
         assert torch.equal(one.states, other.states) and torch.equal(one.log_weights, other.log_weights)

@@ -31,12 +31,12 @@ SAMPLERS = {
 @pytest.mark.parametrize("kind", ORACLES)
 def test_the_samples_are_those_of_a_call_for_each_outcome(kind, name, max_batch):
     oracle = ORACLES[kind]
-    found = []
+    samples = []
     for network in (Each(oracle), AtOnce(oracle)):
         sampler = SAMPLERS[name](oracle, Learned(network))
-        found.append(sampler.sample(B, generator=seeded("cpu", 1), max_batch=max_batch))
+        samples.append(sampler.sample(B, generator=seeded("cpu", 1), max_batch=max_batch))
         assert max_batch is None or max(network.sizes) <= max_batch
-    each, once = found
+    each, once = samples
     assert torch.equal(each.states, once.states)
     torch.testing.assert_close(each.log_weights, once.log_weights, rtol=0, atol=1e-12)
     torch.testing.assert_close(each.log_normalizer, once.log_normalizer, rtol=0, atol=1e-12)

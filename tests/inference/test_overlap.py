@@ -73,19 +73,19 @@ def test_the_next_piece_is_predicted_while_one_is_scored():
 @pytest.mark.parametrize("max_batch", [None, 7])
 def test_samples_and_counts_stay(alpha, max_batch, monkeypatch):
     monkeypatch.setattr(overlap, "SMALLEST", 4)
-    found = {}
+    samples = {}
     for waits in (False, True):
         reward = Waiting()
         reward.asynchronous = waits
         target = sv.Target(reward, alpha)
         sampler = sv.svdd(Walk(), target, sv.values.PosteriorMean(target), 3)
-        found[waits] = sampler.sample(5, generator=seeded("cpu", 0), max_batch=max_batch)
+        samples[waits] = sampler.sample(5, generator=seeded("cpu", 0), max_batch=max_batch)
         assert reward.threads - {main_thread()} if waits else reward.threads == {main_thread()}
-    assert torch.equal(found[True].states, found[False].states)
-    assert torch.equal(found[True].log_weights, found[False].log_weights)
+    assert torch.equal(samples[True].states, samples[False].states)
+    assert torch.equal(samples[True].log_weights, samples[False].log_weights)
     for kind in ("reference_calls", "value_calls", "reward_calls"):
-        assert getattr(found[True].cost, kind) == getattr(found[False].cost, kind)
-    assert found[True].cost.reference_calls == 5 * 3 * 3  # x_0, x_1 and x_2 of three candidates
+        assert getattr(samples[True].cost, kind) == getattr(samples[False].cost, kind)
+    assert samples[True].cost.reference_calls == 5 * 3 * 3  # x_0, x_1 and x_2 of three candidates
 
 
 def test_what_a_reward_raises_is_raised():

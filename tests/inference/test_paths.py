@@ -34,19 +34,19 @@ def law_of_paths(chain):
 
 @pytest.mark.parametrize("threshold", [0.0, 1.0])
 def test_weighted_paths_have_the_law_of_the_optimal_trajectories(threshold):
-    found = []
+    laws = []
     for seed in range(50):
         paths, log_weights = smc_paths(
             CHAIN, CHAIN.target(1.0), Zero(), 2000, ess_threshold=threshold, generator=seeded("cpu", seed)
         )
         assert paths.shape == (2000, 4, 1)
         index = (paths[:, :, 0] * PLACES).sum(dim=1)
-        found.append(torch.zeros(81).double().index_add(0, index, log_weights.exp()))
-    found = torch.stack(found)
+        laws.append(torch.zeros(81).double().index_add(0, index, log_weights.exp()))
+    laws = torch.stack(laws)
     law = law_of_paths(CHAIN.optimal(1.0))
-    error = found.std(dim=0) / math.sqrt(50)
-    assert bool((found[:, law == 0] == 0).all())
-    assert bool(((found.mean(dim=0) - law).abs() <= 4 * error + 1e-4).all())  # the bias of a ratio is of order 1/K
+    error = laws.std(dim=0) / math.sqrt(50)
+    assert bool((laws[:, law == 0] == 0).all())
+    assert bool(((laws.mean(dim=0) - law).abs() <= 4 * error + 1e-4).all())  # the bias of a ratio is of order 1/K
     assert error.max() < 0.005
 
 
@@ -66,15 +66,15 @@ def test_a_value_that_reads_the_prediction_and_a_limit_on_batches(max_batch):
 def test_the_value_is_asked_about_the_present_state():
     """The chain counts: x_t = t."""
     chain = FiniteMarkovChain(torch.eye(4)[0], torch.eye(4).roll(1, dims=1).expand(3, 4, 4), torch.zeros(4))
-    asked = []
+    calls = []
 
     class Calls(Zero):
         def forward(self, x, t, prediction=None):
-            asked.append((x[:, 0].tolist(), t.tolist()))
+            calls.append((x[:, 0].tolist(), t.tolist()))
             return super().forward(x, t)
 
     paths, _ = smc_paths(chain, chain.target(1.0), Calls(), 2, generator=seeded("cpu", 0))
-    assert asked == [([t, t], [t, t]) for t in range(3)]
+    assert calls == [([t, t], [t, t]) for t in range(3)]
     assert paths[:, :, 0].tolist() == [[0, 1, 2, 3]] * 2
 
 
@@ -100,8 +100,8 @@ def test_paths_of_svdd_have_its_law_step_by_step(alpha):
     law = law_of_paths(FiniteMarkovChain(start, torch.stack(moves), chain.reward.table))
     paths = sample_paths(svdd(chain, chain.target(alpha), Table(), 2), 100_000, generator=seeded("cpu", 0))
     index = (paths["states"][:, :, 0] * PLACES).sum(dim=1)
-    found = torch.bincount(index, minlength=81).double() / 100_000
-    assert bool(((found - law).abs() <= 4.5 * (law * (1 - law) / 100_000).sqrt()).all())
+    frequencies = torch.bincount(index, minlength=81).double() / 100_000
+    assert bool(((frequencies - law).abs() <= 4.5 * (law * (1 - law) / 100_000).sqrt()).all())
     assert torch.equal(paths["rewards"], chain.reward(paths["states"][:, -1]))
     assert bool((paths["log_weights"] == 0).all())
     assert ("log_normalizer" in paths) == (alpha > 0)

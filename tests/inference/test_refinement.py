@@ -31,7 +31,7 @@ class Reversible(FiniteMarkovChain):
         return (joint / joint.sum(dim=0)).T
 
     def noise(self, x, t_from, t_to, *, generator=None):
-        self.asked = [*getattr(self, "asked", []), (int(t_from[0]), int(t_to[0]))]
+        self.depths = [*getattr(self, "depths", []), (int(t_from[0]), int(t_to[0]))]
         return torch.multinomial(self.reversal(int(t_to[0]), int(t_from[0]))[x[:, 0]], 1, generator=generator)
 
 
@@ -115,13 +115,13 @@ def test_the_law_moves_towards_the_target_by_round(keep, all_rounds, left):
 
 @pytest.mark.parametrize(("depth", "steps"), [(1, 1), (5, 5), (1.0, 5), (0.4, 2), (0.01, 1)])
 def test_depth_is_in_steps_or_a_share(depth, steps):
-    for keep, asked in (
+    for keep, depths in (
         ("replace", [(5, 5 - steps)] * 2),
         ("particle_gibbs", [(t, t - 1) for t in range(5, 5 - steps, -1)] * 2),
     ):
-        CHAIN.asked = []
+        CHAIN.depths = []
         samples = refine(smc(CHAIN, TARGET, Zero(), 2), 2, depth, keep).sample(3, generator=seeded("cpu", 0))
-        assert CHAIN.asked == asked
+        assert CHAIN.depths == depths
         assert samples.history.start == 5 - steps and samples.history.ess.shape == (3, steps + 1)
 
 

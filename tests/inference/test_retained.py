@@ -59,19 +59,19 @@ def test_companions_start_under_the_condition_of_their_group(make):
         sampler.sample_conditionally(retained, condition=CONDITION[[0, 1, 1]])
 
 
-@pytest.mark.parametrize("given", [True, False], ids=["given", "drawn"])
-def test_bounds_on_log_z_of_each_condition(given):
+@pytest.mark.parametrize("by_hand", [True, False], ids=["given", "drawn"])
+def test_bounds_on_log_z_of_each_condition(by_hand):
     """The reward is the same seen from each condition, so that one log Z serves both."""
     condition = CONDITION[torch.arange(400) % 2]
     sampler = smc(Prompted(), Target(near_its_start, 1.0), Zero(), 64)
     trajectories = None
-    if given:  # each coordinate: x_T of variance 1.75 times exp(-x²/8) has variance 1/(1/1.75 + 1/4), path by bridge
+    if by_hand:  # each coordinate: x_T of variance 1.75 times exp(-x²/8) has variance 1/(1/1.75 + 1/4), path by bridge
         trajectories = exact_paths(condition)
-    found = normalizer_bounds(sampler, 400, trajectories=trajectories, condition=condition, generator=seeded("cpu", 5))
+    bounds = normalizer_bounds(sampler, 400, trajectories=trajectories, condition=condition, generator=seeded("cpu", 5))
     truth = -math.log(1 + 1.75 / 4)  # two coordinates of E[exp(-x²/8)] = (1 + 1.75/4)^(-1/2)
-    assert abs(found.log_normalizer - truth) < 4 * found.log_normalizer_standard_error
-    assert found.lower - 4 * found.lower_standard_error < truth < found.upper + 4 * found.upper_standard_error
-    assert found.gap < 0.1
+    assert abs(bounds.log_normalizer - truth) < 4 * bounds.log_normalizer_standard_error
+    assert bounds.lower - 4 * bounds.lower_standard_error < truth < bounds.upper + 4 * bounds.upper_standard_error
+    assert bounds.gap < 0.1
     with pytest.raises(ValueError, match=r"trajectories: expected shape \(400, 4, ...\)"):
         normalizer_bounds(sampler, 400, trajectories=walks(CONDITION), condition=condition)
 

@@ -20,7 +20,7 @@ class Walk(Reference):
 
     def __init__(self, num_steps=4, drift=0.0):
         super().__init__()
-        self.num_steps, self.drift, self.seen = num_steps, drift, 0
+        self.num_steps, self.drift, self.calls = num_steps, drift, 0
 
     def initial(self, batch_size, *, condition=None, generator=None):
         x = torch.randn(batch_size, 2, generator=generator)
@@ -28,7 +28,7 @@ class Walk(Reference):
 
     def forward(self, x, t, previous=None):
         assert t.shape == (len(x),) and t.dtype == torch.long
-        self.seen += len(x)
+        self.calls += len(x)
         return Prediction(GaussianTransition(x + self.drift, 0.5), clean=x)
 
 
@@ -51,7 +51,7 @@ B, M, T = 6, 5, 4
 def test_svdd_with_a_posterior_mean_calls_the_reference_once_per_candidate():
     walk, target = Walk(), Target(reward, 0.5)
     samples = svdd(walk, target, PosteriorMean(target), M).sample(B)
-    assert walk.seen == samples.cost.reference_calls == B * M * T <= B * (M * T + 1)
+    assert walk.calls == samples.cost.reference_calls == B * M * T <= B * (M * T + 1)
     assert samples.cost.value_calls == B * M * T
     assert samples.cost.reward_calls == B * M * (T + 1)
 
@@ -59,7 +59,7 @@ def test_svdd_with_a_posterior_mean_calls_the_reference_once_per_candidate():
 def test_svdd_with_a_learned_value_calls_the_reference_once_per_kept_state():
     walk = Walk()
     samples = svdd(walk, Target(reward, 0.0), Learned(Norm()), M).sample(B)
-    assert walk.seen == samples.cost.reference_calls == B * T <= B * (T + 1)
+    assert walk.calls == samples.cost.reference_calls == B * T <= B * (T + 1)
     assert samples.cost.value_calls == B * M * T
     assert samples.cost.reward_calls == B * M
 
@@ -77,7 +77,7 @@ def test_calls_of_the_other_samplers():
 def test_the_reference_calls_inside_a_monte_carlo_value_are_counted():
     walk, target = Walk(), Target(reward, 0.5)
     samples = svdd(walk, target, MonteCarlo(walk, target, num_rollouts=3), 2).sample(B)
-    assert walk.seen == samples.cost.reference_calls == B * T + B * 2 * 3 * (4 + 3 + 2 + 1)
+    assert walk.calls == samples.cost.reference_calls == B * T + B * 2 * 3 * (4 + 3 + 2 + 1)
     assert samples.cost.reward_calls == B * 2 * (3 * T + 1)
 
 
@@ -101,7 +101,7 @@ def test_max_batch_changes_no_sample(kind, max_batch):
     }[kind]
     whole = sampler.sample(B, generator=generator())
     largest = []
-    handle = walk.register_forward_pre_hook(lambda module, given: largest.append(len(given[0])))
+    handle = walk.register_forward_pre_hook(lambda module, inputs: largest.append(len(inputs[0])))
     cut = sampler.sample(B, generator=generator(), max_batch=max_batch)
     handle.remove()
     assert torch.equal(cut.states, whole.states)

@@ -78,9 +78,9 @@ def test_rows_of_every_form_give_the_same_samples(form):
         partial(svdd, value=Zero(), num_candidates=3),
         tree_search,
     ):
-        found = make(oracle, target).sample(4, condition=forms[form], generator=seeded("cpu", 0))
+        samples = make(oracle, target).sample(4, condition=forms[form], generator=seeded("cpu", 0))
         plain = make(ORACLES["markov"], target).sample(4, condition=rows, generator=seeded("cpu", 0))
-        assert bool((found.states == plain.states).all())
+        assert bool((samples.states == plain.states).all())
 
 
 @pytest.mark.parametrize("kind", ["ancestral", "best of n", "beam search", "guidance"])
@@ -155,8 +155,8 @@ def test_tree_search_finds_log_z_of_each_condition():
     samples = search.sample(60, condition=CLASSES[:60], generator=seeded("cpu", 11))
     assert bool((samples.states["condition"] == CLASSES[:60, None]).all())
     for c, truth in enumerate(oracle.log_normalizers(ALPHA)):
-        found = samples.log_normalizer[CLASSES[:60] == c]
-        assert abs(found.mean() - truth) < 0.1
+        estimates = samples.log_normalizer[CLASSES[:60] == c]
+        assert abs(estimates.mean() - truth) < 0.1
     assert oracle.log_normalizers(ALPHA).diff().abs().min() > 0.25  # which no other condition's would pass
 
 

@@ -31,22 +31,22 @@ def candidates(log_weights, values, copies=1, final=False, t=2):
     size = log_weights.shape[1] // copies
     split = (len(log_weights), size, copies)
     nothing = torch.zeros(split, dtype=torch.float64)
-    given = torch.zeros(split[:2], dtype=torch.float64)
+    weights_before = torch.zeros(split[:2], dtype=torch.float64)
     x = torch.arange(values.numel())[:, None] % 4
     exponents = torch.ones(len(log_weights), dtype=torch.float64)
     return Candidates(
-        values.reshape(split), log_weights.reshape(split), LogWeights(given), nothing, exponents, t, final, x=x
+        values.reshape(split), log_weights.reshape(split), LogWeights(weights_before), nothing, exponents, t, final, x=x
     )
 
 
 def resampled(selection, groups, seed=0):
-    given = candidates(LOG_WEIGHTS.expand(groups, -1), VALUES)
-    return selection(given, selection.noise(given.shape, seeded("cpu", seed)))
+    batch = candidates(LOG_WEIGHTS.expand(groups, -1), VALUES)
+    return selection(batch, selection.noise(batch.shape, seeded("cpu", seed)))
 
 
-def places(given, survivors):
+def places(batch, survivors):
     """Those of the survivors (B, K), written out where all stay as they are."""
-    own = torch.arange(given.shape[1]).expand(given.shape[:2])
+    own = torch.arange(batch.shape[1]).expand(batch.shape[:2])
     return own if survivors.index is None else survivors.index
 
 
@@ -68,10 +68,10 @@ def test_the_weight_that_descends_from_a_particle_is_its_own_on_average(name, by
     groups = 20_000
     survivors = resampled(Global(SCHEMES[name], 1.0, by_value=by_value, share=share), groups)
     weights = survivors.log_weights.exp()
-    found = torch.zeros(groups, 6).double().scatter_add(1, survivors.index, weights)
-    torch.testing.assert_close(found.sum(dim=1), torch.ones(groups).double())
-    error = found.std(dim=0) / math.sqrt(groups)
-    assert ((found.mean(dim=0) - LOG_WEIGHTS.exp()).abs() <= 4 * error + 1e-12).all()
+    totals = torch.zeros(groups, 6).double().scatter_add(1, survivors.index, weights)
+    torch.testing.assert_close(totals.sum(dim=1), torch.ones(groups).double())
+    error = totals.std(dim=0) / math.sqrt(groups)
+    assert ((totals.mean(dim=0) - LOG_WEIGHTS.exp()).abs() <= 4 * error + 1e-12).all()
     assert (error[LOG_WEIGHTS.exp() > 0.2] > 0).any()
 
 
@@ -92,10 +92,10 @@ def test_sorting_lowers_the_variance_of_what_the_value_says(scheme):
     """Of the mean value of 64 particles after resampling, over 5,000 resamplings of the same weights."""
     values = torch.randn(64, generator=seeded("cpu", 1), dtype=torch.float64)
     log_weights = torch.randn(64, generator=seeded("cpu", 2), dtype=torch.float64).log_softmax(dim=0)
-    given = candidates(log_weights.expand(5000, -1), values)
+    batch = candidates(log_weights.expand(5000, -1), values)
 
     def variance(selection):
-        survivors = selection(given, selection.noise(given.shape, seeded("cpu", 3)))
+        survivors = selection(batch, selection.noise(batch.shape, seeded("cpu", 3)))
         means = values[survivors.index].mean(dim=1)
         assert abs(means.mean() - log_weights.exp() @ values) < 4 * means.std() / math.sqrt(5000)
         return means.var()

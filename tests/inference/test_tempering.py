@@ -35,16 +35,16 @@ def test_unresampled_the_weights_at_t_are_those_of_the_tempered_value(oracle):
 
 def test_a_tempering_is_told_of_every_candidate():
     """(B, K, M) of what a candidate brings without its twist and of the twist, K weights and one exponent a group."""
-    seen = []
+    calls = []
 
     class Listening(Tempering):
         def __call__(self, t, exponents, log_weights, base, twists):
-            seen.append((t, *(tuple(each.shape) for each in (exponents, log_weights, base, twists))))
+            calls.append((t, *(tuple(each.shape) for each in (exponents, log_weights, base, twists))))
             return torch.ones_like(exponents)
 
     sampler = svdd(GAUSSIAN, GAUSSIAN.target(ALPHA), make_value("exact", GAUSSIAN, ALPHA), 4, tempering=Listening())
     sampler.sample(3, generator=seeded("cpu", 0))
-    assert seen == [(t, (3,), (3, 1), (3, 1, 4), (3, 1, 4)) for t in range(STEPS)]
+    assert calls == [(t, (3,), (3, 1), (3, 1, 4), (3, 1, 4)) for t in range(STEPS)]
 
 
 def exponents_of(tempering, twists, log_weights=None, before=0.0, base=None):
@@ -61,11 +61,11 @@ def exponents_of(tempering, twists, log_weights=None, before=0.0, base=None):
 def test_of_two_particles_the_adaptive_exponent_is_known(share, spread):
     """(1 + a)²/(1 + a²) = 2s at a = (1 + √(1 - (2s - 1)²))/(2s - 1), a = exp(λ |d|); a group each that needs less."""
     share_of_odds = 2 * share - 1
-    wanted = math.log((1 + math.sqrt(1 - share_of_odds**2)) / share_of_odds) / abs(spread)
-    found = exponents_of(Adaptive(share), [[[0.0], [spread]], [[3.0], [3.0]], [[0.0], [2 * spread]]])
-    assert found.tolist() == pytest.approx([wanted, 1.0, wanted / 2], abs=1e-8) and found[1] == 1
+    exact = math.log((1 + math.sqrt(1 - share_of_odds**2)) / share_of_odds) / abs(spread)
+    exponents = exponents_of(Adaptive(share), [[[0.0], [spread]], [[3.0], [3.0]], [[0.0], [2 * spread]]])
+    assert exponents.tolist() == pytest.approx([exact, 1.0, exact / 2], abs=1e-8) and exponents[1] == 1
     shifted = exponents_of(Adaptive(share), [[[0.0], [spread]]], torch.full((1, 2), -700.0).double())
-    assert shifted.item() == pytest.approx(wanted, abs=1e-8)
+    assert shifted.item() == pytest.approx(exact, abs=1e-8)
 
 
 def test_it_is_the_largest_exponent_that_leaves_the_ess_and_never_falls():
@@ -79,16 +79,16 @@ def test_it_is_the_largest_exponent_that_leaves_the_ess_and_never_falls():
         return ess(log_weights + increments)
 
     before = 0.3
-    found = exponents_of(Adaptive(0.8), twists, log_weights, before, base)
-    assert (found >= before).all() and (found <= 1).all()
-    low = left(torch.full_like(found, before)) < 0.8 * 8
-    assert low.sum() > 20 and (found[low] == before).all()  # there is none
-    inside = ~low & (found < 1)
+    chosen = exponents_of(Adaptive(0.8), twists, log_weights, before, base)
+    assert (chosen >= before).all() and (chosen <= 1).all()
+    low = left(torch.full_like(chosen, before)) < 0.8 * 8
+    assert low.sum() > 20 and (chosen[low] == before).all()  # there is none
+    inside = ~low & (chosen < 1)
     assert inside.sum() > 20
-    assert (left(found)[inside] >= 0.8 * 8).all() and (left(found + 1e-6)[inside] < 0.8 * 8).all()
+    assert (left(chosen)[inside] >= 0.8 * 8).all() and (left(chosen + 1e-6)[inside] < 0.8 * 8).all()
     for group in range(5):  # each chooses for itself
         one = slice(group, group + 1)
-        assert exponents_of(Adaptive(0.8), twists[one], log_weights[one], before, base[one]) == found[group]
+        assert exponents_of(Adaptive(0.8), twists[one], log_weights[one], before, base[one]) == chosen[group]
 
 
 def test_a_sampler_ends_at_the_whole_reward_whatever_the_schedule_says():
@@ -132,29 +132,29 @@ def test_bad_schedules_are_refused_at_construction(case):
 def test_of_the_two_candidates_of_one_particle_too(share, spread):
     """The ESS of a single particle is 1 whatever λ is: of svdd it is that of what the lineage chooses among."""
     share_of_odds = 2 * share - 1
-    wanted = math.log((1 + math.sqrt(1 - share_of_odds**2)) / share_of_odds) / abs(spread)
-    found = exponents_of(Adaptive(share), [[[0.0, spread]], [[3.0, 3.0]], [[2 * spread, 0.0]]])
-    assert found.tolist() == pytest.approx([wanted, 1.0, wanted / 2], abs=1e-8)
+    exact = math.log((1 + math.sqrt(1 - share_of_odds**2)) / share_of_odds) / abs(spread)
+    exponents = exponents_of(Adaptive(share), [[[0.0, spread]], [[3.0, 3.0]], [[2 * spread, 0.0]]])
+    assert exponents.tolist() == pytest.approx([exact, 1.0, exact / 2], abs=1e-8)
     assert exponents_of(Adaptive(share), [[[spread]], [[0.0]]], before=0.3).tolist() == [0.3, 0.3]
 
 
 def test_svdd_by_the_ess_of_its_candidates():
     """Each lineage chooses, before T, by as much of the value as leaves three of its four candidates effective."""
-    seen = []
+    calls = []
 
     class Watched(Adaptive):
         def __call__(self, t, exponents, log_weights, base, twists):
-            found = super().__call__(t, exponents, log_weights, base, twists)
-            seen.append((exponents, found, ess((base + found[:, None, None] * twists).squeeze(1))))
-            return found
+            chosen = super().__call__(t, exponents, log_weights, base, twists)
+            calls.append((exponents, chosen, ess((base + chosen[:, None, None] * twists).squeeze(1))))
+            return chosen
 
     sampler = svdd(GAUSSIAN, GAUSSIAN.target(ALPHA), make_value("exact", GAUSSIAN, ALPHA), 4, tempering=Watched(0.75))
     samples = sampler.sample(4_000, generator=seeded("cpu", 0))
-    assert len(seen) == STEPS
-    for before, found, effective in seen:
-        assert (found >= before).all() and (found <= 1).all()
-        assert ((effective >= 3 - 1e-6) | (found == before)).all()
-    first = seen[0]
+    assert len(calls) == STEPS
+    for before, chosen, effective in calls:
+        assert (chosen >= before).all() and (chosen <= 1).all()
+        assert ((effective >= 3 - 1e-6) | (chosen == before)).all()
+    first = calls[0]
     assert (first[1] < 1).any() and (first[2][first[1] < 1] < 3 + 1e-3).all()
     assert_unbiased(samples, GAUSSIAN.log_normalizer(ALPHA))
 
@@ -167,8 +167,8 @@ def test_where_the_ess_rises_again_bisection_finds_an_edge_and_says_no_more():
         return float(ess(log_weights + exponent * twists.squeeze(2)))
 
     assert left(0.0) < 1.6 < left(0.45) and left(1.0) < 1.6
-    found = float(exponents_of(Adaptive(0.8), twists, log_weights))
-    assert left(found) >= 1.6 > left(found + 2**-29) or found == 0.0
+    chosen = float(exponents_of(Adaptive(0.8), twists, log_weights))
+    assert left(chosen) >= 1.6 > left(chosen + 2**-29) or chosen == 0.0
 
 
 @pytest.mark.parametrize("bad", [0.5, "1", None.__class__, [True], ["1"]])

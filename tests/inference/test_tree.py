@@ -40,13 +40,13 @@ def test_growing_on_from_given_states():
 
 def test_paths_are_those_of_the_reference():
     chain = FiniteMarkovChain.random(5, 4, seed=3, zeros=0.5)
-    found = sample_paths(tree_search(chain, chain.target(1.0), None, 30), 40, generator=seeded("cpu", 6))
-    paths = found["states"][:, :, 0]
+    trajectories = sample_paths(tree_search(chain, chain.target(1.0), None, 30), 40, generator=seeded("cpu", 6))
+    paths = trajectories["states"][:, :, 0]
     assert bool((chain.initial_probs[paths[:, 0]] > 0).all())
     for t in range(4):
         assert bool((chain.matrices[t, paths[:, t], paths[:, t + 1]] > 0).all())
-    torch.testing.assert_close(chain.reward.table[paths[:, -1]], found["rewards"])
-    weights = found["log_weights"].exp().view(40, 30)
+    torch.testing.assert_close(chain.reward.table[paths[:, -1]], trajectories["rewards"])
+    weights = trajectories["log_weights"].exp().view(40, 30)
     torch.testing.assert_close(weights.sum(dim=1), torch.full((40,), 30.0).double())
 
 
@@ -97,7 +97,7 @@ def test_max_batch_changes_no_sample(kind):
     sampler = tree_search(BASE, target, value, 9)
     whole = sampler.sample(6, generator=seeded("cpu", 9))
     largest = []
-    handle = BASE.register_forward_pre_hook(lambda module, given: largest.append(len(given[0])))
+    handle = BASE.register_forward_pre_hook(lambda module, inputs: largest.append(len(inputs[0])))
     cut = sampler.sample(6, generator=seeded("cpu", 9), max_batch=4)
     handle.remove()
     torch.testing.assert_close(cut.states, whole.states, rtol=0, atol=1e-12)

@@ -62,10 +62,10 @@ def test_lean_adjoints_run_through_the_reference_and_not_through_the_policy():
     disturb(objective)
     oracle, states = objective.reference, roll_out(objective.policy, 5, generator=seeded("cpu", 0))["states"]
     adjoint = (oracle.reward.vector - states[:, -1] @ oracle.reward.matrix) / ALPHA
-    found, stds = lean_adjoints(oracle, states, objective.target)
-    assert not found.requires_grad
+    adjoints, stds = lean_adjoints(oracle, states, objective.target)
+    assert not adjoints.requires_grad
     for t in reversed(range(oracle.num_steps)):
-        torch.testing.assert_close(found[:, t], adjoint, **EXACT)
+        torch.testing.assert_close(adjoints[:, t], adjoint, **EXACT)
         adjoint = adjoint @ oracle.matrices[t]
     assert torch.equal(stds, oracle.stds[None])
 

@@ -37,7 +37,7 @@ def test_checkpointing_changes_no_bit_of_the_gradient(kind, monkeypatch):
     batch = objective._trajectories(0, 9, seeded("cpu", 1))
     saved = gradient(objective, objective.loss(batch, seeded("cpu", 2)))
     module = stochastic_control if kind is StochasticControl else adjoint_matching
-    monkeypatch.setattr(module, "checkpoint", lambda function, *given, use_reentrant: function(*given))
+    monkeypatch.setattr(module, "checkpoint", lambda function, *arguments, use_reentrant: function(*arguments))
     assert torch.equal(saved, gradient(objective, objective.loss(batch, seeded("cpu", 2))))
 
 
@@ -80,7 +80,7 @@ def test_saved_memory_grows_by_a_few_states_a_step_and_not_by_activations(kind, 
     growth = (saved_bytes(kind, 16) - saved_bytes(kind, 4)) / 12
     assert 2 * state <= growth <= 2 * state + 16  # x_t, and its noise or its adjoint with the std
     module = stochastic_control if kind is StochasticControl else adjoint_matching
-    monkeypatch.setattr(module, "checkpoint", lambda function, *given, use_reentrant: function(*given))
+    monkeypatch.setattr(module, "checkpoint", lambda function, *arguments, use_reentrant: function(*arguments))
     assert (saved_bytes(kind, 16) - saved_bytes(kind, 4)) / 12 > 2 * 256 * 32 * 8
 
 

@@ -208,17 +208,17 @@ def test_the_reference_runs_without_gradients_and_the_policy_with_them():
     policy = Controlled(oracle, Linear(3))
     objective = PolicyGradient(oracle, oracle.target(2.0), policy)
     states = roll_out(oracle, 5, generator=seeded("cpu", 0))["states"]
-    seen = []
-    oracle.register_forward_hook(lambda *_: seen.append(torch.is_grad_enabled()))
-    found = objective.log_ratios(states)
-    assert found.shape == (5, 8) and found.requires_grad and seen == [False]
+    flags = []
+    oracle.register_forward_hook(lambda *_: flags.append(torch.is_grad_enabled()))
+    ratios = objective.log_ratios(states)
+    assert ratios.shape == (5, 8) and ratios.requires_grad and flags == [False]
     by_hand = []
     for t in range(8):  # s²(x' - m - s² g/2)·g/s²: Girsanov's term of a step
         law = oracle(states[:, t], torch.full((5,), t)).transition
         push = policy.network(states[:, t], None)
         by_hand.append((push * (states[:, t + 1] - law.mean)).sum(1) - (law.std**2 * push**2).sum(1) / 2)
-    torch.testing.assert_close(found, torch.stack(by_hand, dim=1))
-    (gradient,) = torch.autograd.grad(found.sum(), policy.network.inner.bias, retain_graph=True)
+    torch.testing.assert_close(ratios, torch.stack(by_hand, dim=1))
+    (gradient,) = torch.autograd.grad(ratios.sum(), policy.network.inner.bias, retain_graph=True)
     (expected,) = torch.autograd.grad(torch.stack(by_hand).sum(), policy.network.inner.bias)
     torch.testing.assert_close(gradient, expected)
 
@@ -231,7 +231,7 @@ def test_long_trajectories_are_cut_and_give_the_same(monkeypatch):
     whole = objective.log_ratios(states)
     monkeypatch.setattr("svlearn.objectives.policy_objective.STATES_AT_ONCE", 7)
     sizes = []
-    oracle.register_forward_hook(lambda module, given, out: sizes.append(len(given[0])))
+    oracle.register_forward_hook(lambda module, inputs, out: sizes.append(len(inputs[0])))
     torch.testing.assert_close(objective.log_ratios(states), whole)
     assert sizes == [6, 6, 6, 6]  # whole steps of the three
     assert isinstance(proposals.Policy(policy), proposals.Proposal)

@@ -54,10 +54,10 @@ def test_the_twist_gradient_is_that_between_the_two_laws():
     chain, table = tiny(CONSTRAINED), random_table()
     objective = objective_at(ContrastiveTwist, chain, table)
     law = law_as_batch(chain)
-    found = gradient(objective, torch.cat([law, law]))  # each half is the law itself
+    slope = gradient(objective, torch.cat([law, law]))  # each half is the law itself
     learned = (chain.marginals()[:2].log() + table / ALPHA).softmax(dim=1)
     optimal = chain.optimal(ALPHA).marginals()[:2]
-    torch.testing.assert_close(found, (learned - optimal) / ALPHA / 2)
+    torch.testing.assert_close(slope, (learned - optimal) / ALPHA / 2)
 
 
 def test_the_twist_loss_at_the_exact_value_is_minus_the_divergence():
@@ -89,16 +89,16 @@ def test_smc_positives_are_contrasted_with_the_whole_batch():
     chain, table = tiny(CONSTRAINED), random_table()
     objective = objective_at(ContrastiveTwist, chain, table, positives="smc")
     law = law_as_batch(chain)
-    batch, found = torch.cat([law] * 16), []
+    batch, gradients = torch.cat([law] * 16), []
     for seed in range(100):
         objective.value.network.table.grad = None
         objective.loss(batch, seeded("cpu", seed)).backward()
-        found.append(objective.value.network.table.grad.clone())
-    found = torch.stack(found)
-    error = found.std(dim=0) / math.sqrt(100)
+        gradients.append(objective.value.network.table.grad.clone())
+    gradients = torch.stack(gradients)
+    error = gradients.std(dim=0) / math.sqrt(100)
     learned = (chain.marginals()[:2].log() + table / ALPHA).softmax(dim=1)
     expected = (learned - chain.optimal(ALPHA).marginals()[:2]) / ALPHA / 2
-    assert bool(((found.mean(dim=0) - expected).abs() < 4 * error).all())
+    assert bool(((gradients.mean(dim=0) - expected).abs() < 4 * error).all())
     assert error.max() < 0.05 * expected.abs().max()
 
 
@@ -112,7 +112,7 @@ def test_the_energy_gradient_is_exact_with_two_samples():
     """It is the gradient with exp(v_t(x_t)/α) known in the place of the rewards."""
     chain, table = tiny(CONSTRAINED), random_table()
     objective = objective_at(ContrastiveEnergy, chain, table, group_size=2)
-    found = gradient(objective, all_pairs(chain))
+    slope = gradient(objective, all_pairs(chain))
     assert objective.level.item() == pytest.approx(chain.log_normalizer(ALPHA).item())
     guess = table.clone().requires_grad_()
     exact, law = chain.soft_table(ALPHA), chain.marginals()
@@ -120,15 +120,15 @@ def test_the_energy_gradient_is_exact_with_two_samples():
         pair = [x, y]
         loss = contrastive_energy_loss(guess[t, pair], exact[t, pair], ALPHA, chain.log_normalizer(ALPHA))
         (law[t, x] * law[t, y] * loss / 2).backward()
-    torch.testing.assert_close(found, guess.grad)
+    torch.testing.assert_close(slope, guess.grad)
 
 
 def test_the_exact_value_is_the_minimiser_at_two_samples_and_with_normalised_weights_it_is_not():
     chain = tiny(rewards=(4.0, -8.0, -2.0))
     exact, pairs = chain.soft_table(ALPHA)[:2], all_pairs(chain)
     objective = objective_at(ContrastiveEnergy, chain, exact + torch.tensor([[3.0], [-1.0]]), group_size=2)
-    found = gradient(objective, pairs)
-    torch.testing.assert_close(found, torch.zeros(2, 3).double(), atol=1e-14, rtol=0)
+    slope = gradient(objective, pairs)
+    torch.testing.assert_close(slope, torch.zeros(2, 3).double(), atol=1e-14, rtol=0)
 
     guess = exact.clone().requires_grad_()
     t, states = torch.arange(2)[:, None], pairs["states"][:, :2, 0].T
@@ -175,9 +175,9 @@ def test_a_batch_is_contrasted_at_the_same_times(kind):
     """So a constant c(t) has no gradient, however few times are looked at."""
     chain = tiny()
     objective = objective_at(kind, chain, random_table(), num_times=1)
-    found = gradient(objective, law_as_batch(chain))
-    assert (found.abs().sum(dim=1) > 0).sum() == 1
-    torch.testing.assert_close(found.sum(dim=1), torch.zeros(2).double(), atol=1e-15, rtol=0)
+    slope = gradient(objective, law_as_batch(chain))
+    assert (slope.abs().sum(dim=1) > 0).sum() == 1
+    torch.testing.assert_close(slope.sum(dim=1), torch.zeros(2).double(), atol=1e-15, rtol=0)
 
 
 @pytest.mark.slow
@@ -209,10 +209,10 @@ def test_smc_positives_teach_the_exact_value_up_to_a_constant_at_every_time():
 )
 def test_bad_arguments_are_refused_by_name(kind, change, words):
     chain = tiny()
-    given = dict(value=Learned(Table(3, 2))) | change
-    target = Target(chain.reward, given.pop("alpha", ALPHA))
+    options = dict(value=Learned(Table(3, 2))) | change
+    target = Target(chain.reward, options.pop("alpha", ALPHA))
     with pytest.raises(ValueError, match=words):
-        kind(chain, target, **given)
+        kind(chain, target, **options)
 
 
 def test_unknown_positives_are_refused_with_the_known_ones():

@@ -56,10 +56,10 @@ def test_paths_start_under_the_conditions_and_the_feedback_is_the_best_of_each(k
     best = oracle.best_policy(ALPHA)
     t = 4
     x = oracle.marginals()[0][t] + torch.randn(200, 3, generator=seeded("cpu", 1)).double()
-    wanted = x @ (best.matrices[t] - oracle.matrices[t]).T + best.offsets[t] - oracle.offsets[t]
+    exact = x @ (best.matrices[t] - oracle.matrices[t]).T + best.offsets[t] - oracle.offsets[t]
     with torch.no_grad():
-        found = oracle.stds[t] ** 2 * policy.control(x, torch.full((200,), t))
-    assert (found - wanted).norm() < 0.15 * wanted.norm()
+        learned = oracle.stds[t] ** 2 * policy.control(x, torch.full((200,), t))
+    assert (learned - exact).norm() < 0.15 * exact.norm()
 
 
 class Aimed(Reference):
@@ -83,10 +83,10 @@ class Aimed(Reference):
 @pytest.mark.parametrize("kept", [0.0, 0.9])
 def test_what_a_condition_tells_of_x_t_is_no_memory(kept):
     """All pairs have one condition, whose leaf is the same in both: neither is an explanation by x_0."""
-    found = [measure_memory(Aimed(kept), 64, condition=[70.1], generator=seeded("cpu", k)) for k in range(20)]
-    explained = sum(each.explained for each in found) / 20
+    tests = [measure_memory(Aimed(kept), 64, condition=[70.1], generator=seeded("cpu", k)) for k in range(20)]
+    explained = sum(each.explained for each in tests) / 20
     if kept == 0:
-        assert abs(explained) < 0.06 and sum(each.p_value < 0.05 for each in found) <= 4
+        assert abs(explained) < 0.06 and sum(each.p_value < 0.05 for each in tests) <= 4
     else:
         assert explained > 0.15
     with pytest.raises(ValueError, match="condition: expected 1 rows, one for all pairs, got 2"):

@@ -79,24 +79,24 @@ def test_its_expectation_is_the_gradient_of_a_quadratic(candidates):
     mean, std = torch.tensor([0.3, -1.0, 2.0]).double(), torch.tensor([0.4, 1.0, 0.7]).double()
     noise = rule(candidates, 3).transpose(0, 1)
     rewards = oracle.reward((mean + std * noise).flatten(0, 1)).view(noise.shape[:2])
-    found = smoothed_gradient(rewards, noise, std).mean(dim=0)
-    torch.testing.assert_close(found, oracle.reward.vector - oracle.reward.matrix @ mean, **EXACT)
+    gradient = smoothed_gradient(rewards, noise, std).mean(dim=0)
+    torch.testing.assert_close(gradient, oracle.reward.vector - oracle.reward.matrix @ mean, **EXACT)
 
 
 def test_where_the_reward_jumps_it_is_the_slope_of_the_smoothed_reward():
     """r = 1[x > 0]: E[r(m + s ε)] = Φ(m/s), of slope φ(m/s)/s."""
     mean, std = 0.4, 0.8
     noise = torch.randn(4, 200_000, 1, generator=seeded("cpu", 0), dtype=torch.float64)
-    found = smoothed_gradient((mean + std * noise > 0).double().squeeze(2), noise, torch.tensor([[std]]).double())
+    gradients = smoothed_gradient((mean + std * noise > 0).double().squeeze(2), noise, torch.tensor([[std]]).double())
     exact = math.exp(-0.5 * (mean / std) ** 2) / math.sqrt(2 * math.pi) / std
-    assert abs(found.mean() - exact) < 4 * found.std() / math.sqrt(len(found))
+    assert abs(gradients.mean() - exact) < 4 * gradients.std() / math.sqrt(len(gradients))
 
 
 def test_its_variance_does_not_depend_on_the_noise_where_the_reward_is_linear():
     noise = torch.randn(6, 50, 2, generator=seeded("cpu", 0), dtype=torch.float64)
     slope = torch.tensor([1.0, -2.0]).double()
-    found = [smoothed_gradient(5.0 + std * noise @ slope, noise, torch.tensor(std).double()) for std in (1.0, 1e-6)]
-    torch.testing.assert_close(found[0], found[1], rtol=1e-7, atol=1e-7)
+    gradients = [smoothed_gradient(5.0 + std * noise @ slope, noise, torch.tensor(std).double()) for std in (1.0, 1e-6)]
+    torch.testing.assert_close(gradients[0], gradients[1], rtol=1e-7, atol=1e-7)
 
 
 def with_noise(monkeypatch, points, number):
@@ -115,9 +115,9 @@ def test_its_adjoints_have_the_expectation_of_the_lean_ones(monkeypatch):
     at_the_mean = torch.cat([states[:, :-1], mean.detach()[:, None]], dim=1)
     expected, stds = lean_adjoints(oracle, at_the_mean, oracle.target(ALPHA))
     with_noise(monkeypatch, points, 4)
-    found, found_stds = objective.adjoints(states.repeat_interleave(len(points), 0), seeded("cpu", 0))
-    torch.testing.assert_close(found.view(4, len(points), 8, 3).mean(dim=1), expected, **EXACT)
-    assert torch.equal(found_stds, stds) and not found.requires_grad
+    adjoints, own_stds = objective.adjoints(states.repeat_interleave(len(points), 0), seeded("cpu", 0))
+    torch.testing.assert_close(adjoints.view(4, len(points), 8, 3).mean(dim=1), expected, **EXACT)
+    assert torch.equal(own_stds, stds) and not adjoints.requires_grad
 
 
 @pytest.mark.parametrize("scale", [0.0, 0.3])

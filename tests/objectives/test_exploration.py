@@ -36,9 +36,9 @@ def test_a_move_has_the_blended_probability():
     x = torch.arange(5)[:, None]
     for t in range(6):
         law = predict(EpsilonMixture(policy, NOISE), x, t).transition
-        found = torch.stack([law.log_prob(torch.full_like(x, state)) for state in range(5)], dim=1)
-        torch.testing.assert_close(found.exp(), blended(policy).matrices[t])
-        torch.testing.assert_close(law[[3, 1]].log_prob(x[:2]), found[[3, 1], [0, 1]])
+        log_probs = torch.stack([law.log_prob(torch.full_like(x, state)) for state in range(5)], dim=1)
+        torch.testing.assert_close(log_probs.exp(), blended(policy).matrices[t])
+        torch.testing.assert_close(law[[3, 1]].log_prob(x[:2]), log_probs[[3, 1], [0, 1]])
 
 
 def test_paths_are_those_of_the_blended_chain():
@@ -80,8 +80,8 @@ def test_a_move_that_one_law_cannot_make_has_the_other_s_share():
         CategoricalTransition(torch.tensor([[[0.0, -torch.inf]]])),
         CategoricalTransition(torch.zeros(1, 1, 2)),
     )
-    found = MixtureTransition([never, always], SHARES).log_prob(torch.tensor([[1]]))
-    assert found.exp().item() == pytest.approx(NOISE / 2)
+    log_probs = MixtureTransition([never, always], SHARES).log_prob(torch.tensor([[1]]))
+    assert log_probs.exp().item() == pytest.approx(NOISE / 2)
 
 
 def test_noise_costs_no_second_call_and_shares_starts():

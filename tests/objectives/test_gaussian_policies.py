@@ -49,12 +49,12 @@ def chain():
 def pair(kind):
     """The objective with a fine-tuned copy, and with the control that it has."""
     oracle = chain()
-    given = (
+    options = (
         dict(levels=NOISED.noise_levels(), log_reference=NOISED.log_reference) if kind is TargetScoreMatching else {}
     )
     reference = Linear(oracle)
-    own = kind(reference, oracle.target(ALPHA), Finetuned(reference), **given)
-    other = kind(oracle, oracle.target(ALPHA), Controlled(oracle, LinearInX(3, 8)), **given)
+    own = kind(reference, oracle.target(ALPHA), Finetuned(reference), **options)
+    other = kind(oracle, oracle.target(ALPHA), Controlled(oracle, LinearInX(3, 8)), **options)
     return oracle, own, other
 
 
@@ -83,11 +83,11 @@ def test_loss_and_gradient_are_those_of_the_control_that_it_has(kind):
             losses.append(objective.loss(batch, seeded("cpu", 2)))
         torch.testing.assert_close(*losses, **EXACT)
         copy, network = own.policy.copy, other.policy.network
-        found = torch.autograd.grad(losses[0], [copy.matrices, copy.offsets])
-        wanted = torch.autograd.grad(losses[1], [network.weights, network.biases])
-        assert wanted[0].abs().max() > 1e-3
-        torch.testing.assert_close(found[0], wanted[0] / oracle.stds[:, :, None] ** 2, **EXACT)
-        torch.testing.assert_close(found[1], wanted[1] / oracle.stds**2, **EXACT)
+        gradients = torch.autograd.grad(losses[0], [copy.matrices, copy.offsets])
+        expected = torch.autograd.grad(losses[1], [network.weights, network.biases])
+        assert expected[0].abs().max() > 1e-3
+        torch.testing.assert_close(gradients[0], expected[0] / oracle.stds[:, :, None] ** 2, **EXACT)
+        torch.testing.assert_close(gradients[1], expected[1] / oracle.stds**2, **EXACT)
 
 
 @pytest.mark.parametrize("kind", [StochasticControl, AdjointMatching])
@@ -102,8 +102,8 @@ def test_the_expected_gradient_vanishes_at_the_optimal_control_and_only_there(ki
         loss = own.loss(exact_batch(other), seeded("cpu", 0))
         if kind is StochasticControl:
             torch.testing.assert_close(loss, -elbo(chain_of(other), oracle, ALPHA), **EXACT)
-        found = torch.cat([each.flatten() for each in torch.autograd.grad(loss, list(own.policy.trained()))])
-        assert (found.abs().max() < 1e-10) == alike
+        gradient = torch.cat([each.flatten() for each in torch.autograd.grad(loss, list(own.policy.trained()))])
+        assert (gradient.abs().max() < 1e-10) == alike
 
 
 @pytest.mark.filterwarnings("ignore:reference. not memoryless")

@@ -160,13 +160,13 @@ def test_conditions_are_drawn_first_and_validation_has_them(monkeypatch):
     generator = seeded("cpu", 4)
     rows = CLASSES[torch.randint(3, (32,), generator=generator)]
     expected = roll_out(ORACLE, 32, target=TARGET, condition=rows, generator=generator)
-    found = objective._trajectories(0, 32, seeded("cpu", 4))
-    assert bool((found == expected).all())
-    seen = []
+    trajectories = objective._trajectories(0, 32, seeded("cpu", 4))
+    assert bool((trajectories == expected).all())
+    batches = []
     loss = objective.loss
-    monkeypatch.setattr(objective, "loss", lambda batch, generator: seen.append(batch) or loss(batch, generator))
+    monkeypatch.setattr(objective, "loss", lambda batch, generator: batches.append(batch) or loss(batch, generator))
     fit(objective, max_steps=1, limit_val_batches=1, num_sanity_val_steps=1, **QUIET)
-    assert [len(each) for each in seen] == [16, 32] and len(seen[0]["states"][:, 0]["condition"].unique()) == 3
+    assert [len(each) for each in batches] == [16, 32] and len(batches[0]["states"][:, 0]["condition"].unique()) == 3
 
 
 def test_groups_that_share_x_0_share_their_condition():

@@ -14,35 +14,35 @@ from svlearn.randomness import seeded
 @pytest.mark.parametrize("make_chain", [gaussian, memoryless])
 def test_the_information_is_that_of_the_oracle(make_chain):
     oracle = make_chain()
-    found = torch.tensor([measure_memory(oracle, 64, generator=seeded("cpu", k)).information for k in range(60)])
+    estimates = torch.tensor([measure_memory(oracle, 64, generator=seeded("cpu", k)).information for k in range(60)])
     exact = oracle.mutual_information()
-    error = found.std() / math.sqrt(len(found))
+    error = estimates.std() / math.sqrt(len(estimates))
     assert error < 0.05
-    assert abs(found.mean() - exact) < 4 * error
+    assert abs(estimates.mean() - exact) < 4 * error
     assert exact > 0.3 if make_chain is gaussian else exact.abs() < 1e-12
 
 
 def test_the_explained_share_is_that_of_the_oracle():
     oracle = gaussian()
-    whole, given = oracle.marginals()[1][-1].diagonal(), oracle.clean_covariances[0].diagonal()
-    found = torch.tensor([measure_memory(oracle, 400, generator=seeded("cpu", k)).explained for k in range(20)])
-    exact = (1 - given / whole).mean()
-    assert abs(found.mean() - exact) < 4 * found.std() / math.sqrt(len(found)) + 1 / 400
+    whole, conditional = oracle.marginals()[1][-1].diagonal(), oracle.clean_covariances[0].diagonal()
+    estimates = torch.tensor([measure_memory(oracle, 400, generator=seeded("cpu", k)).explained for k in range(20)])
+    exact = (1 - conditional / whole).mean()
+    assert abs(estimates.mean() - exact) < 4 * estimates.std() / math.sqrt(len(estimates)) + 1 / 400
 
 
 def test_p_values_of_a_memoryless_reference_are_uniform():
     oracle = memoryless()
-    found = torch.tensor([measure_memory(oracle, 32, generator=seeded("cpu", k)).p_value for k in range(200)])
+    p_values = torch.tensor([measure_memory(oracle, 32, generator=seeded("cpu", k)).p_value for k in range(200)])
     for level in (0.1, 0.5):
-        error = math.sqrt(level * (1 - level) / len(found))
-        assert abs((found <= level).double().mean() - level) < 4 * error
+        error = math.sqrt(level * (1 - level) / len(p_values))
+        assert abs((p_values <= level).double().mean() - level) < 4 * error
 
 
 def test_the_log_determinant_is_unbiased():
     root = torch.tensor([[2.0, 0.0], [0.5, 0.3]], dtype=torch.float64)
     drawn = torch.randn(2000, 6, 2, generator=seeded("cpu", 0), dtype=torch.float64) @ root.T
-    found = torch.stack([log_det_covariance(rows, 6) for rows in drawn])
-    assert abs(found.mean() - 2 * math.log(0.6)) < 4 * found.std() / math.sqrt(len(found))
+    estimates = torch.stack([log_det_covariance(rows, 6) for rows in drawn])
+    assert abs(estimates.mean() - 2 * math.log(0.6)) < 4 * estimates.std() / math.sqrt(len(estimates))
 
 
 def wide(dim, keep):

@@ -184,11 +184,11 @@ def test_a_learned_value_guides():
 )
 def test_bad_arguments_are_refused_by_name(change, error, words):
     oracle, network = markov()
-    given = dict(reference=oracle, target=oracle.target(ALPHA), value=Learned(network)) | change
-    if given["target"] == "zero":
-        given["target"] = Target(oracle.reward, 0.0)
+    arguments = dict(reference=oracle, target=oracle.target(ALPHA), value=Learned(network)) | change
+    if arguments["target"] == "zero":
+        arguments["target"] = Target(oracle.reward, 0.0)
     with pytest.raises(error, match=words):
-        MonteCarloRegression(**given)
+        MonteCarloRegression(**arguments)
 
 
 def test_the_mean_of_a_reward_that_is_minus_infinity_is_refused():

@@ -59,9 +59,9 @@ def test_a_value_is_exact_at_every_time(problem, family):
 
 @pytest.mark.parametrize(("problem", "family"), pairs([GAUSSIAN, MARKOV, TREE], policies=True))
 def test_a_policy_is_within_a_hundredth_of_a_nat_of_the_best_of_its_class(problem, family):
-    start, found = problem.judge(problem.policy()), problem.judge(train(family, problem).policy)
-    assert found.gap < 0.01 < 0.05 < start.gap
-    assert found.forward < start.forward
+    start, end = problem.judge(problem.policy()), problem.judge(train(family, problem).policy)
+    assert end.gap < 0.01 < 0.05 < start.gap
+    assert end.forward < start.forward
 
 
 class Steered(Policy):
@@ -86,8 +86,8 @@ SOFT = {family.name for family in families_of(MARKOV) if family.learns != MEAN}
 def test_what_a_soft_value_steers_is_within_a_hundredth_of_a_nat_of_the_exact_floor(problem, family):
     exact = problem.judge(Steered(problem, problem.oracle.soft_value(problem.alpha)))
     assert exact.gap == pytest.approx(0, abs=1e-9)
-    found = problem.judge(Steered(problem, train(family, problem).value))
-    assert found.gap < 0.01 < 0.05 < problem.judge(Steered(problem, Zero())).gap
+    judgement = problem.judge(Steered(problem, train(family, problem).value))
+    assert judgement.gap < 0.01 < 0.05 < problem.judge(Steered(problem, Zero())).gap
 
 
 @pytest.mark.parametrize(("problem", "family"), pairs([PLAIN], policies=False, names=["Contrastive energy"]))
@@ -126,9 +126,9 @@ def test_the_gap_of_a_linear_policy_is_that_of_its_exact_elbo():
     offsets = oracle.offsets + variances * policy.network.biases.detach()
     start = oracle.initial_mean, oracle.initial_covariance
     chain = LinearGaussianChain(*start, matrices, offsets, oracle.stds, oracle.reward)
-    found, best = problem.judge(policy), oracle.best_elbo(problem.alpha)
-    assert found.gap == pytest.approx((best - elbo(chain, oracle, problem.alpha)).item(), rel=0.02)  # 4000 states
-    assert found.reverse - found.gap == pytest.approx((oracle.log_normalizer(problem.alpha) - best).item())
+    judgement, best = problem.judge(policy), oracle.best_elbo(problem.alpha)
+    assert judgement.gap == pytest.approx((best - elbo(chain, oracle, problem.alpha)).item(), rel=0.02)  # 4000 states
+    assert judgement.reverse - judgement.gap == pytest.approx((oracle.log_normalizer(problem.alpha) - best).item())
 
 
 @pytest.mark.parametrize("problem", [GAUSSIAN, sharp(), MARKOV, TREE], ids=["gaussian3", "sharp", "markov", "tree"])
@@ -139,8 +139,8 @@ def test_both_divergences_are_the_means_of_log_weights(problem):
     objective.policy = policy
     own = roll_out(policy, 20_000, generator=seeded("cpu", 1))["states"]
     optimal = oracle.optimal_trajectories(20_000, problem.alpha, generator=seeded("cpu", 2))
-    found = problem.judge(policy)
-    for states, sign, judged in ((own, -1, found.reverse), (optimal, 1, found.forward)):
+    judgement = problem.judge(policy)
+    for states, sign, judged in ((own, -1, judgement.reverse), (optimal, 1, judgement.forward)):
         with torch.no_grad():
             ratios = objective.log_ratios(states).sum(dim=1)
         gains = oracle.reward(states[:, -1]) / problem.alpha - ratios - oracle.log_normalizer(problem.alpha)

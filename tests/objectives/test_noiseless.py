@@ -51,8 +51,8 @@ def policy_at(push, last=1.0):
 def test_log_z_is_right_where_the_policy_leaves_the_noiseless_step():
     reference, policy = policy_at([1.0, 0.0])
     sampler = smc(reference, TARGET, Zero(), 4, 0.0, proposal=proposals.Policy(policy))
-    found = sampler.sample(50, generator=seeded("cpu", 0))
-    assert torch.allclose(found.log_normalizer, torch.full((50,), 0.5, dtype=torch.float64))  # the optimal policy
+    samples = sampler.sample(50, generator=seeded("cpu", 0))
+    assert torch.allclose(samples.log_normalizer, torch.full((50,), 0.5, dtype=torch.float64))  # the optimal policy
 
 
 def test_a_policy_that_moves_the_noiseless_step_has_no_weight():

@@ -192,9 +192,9 @@ def test_on_policy_it_finds_the_best_linear_control(variant):
     fit(objective, max_steps=400, seed=0, enable_progress_bar=False)
     start, best = elbo(oracle, oracle, ALPHA), oracle.best_elbo(ALPHA)
     with torch.no_grad():
-        found = elbo(chain_of(objective), oracle, ALPHA)
+        bound = elbo(chain_of(objective), oracle, ALPHA)
     assert best - start > 0.06
-    assert best - found < 0.01
+    assert best - bound < 0.01
     states = roll_out(oracle, 4000, generator=seeded("cpu", 99))["states"]
     for time in range(8 if variant == "subtrajectory" else 1):
         t = torch.full((4000,), time)
@@ -217,8 +217,8 @@ def test_it_finds_the_exact_policy_of_a_markov_chain(variant, options):
     objective = make(oracle, variant, num_steps=3, learning_rate=5e-2, **options)
     start = gap(oracle, objective.policy.chain(), ALPHA)
     fit(objective, max_steps=150, seed=0, enable_progress_bar=False)
-    found = gap(oracle, objective.policy.chain(), ALPHA)
-    assert found < 0.01 < 0.05 < start
+    end = gap(oracle, objective.policy.chain(), ALPHA)
+    assert end < 0.01 < 0.05 < start
 
 
 @pytest.mark.slow

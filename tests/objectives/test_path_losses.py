@@ -106,7 +106,7 @@ def test_on_its_own_trajectories_the_gradient_is_twice_that_of_the_elbo():
     objective.value.network.table.data.normal_(generator=seeded("cpu", 6))  # any baseline of x_0 will do
     weights = log_weights(*objective.gather(batch, seeded("cpu", 0)))
     law = path_law(policy.chain(), batch["states"][..., 0])
-    (found,) = torch.autograd.grad(law @ path_loss(weights, objective.pairs), policy.table, retain_graph=True)
+    (gradient,) = torch.autograd.grad(law @ path_loss(weights, objective.pairs), policy.table, retain_graph=True)
     gaps = weights[:, 0] - weights[:, -1]
     (spread,) = torch.autograd.grad(law @ (gaps - law @ gaps) ** 2, policy.table)
 
@@ -117,6 +117,6 @@ def test_on_its_own_trajectories_the_gradient_is_twice_that_of_the_elbo():
         bound = bound - marginal @ (moves[t].exp() * (moves[t] - oracle.matrices[t].log())).sum(dim=1)
         marginal = marginal @ moves[t].exp()
     bound = bound + marginal @ oracle.reward.table / ALPHA
-    (wanted,) = torch.autograd.grad(-2 * bound, table)
-    torch.testing.assert_close(found, wanted)
-    torch.testing.assert_close(spread, wanted)
+    (expected,) = torch.autograd.grad(-2 * bound, table)
+    torch.testing.assert_close(gradient, expected)
+    torch.testing.assert_close(spread, expected)

@@ -100,14 +100,14 @@ def test_the_mean_over_all_choices_of_one_time_is_the_gradient_at_every_time(mon
     some = PolicyGradient(oracle, oracle.target(ALPHA), policy, num_times=1)
     paths, _ = every_trajectory(policy)
     for i, j in itertools.product(range(8), repeat=2):
-        batch, found = batch_of(paths[[i, j]], oracle), torch.zeros_like(policy.logits)
+        batch, gradient = batch_of(paths[[i, j]], oracle), torch.zeros_like(policy.logits)
         batch["log_ratios"] = -some.log_ratios(batch["states"]).detach()
         for chosen in itertools.product(range(2), repeat=2):
             times = torch.tensor(chosen)[:, None]
             monkeypatch.setattr("svlearn.objectives.policy_gradient.draw_times", lambda *_, times=times: times)
-            found += torch.autograd.grad(some.loss(batch, seeded("cpu", 0)), policy.logits)[0] / 4
+            gradient += torch.autograd.grad(some.loss(batch, seeded("cpu", 0)), policy.logits)[0] / 4
         (exact,) = torch.autograd.grad(whole.loss(batch, seeded("cpu", 0)), policy.logits)
-        torch.testing.assert_close(found, exact)
+        torch.testing.assert_close(gradient, exact)
 
 
 def test_fresh_trajectories_for_some_times_come_with_the_log_ratios_of_all():

@@ -150,10 +150,10 @@ class Watched(ProximalPolicyGradient):
 
     def __init__(self, *arguments, **options):
         super().__init__(*arguments, **options)
-        self.given, self.logged = [], []
+        self.batches, self.logged = [], []
 
     def loss(self, trajectories, generator):
-        self.given.append(trajectories)
+        self.batches.append(trajectories)
         return super().loss(trajectories, generator)
 
     def log(self, name, value, **options):
@@ -165,7 +165,7 @@ def test_an_iteration_looks_at_every_trajectory_once_an_epoch_and_then_draws_ane
     objective = make(oracle, kind=Watched, num_minibatches=3, num_epochs=2, batch_size=4, learning_rate=0.5)
     with metered() as meter:
         fit(objective, max_steps=12, enable_progress_bar=False)
-    epochs = [torch.cat([batch["log_ratios"] for batch in objective.given[3 * k : 3 * k + 3]]) for k in range(4)]
+    epochs = [torch.cat([batch["log_ratios"] for batch in objective.batches[3 * k : 3 * k + 3]]) for k in range(4)]
     rows = [sorted(map(tuple, epoch.tolist())) for epoch in epochs]
     assert rows[0] == rows[1] and rows[2] == rows[3] and rows[0] != rows[2]
     assert not torch.equal(epochs[0], epochs[1])
@@ -181,7 +181,7 @@ def test_the_old_policy_is_held_while_the_new_one_moves():
     objective = make(oracle, kind=Watched, num_minibatches=1, num_epochs=2, batch_size=8)
     before = Table(oracle).logits
     fit(objective, max_steps=2, enable_progress_bar=False)
-    last, after = objective.given[1], objective.policy.logits.data.clone()
+    last, after = objective.batches[1], objective.policy.logits.data.clone()
     assert (objective.log_ratios(last["states"]) + last["log_ratios"]).abs().max() > 1e-4
     objective.policy.logits.data = before.data
     torch.testing.assert_close(objective.log_ratios(last["states"]), -last["log_ratios"])

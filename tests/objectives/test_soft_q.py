@@ -45,11 +45,11 @@ def test_the_backup_by_hand():
 
 def test_the_expected_soft_gradient_is_exact_with_a_single_next_state():
     chain, (table, slow) = tiny(rewards=(1.0, -INF, -0.5)), random_tables()
-    found = gradient(objective_at(chain, table, slow), law_as_batch(chain))
+    slope = gradient(objective_at(chain, table, slow), law_as_batch(chain))
     ahead = torch.stack([slow[1], chain.reward.table])
     exact = ALPHA * (chain.matrices @ (ahead / ALPHA).exp()[:, :, None]).squeeze(2).log()
     expected = chain.marginals()[:2] * (1 - ((exact - table) / ALPHA).exp()) / ALPHA / 2
-    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(slope, expected)
 
 
 def test_the_rewards_of_the_trajectories_are_not_asked_for_again():
@@ -61,20 +61,20 @@ def test_the_rewards_of_the_trajectories_are_not_asked_for_again():
 
 def test_the_expected_mean_gradient_is_exact():
     chain, (table, slow) = tiny(), random_tables()
-    found = gradient(objective_at(chain, table, slow, "mean"), law_as_batch(chain))
+    slope = gradient(objective_at(chain, table, slow, "mean"), law_as_batch(chain))
     ahead = torch.stack([slow[1], chain.reward.table])
     exact = (chain.matrices @ ahead[:, :, None]).squeeze(2)
     law, rewards = chain.marginals(), chain.reward.table
     variance = law[2] @ rewards**2 - (law[2] @ rewards) ** 2
-    torch.testing.assert_close(found, law[:2] * (table - exact) / variance)
+    torch.testing.assert_close(slope, law[:2] * (table - exact) / variance)
 
 
 @pytest.mark.parametrize("estimand", ["soft", "mean"])
 def test_the_exact_value_is_the_fixed_point(estimand):
     chain = tiny(rewards=(1.0, -INF if estimand == "soft" else -2.0, -0.5))
     exact = (chain.soft_table(ALPHA) if estimand == "soft" else chain.mean_table())[:2]
-    found = gradient(objective_at(chain, exact, exact, estimand), law_as_batch(chain))
-    torch.testing.assert_close(found, torch.zeros(2, 3).double(), atol=1e-14, rtol=0)
+    slope = gradient(objective_at(chain, exact, exact, estimand), law_as_batch(chain))
+    torch.testing.assert_close(slope, torch.zeros(2, 3).double(), atol=1e-14, rtol=0)
 
 
 @pytest.mark.parametrize("num_next", [1, 2])
@@ -94,10 +94,10 @@ def test_a_backup_over_k_fresh_next_states_has_its_enumerated_bias(num_next):
         torch.testing.assert_close(biased, mean)
 
     batch, law = law_as_batch(chain), chain.marginals()[:2]
-    found = torch.stack([gradient(objective, batch, seed) for seed in range(200)])
-    found = table - found * objective.reward_variance / law  # the goal: the gradient is law · (f - goal) / variance
-    error = found.std(dim=0) / math.sqrt(200)
-    assert bool(((found.mean(dim=0) - biased).abs() < 4 * error).all())
+    goals = torch.stack([gradient(objective, batch, seed) for seed in range(200)])
+    goals = table - goals * objective.reward_variance / law  # the goal: the gradient is law · (f - goal) / variance
+    error = goals.std(dim=0) / math.sqrt(200)
+    assert bool(((goals.mean(dim=0) - biased).abs() < 4 * error).all())
     assert bool(((soft - biased) > 8 * error).any())
 
 
@@ -106,9 +106,9 @@ def test_a_backup_without_a_living_next_state_is_raised_to_the_floor():
     zero = torch.zeros(2, 3).double()
     objective = objective_at(chain, zero, zero, num_next=2)
     batch = law_as_batch(chain)
-    found = gradient(objective, batch)
+    slope = gradient(objective, batch)
     floor = chain.target(ALPHA).floor
-    torch.testing.assert_close(found[1], -chain.marginals()[1] * floor)
+    torch.testing.assert_close(slope[1], -chain.marginals()[1] * floor)
     assert objective.reward_variance == 1
 
 
@@ -119,11 +119,11 @@ def test_the_slow_copy_follows_and_is_not_trained():
     moved, slow = objective.value.network.table, objective.slow.network.table
     assert moved[1].abs().min() > 0 and not slow.requires_grad  # at t = 0 no news has come yet
     torch.testing.assert_close(slow, 0.25 * moved.detach())
-    objective.value.network.register_buffer("seen", torch.ones(1))
-    objective.slow.network.register_buffer("seen", torch.zeros(1))
+    objective.value.network.register_buffer("flag", torch.ones(1))
+    objective.slow.network.register_buffer("flag", torch.zeros(1))
     objective.follow()
     torch.testing.assert_close(slow, (0.75 * 0.25 + 0.25) * moved.detach())
-    assert objective.slow.network.seen == 1
+    assert objective.slow.network.flag == 1
 
 
 def test_a_resumed_run_ends_where_an_uninterrupted_one_does(tmp_path):
@@ -154,10 +154,10 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(tmp_path):
 )
 def test_bad_arguments_are_refused_by_name(change, words):
     chain = tiny()
-    given = dict(value=Learned(Table(3, 2))) | change
-    target = Target(chain.reward, given.pop("alpha", ALPHA))
+    options = dict(value=Learned(Table(3, 2))) | change
+    target = Target(chain.reward, options.pop("alpha", ALPHA))
     with pytest.raises(ValueError, match=words):
-        SoftQIteration(chain, target, **given)
+        SoftQIteration(chain, target, **options)
 
 
 @pytest.mark.parametrize("num_next", [None, 2])

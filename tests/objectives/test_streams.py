@@ -25,12 +25,12 @@ class Watched(MonteCarloRegression):
     """Keeps the trajectories of every loss, and the gradients of every step."""
 
     def __init__(self, **options):
-        self.given, self.gradients = [], []
+        self.drawn_states, self.gradients = [], []
         chain = tiny()
         super().__init__(chain, chain.target(1.0), Learned(Table(3, 2)), **{"batch_size": 8} | options)
 
     def loss(self, trajectories, generator):
-        self.given.append(trajectories["states"].clone())
+        self.drawn_states.append(trajectories["states"].clone())
         return super().loss(trajectories, generator)
 
     def on_before_optimizer_step(self, optimizer):
@@ -62,12 +62,13 @@ def test_every_micro_batch_of_a_step_draws_trajectories_of_its_own():
     alone, together = Watched(), Watched()
     fit(alone, max_steps=4, **QUIET)
     fit(together, max_steps=4, accumulate_grad_batches=3, **QUIET)
-    assert len(together.given) == 12 and all_different(together.given)
-    for one, other in zip(alone.given, together.given[::3], strict=True):  # the first of a step is that of a plain run
+    assert len(together.drawn_states) == 12 and all_different(together.drawn_states)
+    # the first of a step is that of a plain run
+    for one, other in zip(alone.drawn_states, together.drawn_states[::3], strict=True):
         assert torch.equal(one, other)
     chain = tiny()
     plain = roll_out(chain, 8, target=chain.target(1.0), generator=seeded("cpu", 0, 0, 2))["states"]
-    assert torch.equal(alone.given[2], plain)
+    assert torch.equal(alone.drawn_states[2], plain)
 
 
 def test_streams_differ_by_rank_and_part_and_the_first_is_that_of_one_process():
@@ -83,13 +84,13 @@ def test_the_gradient_of_a_step_is_the_mean_over_its_micro_batches(num_batches):
     target, generator = chain.target(1.0), seeded("cpu", 0)
     stored = [roll_out(chain, 8, target=target, generator=generator) for _ in range(num_batches)]
     parts = [stored[k : k + 2] for k in range(0, num_batches, 2)]
-    found, wanted = Watched(), Watched()
-    for each in (found, wanted):
+    accumulated, joint = Watched(), Watched()
+    for each in (accumulated, joint):
         each.reward_variance.fill_(2.0)
     options = dict(max_steps=len(parts), gradient_clip_val=0, **QUIET)
-    fit(found, data=Stored(stored), accumulate_grad_batches=2, **options)
-    fit(wanted, data=Stored([torch.cat(part) for part in parts]), **options)
-    for one, other in zip(found.gradients, wanted.gradients, strict=True):
+    fit(accumulated, data=Stored(stored), accumulate_grad_batches=2, **options)
+    fit(joint, data=Stored([torch.cat(part) for part in parts]), **options)
+    for one, other in zip(accumulated.gradients, joint.gradients, strict=True):
         torch.testing.assert_close(one, other)
 
 
@@ -109,22 +110,22 @@ def test_batches_and_processes_validate_on_trajectories_of_their_own(monkeypatch
     monkeypatch.setattr(objective, "val_dataloader", lambda: range(3))
     trainer = pl.Trainer(logger=False, enable_checkpointing=False, **QUIET)
     trainer.validate(objective, verbose=False)
-    first = objective.given.copy()
+    first = objective.drawn_states.copy()
     monkeypatch.setattr(Watched, "global_rank", 1)
     trainer.validate(objective, verbose=False)
-    assert len(objective.given) == 6 and all_different(objective.given)
-    objective.given.clear()
+    assert len(objective.drawn_states) == 6 and all_different(objective.drawn_states)
+    objective.drawn_states.clear()
     monkeypatch.setattr(Watched, "global_rank", 0)
     trainer.validate(objective, verbose=False)
-    assert all(torch.equal(one, other) for one, other in zip(first, objective.given, strict=True))
+    assert all(torch.equal(one, other) for one, other in zip(first, objective.drawn_states, strict=True))
 
 
 def test_an_iteration_of_ppo_holds_the_trajectories_of_all_its_micro_batches():
-    given, logged = [], []
+    ratios, logged = [], []
 
     class Seen(ProximalPolicyGradient):
         def loss(self, trajectories, generator):
-            given.append(trajectories["log_ratios"])
+            ratios.append(trajectories["log_ratios"])
             return super().loss(trajectories, generator)
 
         def log(self, name, value, **options):
@@ -134,7 +135,7 @@ def test_an_iteration_of_ppo_holds_the_trajectories_of_all_its_micro_batches():
     policy = TablePolicy(oracle, torch.randn(6, 5, 5, generator=seeded("cpu", 0), dtype=EXACT))
     objective = Seen(oracle, oracle.target(ALPHA), policy, num_minibatches=3, num_epochs=2, batch_size=4)
     fit(objective, max_steps=12, accumulate_grad_batches=2, **QUIET)
-    epochs = [torch.cat(given[6 * k : 6 * k + 6]) for k in range(4)]
+    epochs = [torch.cat(ratios[6 * k : 6 * k + 6]) for k in range(4)]
     rows = [sorted(map(tuple, epoch.tolist())) for epoch in epochs]
     assert [len(each) for each in rows] == [24] * 4
     assert rows[0] == rows[1] != rows[2] == rows[3] and not torch.equal(epochs[0], epochs[1])
@@ -182,8 +183,8 @@ common = dict(accelerator="cpu", devices=2, max_steps=2, accumulate_grad_batches
 plain = fit(Watched(), strategy=DDPStrategy(process_group_backend="gloo"), **common)
 scalar = make(fixed_start(), "trajectory", None, batch_size=8)
 fit(scalar, strategy=DDPStrategy(process_group_backend="gloo"), **common)
-found = dict(given=plain.given, table=plain.value.network.table.data, log_z=scalar.log_normalizer.data)
-torch.save(found, f"{folder}/rank{{plain.global_rank}}.pt")
+results = dict(drawn_states=plain.drawn_states, table=plain.value.network.table.data, log_z=scalar.log_normalizer.data)
+torch.save(results, f"{folder}/rank{{plain.global_rank}}.pt")
 """
 
 
@@ -195,11 +196,12 @@ def test_two_processes_draw_trajectories_of_their_own_and_learn_the_same(tmp_pat
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
     one, other = (torch.load(tmp_path / f"rank{rank}.pt") for rank in range(2))
-    assert all_different(one["given"] + other["given"]) and len(one["given"]) == 4
+    assert all_different(one["drawn_states"] + other["drawn_states"]) and len(one["drawn_states"]) == 4
     assert torch.equal(one["table"], other["table"]) and torch.equal(one["log_z"], other["log_z"])
     alone = Watched()
     fit(alone, max_steps=2, accumulate_grad_batches=2, **QUIET)
-    assert torch.equal(alone.given[0], one["given"][0]) and torch.equal(alone.given[3], one["given"][3])
+    for k in (0, 3):
+        assert torch.equal(alone.drawn_states[k], one["drawn_states"][k])
 
 
 @pytest.mark.parametrize("kind", ["replay", "region", "ppo"])

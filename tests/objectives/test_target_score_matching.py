@@ -54,15 +54,15 @@ def make(name="stationary", **options):
         torch.zeros(reference.num_steps, 3), reference.stds, drawn,
     )  # fmt: skip
     policy = Controlled(oracle, LinearInX(3, oracle.num_steps))
-    given = dict(levels=reference.noise_levels(), log_reference=reference.log_reference) | options
-    return TargetScoreMatching(oracle, oracle.target(ALPHA), policy, **given)
+    arguments = dict(levels=reference.noise_levels(), log_reference=reference.log_reference) | options
+    return TargetScoreMatching(oracle, oracle.target(ALPHA), policy, **arguments)
 
 
 def test_the_posterior_mean_and_the_control_by_hand():
     x, finished, score = torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, -1.0]]), torch.tensor([[0.5, 1.0]])
-    found = posterior_mean(x, finished, score, scale=0.5, std=2.0, variance=3.0)
+    clean = posterior_mean(x, finished, score, scale=0.5, std=2.0, variance=3.0)
     expected = [(4 * (3 + 3 * 0.5) + 3 * 0.5 * 1) / (4 + 0.75), (4 * (-1 + 3) + 3 * 0.5 * 2) / 4.75]
-    torch.testing.assert_close(found, torch.tensor([expected]))
+    torch.testing.assert_close(clean, torch.tensor([expected]))
     torch.testing.assert_close(posterior_mean(x, finished, score, 0.0, 0.0, 3.0), finished + 3 * score)
     law = GaussianTransition(torch.tensor([[0.5, 0.0]]), torch.tensor([[2.0, 1.0]]))
     control = target_control(law, x, finished, kept=0.2, added=0.8)
@@ -81,10 +81,10 @@ def test_the_expected_target_is_the_optimal_feedback_at_every_state(name, varian
         x = x if objective.levels.stds[t] > 0 else torch.zeros_like(x)  # x_0 of the Brownian reference is a point
         tilt = law.tilt(factor(oracle.clean_covariances[t], "covariance"), t)
         finished = (x @ oracle.clean_matrices[t].T + oracle.clean_offsets[t]) @ tilt.shrink.T + tilt.shift
-        found, std = objective.wanted(x, finished, objective.score(finished), t)
+        control, std = objective.wanted(x, finished, objective.score(finished), t)
         torch.testing.assert_close(std, oracle.stds[t].expand(6, 3))
         steered, plain = (x @ chain.matrices[t].T + chain.offsets[t] for chain in (best, oracle))
-        torch.testing.assert_close(found, (steered - plain) / oracle.stds[t] ** 2, **EXACT)
+        torch.testing.assert_close(control, (steered - plain) / oracle.stds[t] ** 2, **EXACT)
 
 
 def test_the_target_has_no_variance_where_p_star_is_a_gaussian_of_the_given_one():
@@ -92,8 +92,8 @@ def test_the_target_has_no_variance_where_p_star_is_a_gaussian_of_the_given_one(
     objective.target = Target(lambda x: -1.5 * x.square().sum(1) + x.sum(1), ALPHA)  # p* = N(·, 1/(1 + 3/α))
     objective.variance = 1 / (1 + 3 / ALPHA)
     x, finished = torch.ones(50, 3).double(), torch.randn(50, 3, generator=seeded("cpu", 0), dtype=torch.float64)
-    found = [objective.wanted(x, finished, objective.score(finished), t)[0] for t in range(8)]
-    assert torch.stack(found).std(dim=1).max() < 1e-10
+    controls = [objective.wanted(x, finished, objective.score(finished), t)[0] for t in range(8)]
+    assert torch.stack(controls).std(dim=1).max() < 1e-10
     objective.variance = 1.0
     assert objective.wanted(x, finished, objective.score(finished), 4)[0].std(dim=0).min() > 0.1
 
@@ -137,11 +137,11 @@ def test_the_expected_target_moves_the_mean_to_that_of_noised_p_star(start, vari
         step = torch.distributions.Normal(kept.sqrt() * AXIS, (1 - kept).sqrt())
         for x in points:
             weights = (tilted.mixture.log_prob(AXIS) + kernel.log_prob(x)[:, 0]).softmax(dim=0)
-            wanted, std = objective.wanted(x.expand_as(AXIS), AXIS, score, t)
+            control, std = objective.wanted(x.expand_as(AXIS), AXIS, score, t)
             weights_next = (tilted.marginal(t + 1).log_prob(AXIS) + step.log_prob(x)[:, 0]).softmax(dim=0)
             mean = predict(objective.reference, x[None, None], t).transition.mean[0, 0]
             expected = (weights_next @ AXIS[:, 0] - mean) / std[0, 0] ** 2
-            torch.testing.assert_close(weights @ wanted[:, 0], expected, rtol=1e-8, atol=1e-8)
+            torch.testing.assert_close(weights @ control[:, 0], expected, rtol=1e-8, atol=1e-8)
 
 
 def carried(num_steps):
@@ -262,18 +262,18 @@ def test_bad_arguments_are_refused_by_name():
         with pytest.raises(ValueError, match="variance: expected a finite number above 0"):
             make(variance=variance)
     objective = make()
-    given = dict(levels=objective.levels, log_reference=objective.log_reference)
+    options = dict(levels=objective.levels, log_reference=objective.log_reference)
     oracle, policy = objective.reference, objective.policy
     with pytest.raises(ValueError, match="reward: .* without a gradient; DerivativeFreeAdjointMatching"):
-        TargetScoreMatching(oracle, Target(lambda x: torch.as_tensor(x.numpy()).sum(1), ALPHA), policy, **given)
+        TargetScoreMatching(oracle, Target(lambda x: torch.as_tensor(x.numpy()).sum(1), ALPHA), policy, **options)
     with pytest.raises(ValueError, match="reward: expected a finite number at step T, got -inf"):
-        TargetScoreMatching(oracle, Target(lambda x: x.sum(1) - math.inf, ALPHA), policy, **given)
+        TargetScoreMatching(oracle, Target(lambda x: x.sum(1) - math.inf, ALPHA), policy, **options)
     with pytest.raises(TypeError, match="policy: expected a policies.Controlled, got FreeLaw"):
-        TargetScoreMatching(oracle, oracle.target(ALPHA), FreeLaw(oracle), **given)
+        TargetScoreMatching(oracle, oracle.target(ALPHA), FreeLaw(oracle), **options)
     small = GaussianMixtureDDPM(mixture()[0].diffusion, "small")
-    given = dict(levels=small.noise_levels(), log_reference=small.diffusion.mixture.log_prob)
+    options = dict(levels=small.noise_levels(), log_reference=small.diffusion.mixture.log_prob)
     with pytest.raises(ValueError, match="reference: expected noise at every step, got a std of 0 at step 4"):
-        TargetScoreMatching(small, small.target(0.7), Controlled(small, Wave()), **given)
+        TargetScoreMatching(small, small.target(0.7), Controlled(small, Wave()), **options)
 
 
 def test_the_same_seed_gives_the_same_bits_and_fit_warns_of_memory():

@@ -102,14 +102,14 @@ def make(family, as_graph, options):
     reference, target = setting(as_graph)
     policy, value = Tilted(reference), Learned(OfNodes(Table(5, 6)))
     if family is PathConsistency:
-        given = dict(policy=policy) | ({} if "shared_start" in options else {"value": value})
+        parts = dict(policy=policy) | ({} if "shared_start" in options else {"value": value})
     else:
-        given = dict(policy=policy) if family in (PolicyGradient, DistributionalPolicyGradient) else dict(value=value)
+        parts = dict(policy=policy) if family in (PolicyGradient, DistributionalPolicyGradient) else dict(value=value)
     if options.get("proposal"):
         with torch.no_grad():
             policy.logits.copy_(torch.linspace(-1, 1, 150).view(6, 5, 5))
         options = options | {"proposal": proposals.Policy(policy)}
-    return family(reference, target, **given, batch_size=32, num_validation=32, learning_rate=0.05, **options)
+    return family(reference, target, **parts, batch_size=32, num_validation=32, learning_rate=0.05, **options)
 
 
 def parameters(objective):

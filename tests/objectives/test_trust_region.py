@@ -109,14 +109,16 @@ def test_the_inner_problem_ends_at_q_i_tilted_by_w_to_the_beta(how):
 
     paths = batch["states"][..., 0]
     start = torch.nn.functional.one_hot(paths[:, 0], 3).to(EXACT)
-    given = start @ (1 / oracle.initial_probs.clamp(min=1e-300))
-    old, free = path_law(before, paths) * given, path_law(oracle, paths) * given
+    weights = start @ (1 / oracle.initial_probs.clamp(min=1e-300))
+    old, free = path_law(before, paths) * weights, path_law(oracle, paths) * weights
     tilted = old * (free * (batch["rewards"] / ALPHA).exp() / old) ** beta
     per_start = start.T @ tilted
-    torch.testing.assert_close(path_law(policy.chain(), paths) * given, tilted / (start @ per_start), atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        path_law(policy.chain(), paths) * weights, tilted / (start @ per_start), atol=1e-5, rtol=0
+    )
     if how == "value":  # v_0 = (α/β) log E_q_i[w^β | x_0], up to a constant
-        found, exact = objective.value.network.table[0].detach(), ALPHA / beta * per_start.log()
-        torch.testing.assert_close(found - found.mean(), exact - exact.mean(), atol=1e-3, rtol=0)
+        learned, exact = objective.value.network.table[0].detach(), ALPHA / beta * per_start.log()
+        torch.testing.assert_close(learned - learned.mean(), exact - exact.mean(), atol=1e-3, rtol=0)
 
 
 def test_on_the_whole_way_it_is_the_plain_loss_whoever_drew():

@@ -51,8 +51,8 @@ def test_an_adapted_layer_is_w_plus_b_a():
     a, b = layer.lora_A["default"].weight, layer.lora_B["default"].weight
     assert (tuple(a.shape), tuple(b.shape), a.dtype) == ((2, 8), (2, 2), torch.float64)
     rows, original = torch.randn(5, 8, dtype=torch.float64), reference.network[3]
-    wanted = rows @ (original.weight + b @ a).T + original.bias
-    assert torch.allclose(layer(rows), wanted, atol=1e-12)
+    expected = rows @ (original.weight + b @ a).T + original.bias
+    assert torch.allclose(layer(rows), expected, atol=1e-12)
 
 
 @pytest.mark.parametrize("frozen", [True, False])
@@ -159,8 +159,8 @@ def test_an_attention_is_w_plus_b_a_and_its_weights_do_not_wear():
     for owner, weight, base in ((own, "in_proj_weight", original), (own.out_proj, "weight", original.out_proj)):
         part = owner.parametrizations[weight]
         assert part.original is getattr(base, weight)
-        wanted = getattr(base, weight) + part[0].lora_B @ part[0].lora_A
-        assert torch.allclose(getattr(owner, weight), wanted, atol=1e-12)
+        expected = getattr(base, weight) + part[0].lora_B @ part[0].lora_A
+        assert torch.allclose(getattr(owner, weight), expected, atol=1e-12)
     with torch.inference_mode():
         first = trajectories(policy)
     assert torch.equal(trajectories(policy), first)
@@ -168,7 +168,7 @@ def test_an_attention_is_w_plus_b_a_and_its_weights_do_not_wear():
 
 
 @pytest.mark.parametrize(
-    ("targets", "wanted"),
+    ("targets", "names"),
     [
         ("all-linear", {"linear", "special"}),
         (["linear", "one"], {"linear", "one"}),
@@ -176,9 +176,9 @@ def test_an_attention_is_w_plus_b_a_and_its_weights_do_not_wear():
         (["network.embedding"], {"embedding"}),
     ],
 )
-def test_target_modules_mean_what_they_do_in_peft(targets, wanted):
-    found = Finetuned(Diffusion(Kinds()), 2, target_modules=targets).adapted
-    assert set(found) == {f"network.{name}" for name in wanted}
+def test_target_modules_mean_what_they_do_in_peft(targets, names):
+    adapted = Finetuned(Diffusion(Kinds()), 2, target_modules=targets).adapted
+    assert set(adapted) == {f"network.{name}" for name in names}
 
 
 @pytest.mark.parametrize(
@@ -202,12 +202,12 @@ def test_bad_targets_are_refused_by_name(rank, targets, words):
 
 
 @pytest.mark.parametrize("rank", [None, 2])
-@pytest.mark.parametrize(("given", "words"), [([0], r"\[0\]: expected a name .a str., got int"), (3, ": .* got int")])
-def test_what_is_no_name_is_not_taken_for_the_whole(rank, given, words):
+@pytest.mark.parametrize(("names", "words"), [([0], r"\[0\]: expected a name .a str., got int"), (3, ": .* got int")])
+def test_what_is_no_name_is_not_taken_for_the_whole(rank, names, words):
     with pytest.raises(TypeError, match=f"modules{words}"):
-        Finetuned(Diffusion(Kinds()), rank, modules=given)
+        Finetuned(Diffusion(Kinds()), rank, modules=names)
     with pytest.raises(TypeError, match=f"target_modules{words}"):
-        Finetuned(Diffusion(Kinds()), 2, target_modules=given)
+        Finetuned(Diffusion(Kinds()), 2, target_modules=names)
     with pytest.raises(ValueError, match="modules: expected names of parts with parameters, as network, got ''"):
         Finetuned(Diffusion(Kinds()), rank, modules=[""])
 

@@ -31,11 +31,11 @@ class Constant(nn.Module):
 class Feedback(nn.Module):
     """g(x, t) = (m_q - m_ref)/std², which makes the reference's mean that of another linear chain."""
 
-    def __init__(self, wanted, reference):
+    def __init__(self, chain, reference):
         super().__init__()
         variances = reference.stds**2
-        self.matrices = nn.Parameter((wanted.matrices - reference.matrices) / variances[:, :, None])
-        self.offsets = nn.Parameter((wanted.offsets - reference.offsets) / variances)
+        self.matrices = nn.Parameter((chain.matrices - reference.matrices) / variances[:, :, None])
+        self.offsets = nn.Parameter((chain.offsets - reference.offsets) / variances)
 
     def forward(self, x, t):
         return torch.einsum("bij,bj->bi", self.matrices[t], x) + self.offsets[t]
@@ -118,10 +118,10 @@ def test_the_best_feedback_attains_the_best_elbo(alpha):
     policy = Controlled(ORACLE, Feedback(best, ORACLE))
     x, t = torch.randn(50, 2, generator=seeded("cpu", 4)).double(), torch.arange(50) % 5
     assert torch.allclose(policy(x, t).transition.mean, best(x, t).transition.mean, atol=1e-12)
-    found = elbos(policy, ORACLE, alpha, 20_000, seed=5)
-    error = found.std() / math.sqrt(len(found))
+    estimates = elbos(policy, ORACLE, alpha, 20_000, seed=5)
+    error = estimates.std() / math.sqrt(len(estimates))
     assert error < 0.03
-    assert abs(found.mean() - ORACLE.best_elbo(alpha)) < 4 * error
+    assert abs(estimates.mean() - ORACLE.best_elbo(alpha)) < 4 * error
     with torch.no_grad():
         for parameter in policy.network.parameters():
             parameter.mul_(0.5)

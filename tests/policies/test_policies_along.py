@@ -61,8 +61,8 @@ def test_a_policy_goes_along_a_trajectory_as_step_by_step(kind):
         for each in policy.trained():
             each.add_(0.3)
     states = torch.randn(5, 4, 2, generator=seeded("cpu", 0), dtype=torch.float64)
-    found = [each.transition.mean for each in policy.along(states)]
-    for t, mean in enumerate(found):
+    means = [each.transition.mean for each in policy.along(states)]
+    for t, mean in enumerate(means):
         prediction = reference(states[:, t], None)
         expected = policy.steer(prediction, states[:, t], torch.full((5,), t)).mean
         torch.testing.assert_close(mean, expected)

@@ -1,9 +1,11 @@
 """Small processes whose laws are known, for the tests of rollouts."""
 
+import json
+
 import torch
 from tensordict import TensorDict
 
-from svlearn import CategoricalTransition, GaussianTransition, Prediction, Reference, Transition
+from svlearn import CategoricalTransition, GaussianTransition, Prediction, Reference, Target, Transition
 
 DECAY = 0.8
 
@@ -77,3 +79,12 @@ def total(x):
 def files_of(path):
     """Every file of data of a store, byte for byte."""
     return {str(file.relative_to(path)): file.read_bytes() for file in sorted(path.rglob("*.memmap"))}
+
+
+def rewrite(path, **changes):
+    """Change entries of the manifest of a store."""
+    file = path / "manifest.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+
+
+TARGET = Target(total, alpha=1.0)

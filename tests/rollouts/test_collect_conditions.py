@@ -20,15 +20,15 @@ def some(number, generator):
 
 
 def test_each_chunk_draws_its_conditions_first(tmp_path):
-    found = collect(ORACLE, 10, tmp_path, conditions=CLASSES, **QUIET)
+    rollouts = collect(ORACLE, 10, tmp_path, conditions=CLASSES, **QUIET)
     parts = []
     for chunk, number in enumerate((4, 4, 2)):
         generator = seeded("cpu", 7, chunk)
         rows = torch.randint(3, (number,), generator=generator)
         parts.append(roll_out(ORACLE, number, target=TARGET, condition=rows, generator=generator))
     expected = torch.cat(parts)
-    assert bool((found.states == expected["states"]).all()) and torch.equal(found.rewards, expected["rewards"])
-    assert bool((found.states["condition"] == found.states["condition"][:, :1]).all())
+    assert bool((rollouts.states == expected["states"]).all()) and torch.equal(rollouts.rewards, expected["rewards"])
+    assert bool((rollouts.states["condition"] == rollouts.states["condition"][:, :1]).all())
 
 
 @pytest.mark.parametrize(
@@ -80,6 +80,6 @@ def test_conditions_without_an_identity_say_what_to_do(tmp_path):
 
 def test_without_conditions_nothing_is_drawn_of_the_stream(tmp_path):
     chain = ORACLE.oracles[0]
-    found = collect(chain, 4, tmp_path, target=chain.target(ALPHA), batch_size=4, seed=7, progress=False)
-    assert torch.equal(found.states, roll_out(chain, 4, generator=seeded("cpu", 7, 0))["states"])
-    assert found.request.conditions_identity is None
+    rollouts = collect(chain, 4, tmp_path, target=chain.target(ALPHA), batch_size=4, seed=7, progress=False)
+    assert torch.equal(rollouts.states, roll_out(chain, 4, generator=seeded("cpu", 7, 0))["states"])
+    assert rollouts.request.conditions_identity is None

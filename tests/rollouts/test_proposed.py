@@ -32,20 +32,20 @@ class Push(nn.Module):
 def test_the_policy_draws_and_the_ratio_is_that_of_each_move():
     walk = Walk()
     policy = Controlled(walk, Push())
-    found = roll_out(walk, 6, target=Target(total, 1.0), generator=seeded("cpu", 3), proposal=policy)
+    trajectories = roll_out(walk, 6, target=Target(total, 1.0), generator=seeded("cpu", 3), proposal=policy)
     own = roll_out(policy, 6, generator=seeded("cpu", 3))
-    assert torch.equal(found["states"], own["states"])
-    moves = found["states"].diff(dim=1)
+    assert torch.equal(trajectories["states"], own["states"])
+    moves = trajectories["states"].diff(dim=1)
     by_hand = -(moves - 0.5 * 0.25).sum(dim=2)  # log N(x'; x, s²) - log N(x'; x + s² g, s²) = -g (x' - x - s² g/2)
-    torch.testing.assert_close(found["log_ratios"], by_hand)
-    assert found["log_ratios"].dtype == torch.float64 and not found["log_ratios"].requires_grad
-    assert torch.equal(found["rewards"], total(found["states"][:, -1]))
+    torch.testing.assert_close(trajectories["log_ratios"], by_hand)
+    assert trajectories["log_ratios"].dtype == torch.float64 and not trajectories["log_ratios"].requires_grad
+    assert torch.equal(trajectories["rewards"], total(trajectories["states"][:, -1]))
 
 
 def test_weights_carry_the_proposals_trajectories_to_the_references():
     walk, size = Walk(width=1), 40_000
-    found = roll_out(walk, size, generator=seeded("cpu", 0), proposal=Controlled(walk, Push(0.5)))
-    weights, last = found["log_ratios"].sum(dim=1).exp(), found["states"][:, -1, 0]
+    trajectories = roll_out(walk, size, generator=seeded("cpu", 0), proposal=Controlled(walk, Push(0.5)))
+    weights, last = trajectories["log_ratios"].sum(dim=1).exp(), trajectories["states"][:, -1, 0]
     for estimate, exact in ((weights, 1.0), (weights * last, 0.0), (weights * last**2, 2.0)):
         assert abs(estimate.mean() - exact) < 4 * estimate.std() / math.sqrt(size)
     assert last.mean() > 0.4
@@ -71,10 +71,10 @@ def test_every_proposal_will_do_and_the_reference_weighs_one():
 def test_tensordict_states_and_costs():
     mixed = Mixed()
     with metered(max_batch=3) as meter:
-        found = roll_out(mixed, 7, generator=seeded("cpu", 0), proposal=Mixed())
+        trajectories = roll_out(mixed, 7, generator=seeded("cpu", 0), proposal=Mixed())
     assert (meter.cost.reference_calls, meter.cost.policy_calls) == (21, 21)
-    assert found["states"].batch_size == (7, 4)
-    assert found["log_ratios"].abs().max() < 1e-5
+    assert trajectories["states"].batch_size == (7, 4)
+    assert trajectories["log_ratios"].abs().max() < 1e-5
 
 
 def test_what_is_no_proposal_is_refused(tmp_path):
@@ -93,15 +93,15 @@ def test_a_reward_that_is_nan_tells_on_which_trajectories():
 def test_a_store_keeps_the_ratios_and_serves_them(tmp_path):
     walk = Walk()
     policy = Controlled(walk, Push())
-    given = dict(target=Target(total, 1.0), batch_size=4, progress=False)
-    store = collect(walk, 10, tmp_path / "a", proposal=policy, **given)
+    options = dict(target=Target(total, 1.0), batch_size=4, progress=False)
+    store = collect(walk, 10, tmp_path / "a", proposal=policy, **options)
     assert store.data["log_ratios"].shape == (10, 4) and store.data["log_ratios"].dtype == torch.float64
-    first = roll_out(walk, 4, target=given["target"], generator=seeded("cpu", 0, 0), proposal=policy)
+    first = roll_out(walk, 4, target=options["target"], generator=seeded("cpu", 0, 0), proposal=policy)
     assert bool((store[[0, 1, 2, 3]] == first).all())
     data = RolloutData(tmp_path / "a", batch_size=5, validation_fraction=0.0)
     data.setup()
     assert set(next(iter(data.train_dataloader())).keys()) == {"states", "rewards", "log_ratios"}
-    assert "log_ratios" not in collect(walk, 10, tmp_path / "b", **given).data
+    assert "log_ratios" not in collect(walk, 10, tmp_path / "b", **options).data
 
 
 def test_rollouts_of_another_proposal_are_refused_by_name(tmp_path):

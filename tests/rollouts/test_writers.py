@@ -79,11 +79,11 @@ def test_who_comes_while_another_collects_waits_and_takes_what_it_has(tmp_path, 
             go_on.wait(60)
             return super().forward(x, t)
 
-    walk, drawn, given = Slow(), [], {"target": Target(total, 1.0), "batch_size": 3, "progress": False}
+    walk, drawn, options = Slow(), [], {"target": Target(total, 1.0), "batch_size": 3, "progress": False}
 
     def collected():
         with metered() as meter:
-            rollouts = collect(walk, 10, tmp_path, **given)
+            rollouts = collect(walk, 10, tmp_path, **options)
         drawn.append((meter.cost.reference_calls, rollouts.states.sum().item()))
 
     first, second = threading.Thread(target=collected), threading.Thread(target=collected)
@@ -91,7 +91,7 @@ def test_who_comes_while_another_collects_waits_and_takes_what_it_has(tmp_path, 
         first.start()
         assert begun.wait(60)
         with pytest.raises(ValueError, match="holds rollouts of other arguments: expected seed = 0, got 1"):
-            collect(walk, 10, tmp_path, seed=1, **given)  # at once
+            collect(walk, 10, tmp_path, seed=1, **options)  # at once
         second.start()
         while second.is_alive() and not caplog.messages:
             second.join(0.01)
@@ -175,7 +175,7 @@ def test_a_full_disk_is_an_error_and_leaves_the_store_as_it_was(tmp_path, monkey
     collect(Mixed(), 2, tmp_path / "whole", batch_size=2, progress=False)
     writer = Writer(tmp_path / "a", replace(Rollouts.open(tmp_path / "whole").request, num_trajectories=4))
 
-    def full(*given):
+    def full(*arguments):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     chunk = Rollouts.open(tmp_path / "whole")[[0, 1]]

@@ -151,8 +151,8 @@ def test_without_conditions_a_state_has_the_named_leaves_alone():
 def test_two_oracles_side_by_side_have_the_sum_of_their_log_normalizers(proposal):
     alpha = 0.7
     exact = float(GAUSSIAN.log_normalizer(alpha) + MARKOV.log_normalizer(alpha))
-    given = None if proposal is None else Guided(Sum(alpha))
-    samples = sv.smc(Pair(), target(alpha), Sum(alpha), 16, proposal=given).sample(1500, generator=seeded("cpu", 7))
+    guided = None if proposal is None else Guided(Sum(alpha))
+    samples = sv.smc(Pair(), target(alpha), Sum(alpha), 16, proposal=guided).sample(1500, generator=seeded("cpu", 7))
     ratios = (samples.log_normalizer - exact).exp()
     assert (ratios.mean() - 1).abs() < 4 * ratios.std() / math.sqrt(len(ratios))
     groups = samples.states["label"] // 16  # each particle keeps its label, and no group gets one of another

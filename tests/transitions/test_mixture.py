@@ -47,8 +47,8 @@ def test_outcomes_and_draws_have_the_mixed_probabilities():
     exact = torch.stack([law.log_prob(each[None])[0] for each in every]).exp()
     torch.testing.assert_close(listed, exact)
     drawn = law[torch.zeros(20_000, dtype=torch.long)].sample(generator=seeded("cpu", 5))
-    found = torch.bincount(drawn[:, 0] * 3 + drawn[:, 1], minlength=9) / 20_000
-    assert ((found - exact).abs() < 4 * (exact * (1 - exact) / 20_000).sqrt()).all()
+    frequencies = torch.bincount(drawn[:, 0] * 3 + drawn[:, 1], minlength=9) / 20_000
+    assert ((frequencies - exact).abs() < 4 * (exact * (1 - exact) / 20_000).sqrt()).all()
     with pytest.raises(ValueError, match="outcomes: 18 next states, the limit is 17"):
         law.outcomes(17)
 

@@ -49,10 +49,10 @@ def test_the_normaliser_stays_unbiased_where_smc_resamples_without_it():
     alpha, number = 0.7, 4000
     target = CHAIN.target(alpha)
     sampler = smc(CHAIN, target, AtSteps(CHAIN.mean_value(), [1, 4]), 4, ess_threshold=0.9)
-    found = sampler.sample(number, generator=seeded("cpu", 0)).log_normalizer.exp()
-    error = found.std() / number**0.5
+    estimates = sampler.sample(number, generator=seeded("cpu", 0)).log_normalizer.exp()
+    error = estimates.std() / number**0.5
     exact = CHAIN.log_normalizer(alpha).exp()
-    assert (found.mean() - exact).abs() < 4 * error < 0.2 * exact
+    assert (estimates.mean() - exact).abs() < 4 * error < 0.2 * exact
 
 
 def test_rows_of_several_steps_have_their_own_values():

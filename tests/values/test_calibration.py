@@ -28,8 +28,8 @@ def trajectories():
 
 def test_three_points_by_hand():
     # deviations (-1, 0, 1) and (-2, 1, 1): r = 3 / √12; residuals (-1, 1, 0): R² = 1 - 2/6; stds √1 and √3
-    found = agreement(torch.tensor([1.0, 2.0, 3.0]).double(), torch.tensor([0.0, 3.0, 3.0]).double())
-    assert found == pytest.approx((3 / math.sqrt(12), 1 - 2 / 6, 2 / 3, 2 / 3, 0.0, 1 / math.sqrt(3)), rel=1e-12)
+    figures = agreement(torch.tensor([1.0, 2.0, 3.0]).double(), torch.tensor([0.0, 3.0, 3.0]).double())
+    assert figures == pytest.approx((3 / math.sqrt(12), 1 - 2 / 6, 2 / 3, 2 / 3, 0.0, 1 / math.sqrt(3)), rel=1e-12)
     shifted = agreement(torch.tensor([2.0, 3.0, 4.0]).double(), torch.tensor([0.0, 3.0, 3.0]).double())
     assert shifted == pytest.approx((3 / math.sqrt(12), 1 - 5 / 6, 1.0, 5 / 3, 1.0, 1 / math.sqrt(3)), rel=1e-12)
 
@@ -52,13 +52,13 @@ def test_a_soft_value_by_hand():
     states = torch.tensor([0.0, 2.0, 4.0]).double()[:, None, None].expand(3, 2, 1)
     rewards = torch.tensor([-math.inf, 3.0, 3.0]).double()
     few = TensorDict({"states": states, "rewards": rewards}, [3])
-    found = calibrate(Learned(Third()), OneStep(), few, alpha=2.0).iloc[0]
+    row = calibrate(Learned(Third()), OneStep(), few, alpha=2.0).iloc[0]
     one, other = torch.tensor([1, math.e, math.e**2]), torch.tensor([0, math.exp(1.5), math.exp(1.5)])
     expected = agreement((one / one.mean()).double(), (other / other.mean()).double())
     for place, name in enumerate(COLUMNS[1:]):
         if name != "bias":
-            assert found[name] == pytest.approx(expected[place], rel=1e-6)
-    assert found["bias"] == pytest.approx(2 * math.log(one.mean() / other.mean()), rel=1e-6)
+            assert row[name] == pytest.approx(expected[place], rel=1e-6)
+    assert row["bias"] == pytest.approx(2 * math.log(one.mean() / other.mean()), rel=1e-6)
     with pytest.raises(ValueError, match="alpha: expected None or a number above 0, got 0"):
         calibrate(Learned(Third()), OneStep(), few, alpha=0)
 

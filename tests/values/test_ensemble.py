@@ -59,8 +59,8 @@ def test_the_error_is_at_most_the_best_ones_at_every_t(kind):
     rewards = others["rewards"]
     for t in range(oracle.num_steps):
         x, prediction = others["states"][:, t], oracle(others["states"][:, t], torch.full((N,), t))
-        said = [evaluate(value, x, t, prediction).double() for value in (averaged, *values)]
-        losses = torch.stack([(each - rewards) ** 2 for each in said])
+        predictions = [evaluate(value, x, t, prediction).double() for value in (averaged, *values)]
+        losses = torch.stack([(each - rewards) ** 2 for each in predictions])
         place = 1 + int(losses[1:].mean(1).argmin())
         gap = losses[0] - losses[place]
         assert fresh[t] == pytest.approx(float(losses[place].mean()), rel=1e-12)
@@ -93,8 +93,8 @@ def test_three_values_against_a_grid():
     assert ((weights > 0).sum(1).bincount(minlength=4)[1:] > 0).all()  # one, two and three values are used
     grid = torch.tensor([[a, b, 60 - a - b] for a, b in itertools.product(range(61), repeat=2) if a + b <= 60]) / 60
     least = torch.einsum("gj,tjk,gk->tg", grid.double(), errors, grid.double()).amin(1)
-    found = torch.einsum("tj,tjk,tk->t", weights, errors, weights)
-    assert (found <= least + 1e-12).all() and (found > least - 0.02).all()
+    losses = torch.einsum("tj,tjk,tk->t", weights, errors, weights)
+    assert (losses <= least + 1e-12).all() and (losses > least - 0.02).all()
 
 
 def test_a_sampler_calls_what_it_needs(walk, target):

@@ -86,12 +86,12 @@ def test_a_head_is_trained_as_the_same_table_of_x_and_t_is(name, chain):
     """The same loss and gradient as the `Learned` value that holds the same numbers, which the oracles test."""
     table = torch.randn(T, S, generator=seeded("cpu", 1), dtype=torch.float64)
     batch = roll_out(chain, 20, target=chain.target(ALPHA), generator=seeded("cpu", 2))
-    found = []
+    figures = []
     for value in (Head(filled(table)), Learned(OneHot(filled(table)))):
         loss = OBJECTIVES[name](chain, value).loss(batch, seeded("cpu", 3))
-        found.append((loss, *torch.autograd.grad(loss, list(value.parameters()))))
-    torch.testing.assert_close(found[0], found[1], rtol=1e-12, atol=1e-12)
-    assert float(found[0][1].abs().max()) > 1e-3
+        figures.append((loss, *torch.autograd.grad(loss, list(value.parameters()))))
+    torch.testing.assert_close(figures[0], figures[1], rtol=1e-12, atol=1e-12)
+    assert float(figures[0][1].abs().max()) > 1e-3
 
 
 @pytest.mark.parametrize(("estimand", "exact"), [("soft", "soft_table"), ("mean", "mean_table")])
@@ -117,8 +117,8 @@ def test_a_fitted_head_is_the_exact_value(estimand, exact, chain):
         return loss
 
     optimizer.step(closure)
-    wanted = chain.soft_table(ALPHA)[:T] if estimand == "soft" else chain.mean_table()[:T]
-    torch.testing.assert_close(head.network.table.detach(), wanted, rtol=1e-5, atol=1e-5)
+    table = chain.soft_table(ALPHA)[:T] if estimand == "soft" else chain.mean_table()[:T]
+    torch.testing.assert_close(head.network.table.detach(), table, rtol=1e-5, atol=1e-5)
 
 
 def test_fit_trains_a_head_and_not_the_reference(chain):
@@ -135,9 +135,9 @@ def test_the_exact_head_gives_the_samples_of_the_exact_value(chain):
     exact = chain.soft_value(ALPHA)
     head = Head(filled(chain.soft_table(ALPHA)[:T]))
     for build in (lambda v: smc(chain, chain.target(ALPHA), v, 5), lambda v: svdd(chain, chain.target(ALPHA), v, 3)):
-        found, expected = (build(value).sample(6, generator=seeded("cpu", 0)) for value in (head, exact))
-        assert torch.equal(found.states, expected.states)
-        torch.testing.assert_close(found.log_normalizer, expected.log_normalizer)
+        samples, expected = (build(value).sample(6, generator=seeded("cpu", 0)) for value in (head, exact))
+        assert torch.equal(samples.states, expected.states)
+        torch.testing.assert_close(samples.log_normalizer, expected.log_normalizer)
 
 
 def test_in_smc_a_head_costs_no_call_and_in_svdd_that_of_every_candidate(chain):

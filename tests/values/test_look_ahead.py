@@ -56,13 +56,13 @@ def test_draws_of_the_exact_law_estimate_the_value_without_bias(kind, estimand, 
     exact = oracle.soft_value(alpha) if estimand == "soft" else oracle.mean_value()
     value = PosteriorMean(target, num_samples=3, estimand=estimand)
     rows = torch.arange(4).repeat_interleave(number)
-    found = evaluate(value, x[rows], t, predict(oracle, x[rows], t), generator=seeded("cpu", 7)).view(4, number)
-    wanted = evaluate(exact, x, t)
+    estimates = evaluate(value, x[rows], t, predict(oracle, x[rows], t), generator=seeded("cpu", 7)).view(4, number)
+    truth = evaluate(exact, x, t)
     if estimand == "soft":
-        found, wanted = (found / alpha).exp(), (wanted / alpha).exp()
-    error = found.std(dim=1) / math.sqrt(number)
-    assert ((found.mean(dim=1) - wanted).abs() <= 4 * error + 1e-12).all()
-    assert (error < 0.05 * (1 + wanted.abs())).all()
+        estimates, truth = (estimates / alpha).exp(), (truth / alpha).exp()
+    error = estimates.std(dim=1) / math.sqrt(number)
+    assert ((estimates.mean(dim=1) - truth).abs() <= 4 * error + 1e-12).all()
+    assert (error < 0.05 * (1 + truth.abs())).all()
 
 
 def test_the_clean_laws_sum_to_the_soft_value():
@@ -97,10 +97,10 @@ def test_the_clean_law_of_the_chain_is_its_correlated_gaussian():
     torch.testing.assert_close(law.log_prob(drawn), expected, rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(CorrelatedGaussian.cat([law[:2], law[2:]]).log_prob(drawn), expected)
     many = law[torch.zeros(40_000, dtype=torch.long)].sample(generator=seeded("cpu", 0))
-    found = torch.cov(many.T)
+    covariance = torch.cov(many.T)
     scale = chain.clean_covariances[2].diagonal().outer(chain.clean_covariances[2].diagonal())
     error = ((chain.clean_covariances[2] ** 2 + scale) / 40_000).sqrt()
-    assert ((found - chain.clean_covariances[2]).abs() < 4 * error).all()
+    assert ((covariance - chain.clean_covariances[2]).abs() < 4 * error).all()
     with pytest.raises(ValueError, match=r"mean: expected \(B, d\), with axes"):
         CorrelatedGaussian(law.mean, law.axes, law.stds[:, :1])
 
@@ -139,16 +139,16 @@ def test_estimates_by_hand():
         target = Target(lambda x: x[:, 0], alpha)
         prediction = Prediction(GaussianTransition(x, 1.0), clean_law=Cycle())
         with metered() as meter:
-            found = evaluate(PosteriorMean(target, 3, estimand), x, t, prediction)
-        assert found.tolist() == pytest.approx([expected, 10 + expected], rel=1e-12)
+            estimates = evaluate(PosteriorMean(target, 3, estimand), x, t, prediction)
+        assert estimates.tolist() == pytest.approx([expected, 10 + expected], rel=1e-12)
         assert meter.cost.reward_calls == 6 and meter.cost.reference_calls == 0
 
 
 def test_the_floor():
     x = torch.zeros(2, 1)
     target = constraint(lambda x: x[:, 0] > 0)
-    found = evaluate(PosteriorMean(target, 4), x, 0, law_of(-1.0, 1.0))
-    assert found.tolist() == pytest.approx([math.log(1e-4), 0.0])
+    estimates = evaluate(PosteriorMean(target, 4), x, 0, law_of(-1.0, 1.0))
+    assert estimates.tolist() == pytest.approx([math.log(1e-4), 0.0])
     with pytest.raises(ValueError, match="estimand: the mean of a reward that is -inf does not exist"):
         evaluate(PosteriorMean(target, 4, "mean"), x, 0, law_of(-1.0, 1.0))
 
@@ -222,18 +222,18 @@ def test_a_budget_is_that_many_rollouts(walk, target, estimand):
         assert torch.equal(one, other.double())
     mixed = torch.tensor([3, 2, 3])
     generator = seeded("cpu", 2)
-    found = evaluate(budgeted, x, mixed, generator=generator)
+    estimates = evaluate(budgeted, x, mixed, generator=generator)
     generator = seeded("cpu", 2)
     early = evaluate(MonteCarlo(walk, target, 6, estimand), x[[1]], 2, generator=generator)
     late = evaluate(MonteCarlo(walk, target, 12, estimand), x[[0, 2]], 3, generator=generator)
-    assert found.tolist() == [late[0].item(), early[0].item(), late[1].item()]
+    assert estimates.tolist() == [late[0].item(), early[0].item(), late[1].item()]
 
 
 def test_the_reference_of_the_benchmarks_has_its_law():
     reference = GaussianReference.ornstein_uhlenbeck(1, 4, correlation=0.3)
     target = Target(lambda x: x[:, 0], 1.0)
     x, t = torch.full((50_000, 1), 0.8, dtype=torch.float64), 2
-    found = evaluate(PosteriorMean(target, 1), x, t, predict(reference, x, t), generator=seeded("cpu", 0)).exp()
+    estimates = evaluate(PosteriorMean(target, 1), x, t, predict(reference, x, t), generator=seeded("cpu", 0)).exp()
     kept = 0.3**0.5  # two of four steps: log E[e^x] = kept x + (1 - kept²)/2
     expected = math.exp(kept * 0.8 + (1 - kept**2) / 2)
-    assert abs(found.mean() - expected) < 4 * found.std() / math.sqrt(50_000)
+    assert abs(estimates.mean() - expected) < 4 * estimates.std() / math.sqrt(50_000)

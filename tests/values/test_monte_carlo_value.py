@@ -26,15 +26,15 @@ def estimated(reference, t, from_prediction, **options):
     prediction = predict(reference, x, t) if from_prediction else None
     reference.positions = 0
     with metered() as meter:
-        found = evaluate(value, x, t, prediction, generator=seeded("cpu", 2))
-    return found, meter.cost.reference_calls, reference.positions
+        estimates = evaluate(value, x, t, prediction, generator=seeded("cpu", 2))
+    return estimates, meter.cost.reference_calls, reference.positions
 
 
 @pytest.mark.parametrize("options", [{"num_rollouts": N}, {"budget": N * T}])
 def test_from_the_prediction_the_first_call_of_every_rollout_is_saved(options):
     expected, all_calls, _ = estimated(CausalToy(cached=False), torch.full((4,), 1), False, **options)
-    found, calls, positions = estimated(CausalToy(starts=[1]), torch.full((4,), 1), True, **options)
-    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
+    estimates, calls, positions = estimated(CausalToy(starts=[1]), torch.full((4,), 1), True, **options)
+    torch.testing.assert_close(estimates, expected, rtol=1e-10, atol=1e-10)
     number = N if "num_rollouts" in options else N * T // (T - 1)
     assert (all_calls, calls) == (4 * number * (T - 1), 4 * number * (T - 2))
     assert positions == calls  # one token each
@@ -42,27 +42,27 @@ def test_from_the_prediction_the_first_call_of_every_rollout_is_saved(options):
 
 def test_without_it_the_cache_is_filled_once_from_the_state_and_then_handed_on():
     expected, all_calls, anew = estimated(CausalToy(cached=False), torch.full((4,), 1), False, num_rollouts=N)
-    found, calls, positions = estimated(CausalToy(starts=[1]), torch.full((4,), 1), False, num_rollouts=N)
-    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
+    estimates, calls, positions = estimated(CausalToy(starts=[1]), torch.full((4,), 1), False, num_rollouts=N)
+    torch.testing.assert_close(estimates, expected, rtol=1e-10, atol=1e-10)
     assert calls == all_calls and positions == 4 * N * (PROMPT + 1 + T - 2) < anew
 
 
-@pytest.mark.parametrize("given", [False, True])
-def test_states_of_several_times_are_finished_each_with_its_own_cache(given):
+@pytest.mark.parametrize("with_prediction", [False, True])
+def test_states_of_several_times_are_finished_each_with_its_own_cache(with_prediction):
     t = torch.tensor([2, 0, 1, 2])
     x, plain, cached = states_at(t), CausalToy(cached=False), CausalToy(starts=range(T))
     first = None
-    if given:  # without caches, for those of several times have several lengths
+    if with_prediction:  # without caches, for those of several times have several lengths
         plain_first = predict(plain, x, t)
         assert plain_first.cache is None
         first = plain_first
         cached = plain
     expected = finish(plain, x, t, seeded("cpu", 3))
     with metered() as meter:
-        found = finish(cached, x, t, seeded("cpu", 3), first)
-    assert torch.equal(found, expected)
-    assert meter.cost.reference_calls == sum(T - each for each in t.tolist()) - (4 if given else 0)
-    assert bool((found < 5).all())
+        finished = finish(cached, x, t, seeded("cpu", 3), first)
+    assert torch.equal(finished, expected)
+    assert meter.cost.reference_calls == sum(T - each for each in t.tolist()) - (4 if with_prediction else 0)
+    assert bool((finished < 5).all())
 
 
 def test_by_default_it_reads_no_prediction_and_costs_what_it_did():

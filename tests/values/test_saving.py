@@ -77,17 +77,17 @@ def test_a_value_of_any_kind_comes_back_as_it_was(kind, mine, walk, tmp_path):
     path = save_value(value, tmp_path / "value.safetensors", walk, note="by hand")
     again = load_value(path, walk, modules=["my_networks"])
     assert type(again) is type(value) and not again.training and read_record(path)["note"] == "by hand"
-    x, given = torch.tensor([[0.5], [-1.0], [2.0]], dtype=torch.float64), {}
+    x, options = torch.tensor([[0.5], [-1.0], [2.0]], dtype=torch.float64), {}
     for t in (0, 2, 3):
         moments = torch.full((3,), t)
         prediction = walk(x, moments)
         if value.needs_generator:
             if kind == "several":
                 continue  # the walk has no law of x_T; what it was built of is looked at below
-            given = {"generator": torch.Generator().manual_seed(0)}
-        first = value(x, moments, prediction, **given)
-        given = {"generator": torch.Generator().manual_seed(0)} if given else {}
-        assert torch.equal(first, again(x, moments, prediction, **given))
+            options = {"generator": torch.Generator().manual_seed(0)}
+        first = value(x, moments, prediction, **options)
+        options = {"generator": torch.Generator().manual_seed(0)} if options else {}
+        assert torch.equal(first, again(x, moments, prediction, **options))
         assert value.reads(t) == again.reads(t)
     assert describe(again, walk, "value") == describe(value, walk, "value") == read_record(path)["value"]
 
@@ -107,14 +107,14 @@ def test_a_learned_value_holds_its_network_under_its_own_names(mine, walk, tmp_p
 
 
 @pytest.mark.parametrize(
-    ("network", "said"),
+    ("network", "message"),
     [
         ("Silent", r"value.network: expected a module that says what its constructor took, got a Silent"),
         ("Liar", "with other tensors"),
     ],
 )
-def test_a_network_that_cannot_be_built_again_is_refused(network, said, mine, walk, tmp_path):
-    with pytest.raises(ValueError, match=said):
+def test_a_network_that_cannot_be_built_again_is_refused(network, message, mine, walk, tmp_path):
+    with pytest.raises(ValueError, match=message):
         save_value(Learned(getattr(mine, network)()), tmp_path / "value.safetensors", walk)
     assert not (tmp_path / "value.safetensors").exists()
 
@@ -199,8 +199,8 @@ def test_shipped_values_by_name():
     reference = sv.load("qm9")
     value = sv.load_value("qm9-qed-monte-carlo", reference)
     states = reference.initial(3, generator=torch.Generator().manual_seed(0))
-    said = value(states, torch.zeros(3, dtype=torch.int64))
-    assert said.shape == (3,) and bool((said > 0.2).all() and (said < 0.8).all())  # a mean QED; that of QM9 is 0.47
+    v = value(states, torch.zeros(3, dtype=torch.int64))
+    assert v.shape == (3,) and bool((v > 0.2).all() and (v < 0.8).all())  # a mean QED; that of QM9 is 0.47
     with pytest.raises(ValueError, match="name_or_path: expected a file or one of .*qm9-qed-monte-carlo, got 'qm8'"):
         sv.load_value("qm8", reference)
     with pytest.raises(ValueError, match="gdss_QED_monte_carlo.safetensors: expected a checkpoint of"):

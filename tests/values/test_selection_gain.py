@@ -41,9 +41,9 @@ def test_gains_are_those_of_all_outcomes(others):
     trajectories = roll_out(CHAIN, N, target=target, generator=seeded("cpu", 1))
     values = CHAIN.mean_value(), PosteriorMean(target)
     tables = [CHAIN.mean_table()[:-1], posterior_table(values[1])]
-    found = selection_gain(values, CHAIN, trajectories, num_others=others, generator=seeded("cpu", 2))
-    assert found["t"].tolist() == [0, 0, 1, 1, 2, 2, 3, 3] and found["value"].tolist() == [0, 1] * 4
-    for row in found.itertuples():
+    gains = selection_gain(values, CHAIN, trajectories, num_others=others, generator=seeded("cpu", 2))
+    assert gains["t"].tolist() == [0, 0, 1, 1, 2, 2, 3, 3] and gains["value"].tolist() == [0, 1] * 4
+    for row in gains.itertuples():
         exact = enumerated(tables[row.value], row.t)
         assert abs(row.gain - exact) < 4 * row.gain_error < (0.1 if others == 1 else 0.075)
     for t in range(4):
@@ -58,9 +58,9 @@ def posterior_table(value):
 def test_of_a_walk_every_step_gains_the_same(walk, target):
     """E[sign(e - e') e] = 1/√π of two standard normal steps; that is what `svdd` with M = 2 at this step adds."""
     trajectories = roll_out(walk, N, target=target, generator=seeded("cpu", 1))
-    found = selection_gain([Learned(Last())], walk, trajectories, steps=[1, 3], generator=seeded("cpu", 2))
-    assert found["t"].tolist() == [1, 3]
-    for row in found.itertuples():
+    gains = selection_gain([Learned(Last())], walk, trajectories, steps=[1, 3], generator=seeded("cpu", 2))
+    assert gains["t"].tolist() == [1, 3]
+    for row in gains.itertuples():
         assert abs(row.gain - 1 / math.sqrt(math.pi)) < 4 * row.gain_error < 0.05
         assert row.gain_error == pytest.approx(2 / math.sqrt(N), rel=0.05)  # the std of r is 2 after four steps
     best = sv.Target(target.reward, 0.0)
@@ -77,9 +77,9 @@ def test_what_candidates_share_gains_nothing(walk):
 
     process, start = Stays(), torch.randn(200, 1, generator=seeded("cpu", 4)).double()
     trajectories = {"states": start[:, None].expand(-1, 5, -1), "rewards": start.squeeze(1)}
-    found = selection_gain([Learned(Last())], process, trajectories, generator=seeded("cpu", 2)).set_index("t")
-    assert (found["pearson"] > 0.999).all()
-    assert (found["gain"][1:] == 0).all() and found["gain"][0] > 0.3
+    gains = selection_gain([Learned(Last())], process, trajectories, generator=seeded("cpu", 2)).set_index("t")
+    assert (gains["pearson"] > 0.999).all()
+    assert (gains["gain"][1:] == 0).all() and gains["gain"][0] > 0.3
 
 
 def test_by_hand(walk):
@@ -91,8 +91,8 @@ def test_by_hand(walk):
 
     states = torch.tensor([[0.0, 1, 1, 1, 1], [0.0, -1, -1, -1, -1]]).double()[..., None]
     trajectories = {"states": states, "rewards": torch.tensor([4.0, 0.0])}
-    (found,) = selection_gain([Learned(Last())], Still(), trajectories, steps=[1]).itertuples()
-    assert found.gain == 4.0 and found.gain_error == 0.0 and found.pearson == pytest.approx(1.0)
+    (gain,) = selection_gain([Learned(Last())], Still(), trajectories, steps=[1]).itertuples()
+    assert gain.gain == 4.0 and gain.gain_error == 0.0 and gain.pearson == pytest.approx(1.0)
 
 
 def test_what_is_no_value_is_refused(walk, target):

@@ -67,8 +67,8 @@ def test_the_normaliser_stays_unbiased(start):
             return CHAIN.mean_value()(x, t) + 3.0
 
     switch = Switch(Learned(Shifted()), PosteriorMean(target), start)
-    found = smc(CHAIN, target, switch, 4, ess_threshold=0.9).sample(number, generator=seeded("cpu", 0))
-    estimates, exact = found.log_normalizer.exp(), CHAIN.log_normalizer(alpha).exp()
+    samples = smc(CHAIN, target, switch, 4, ess_threshold=0.9).sample(number, generator=seeded("cpu", 0))
+    estimates, exact = samples.log_normalizer.exp(), CHAIN.log_normalizer(alpha).exp()
     error = estimates.std() / number**0.5
     assert (estimates.mean() - exact).abs() < 4 * error < 0.2 * exact
 
@@ -123,8 +123,8 @@ def test_rows_of_several_times_have_their_own_values():
     switch = Switch(network, PosteriorMean(target), START)
     prediction = predict(CHAIN, x, t)
     late, early = evaluate(PosteriorMean(target), x, t, prediction), evaluate(network, x, t)
-    found = evaluate(switch, x, t, prediction)
-    assert found.tolist() == [early[0].item(), late[1].item(), early[2].item(), late[3].item()]
+    values = evaluate(switch, x, t, prediction)
+    assert values.tolist() == [early[0].item(), late[1].item(), early[2].item(), late[3].item()]
     assert [switch.reads(each) for each in (3, 4, t, t[::2])] == [False, True, True, False]
     nested = Switch(network, AtSteps(PosteriorMean(target), [5]), START)
     assert [nested.reads(each) for each in (3, 4, 5)] == [False, False, True]
@@ -180,9 +180,9 @@ def test_it_is_what_its_values_are():
     assert not Switch(Zero(), Zero(), 1).needs_prediction
     x, t = CHAIN.initial(4, generator=seeded("cpu", 5)), torch.tensor([0, 2, 1, 2])
     prediction = predict(CHAIN, x, t)
-    found = evaluate(Switch(Zero(), drawn, 2), x, t, prediction, generator=seeded("cpu", 6))
+    values = evaluate(Switch(Zero(), drawn, 2), x, t, prediction, generator=seeded("cpu", 6))
     own = evaluate(drawn, x[1::2], t[1::2], prediction[torch.tensor([1, 3])], generator=seeded("cpu", 6))
-    assert found.dtype == own.dtype and found.tolist() == [0.0, own[0].item(), 0.0, own[1].item()]
+    assert values.dtype == own.dtype and values.tolist() == [0.0, own[0].item(), 0.0, own[1].item()]
 
 
 @pytest.mark.parametrize("start", [-1, 1.5, True])

@@ -21,8 +21,8 @@ def encode(molecule: Chem.Mol | None, num_atoms: int, name: str = "molecule") ->
     """
     if molecule is None:
         raise ValueError(f"{name}: not a molecule that RDKit can read")
-    given, molecule = molecule, sanitised(molecule)
-    size = (given if molecule is None else molecule).GetNumAtoms()
+    original, molecule = molecule, sanitised(molecule)
+    size = (original if molecule is None else molecule).GetNumAtoms()
     if not 1 <= size <= num_atoms:
         raise ValueError(f"{name}: expected 1 to {num_atoms} heavy atoms, got {size}")
     if molecule is None:

@@ -31,9 +31,9 @@ def cached(folder: Path, name: str, digest: str, num_atoms: int, encode: Callabl
     }  # fmt: skip
     key = json.dumps(decides, sort_keys=True)
     path = folder / f"{name}_{hashlib.sha256(key.encode()).hexdigest()[:16]}.safetensors"
-    found = _read(path, key)
-    if found is not None:
-        return found
+    stored = _read(path, key)
+    if stored is not None:
+        return stored
     writable(folder, "cache_dir")
     graphs = encode()
     record = {"key": key, "graphs": fingerprint_of_states(graphs)}

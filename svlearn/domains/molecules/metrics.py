@@ -69,19 +69,19 @@ def scaffold_diversity(molecules: Molecules) -> float:
 
 def describe(molecules: Molecules) -> dict[str, float]:
     """The figures that a comparison lists beside the reward: validity, connected, uniqueness, diversity."""
-    found = valid(molecules)
+    valid_molecules = valid(molecules)
     return {
-        "validity": _ratio(len(found), len(molecules)),
-        "connected": _ratio(_connected(found), len(molecules)),
-        "uniqueness": _uniqueness(found),
-        "diversity": _diversity(found),
+        "validity": _ratio(len(valid_molecules), len(molecules)),
+        "connected": _ratio(_connected(valid_molecules), len(molecules)),
+        "uniqueness": _uniqueness(valid_molecules),
+        "diversity": _diversity(valid_molecules),
     }
 
 
 def valid(molecules: Molecules, name: str = "molecules") -> list[Chem.Mol]:
     """The valid ones, sanitised; TypeError for one molecule instead of a list, and for what is none."""
-    found = map(sanitised, each_of(molecules, Chem.Mol, name))
-    return [molecule for molecule in found if molecule is not None]
+    sanitised_molecules = map(sanitised, each_of(molecules, Chem.Mol, name))
+    return [molecule for molecule in sanitised_molecules if molecule is not None]
 
 
 def _connected(molecules: Sequence[Chem.Mol]) -> int:

@@ -69,10 +69,10 @@ class QM9Data(pl.LightningDataModule):
 
     def setup(self, stage: str | None = None) -> None:
         graphs = self._graphs()
-        wanted = self.num_validation + self.batch_size
-        if len(graphs) < wanted:
+        least = self.num_validation + self.batch_size
+        if len(graphs) < least:
             raise ValueError(
-                f"path: expected at least num_validation + batch_size = {wanted} molecules, got {len(graphs)} in "
+                f"path: expected at least num_validation + batch_size = {least} molecules, got {len(graphs)} in "
                 f"{file(self.path)}"
             )
         order = torch.randperm(len(graphs), generator=self._generator())

@@ -45,5 +45,5 @@ def _place(header: list[str], path: Path) -> int:
     exact = [place for place in places if header[place] == COLUMN]
     if len(places) == 1 or len(exact) == 1:
         return (exact or places)[0]
-    came = ", ".join(map(repr, header[:20])) if not places else f"{len(places)} of that name"
-    raise ValueError(f"{path}: expected {KIND}, got {came[:300]}")
+    actual = ", ".join(map(repr, header[:20])) if not places else f"{len(places)} of that name"
+    raise ValueError(f"{path}: expected {KIND}, got {actual[:300]}")

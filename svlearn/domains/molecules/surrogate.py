@@ -150,12 +150,12 @@ def foreseen(
     smiles: Sequence[str], rewards: Sequence[float], *, folds: int = 10, failure_score: float = 0.0, seed: int = 0
 ) -> np.ndarray:
     """What a `Surrogate` would have said of each molecule, (N,), had it learned from the other folds alone."""
-    said = np.empty(len(smiles))
-    for kept, left in KFold(folds, shuffle=True, random_state=seed).split(said):
-        own = Surrogate([smiles[k] for k in kept], [rewards[k] for k in kept], failure_score=failure_score, seed=seed)
-        said[left] = own.of_smiles([smiles[k] for k in left]).numpy()
+    predictions = np.empty(len(smiles))
+    for train, test in KFold(folds, shuffle=True, random_state=seed).split(predictions):
+        own = Surrogate([smiles[k] for k in train], [rewards[k] for k in train], failure_score=failure_score, seed=seed)
+        predictions[test] = own.of_smiles([smiles[k] for k in test]).numpy()
         own.scorer.close()
-    return said
+    return predictions
 
 
 def features(molecules: Sequence[Chem.Mol]) -> tuple[np.ndarray, np.ndarray]:

@@ -37,7 +37,7 @@ def sections(
 ) -> list[tuple[str, str, list[str]]]:
     """Heading, explanation and figures of each section that has a line to show; places: the samplers' colours; salt:
     another for each time that a page has them."""
-    found = []
+    parts = []
     for heading, text, panels in SECTIONS:
         charts = []
         for column, label, limits in panels:
@@ -46,5 +46,5 @@ def sections(
             if lines:
                 charts.append(figures.curves(lines, label, limits, places, salt))
         if charts:
-            found.append((heading, text, charts))
-    return found
+            parts.append((heading, text, charts))
+    return parts

@@ -93,12 +93,16 @@ def _charts(comparison: Findings) -> list[tuple[str, str, list[Markup]]]:
     if not rows:
         return []
     drawn = [
-        _drawn(figures.reward_against_cost, rows, "reference_calls_per_sample", "reference calls per sample"),
-        _drawn(figures.reward_against_cost, rows, "seconds_per_sample", "seconds per sample"),
+        _paint(figures.reward_against_cost, rows, "reference_calls_per_sample", "reference calls per sample"),
+        _paint(figures.reward_against_cost, rows, "seconds_per_sample", "seconds per sample"),
     ]
     what = "Share of finite rewards" if figures.is_constraint(rows) else "Mean reward"
     sections = [
-        ("Rewards", "How the rewards of the drawn samples spread.", [_drawn(figures.histograms, comparison.rewards)]),
+        (
+            "Rewards",
+            "How the rewards of the drawn samples spread.",
+            [_paint(figures.histograms, comparison.rewards)],
+        ),
         ("Reward against cost", f"{what} ± 1.96 standard errors. Upper left is better.", drawn),
     ]
     if comparison.calibrations:
@@ -107,17 +111,17 @@ def _charts(comparison: Findings) -> list[tuple[str, str, list[Markup]]]:
         drawn = []
         for column, label in (("pearson", "Pearson correlation"), ("r2", "R²")):
             lines = {name: (frame["t"], frame[column]) for name, frame in comparison.calibrations.items()}
-            drawn.append(_drawn(figures.curves, lines, label, (-0.05, 1.05), known))
+            drawn.append(_paint(figures.curves, lines, label, (-0.05, 1.05), known))
         what = "How well v_t(x_t) foresees r(x_T) along trajectories of the reference. An R² below 0 is out of sight."
         sections.append(("Value against reward, by time", what, drawn))
     sections.extend(by_time.sections(comparison.curves, places))
     return [(heading, text, [Markup(each) for each in charts]) for heading, text, charts in sections]
 
 
-def _drawn(draw: Callable[..., str], *given: Any) -> str:
+def _paint(draw: Callable[..., str], *arguments: Any) -> str:
     """A figure, or why there is none: numbers that cannot be drawn cost their figure alone."""
     try:
-        return draw(*given)
+        return draw(*arguments)
     except (ValueError, ArithmeticError) as error:
         return Markup("<p>No figure: {}</p>").format(error)
 

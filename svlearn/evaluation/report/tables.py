@@ -60,8 +60,8 @@ def readable(table: pd.DataFrame, compact: bool = False) -> pd.DataFrame:
     columns["Samples"] = [plain(value) for value in table["num_samples"]]
     if FAILURE in table.columns:
         columns["Failure"] = [text or "–" for text in table[FAILURE]]
-    kept = {title: cells for title, cells in columns.items() if any(cell != "–" for cell in cells)}
-    return pd.DataFrame(kept, index=table.index)
+    filled = {title: cells for title, cells in columns.items() if any(cell != "–" for cell in cells)}
+    return pd.DataFrame(filled, index=table.index)
 
 
 def costs(columns: Iterable[str]) -> list[str]:
@@ -107,18 +107,18 @@ def to_csv(table: pd.DataFrame) -> str:
 def to_json(comparison: Findings) -> str:
     """Everything but the pictures, as `strict_json`."""
     content = {
-        **_found(comparison),
+        **_findings_of(comparison),
         "calibrations": {name: frame.to_dict("list") for name, frame in comparison.calibrations.items()},
         "provenance": comparison.provenance,
     }
     if comparison.failures:
         content["failures"] = comparison.failures
     if comparison.by_condition:
-        content["by_condition"] = {label: _found(each) for label, each in comparison.by_condition.items()}
+        content["by_condition"] = {label: _findings_of(each) for label, each in comparison.by_condition.items()}
     return strict_json(content)
 
 
-def _found(comparison: Findings) -> dict[str, Any]:
+def _findings_of(comparison: Findings) -> dict[str, Any]:
     """What was found, of all conditions or of one."""
     return {
         "figures": comparison.figures,
@@ -165,7 +165,7 @@ def _intervals(table: pd.DataFrame, name: str) -> list[str]:
 def _escape(cell: str) -> str:
     text = re.sub(r"([\\|*`\[\]~])|(?<![^\W_])_|_(?![^\W_])", r"\\\g<0>", " ".join(cell.split()))
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"(?i)(\w)(://)|\b(www)(\.)", lambda found: "\\".join(filter(None, found.groups())), text)
+    return re.sub(r"(?i)(\w)(://)|\b(www)(\.)", lambda match: "\\".join(filter(None, match.groups())), text)
 
 
 def _defused(text: str) -> str:

@@ -50,13 +50,13 @@ def _with_constraint(own: dict[str, float], other: dict[str, float], learned: st
     errors = [math.sqrt(share * (100 - share) / each["num_samples"]) for share, each in zip(shares, (own, other))]
     apart = difference(shares[0] - shares[1], math.hypot(*errors))
     means = _means(own, other, "mean_finite_reward", baseline)
-    said = (
+    sentence = (
         f"{learned} has a finite reward in {shares[0]:.1f} % of its samples against {shares[1]:.1f} % for {baseline} "
         f"({apart}, in points)"
     )
     if own["mean_finite_reward"] == other["mean_finite_reward"]:  # a constraint: nothing else to tell
-        return said
-    return f"{said}, and among those a mean reward of {means[0]} against {means[1]} ({means[2]})"
+        return sentence
+    return f"{sentence}, and among those a mean reward of {means[0]} against {means[1]} ({means[2]})"
 
 
 def _cost(own: dict[str, float], other: dict[str, float]) -> str:

@@ -25,11 +25,11 @@ class ValuedTransition(ListedTransition):
 
     def values_of(self, x: State) -> Tensor:
         """Of possible next states, M of each row side by side, (B · M, ...), the values (B · M,)."""
-        copies, possible, found = len(x) // len(self.values), self.log_probs > -torch.inf, []
+        copies, possible, parts = len(x) // len(self.values), self.log_probs > -torch.inf, []
         for k in range(copies):
             places = (self._equal(self.states, x[k::copies]) & possible).long().argmax(dim=1, keepdim=True)
-            found.append(self.values.gather(1, places))
-        return torch.cat(found, dim=1).flatten()
+            parts.append(self.values.gather(1, places))
+        return torch.cat(parts, dim=1).flatten()
 
 
 class Exact(Proposal):
@@ -83,8 +83,8 @@ class Exact(Proposal):
     def _values(self, x: State, t: int, previous: Prediction, number: int) -> Tensor:
         if t == self.reference.num_steps:
             return self.target(x)
-        told = None
+        prediction = None
         if self.value.reads(t):
             rows = torch.arange(len(x) // number, device=device_of_state(x)).repeat_interleave(number)
-            told = predict(self.reference, x, t, None if previous.cache is None else take(previous, rows))
-        return evaluate(self.value, x, t, told)
+            prediction = predict(self.reference, x, t, None if previous.cache is None else take(previous, rows))
+        return evaluate(self.value, x, t, prediction)

@@ -13,11 +13,11 @@ class CosineDecay(CosineAnnealingLR):
     """
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        asked = {name: getattr(self, name) for name in ("T_max", "base_lrs", "eta_min")}
+        schedule = {name: getattr(self, name) for name in ("T_max", "base_lrs", "eta_min")}
         super().load_state_dict(state_dict)
-        if all(getattr(self, name) == wanted for name, wanted in asked.items()):
+        if all(getattr(self, name) == setting for name, setting in schedule.items()):
             return
-        self.__dict__.update(asked)
+        self.__dict__.update(schedule)
         if self.last_epoch >= 0:  # below 0 a warm-up comes first
             self._last_lr = self._get_closed_form_lr()
             for group, first, rate in zip(self.optimizer.param_groups, self.base_lrs, self._last_lr, strict=True):

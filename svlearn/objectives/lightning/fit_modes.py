@@ -18,7 +18,7 @@ def fit_modes(objective: nn.Module, trained: nn.Module, *fixed: object) -> Itera
     that its own parts have, so that a frozen batch norm stays frozen; one in evaluation mode as a whole is put in
     training mode.
     """
-    was = [(module, module.training) for module in objective.modules()]
+    modes = [(module, module.training) for module in objective.modules()]
     learned = {id(each) for each in trained.parameters() if each.requires_grad}
     beside = []
     try:
@@ -31,5 +31,5 @@ def fit_modes(objective: nn.Module, trained: nn.Module, *fixed: object) -> Itera
         with evaluating(*fixed, *beside):
             yield
     finally:
-        for module, mode in was:
+        for module, mode in modes:
             module.training = mode

@@ -96,10 +96,10 @@ def settle_checkpoints(trainer: pl.Trainer) -> None:
     for each in keepers:
         each.dirpath = home if each.dirpath is None else each.dirpath
     lasting = [each for each in callbacks if isinstance(each, LastCheckpoint)]
-    wanted = [each for each in keepers if each.save_last]
-    if wanted and not lasting:
-        lasting = [LastCheckpoint(dirpath=str(wanted[0].dirpath))]
-    for each in wanted:
+    savers = [each for each in keepers if each.save_last]
+    if savers and not lasting:
+        lasting = [LastCheckpoint(dirpath=str(savers[0].dirpath))]
+    for each in savers:
         each.save_last = None
     for last in lasting:
         if last.dirpath is None:

@@ -38,7 +38,7 @@ class NonFiniteGuard:
     def check_loss(self, loss: Tensor) -> None:
         """Raise NonFiniteError, with the terms, for a loss that is NaN or infinite."""
         if not math.isfinite(loss.item()):
-            raise NonFiniteError(f"loss: expected a finite number, got {loss.item()}{self._told()}")
+            raise NonFiniteError(f"loss: expected a finite number, got {loss.item()}{self._describe_terms()}")
 
     def check_gradient(self, objective: pl.LightningModule, norm: Tensor) -> None:
         """Raise NonFiniteError, with the parameter, for a gradient of a norm that is NaN or infinite."""
@@ -47,19 +47,19 @@ class NonFiniteGuard:
             bad = [name for name, gradient in trained if not bool(gradient.isfinite().all())]
             where = f"first in {bad[0]}" if bad else "as the sum of all squares"
             reason = f"gradient: expected a finite norm, got {float(norm)}, {where}"
-            raise self._stopped(objective, reason + self._told())
+            raise self._stopped(objective, reason + self._describe_terms())
 
-    def _told(self) -> str:
+    def _describe_terms(self) -> str:
         """The terms: the first number of each that is not finite, or from what to what it goes."""
-        told = []
+        texts = []
         for name, term in self.terms.items():
             term = term.flatten()
             bad = (~term.isfinite()).nonzero()
             if len(bad):
-                told.append(f"{name} is {float(term[bad[0]])} at index {int(bad[0])}")
+                texts.append(f"{name} is {float(term[bad[0]])} at index {int(bad[0])}")
             elif len(term):
-                told.append(f"{name} is from {float(term.min()):.4g} to {float(term.max()):.4g}")
-        return "".join(f"; {each}" for each in told)
+                texts.append(f"{name} is from {float(term.min()):.4g} to {float(term.max()):.4g}")
+        return "".join(f"; {each}" for each in texts)
 
     def _stopped(self, objective: pl.LightningModule, reason: str) -> NonFiniteError:
         step, kind = objective.global_step, type(objective).__name__

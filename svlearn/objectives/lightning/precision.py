@@ -57,14 +57,14 @@ def kept_precision(trainer: pl.Trainer, objective: pl.LightningModule, trained: 
         del plugin.convert_module, plugin.convert_input
         for part, children in built:
             part._modules.update(children)
-        for parameter, was, is_learned in parameters:
-            if parameter.dtype != was.dtype:
-                parameter.data = (parameter.data if is_learned else was).to(parameter.device, was.dtype)
+        for parameter, data, is_learned in parameters:
+            if parameter.dtype != data.dtype:
+                parameter.data = (parameter.data if is_learned else data).to(parameter.device, data.dtype)
                 parameter.grad = None
-        for part, name, held, is_learned in buffers:
-            came = part._buffers[name]
-            if isinstance(came, Tensor) and isinstance(held, Tensor) and came.dtype != held.dtype:
-                part._buffers[name] = (came if is_learned else held).to(came.device, held.dtype)
+        for part, name, original, is_learned in buffers:
+            converted = part._buffers[name]
+            if isinstance(converted, Tensor) and isinstance(original, Tensor) and converted.dtype != original.dtype:
+                part._buffers[name] = (converted if is_learned else original).to(converted.device, original.dtype)
 
 
 def _learns(part: nn.Module, learned: set[int]) -> bool:

@@ -25,30 +25,30 @@ class Termination(Checkpoint):
 
     def __init__(self) -> None:
         super().__init__()
-        self.told = False
+        self.signalled = False
         self.before: Any = None
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        self.told = False
+        self.signalled = False
         if trainer.world_size == 1 and threading.current_thread() is threading.main_thread():
-            self.before = signal.signal(signal.SIGTERM, self._note)  # Lightning's would stop amid a step
+            self.before = signal.signal(signal.SIGTERM, self._on_signal)  # Lightning's would stop amid a step
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *rest: Any) -> None:
-        if self.told and between_steps(trainer):
+        if self.signalled and between_steps(trainer):
             self._stop(trainer)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        if self.told:
+        if self.signalled:
             self._stop(trainer)
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        if self.told:
+        if self.signalled:
             self._stop(trainer)
         self._restore()
 
     def on_exception(self, trainer: pl.Trainer, module: pl.LightningModule, exception: BaseException) -> None:
         if isinstance(exception, SIGTERMException):  # by Lightning, in all processes at once
-            self._say(trainer, self.keep(trainer))
+            self._announce(trainer, self.keep(trainer))
             exception.code = STATUS
         self._restore()
 
@@ -63,18 +63,18 @@ class Termination(Checkpoint):
         return path
 
     def _stop(self, trainer: pl.Trainer) -> None:
-        self._say(trainer, self.keep(trainer))
+        self._announce(trainer, self.keep(trainer))
         raise SystemExit(STATUS)
 
-    def _say(self, trainer: pl.Trainer, path: Path) -> None:
+    def _announce(self, trainer: pl.Trainer, path: Path) -> None:
         if trainer.is_global_zero:
             say(f"SIGTERM: stopped after step {trainer.global_step}; go on from {path}")
 
-    def _note(self, number: int, frame: Any) -> None:
-        if self.told:
+    def _on_signal(self, number: int, frame: Any) -> None:
+        if self.signalled:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             signal.raise_signal(signal.SIGTERM)
-        self.told = True
+        self.signalled = True
 
     def _restore(self) -> None:
         if self.before is not None:

@@ -52,20 +52,20 @@ def _left_as_it_was(trainer: pl.Trainer, model: pl.LightningModule) -> Iterator[
         yield
         return
     trained = model.trained()
-    with ExitStack() as held:
+    with ExitStack() as stack:
         if converts(trainer):
             model.known_fingerprint = fingerprint(model.reference)
-            held.callback(setattr, model, "known_fingerprint", None)
+            stack.callback(setattr, model, "known_fingerprint", None)
         check_float64(trainer.strategy.root_device)
-        held.enter_context(left_in_place(model))
-        held.callback(_bring, model, model.device)
-        held.enter_context(placed(trainer.strategy.root_device, *model.beside(), but=model))
-        held.enter_context(fit_modes(model, trained, model.reference, *model.beside()))
-        held.enter_context(kept_precision(trainer, model, trained))
+        stack.enter_context(left_in_place(model))
+        stack.callback(_move, model, model.device)
+        stack.enter_context(placed(trainer.strategy.root_device, *model.frozen_parts(), but=model))
+        stack.enter_context(fit_modes(model, trained, model.reference, *model.frozen_parts()))
+        stack.enter_context(kept_precision(trainer, model, trained))
         yield
 
 
-def _bring(model: pl.LightningModule, device: torch.device) -> None:
+def _move(model: pl.LightningModule, device: torch.device) -> None:
     if model.device != device:  # Lightning leaves all on the CPU
         model.to(device)
 

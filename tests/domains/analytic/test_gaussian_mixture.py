@@ -1,44 +1,22 @@
-"""The mixture's diffusion against quadrature on a grid, automatic derivatives and simulation; and its DDPM steps."""
+"""The mixture's diffusion against quadrature on a grid, automatic derivatives and simulation."""
 
 import math
 
 import pytest
 import torch
+from mixture_toys import AXIS, BENT, CELL, EXACT, line, plane
 
 from svlearn.domains.analytic.gaussian_mixture import WANTED_MODES, GaussianMixtureDiffusion
 from svlearn.domains.analytic.mixture import GaussianMixture
 from svlearn.domains.analytic.mixture_ddpm import GaussianMixtureDDPM
 from svlearn.domains.analytic.mixture_rewards import ComponentReward
 from svlearn.domains.analytic.quadratic import QuadraticReward
-from svlearn.inference.samplers import ancestral, smc
+from svlearn.inference.samplers import smc
 from svlearn.process import predict
 from svlearn.randomness import seeded
 from svlearn.rollouts import roll_back, roll_out
 from svlearn.schedules import cosine_schedule
 from svlearn.values import PosteriorMean, evaluate
-
-EXACT = {"rtol": 1e-9, "atol": 1e-9}
-BENT = QuadraticReward([[0.6]], [0.8], 0.3)
-AXIS = torch.linspace(-9, 9, 3601, dtype=torch.float64)[:, None]  # the trapezoid rule is exact to rounding here
-CELL = 18 / 3600
-
-
-def line(reward="bent", start=0.1, num_steps=4):
-    """Three components on a line."""
-    mixture = GaussianMixture(torch.tensor([1.0, 2.0, 1.0]), [[-2.0], [0.5], [2.5]], torch.tensor([0.3, 0.5, 0.2]))
-    classes = ComponentReward(mixture, torch.tensor([1.0, 0.0, 0.4]))
-    rewards = {"bent": BENT, "linear": QuadraticReward([[0.0]], [-1.2]), "component": classes}
-    return GaussianMixtureDiffusion(mixture, cosine_schedule(num_steps, start), rewards[reward])
-
-
-def plane(start=0.1):
-    """Four components of unequal variances in two dimensions, and a reward that couples these."""
-    generator = seeded("cpu", 1)
-    means = 1.5 * torch.randn(4, 2, generator=generator, dtype=torch.float64)
-    variances = 0.2 + torch.rand(4, 2, generator=generator, dtype=torch.float64)
-    reward = QuadraticReward([[0.5, 0.3], [0.3, -0.1]], [0.4, -0.6], 0.2)
-    return GaussianMixtureDiffusion(GaussianMixture(torch.rand(4), means, variances), cosine_schedule(5, start), reward)
-
 
 each_reward = pytest.mark.parametrize("kind", ["bent", "linear", "component"])
 
@@ -79,8 +57,8 @@ def test_soft_values_and_log_z_by_bayes_rule_on_a_grid(kind, alpha):
     for t in range(oracle.num_steps):
         for x in (-1.7, 0.0, 2.2):
             expected = alpha * log_integral(log_posterior(oracle, x, t) + gain)
-            found = evaluate(value, torch.tensor([[x]]).double(), t)[0]
-            torch.testing.assert_close(found, expected, **EXACT)
+            v = evaluate(value, torch.tensor([[x]]).double(), t)[0]
+            torch.testing.assert_close(v, expected, **EXACT)
     torch.testing.assert_close(evaluate(value, AXIS, oracle.num_steps), oracle.target(alpha)(AXIS), **EXACT)
     log_z = log_integral(oracle.mixture.log_prob(AXIS) + gain)
     torch.testing.assert_close(oracle.log_normalizer(alpha), log_z, **EXACT)
@@ -105,8 +83,8 @@ def test_mean_values_and_the_posterior_by_bayes_rule_on_a_grid(kind):
             law = log_posterior(oracle, x[row, 0], t).exp() * CELL
             torch.testing.assert_close(evaluate(value, x, t)[row], (law * reward).sum(), **EXACT)
             torch.testing.assert_close(prediction.clean[row, 0], law @ AXIS[:, 0], **EXACT)
-            found = prediction.clean_law[torch.full((len(AXIS),), row)].log_prob(AXIS)
-            torch.testing.assert_close(found.exp() * CELL, law, **EXACT)
+            log_probs = prediction.clean_law[torch.full((len(AXIS),), row)].log_prob(AXIS)
+            torch.testing.assert_close(log_probs.exp() * CELL, law, **EXACT)
     torch.testing.assert_close(evaluate(value, AXIS, oracle.num_steps), reward, **EXACT)
 
 
@@ -227,58 +205,6 @@ def test_smc_is_unbiased_in_z_and_in_the_mean_of_p_star(guess):
     offsets = (samples.log_weights.exp()[..., None] * (samples.states - mean)).sum(1)
     assert_mean(ratio[:, None] * offsets, torch.zeros(2).double())
     assert (oracle.mixture.moments()[0] - mean).abs().max() > 0.3
-
-
-def test_the_ddpm_step_has_the_mean_of_the_exact_one():
-    diffusion, x = plane(), torch.randn(6, 2, generator=seeded("cpu", 11), dtype=torch.float64)
-    for t in range(diffusion.num_steps):
-        exact = predict(diffusion, x, t)
-        stds = []
-        for name in ("small", "large"):
-            found = predict(GaussianMixtureDDPM(diffusion, name), x, t)
-            torch.testing.assert_close(found.transition.mean, exact.transition.mean, **EXACT)
-            torch.testing.assert_close(found.clean, exact.clean)
-            stds.append(found.transition.std)
-        now, later = diffusion.alpha_bars[t], diffusion.alpha_bars[t + 1]
-        torch.testing.assert_close(stds[1] ** 2, (1 - now / later).expand(6, 1))
-        torch.testing.assert_close(stds[0] ** 2, stds[1] ** 2 * (1 - later) / (1 - now))
-        assert (stds[0] ** 2 <= exact.transition.variance).all()  # given x_T the step is narrower than without it
-
-
-def ddpm_error(num_steps, variance):
-    """The total variation between the mixture and the law of x_T under DDPM's steps, carried over a grid."""
-    diffusion = line(start=0.0, num_steps=num_steps)
-    process, grid = GaussianMixtureDDPM(diffusion, variance), AXIS[::6]
-    width = 6 * CELL
-    law = diffusion.marginal(0).log_prob(grid).exp()
-    for t in range(num_steps - (variance == "small")):
-        step = predict(process, grid, t).transition
-        law = width * law @ torch.distributions.Normal(step.mean, step.std).log_prob(grid.T).exp()
-    if variance == "small":  # the last step is a Dirac at E[x_T | x_T-1]: push the cumulated law through it
-        moved = predict(process, grid, num_steps - 1).transition.mean[:, 0]
-        law = law / torch.gradient(moved, spacing=width)[0]
-        exact = diffusion.mixture.log_prob(moved[:, None]).exp()
-        return 0.5 * torch.trapezoid((law - exact).abs(), moved).item()
-    return 0.5 * width * (law - diffusion.mixture.log_prob(grid).exp()).abs().sum().item()
-
-
-@pytest.mark.parametrize("variance", ["large", "small"])
-def test_the_law_of_ddpm_tends_to_the_mixture_with_the_number_of_steps(variance):
-    few, more, many = (ddpm_error(number, variance) for number in (10, 20, 40))
-    assert 0.002 < many < 0.05
-    assert few > 1.6 * more and more > 1.6 * many
-
-
-def test_ddpm_is_a_reference_and_the_toy_keeps_its_modes():
-    process = GaussianMixtureDDPM(GaussianMixtureDiffusion.rtb_toy())
-    samples = ancestral(process, process.target(1.0)).sample(1000, generator=seeded("cpu", 12))
-    x = samples.states[:, 0]
-    distance = torch.cdist(x, process.diffusion.mixture.means)
-    shares = torch.bincount(distance.argmin(1), minlength=25) / 1000
-    assert ((shares - 0.04).abs() < 4.5 * math.sqrt(0.04 * 0.96 / 1000)).all()
-    assert (distance.amin(1) < 4 * math.sqrt(0.3)).double().mean() > 0.98
-    back = roll_back(process, x[:100], generator=seeded("cpu", 13))["states"]
-    assert back.shape == (100, 101, 2)
 
 
 def test_bad_input_is_named():

@@ -134,9 +134,9 @@ def test_optimal_trajectories_follow_p_star(chain):
     code = drawn[..., 0] @ torch.tensor([64, 16, 4, 1])
     counts = torch.bincount(code, minlength=len(every)).double()
     assert (counts[expected == 0] == 0).all()
-    seen = 40_000 * expected > 5
-    chi_square = ((counts - 40_000 * expected) ** 2 / (40_000 * expected))[seen].sum()
-    degrees = int(seen.sum())
+    frequent = 40_000 * expected > 5
+    chi_square = ((counts - 40_000 * expected) ** 2 / (40_000 * expected))[frequent].sum()
+    degrees = int(frequent.sum())
     assert degrees > 5 and abs(chi_square - degrees) < 4 * math.sqrt(2 * degrees)
 
 

@@ -54,7 +54,7 @@ def row(text):
 
 def enumerate_texts(tree, start=()):
     """{finished text: (probability, reward)} from a text on, by walking every path."""
-    found = {}
+    texts = {}
     for tail in itertools.product(range(V), repeat=L - len(start)):
         text, prob = list(start), 1.0
         for token in tail:
@@ -62,12 +62,12 @@ def enumerate_texts(tree, start=()):
                 break
             prob *= tree.probs[row(text), token].item()
             text.append(token)
-        found[tuple(text)] = (prob, tree.reward(state(text)).item())
-    return found
+        texts[tuple(text)] = (prob, tree.reward(state(text)).item())
+    return texts
 
 
-def soft(found, alpha):
-    total = sum(prob * math.exp(reward / alpha) for prob, reward in found.values())
+def soft(texts, alpha):
+    total = sum(prob * math.exp(reward / alpha) for prob, reward in texts.values())
     return alpha * math.log(total) if total > 0 else -INF
 
 
@@ -103,8 +103,8 @@ def test_soft_values_and_log_z_by_enumeration(tree, alpha):
 def test_mean_values_by_enumeration(tree):
     table = tree.mean_table()
     for text in unfinished(tree):
-        found = enumerate_texts(tree, text).values()
-        expected = sum(prob * reward for prob, reward in found if prob > 0)
+        texts = enumerate_texts(tree, text).values()
+        expected = sum(prob * reward for prob, reward in texts if prob > 0)
         assert table[row(text)].item() == pytest.approx(expected, abs=1e-12)
     if tree.mean_table()[0] == -INF:
         with pytest.raises(ValueError, match="reward: the mean of a reward that is -inf"):
@@ -115,19 +115,19 @@ def test_mean_values_by_enumeration(tree):
 
 @pytest.mark.parametrize("alpha", [0.4, 1.0])
 def test_p_star_and_its_kl_by_enumeration(tree, alpha):
-    found = enumerate_texts(tree)
-    total = sum(prob * math.exp(reward / alpha) for prob, reward in found.values())
+    enumerated = enumerate_texts(tree)
+    total = sum(prob * math.exp(reward / alpha) for prob, reward in enumerated.values())
     texts, log_probs = tree.optimal(alpha).leaves()
-    assert len(texts) == len(found)
+    assert len(texts) == len(enumerated)
     kl = 0.0
     for text, log_prob in zip(tree.decode(texts), log_probs.tolist()):
-        prob, reward = found[tuple(text)]
+        prob, reward = enumerated[tuple(text)]
         star = prob * math.exp(reward / alpha) / total
         assert math.exp(log_prob) == pytest.approx(star, abs=1e-14)
         kl += star * math.log(star / prob) if star > 0 else 0.0
     assert tree.optimal_kl(alpha).item() == pytest.approx(kl, rel=1e-10)
     reference = dict(zip(map(tuple, tree.decode(texts)), tree.leaves()[1].exp().tolist()))
-    assert all(reference[text] == pytest.approx(prob, abs=1e-14) for text, (prob, _) in found.items())
+    assert all(reference[text] == pytest.approx(prob, abs=1e-14) for text, (prob, _) in enumerated.items())
 
 
 def test_soft_bellman_by_outcomes(tree):
@@ -141,8 +141,8 @@ def test_soft_bellman_by_outcomes(tree):
 
 def test_clean_is_the_most_probable_text(tree):
     for text in unfinished(tree):
-        found = enumerate_texts(tree, text)
-        best = max(found, key=lambda each: found[each][0])
+        enumerated = enumerate_texts(tree, text)
+        best = max(enumerated, key=lambda each: enumerated[each][0])
         assert tuple(tree.decode(predict(tree, state(text), len(text)).clean)[0]) == best
 
 
@@ -152,9 +152,9 @@ def assert_law(texts, tree, expected):
     law = torch.zeros(len(tree.rewards)).double()
     law[text_index(expected[0], V)] = expected[1].exp()
     assert (counts[law == 0] == 0).all()
-    seen = len(texts) * law > 5
-    chi_square = ((counts - len(texts) * law) ** 2 / (len(texts) * law))[seen].sum()
-    degrees = int(seen.sum())
+    frequent = len(texts) * law > 5
+    chi_square = ((counts - len(texts) * law) ** 2 / (len(texts) * law))[frequent].sum()
+    degrees = int(frequent.sum())
     assert degrees > 5 and abs(chi_square - degrees) < 4 * math.sqrt(2 * degrees)
 
 

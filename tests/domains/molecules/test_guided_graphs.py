@@ -77,11 +77,11 @@ def test_the_gradient_in_the_one_hots_is_that_of_finite_differences(qm9, paths, 
     noise = torch.Generator().manual_seed(0)  # equal atoms would tie in the pooling's maximum
     leaves = {name: point[name] + 0.05 * torch.rand(point[name].shape, generator=noise) for name in ("atoms", "bonds")}
     leaves = {name: leaf.double().requires_grad_() for name, leaf in leaves.items()}
-    given = {**leaves, "mask": x["mask"]}
-    gradients = torch.autograd.grad(network(TensorDict(given, [12]), t).sum(), list(leaves.values()))
+    parts = {**leaves, "mask": x["mask"]}
+    gradients = torch.autograd.grad(network(TensorDict(parts, [12]), t).sum(), list(leaves.values()))
     for (name, leaf), gradient in zip(leaves.items(), gradients, strict=True):
         direction = torch.randn(leaf.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-        sides = [network(TensorDict({**given, name: leaf + step * direction}, [12]), t) for step in (1e-6, -1e-6)]
+        sides = [network(TensorDict({**parts, name: leaf + step * direction}, [12]), t) for step in (1e-6, -1e-6)]
         slope = ((sides[0] - sides[1]) / 2e-6).sum()
         torch.testing.assert_close(slope, (gradient * direction).sum(), rtol=1e-4, atol=0)
 

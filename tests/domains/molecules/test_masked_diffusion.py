@@ -49,8 +49,8 @@ def test_sizes_follow_the_weights_or_the_condition(reference):
     p = torch.arange(1.0, 10.0) / 45
     frequencies = torch.bincount(drawn, minlength=10)[1:] / 20_000
     assert ((frequencies - p).abs() < 4 * (p * (1 - p) / 20_000).sqrt()).all()
-    given = ancestral(reference).sample(3, condition=torch.tensor([1, 4, 9])).states["mask"].sum(-1).flatten()
-    assert given.tolist() == [1, 4, 9]
+    sizes = ancestral(reference).sample(3, condition=torch.tensor([1, 4, 9])).states["mask"].sum(-1).flatten()
+    assert sizes.tolist() == [1, 4, 9]
     with pytest.raises(ValueError, match="condition: expected 1 to 9 atoms"):
         reference.initial(1, condition=[10])
 

@@ -99,9 +99,9 @@ def test_hiding_in_two_stages_is_hiding_at_once():
     last = hide(between, torch.full((trials,), 6), generator=generator)
     kept = last["bonds"] != MASKED_BOND
     assert bool((kept <= (between["bonds"] != MASKED_BOND)).all())
-    found = Counter(map(tuple, kept.tolist()))
-    assert len(found) == math.comb(6, 2)
-    for hits in found.values():
+    counts = Counter(map(tuple, kept.tolist()))
+    assert len(counts) == math.comb(6, 2)
+    for hits in counts.values():
         assert_frequency(hits, trials, 1 / math.comb(6, 2))
 
 

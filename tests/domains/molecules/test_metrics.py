@@ -106,11 +106,11 @@ def test_what_rdkit_does_not_sanitise_is_invalid_and_what_it_does_is_valid():
     assert math.isnan(metrics.describe(odd)["diversity"])
 
 
-@pytest.mark.parametrize("given", ["CCO", Chem.MolFromSmiles("CCO"), ["CCO"]])
-def test_what_is_no_list_of_molecules_is_refused(given):
+@pytest.mark.parametrize("molecules", ["CCO", Chem.MolFromSmiles("CCO"), ["CCO"]])
+def test_what_is_no_list_of_molecules_is_refused(molecules):
     for figure in (metrics.describe, metrics.validity, metrics.num_scaffolds):
         with pytest.raises(TypeError, match="molecules.*: expected a"):
-            figure(given)
+            figure(molecules)
     with pytest.raises(TypeError, match="known: expected a set of SMILES, got one str"):
         metrics.novelty(SIX, "CCO")
 

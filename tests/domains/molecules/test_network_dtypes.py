@@ -30,15 +30,15 @@ def test_the_denoiser_and_the_value_in_every_dtype(dtype):
     noised = process.noise(graphs, t + process.num_steps, t + 3, generator=seeded("cpu", 0))
     value = gin(process.num_steps)
     with torch.no_grad():
-        exact, said = process(noised, t).clean_law, value(noised, t)
-        law, found = process.to(dtype)(noised, t).clean_law, value.to(dtype)(noised, t)
+        exact, exact_values = process(noised, t).clean_law, value(noised, t)
+        law, values = process.to(dtype)(noised, t).clean_law, value.to(dtype)(noised, t)
     tolerance = dict(rtol=0, atol=TOLERANCE[dtype])
     for name in ("atoms", "bonds"):
         log_probs = law.laws[name].log_probs
         assert log_probs.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
         assert torch.allclose(log_probs.exp().sum(-1), torch.ones((), dtype=log_probs.dtype), atol=1e-5)
         torch.testing.assert_close(log_probs.float(), exact.laws[name].log_probs, **tolerance)
-    torch.testing.assert_close(found.float(), said, **tolerance)
+    torch.testing.assert_close(values.float(), exact_values, **tolerance)
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)

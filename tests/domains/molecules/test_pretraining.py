@@ -27,9 +27,9 @@ class Graphs(pl.LightningDataModule):
 @pytest.fixture
 def hidden(monkeypatch):
     """What each call has hidden."""
-    seen, hide = [], pretraining.hide
-    monkeypatch.setattr(pretraining, "hide", lambda *a, **k: seen.append(hide(*a, **k)) or seen[-1])
-    return seen
+    calls, hide = [], pretraining.hide
+    monkeypatch.setattr(pretraining, "hide", lambda *a, **k: calls.append(hide(*a, **k)) or calls[-1])
+    return calls
 
 
 def trained(steps=4, **options):

@@ -169,9 +169,9 @@ def test_what_is_no_molecule_is_invalid_and_one_text_is_no_list():
     reward = MoleculeReward(num_atoms, num_workers=1, invalid_score=-1.0)
     five = Chem.MolFromSmiles("C(C)(C)(C)(C)C", sanitize=False)
     assert reward.of_molecules([Chem.Mol(), five, None]).tolist() == [-1.0] * 3
-    for call, given in ((reward.of_smiles, "CCO"), (reward.of_molecules, "CCO"), (reward.of_molecules, Chem.Mol())):
+    for call, argument in ((reward.of_smiles, "CCO"), (reward.of_molecules, "CCO"), (reward.of_molecules, Chem.Mol())):
         with pytest.raises(TypeError, match="expected a list of (str|Mol) or None, got one (str|Mol)"):
-            call(given)
+            call(argument)
 
 
 @pytest.mark.parametrize(

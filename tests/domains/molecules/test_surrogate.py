@@ -34,10 +34,10 @@ def made():
 def test_it_foresees_what_it_never_saw():
     """A reward of the length: the molecules that are left out are ordered, and close to their own."""
     lengths = [len(smiles) for smiles in CHAINS]
-    said = foreseen(CHAINS, lengths, folds=4)
-    assert np.corrcoef(said, lengths)[0, 1] > 0.98
-    assert np.abs(said - lengths).mean() < 1.0
-    assert np.array_equal(said, foreseen(CHAINS, lengths, folds=4))
+    predictions = foreseen(CHAINS, lengths, folds=4)
+    assert np.corrcoef(predictions, lengths)[0, 1] > 0.98
+    assert np.abs(predictions - lengths).mean() < 1.0
+    assert np.array_equal(predictions, foreseen(CHAINS, lengths, folds=4))
 
 
 def test_what_nothing_tells_is_not_foreseen():
@@ -62,10 +62,10 @@ def test_a_molecule_that_would_fail_is_worth_less(made):
 def test_which_failed_may_be_said(made):
     """A score of 0 need be no failure, nor a failure of 0."""
     rewards = [0.0] * 40 + [4.0] * 40
-    counted, told = made(CHAINS, rewards), made(CHAINS, rewards, failed=[False] * 80)
+    counted, marked = made(CHAINS, rewards), made(CHAINS, rewards, failed=[False] * 80)
     assert counted.scorer.many.successes.classes_.tolist() == [False, True]
-    assert told.scorer.many.successes.classes_.tolist() == [True]
-    assert told.of_smiles(["C"]).item() == pytest.approx(0.0, abs=0.3) and told.of_smiles(["C" * 18]).item() > 3.7
+    assert marked.scorer.many.successes.classes_.tolist() == [True]
+    assert marked.of_smiles(["C"]).item() == pytest.approx(0.0, abs=0.3) and marked.of_smiles(["C" * 18]).item() > 3.7
 
 
 def test_in_a_sampler_a_molecule_is_foreseen_once(made):
@@ -147,8 +147,8 @@ def test_the_shipped_scores_make_one():
     scores = np.array(table["rewards"])
     assert len(scores) == len(table["smiles"]) == 1024 and (scores == 0).sum() == 76
     surrogate = pretrained.surrogate("parp1", num_workers=1)
-    said = surrogate.of_smiles(table["smiles"][:200]).numpy()
+    predictions = surrogate.of_smiles(table["smiles"][:200]).numpy()
     surrogate.scorer.close()
-    assert np.corrcoef(said, scores[:200])[0, 1] > 0.9
+    assert np.corrcoef(predictions, scores[:200])[0, 1] > 0.9
     with pytest.raises(ValueError, match="receptor: expected one of parp1, got 'fa7'"):
         pretrained.surrogate("fa7")

@@ -125,14 +125,14 @@ def test_every_module_has_the_mode_it_had(parts, family, fails):
 
 
 def test_the_value_trains_in_its_loss_and_only_runs_in_the_trajectories(parts):
-    seen = parts[2].network.network.modes
+    modes = parts[2].network.network.modes
     fit(ContrastiveTwist(*parts, positives="smc", batch_size=8), max_steps=1, **QUIET)
-    assert seen[-1] == (True, True) and seen[0] == (False, False)
-    assert len(seen) > 2 and not any(any(each) for each in seen[:-1])
-    seen.clear()
+    assert modes[-1] == (True, True) and modes[0] == (False, False)
+    assert len(modes) > 2 and not any(any(each) for each in modes[:-1])
+    modes.clear()
     soft = SoftQIteration(*parts, batch_size=8)
     fit(soft, max_steps=2, **QUIET)
-    assert seen and all(all(each) for each in seen)
+    assert modes and all(all(each) for each in modes)
     assert soft.slow.network.network.modes[-1] == (False, False)
 
 
@@ -177,11 +177,11 @@ def test_the_reference_is_byte_for_byte_what_it_was(parts, precision, fails):
     reference, target, value = parts
     objective = SoftQIteration(*parts, batch_size=8)
     before, reward, learned, name = tensors(reference), tensors(target.reward), tensors(value), fingerprint(reference)
-    seen = []
+    dtypes = []
 
     class Seen(pl.Callback):
         def on_train_batch_end(self, *_):
-            seen.append(
+            dtypes.append(
                 (reference.bias.dtype, value.network.network.layer.weight.dtype, objective.reward_variance.dtype)
             )
             reference.network.fails = fails
@@ -192,8 +192,8 @@ def test_the_reference_is_byte_for_byte_what_it_was(parts, precision, fails):
             fit(objective, **options)
     else:
         fit(objective, **options)
-    wanted = {"bf16-true": torch.bfloat16, "64-true": torch.float64, "16-true": torch.float16}[precision]
-    assert seen[0] == (wanted, wanted, torch.float64)
+    dtype = {"bf16-true": torch.bfloat16, "64-true": torch.float64, "16-true": torch.float16}[precision]
+    assert dtypes[0] == (dtype, dtype, torch.float64)
     assert same(tensors(reference), before) and same(tensors(target.reward), reward)
     assert fingerprint(reference) == name
     after = tensors(value)

@@ -29,43 +29,43 @@ class Watched(MonteCarloRegression):
 
 def train(monkeypatch, refresh=1e9, **kwargs):
     monkeypatch.setattr(step_logging, "REFRESH", refresh)
-    objective, told = Watched(), []
+    objective, steps = Watched(), []
     log = pl.LightningModule.log
     monkeypatch.setattr(
-        pl.LightningModule, "log", lambda self, *a, **k: (told.append(self.global_step), log(self, *a, **k))
+        pl.LightningModule, "log", lambda self, *a, **k: (steps.append(self.global_step), log(self, *a, **k))
     )
     fit(objective, max_steps=23, **{"enable_progress_bar": False} | kwargs)
-    return objective, told
+    return objective, steps
 
 
 def test_with_nobody_there_only_the_last_step_is_logged(monkeypatch):
-    objective, told = train(monkeypatch)
-    assert told == [22, 22]  # both figures
-    seen = objective.trainer.callback_metrics
-    assert seen["train/loss"].item() == pytest.approx(objective.losses[-1]) and seen["train/other"] == 23
+    objective, steps = train(monkeypatch)
+    assert steps == [22, 22]  # both figures
+    metrics = objective.trainer.callback_metrics
+    assert metrics["train/loss"].item() == pytest.approx(objective.losses[-1]) and metrics["train/other"] == 23
 
 
 def test_a_logger_gets_the_figures_of_its_own_steps(monkeypatch, tmp_path):
-    objective, told = train(monkeypatch, logger=CSVLogger(tmp_path), log_every_n_steps=5)
-    assert sorted(set(told)) == [4, 9, 14, 19, 22]
+    objective, steps = train(monkeypatch, logger=CSVLogger(tmp_path), log_every_n_steps=5)
+    assert sorted(set(steps)) == [4, 9, 14, 19, 22]
     rows = pd.read_csv(tmp_path / "lightning_logs/version_0/metrics.csv")
     assert rows["step"].tolist() == [4, 9, 14, 19]
     assert rows["train/loss"].tolist() == pytest.approx([objective.losses[step] for step in rows["step"]])
 
 
 def test_a_callback_may_read_every_step(monkeypatch):
-    seen = []
+    losses = []
 
     class Reader(pl.Callback):
         def on_train_batch_end(self, trainer, module, *rest):
-            seen.append(trainer.callback_metrics["train/loss"].item())
+            losses.append(trainer.callback_metrics["train/loss"].item())
 
     objective, _ = train(monkeypatch, callbacks=[Reader()])
-    assert seen == pytest.approx(objective.losses)
+    assert losses == pytest.approx(objective.losses)
 
 
 def test_the_bar_is_told_as_often_as_it_is_refreshed(monkeypatch):
-    _, told = train(monkeypatch, refresh=-1.0, enable_progress_bar=True)
-    assert sorted(set(told)) == list(range(23))
-    _, told = train(monkeypatch, refresh=1e9, enable_progress_bar=True)
-    assert sorted(set(told)) == [0, 22]
+    _, steps = train(monkeypatch, refresh=-1.0, enable_progress_bar=True)
+    assert sorted(set(steps)) == list(range(23))
+    _, steps = train(monkeypatch, refresh=1e9, enable_progress_bar=True)
+    assert sorted(set(steps)) == [0, 22]

@@ -29,14 +29,14 @@ def test_it_is_a_module_like_any_other():
 
 
 def test_a_figure_is_logged_under_the_hook_that_lightning_calls():
-    seen = []
+    calls = []
 
     class Reader(pl.Callback):
         def on_train_batch_end(self, trainer, module, *rest):
-            seen.append((module._current_fx_name, trainer.callback_metrics["train/loss"].item()))
+            calls.append((module._current_fx_name, trainer.callback_metrics["train/loss"].item()))
 
     objective = trained(callbacks=[Reader()])
-    assert [name for name, _ in seen] == ["on_train_batch_end"] * 7 and len({loss for _, loss in seen}) == 7
+    assert [name for name, _ in calls] == ["on_train_batch_end"] * 7 and len({loss for _, loss in calls}) == 7
     assert objective._current_fx_name is None  # and it is taken back
 
 

@@ -194,10 +194,10 @@ def test_the_paths_of_a_control_are_saved_by_their_noise(tmp_path, walk):
 def test_nested_states_come_back_with_their_batch_sizes(tmp_path):
     states = TensorDict({"words": torch.arange(6).view(2, 3, 1), "inner": {"place": torch.rand(2, 3, 4)}}, [2, 3])
     batch = TensorDict({"states": states, "rewards": torch.tensor([0.0, -math.inf])}, [2])
-    found = load_batch(save_batch(batch, tmp_path / "new" / "batch.safetensors", step=1))
-    assert found.batch_size == (2,) and found["states"].batch_size == (2, 3)
-    assert bool((found == batch).all())
-    assert torch.equal(found["states"][:, 1]["inner", "place"], states["inner", "place"][:, 1])
+    loaded = load_batch(save_batch(batch, tmp_path / "new" / "batch.safetensors", step=1))
+    assert loaded.batch_size == (2,) and loaded["states"].batch_size == (2, 3)
+    assert bool((loaded == batch).all())
+    assert torch.equal(loaded["states"][:, 1]["inner", "place"], states["inner", "place"][:, 1])
 
 
 @pytest.mark.parametrize(
@@ -234,10 +234,10 @@ def test_a_clipped_gradient_has_the_norm_that_was_asked_for(tmp_path):
             oracle.with_rewards(oracle.reward.table + 1e4), oracle.target(ALPHA), Learned(network), batch_size=BATCH
         )
         objective.reward_variance.fill_(1e-3)
-        seen = objective.configure_gradient_clipping
+        configure = objective.configure_gradient_clipping
 
-        def clip(optimizer, *given, seen=seen, limit=limit, network=network, **named):
-            seen(optimizer, *given, **named)
+        def clip(optimizer, *args, configure=configure, limit=limit, network=network, **kwargs):
+            configure(optimizer, *args, **kwargs)
             norms[limit] = float(network.table.grad.norm())
 
         objective.configure_gradient_clipping = clip

@@ -239,8 +239,8 @@ class Runs:
     def finish(self):
         """The status and the words of a run that nobody stops."""
         process = self.start()
-        said = process.communicate()[1]
-        return process.returncode, said
+        output = process.communicate()[1]
+        return process.returncode, output
 
     def kill(self, number, delay):
         """Those of a run that a signal meets `delay` seconds after its first new checkpoint, however fast it is."""
@@ -252,8 +252,8 @@ class Runs:
             process.wait(timeout=delay)
         except subprocess.TimeoutExpired:
             process.send_signal(number)
-        said = process.communicate()[1]
-        return process.returncode, said
+        output = process.communicate()[1]
+        return process.returncode, output
 
     def last_written(self):
         last = self.folder / "last.ckpt"
@@ -266,12 +266,12 @@ class Runs:
 
 def test_sigterm_leaves_a_checkpoint_and_no_value(stored, tmp_path):
     runs = Runs(tmp_path / "runs", stored, steps=10_000)
-    status, said = runs.kill(signal.SIGTERM, delay=0.1)
-    assert status == 128 + signal.SIGTERM, said
-    assert f"go on from {runs.folder / 'last.ckpt'}" in said and "SIGTERM: stopped after step" in said
+    status, output = runs.kill(signal.SIGTERM, delay=0.1)
+    assert status == 128 + signal.SIGTERM, output
+    assert f"go on from {runs.folder / 'last.ckpt'}" in output and "SIGTERM: stopped after step" in output
     assert not (runs.folder / "value.safetensors").exists()
     state = torch.load(runs.folder / "last.ckpt", weights_only=True)
-    assert f"after step {state['global_step']};" in said
+    assert f"after step {state['global_step']};" in output
 
 
 @pytest.mark.slow
@@ -280,16 +280,16 @@ def test_ten_kills_change_nothing(stored, tmp_path, data):
     """Of the bits, and of the best score; SIGKILL and SIGTERM in turns, at moments that no step knows of."""
     stored = stored if data == "stored" else None
     whole, killed = Runs(tmp_path / "whole", stored, pause=0), Runs(tmp_path / "killed", stored, pause=0.15)
-    status, said = whole.finish()
-    assert status == 0, said
+    status, output = whole.finish()
+    assert status == 0, output
     steps = []
     for k in range(10):
         number = (signal.SIGKILL, signal.SIGTERM)[k % 2]
-        status, said = killed.kill(number, delay=0.05 + 0.13 * (k * 7 % 5))
-        assert status in (-signal.SIGKILL, 128 + signal.SIGTERM, -signal.SIGTERM, 0), said
+        status, output = killed.kill(number, delay=0.05 + 0.13 * (k * 7 % 5))
+        assert status in (-signal.SIGKILL, 128 + signal.SIGTERM, -signal.SIGTERM, 0), output
         if (killed.folder / "last.ckpt").exists():
             steps.append(torch.load(killed.folder / "last.ckpt", weights_only=True)["global_step"])
     assert steps == sorted(steps) and len(set(steps)) > 3
-    status, said = killed.finish()
-    assert status == 0, said
+    status, output = killed.finish()
+    assert status == 0, output
     assert killed.result == whole.result

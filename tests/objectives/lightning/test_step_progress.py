@@ -25,10 +25,10 @@ def trained(**options):
 def test_lines_count_steps_to_the_last_with_loss_rate_and_time(monkeypatch, capsys):
     monkeypatch.setattr(progress, "SECONDS", 0.0)
     trained(max_steps=250, accumulate_grad_batches=2)
-    said = [each for each in capsys.readouterr().err.splitlines() if each.startswith("training:")]
-    assert said[0].startswith("training: 0 of 250 steps") and said[-1].startswith("training: 250 of 250 steps")
-    assert all("steps/s" in each and "to go" in each and "train/loss=" in each for each in said[2:])
-    assert not any("Epoch" in each for each in said)
+    lines = [each for each in capsys.readouterr().err.splitlines() if each.startswith("training:")]
+    assert lines[0].startswith("training: 0 of 250 steps") and lines[-1].startswith("training: 250 of 250 steps")
+    assert all("steps/s" in each and "to go" in each and "train/loss=" in each for each in lines[2:])
+    assert not any("Epoch" in each for each in lines)
 
 
 def test_a_short_fit_says_nothing_where_nobody_looks(capsys):

@@ -142,8 +142,8 @@ class _Reader:
                     kind, storage, key, _, length = _of(tuple, stack.pop())
                     stack.append(self._storage(kind, _of(_Name, storage).name, _of(str, key), _of(int, length)))
                 case "STOP":
-                    (found,) = stack
-                    return found
+                    (content,) = stack
+                    return content
                 case unknown:
                     raise ValueError(f"opcode {unknown}")
 

@@ -77,9 +77,9 @@ def read(path: str | Path, dtype: torch.dtype = torch.float32, weights: str = "t
         raise ValueError(f"weights: expected one of {', '.join(WEIGHTS)}, got {weights!r}")
     path, content = _opened(path)
     if not isinstance(content, dict) or set(content) not in (set(PARTS), {*PARTS, *AVERAGES}):
-        came = ", ".join(map(str, content)) if isinstance(content, dict) else type(content).__name__
+        actual = ", ".join(map(str, content)) if isinstance(content, dict) else type(content).__name__
         raise ValueError(
-            f"{path}: expected a GDSS checkpoint of {', '.join(PARTS)}, got {shorten(came, 300)}; {ADVICE}"
+            f"{path}: expected a GDSS checkpoint of {', '.join(PARTS)}, got {shorten(actual, 300)}; {ADVICE}"
         )
     if weights == "average" and AVERAGES[0] not in content:
         raise ValueError(
@@ -102,8 +102,8 @@ def read(path: str | Path, dtype: torch.dtype = torch.float32, weights: str = "t
             f"{path}: expected a GDSS checkpoint with an entry {error}, got one without; {ADVICE}"
         ) from error
     except (ValueError, TypeError, AttributeError, RuntimeError, LookupError, ArithmeticError) as error:
-        why = shorten(str(error), 300)
-        raise ValueError(f"{path}: expected a GDSS checkpoint whose parts fit, got this: {why}; {ADVICE}") from error
+        reason = shorten(str(error), 300)
+        raise ValueError(f"{path}: expected a GDSS checkpoint whose parts fit, got this: {reason}; {ADVICE}") from error
 
 
 def _opened(path: str | Path) -> tuple[Path, Any]:
@@ -122,8 +122,8 @@ def _opened(path: str | Path) -> tuple[Path, Any]:
             f"{shorten(str(error), 300)}; it was not loaded: {ADVICE}"
         ) from error
     except ValueError as error:
-        why = shorten(str(error), 200)
-        raise ValueError(f"{path}: expected a GDSS checkpoint, got a corrupt file ({why}); {ADVICE}") from error
+        reason = shorten(str(error), 200)
+        raise ValueError(f"{path}: expected a GDSS checkpoint, got a corrupt file ({reason}); {ADVICE}") from error
 
 
 def _number(config: Mapping[str, Any], name: str, most: int = MAX_WIDTH) -> int:
@@ -176,12 +176,12 @@ def _filled(
     """A network with the authors' weights, those of each attention layer put together."""
     with torch.device("meta"):  # so that no more memory is asked for than the file's own
         network = build(content[f"params_{part}"])
-    given = _weights(content, part, weights)
+    tensors = _weights(content, part, weights)
     ours: dict[str, Tensor] = {}
     layers: dict[str, dict[str, Tensor]] = {}
-    for name, tensor in given.items():
-        if found := ATTENTION.match(name):
-            layers.setdefault(found["layer"], {})[name.removeprefix(found["layer"])] = tensor.to(dtype)
+    for name, tensor in tensors.items():
+        if match := ATTENTION.match(name):
+            layers.setdefault(match["layer"], {})[name.removeprefix(match["layer"])] = tensor.to(dtype)
         else:
             ours[name] = tensor.to(dtype)
     for layer, theirs in layers.items():
@@ -213,8 +213,8 @@ def _weights(content: dict, part: str, weights: str) -> dict[str, Tensor]:
 
 def _check(tensor: Any, where: str, name: str) -> None:
     if not isinstance(tensor, Tensor) or not tensor.is_floating_point():
-        came = tensor.dtype if isinstance(tensor, Tensor) else type(tensor).__name__
-        raise TypeError(f"{where}: expected floating-point weights, got {came} as {name}")
+        actual = tensor.dtype if isinstance(tensor, Tensor) else type(tensor).__name__
+        raise TypeError(f"{where}: expected floating-point weights, got {actual} as {name}")
     if not bool(tensor.isfinite().all()):
         raise ValueError(f"{where}: expected finite weights, got {name} with NaN or infinity")
 

@@ -146,8 +146,8 @@ class GraphControl(nn.Module):
         bonds = relations(clean["adj"], x["mask"])
         degrees = torch.stack([each.sum(dim=2) for each in bonds], dim=2)
         waves = waves_of(t, self.num_steps).to(degrees.dtype).unsqueeze(1).expand(-1, degrees.shape[1], -1)
-        seen = torch.cat([x["x"], clean["x"], degrees, waves], dim=2)
-        nodes = self.node_embedding(seen).masked_fill(absent, 0)
+        features = torch.cat([x["x"], clean["x"], degrees, waves], dim=2)
+        nodes = self.node_embedding(features).masked_fill(absent, 0)
         for layer in self.layers:
             nodes = layer(nodes, bonds).masked_fill(absent, 0)
         return nodes
@@ -161,8 +161,8 @@ class SumControl(nn.Module):
         self.parts = nn.ModuleList(parts)
 
     def forward(self, x: TensorDict, t: Tensor, clean: TensorDict, scores: TensorDict) -> TensorDict:
-        found = [part(x, t, clean, scores) for part in self.parts]
-        return continuous_state(sum(each["x"] for each in found), sum(each["adj"] for each in found), x["mask"])
+        controls = [part(x, t, clean, scores) for part in self.parts]
+        return continuous_state(sum(each["x"] for each in controls), sum(each["adj"] for each in controls), x["mask"])
 
 
 def waves_of(t: Tensor, num_steps: int) -> Tensor:

@@ -36,12 +36,12 @@ def encode(
     if losses not in LOSSES:
         raise ValueError(f"losses: expected one of {', '.join(LOSSES)}, got {losses!r}")
     molecules = each_of(molecules, Chem.Mol, "molecules")
-    found = [sanitised(molecule) for molecule in molecules]
+    sanitised_molecules = [sanitised(molecule) for molecule in molecules]
     x, adj = torch.zeros(len(molecules), num_nodes, num_features), torch.zeros(len(molecules), num_nodes, num_nodes)
     mask = torch.zeros(len(molecules), num_nodes, dtype=torch.bool)
     known = {symbol: kind for kind, symbol in enumerate(SYMBOLS[:num_features])}
-    for row, (given, molecule) in enumerate(zip(molecules, found)):
-        counted = given if molecule is None else molecule
+    for row, (original, molecule) in enumerate(zip(molecules, sanitised_molecules)):
+        counted = original if molecule is None else molecule
         size = 0 if counted is None else counted.GetNumAtoms()
         if not 1 <= size <= num_nodes:
             raise ValueError(f"molecules[{row}]: expected 1 to {num_nodes} heavy atoms, got {size}")
@@ -60,18 +60,18 @@ def encode(
             adj[row, i, j] = adj[row, j, i] = ORDERS[bond.GetBondType()]
         mask[row, :size] = True
     states = continuous_state(x, adj, mask)
-    _tell_losses([molecule for molecule in found if molecule is not None], states, losses)
+    _report_losses([molecule for molecule in sanitised_molecules if molecule is not None], states, losses)
     return states
 
 
-def _tell_losses(molecules: Sequence[Chem.Mol], states: TensorDict, losses: str) -> None:
+def _report_losses(molecules: Sequence[Chem.Mol], states: TensorDict, losses: str) -> None:
     """Compare each molecule with what `decode` makes of its state."""
     counts: Counter[str] = Counter()
     for row, (molecule, back) in enumerate(zip(molecules, decode(states))):
         isotopes = any(atom.GetIsotope() for atom in molecule.GetAtoms())
         if back is not None and not isotopes and _constitution(back) == _constitution(molecule):
             continue
-        lost = _what_is_lost(molecule)
+        lost = _losses_of(molecule)
         if losses == "refuse":
             raise ValueError(
                 f"molecules[{row}]: expected one that a state of GDSS holds, got {Chem.MolToSmiles(molecule)}, which "
@@ -79,8 +79,8 @@ def _tell_losses(molecules: Sequence[Chem.Mol], states: TensorDict, losses: str)
             )
         counts.update(lost)
     if counts:
-        told = ", ".join(f"{count} {name}" for name, count in counts.items())
-        logger.warning("of %d molecules, states of GDSS lose what they do not hold: %s", len(molecules), told)
+        text = ", ".join(f"{count} {name}" for name, count in counts.items())
+        logger.warning("of %d molecules, states of GDSS lose what they do not hold: %s", len(molecules), text)
 
 
 def _constitution(molecule: Chem.Mol) -> str:
@@ -92,13 +92,13 @@ def _constitution(molecule: Chem.Mol) -> str:
     return Chem.MolToSmiles(plain, isomericSmiles=False)
 
 
-def _what_is_lost(molecule: Chem.Mol) -> list[str]:
+def _losses_of(molecule: Chem.Mol) -> list[str]:
     molecule = Chem.Mol(molecule)
     Chem.SanitizeMol(molecule)  # which tells the radicals
     atoms = list(molecule.GetAtoms())
-    found = {
+    losses = {
         "formal charges": any(atom.GetFormalCharge() for atom in atoms),
         "isotopes": any(atom.GetIsotope() for atom in atoms),
         "radicals": any(atom.GetNumRadicalElectrons() for atom in atoms),
     }
-    return [name for name, has in found.items() if has] or ["hydrogens"]
+    return [name for name, has in losses.items() if has] or ["hydrogens"]

@@ -40,9 +40,9 @@ class GraphValueNetwork(nn.Module):
         self.register_buffer("waves", torch.tensor([*range(NUM_WAVES), num_steps]) * math.pi / num_steps, False)
 
     def forward(self, x: TensorDict, t: Tensor) -> Tensor:
-        kept = x["mask"].any(dim=0)  # the batch's largest graph is often smaller than the state
-        mask, features = x["mask"][:, kept], x["x"][:, kept]
-        edges = relations(x["adj"][:, kept][:, :, kept], mask)
+        occupied = x["mask"].any(dim=0)  # the batch's largest graph is often smaller than the state
+        mask, features = x["mask"][:, occupied], x["x"][:, occupied]
+        edges = relations(x["adj"][:, occupied][:, :, occupied], mask)
         time = self.time_embedding((t.unsqueeze(1) * self.get_buffer("waves")).cos().to(features.dtype))
         degrees = torch.stack([each.sum(dim=2) for each in edges], dim=2)
         nodes = self.node_embedding(torch.cat([features, degrees], dim=2)) + time.unsqueeze(1)

@@ -82,8 +82,8 @@ class AttentionLayer(nn.Module):
 
     def project(self, graphs: Graphs, x: Tensor, pairs: Tensor) -> tuple[Tensor, ...]:
         """Q, K and what is to be summed to the hidden layer, (C, b·n, ·), of x (b, n, F) and real pairs (P, C)."""
-        seen = propagate(x, graphs.unpack(pairs)).flatten(1, 2)
-        return self.projection(seen).split(self.widths, dim=2)
+        features = propagate(x, graphs.unpack(pairs)).flatten(1, 2)
+        return self.projection(features).split(self.widths, dim=2)
 
     def next_nodes(self, graphs: Graphs, hidden: Tensor) -> Tensor:
         """The nodes after the layer, (b, n, G)."""

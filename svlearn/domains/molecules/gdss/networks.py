@@ -22,8 +22,8 @@ class NodeScore(nn.Module, ABC):
     def __init__(self, num_features: int, hidden: int, depth: int):
         super().__init__()
         self.num_features = num_features
-        seen = num_features + depth * hidden
-        self.final = MLP(3, seen, 2 * seen, num_features)
+        width = num_features + depth * hidden
+        self.final = MLP(3, width, 2 * width, num_features)
 
     def forward(self, x: Tensor, adj: Tensor, mask: Tensor) -> Tensor:
         check_graphs(x, adj, mask, self.num_features)
@@ -48,10 +48,10 @@ class ConvolutionScoreX(NodeScore):
 
     def hidden(self, graphs: Graphs) -> list[Tensor]:
         adj = graphs.adj.unsqueeze(0)
-        found = [graphs.x]
+        nodes = [graphs.x]
         for layer in self.layers:
-            found.append(torch.tanh(layer(propagate(found[-1], adj).squeeze(0))))
-        return found
+            nodes.append(torch.tanh(layer(propagate(nodes[-1], adj).squeeze(0))))
+        return nodes
 
 
 class AttentionScoreX(NodeScore):
@@ -63,13 +63,13 @@ class AttentionScoreX(NodeScore):
         self.layers = AttentionLayers(num_features, hidden, channels, attention)
 
     def hidden(self, graphs: Graphs) -> list[Tensor]:
-        found, pairs = [graphs.x], graphs.powers[:, : self.num_powers]
+        nodes, pairs = [graphs.x], graphs.powers[:, : self.num_powers]
         for layer in self.layers:
-            query, key, hidden = layer.project(graphs, found[-1], pairs)
-            found.append(torch.tanh(layer.next_nodes(graphs, hidden)))
+            query, key, hidden = layer.project(graphs, nodes[-1], pairs)
+            nodes.append(torch.tanh(layer.next_nodes(graphs, hidden)))
             if layer is not self.layers[-1]:
                 pairs = layer.next_pairs(graphs, query, key, pairs)
-        return found
+        return nodes
 
 
 class ScoreAdj(nn.Module):
@@ -87,13 +87,13 @@ class ScoreAdj(nn.Module):
 
     def of_graphs(self, graphs: Graphs) -> Tensor:
         """Of the real pairs, (P,)."""
-        x, found = graphs.x, [graphs.powers[:, : self.num_powers]]
+        x, matrices = graphs.x, [graphs.powers[:, : self.num_powers]]
         for layer in self.layers:
-            query, key, hidden = layer.project(graphs, x, found[-1])
-            found.append(layer.next_pairs(graphs, query, key, found[-1]))
+            query, key, hidden = layer.project(graphs, x, matrices[-1])
+            matrices.append(layer.next_pairs(graphs, query, key, matrices[-1]))
             if layer is not self.layers[-1]:
                 x = layer.next_nodes(graphs, hidden)
-        return self.final(torch.cat(found, dim=1)).squeeze(1)
+        return self.final(torch.cat(matrices, dim=1)).squeeze(1)
 
 
 class ScoreNetworks(nn.Module):

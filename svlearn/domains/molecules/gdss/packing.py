@@ -37,8 +37,8 @@ class Graphs:
 
     def unpack(self, packed: Tensor) -> Tensor:
         """Real pairs (P, C) to (C, b, n, n), symmetric, 0 where there is no pair."""
-        found = F.pad(packed.T, (0, 1)).index_select(1, self.places)
-        return found.view(packed.shape[1], *self.adj.shape)
+        entries = F.pad(packed.T, (0, 1)).index_select(1, self.places)
+        return entries.view(packed.shape[1], *self.adj.shape)
 
 
 def pack(dense: Tensor, pairs: Tensor) -> Tensor:
@@ -88,10 +88,10 @@ def _cut(rows: Tensor, size: int, x: Tensor, adj: Tensor, mask: Tensor, num_powe
 def _powers(adj: Tensor, pairs: Tensor, number: int) -> Tensor:
     if number == 0:
         return adj.new_zeros(pairs.shape[1], 0)
-    found = [adj]
-    while len(found) < number:
-        found.append(found[-1] @ adj)
-    return pack(torch.stack(found), pairs).T / 2
+    powers = [adj]
+    while len(powers) < number:
+        powers.append(powers[-1] @ adj)
+    return pack(torch.stack(powers), pairs).T / 2
 
 
 def merge_nodes(like: Tensor, parts: list[tuple[Graphs, Tensor]]) -> Tensor:

@@ -40,9 +40,9 @@ def value(reference: GDSS, reward: str, family: str = "contrastive_twist") -> Le
     docs/leaderboards/gdss.md and docs/leaderboards/docking.md.
     Raises ValueError for another reward, family or reference.
     """
-    for name, given, known in (("reward", reward, VALUED), ("family", family, FAMILIES)):
-        if given not in known:
-            raise ValueError(f"{name}: expected one of {', '.join(known)}, got {given!r}")
+    for name, choice, known in (("reward", reward, VALUED), ("family", family, FAMILIES)):
+        if choice not in known:
+            raise ValueError(f"{name}: expected one of {', '.join(known)}, got {choice!r}")
     file = shipped(f"gdss_{reward}_{family}.safetensors")
     check_reference(read_record(file), file, reference)
     return Learned(read_network(file)).eval()

@@ -86,13 +86,13 @@ class GDSS(Reference):
         if content.data not in SIZES:
             raise ValueError(f"{path}: expected data of {', '.join(SIZES)}, got {content.data!r}")
         if corrector is True:
-            asked = (content.data, type(content.network_x))
-            if asked not in CORRECTOR_SCALES:
+            kind = (content.data, type(content.network_x))
+            if kind not in CORRECTOR_SCALES:
                 raise ValueError(
-                    f"corrector: expected a Langevin(scale=...) or False, for the authors have none for {asked[0]} and "
-                    f"{asked[1].__name__}, got True"
+                    f"corrector: expected a Langevin(scale=...) or False, for the authors have none for {kind[0]} and "
+                    f"{kind[1].__name__}, got True"
                 )
-            corrector = Langevin(scale=CORRECTOR_SCALES[asked])
+            corrector = Langevin(scale=CORRECTOR_SCALES[kind])
         sde_x, sde_adj = (SDES[each.kind](each.beta_min, each.beta_max) for each in (content.sde_x, content.sde_adj))
         reference = cls(
             ScoreNetworks(content.network_x, content.network_adj),

@@ -61,18 +61,18 @@ def random_content(params_x=PARAMS_X, params_adj=PARAMS_ADJ, seed=0):
 
 def shapes(params):
     """The names and shapes of the weights in the authors' modules."""
-    features, hidden, found = params["max_feat_num"], params["nhid"], {}
+    features, hidden, sizes = params["max_feat_num"], params["nhid"], {}
 
     def linears(name, depth, inputs, width, outputs):
         widths = [inputs, *[width] * (depth - 1), outputs]
         for place, (before, after) in enumerate(pairwise(widths)):
-            found[f"{name}.linears.{place}.weight"], found[f"{name}.linears.{place}.bias"] = (after, before), (after,)
+            sizes[f"{name}.linears.{place}.weight"], sizes[f"{name}.linears.{place}.bias"] = (after, before), (after,)
 
     depth = params.get("num_layers", params.get("depth"))
     for layer in range(depth):
         inputs = features if layer == 0 else hidden
         if params["model_type"] == "ScoreNetworkX":
-            found[f"layers.{layer}.weight"], found[f"layers.{layer}.bias"] = (inputs, hidden), (hidden,)
+            sizes[f"layers.{layer}.weight"], sizes[f"layers.{layer}.bias"] = (inputs, hidden), (hidden,)
             continue
         before, after = (params["c_init"] if layer == 0 else params["c_hid"]), params["c_hid"]
         after = params["c_final"] if layer == depth - 1 else after
@@ -80,14 +80,14 @@ def shapes(params):
         for channel in range(before):
             for letter, width in (("q", attention), ("k", attention), ("v", hidden)):
                 name = f"layers.{layer}.attn.{channel}.gnn_{letter}"
-                found[f"{name}.weight"], found[f"{name}.bias"] = (inputs, width), (width,)
+                sizes[f"{name}.weight"], sizes[f"{name}.bias"] = (inputs, width), (width,)
         linears(f"layers.{layer}.mlp", params["num_linears"], 2 * before, 2 * max(before, after), after)
         linears(f"layers.{layer}.multi_channel", 2, before * hidden, 2 * max(before, after), hidden)
-    seen, outputs = features + depth * hidden, features
+    width_in, outputs = features + depth * hidden, features
     if params["model_type"] == "ScoreNetworkA":
-        seen, outputs = params["c_init"] + (depth - 1) * params["c_hid"] + params["c_final"], 1
-    linears("final", 3, seen, 2 * seen, outputs)
-    return found
+        width_in, outputs = params["c_init"] + (depth - 1) * params["c_hid"] + params["c_final"], 1
+    linears("final", 3, width_in, 2 * width_in, outputs)
+    return sizes
 
 
 def write(content, path):

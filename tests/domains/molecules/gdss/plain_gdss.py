@@ -40,10 +40,10 @@ def attention(x: Tensor, adj: Tensor, weights: Weights, name: str, heads: int) -
 
 def layer(x: Tensor, channels: Tensor, mask: Tensor, weights: Weights, name: str, heads: int) -> tuple[Tensor, Tensor]:
     """x (B, N, F) and the channels of the adjacency (B, N, N, C) after one layer."""
-    found = [
+    channel_outputs = [
         attention(x, adj, weights, f"{name}.attn.{place}", heads) for place, adj in enumerate(channels.unbind(dim=3))
     ]
-    values, attentions = zip(*found)
+    values, attentions = zip(*channel_outputs)
     x = torch.tanh(mlp(torch.cat(values, dim=2), weights, f"{name}.multi_channel") * mask[:, :, None])
     pairs = mlp(torch.cat([torch.stack(attentions, dim=3), channels], dim=3), weights, f"{name}.mlp")
     return x, (pairs + pairs.transpose(1, 2)) * mask[:, :, None, None] * mask[:, None, :, None]
@@ -59,7 +59,7 @@ def num_layers(weights: Weights) -> int:
 
 def score_x(x: Tensor, adj: Tensor, mask: Tensor, weights: Weights, config: dict) -> Tensor:
     """ScoreNetworkX or ScoreNetworkX_GMH, (B, N, F)."""
-    seen, mask = [x], mask.to(x.dtype)
+    features, mask = [x], mask.to(x.dtype)
     channels = powers(adj, config.get("c_init", 1))
     for place in range(num_layers(weights)):
         if config["model_type"] == "ScoreNetworkX":
@@ -67,16 +67,16 @@ def score_x(x: Tensor, adj: Tensor, mask: Tensor, weights: Weights, config: dict
         else:
             x, channels = layer(x, channels, mask, weights, f"layers.{place}", config["num_heads"])
         x = torch.tanh(x)
-        seen.append(x)
-    return mlp(torch.cat(seen, dim=2), weights, "final") * mask[:, :, None]
+        features.append(x)
+    return mlp(torch.cat(features, dim=2), weights, "final") * mask[:, :, None]
 
 
 def score_adj(x: Tensor, adj: Tensor, mask: Tensor, weights: Weights, config: dict) -> Tensor:
     """ScoreNetworkA, (B, N, N)."""
     channels, mask = powers(adj, config["c_init"]), mask.to(x.dtype)
-    seen = [channels]
+    features = [channels]
     for place in range(num_layers(weights)):
         x, channels = layer(x, channels, mask, weights, f"layers.{place}", config["num_heads"])
-        seen.append(channels)
-    score = mlp(torch.cat(seen, dim=3), weights, "final").squeeze(3)
+        features.append(channels)
+    score = mlp(torch.cat(features, dim=3), weights, "final").squeeze(3)
     return score * (1 - torch.eye(adj.shape[1], dtype=adj.dtype)) * mask[:, :, None] * mask[:, None, :]

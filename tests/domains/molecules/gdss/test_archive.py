@@ -17,16 +17,14 @@ from svlearn.domains.molecules.gdss.checkpoint import read
 NAMES = ("gdss/gdss_zinc250k.pth", "gdss/gdss_zinc250k_v2.pth", "gdss/gdss_qm9.pth")
 
 
-def equal(found, wanted):
-    if isinstance(wanted, torch.Tensor):
-        return torch.equal(found, wanted) and found.dtype == wanted.dtype
-    if isinstance(wanted, dict):
-        return (
-            isinstance(found, dict) and list(found) == list(wanted) and all(equal(found[k], wanted[k]) for k in wanted)
-        )
-    if isinstance(wanted, (list, tuple)):
-        return type(found) is type(wanted) and all(equal(*pair) for pair in zip(found, wanted, strict=True))
-    return type(found) is type(wanted) and found == wanted
+def equal(one, other):
+    if isinstance(other, torch.Tensor):
+        return torch.equal(one, other) and one.dtype == other.dtype
+    if isinstance(other, dict):
+        return isinstance(one, dict) and list(one) == list(other) and all(equal(one[k], other[k]) for k in other)
+    if isinstance(other, (list, tuple)):
+        return type(one) is type(other) and all(equal(*pair) for pair in zip(one, other, strict=True))
+    return type(one) is type(other) and one == other
 
 
 def saved(content):
@@ -62,21 +60,21 @@ def test_what_torch_writes_comes_back():
         "plain": {"a": None, 7: [True, False, -1, 2**40, 1.5, "α", (), (1, 2), (1,), [], {}]},
     }
     content["again"] = content["plain"]
-    found = content_of(saved(content))
+    again = content_of(saved(content))
     content["empty"] = (*content["empty"][:2], torch.ones(2))
-    assert equal(found, content) and found["again"] is found["plain"]
+    assert equal(again, content) and again["again"] is again["plain"]
 
 
 def test_a_changed_bit_is_seen(tmp_path):
     """200 of them: a damaged file is refused, or what it says has not changed."""
     path, generator = write(random_content(), tmp_path / "a.pth"), random.Random(0)
     whole = path.read_bytes()
-    wanted, refused = content_of(whole), 0
+    original, refused = content_of(whole), 0
     for _ in range(200):
         damaged = bytearray(whole)
         damaged[generator.randrange(len(whole))] ^= 1 << generator.randrange(8)
         try:
-            assert equal(content_of(bytes(damaged)), wanted)
+            assert equal(content_of(bytes(damaged)), original)
         except ValueError:
             refused += 1
     assert refused > 80  # many bytes are padding, which is of no part
@@ -96,7 +94,7 @@ def test_a_changed_pickle_is_one_error_or_a_checkpoint(tmp_path):
     """Its checksums right, as who writes such a file would have them: nothing but a ValueError, and no time at all."""
     path, generator = write(random_content(), tmp_path / "a.pth"), random.Random(0)
     parts = unpacked(path.read_bytes())
-    pickled, told = parts.pop("data.pkl"), []
+    pickled, messages = parts.pop("data.pkl"), []
     for _ in range(150):
         changed = bytearray(pickled)
         for _ in range(generator.randint(1, 4)):
@@ -111,9 +109,9 @@ def test_a_changed_pickle_is_one_error_or_a_checkpoint(tmp_path):
         try:
             read(path)
         except ValueError as error:
-            told.append(str(error))
-    assert len(told) > 75
-    assert all(each.startswith(f"{path}: expected a GDSS checkpoint") and len(each) < 1000 for each in told)
+            messages.append(str(error))
+    assert len(messages) > 75
+    assert all(each.startswith(f"{path}: expected a GDSS checkpoint") and len(each) < 1000 for each in messages)
 
 
 def nested_keys():

@@ -30,20 +30,19 @@ FILES = {
 
 @pytest.mark.parametrize("name", FILES)
 def test_the_authors_files(name, assets):
-    found = read(assets(name))
-    assert (type(found.network_x), found.sde_x, found.sde_adj, found.data, found.max_node, found.max_feat_num) == FILES[
-        name
-    ]
-    assert not found.network_x.training and not found.network_adj.training
-    assert all(each.dtype == torch.float32 for each in found.network_adj.parameters())
+    file = read(assets(name))
+    content = type(file.network_x), file.sde_x, file.sde_adj, file.data, file.max_node, file.max_feat_num
+    assert content == FILES[name]
+    assert not file.network_x.training and not file.network_adj.training
+    assert all(each.dtype == torch.float32 for each in file.network_adj.parameters())
 
 
 @pytest.mark.parametrize("params_x", [PARAMS_X, PARAMS_GMH], ids=lambda params: params["model_type"])
 def test_a_file_that_the_authors_could_have_written(params_x, tmp_path):
-    found = read(write(random_content(params_x), tmp_path / "ours.pth"), torch.float64)
-    assert found.sde_x == VP and found.sde_adj == SDEConfig("VE", 0.1, 1.0, 1000)
-    assert (found.data, found.max_node, found.max_feat_num) == ("ZINC250k", 9, 5)
-    assert all(each.dtype == torch.float64 for each in [*found.network_x.parameters(), *found.network_adj.parameters()])
+    file = read(write(random_content(params_x), tmp_path / "ours.pth"), torch.float64)
+    assert file.sde_x == VP and file.sde_adj == SDEConfig("VE", 0.1, 1.0, 1000)
+    assert (file.data, file.max_node, file.max_feat_num) == ("ZINC250k", 9, 5)
+    assert all(each.dtype == torch.float64 for each in [*file.network_x.parameters(), *file.network_adj.parameters()])
 
 
 class Harm:
@@ -157,9 +156,9 @@ def test_a_file_of_something_else(content, message, tmp_path):
 def test_a_product_of_weights_has_the_same_bits_on_every_machine():
     """Those of the exact sum of products, rounded once; a library's product rounds as its processor sums."""
     left, right = (torch.randn(2, *shape, generator=seeded("cpu", 0)) for shape in ((5, 33), (33, 7)))
-    found = product(left, right)
+    products = product(left, right)
     for c, f, h in ((c, f, h) for c in range(2) for f in range(5) for h in range(7)):
         exact = sum(
             Fraction(a) * Fraction(b) for a, b in zip(left[c, f].tolist(), right[c, :, h].tolist(), strict=True)
         )
-        assert found[c, f, h] == torch.tensor(float(exact), dtype=torch.float64).float()
+        assert products[c, f, h] == torch.tensor(float(exact), dtype=torch.float64).float()

@@ -74,9 +74,9 @@ def total(graphs):
 def test_scores_are_those_of_the_networks(process, generator):
     for t in range(process.num_steps):
         x = process.initial(4, condition=SIZES, generator=generator)
-        found = process.scores_of_clean(x, process(x, times(t, 4)).clean, times(t, 4))
-        for name, wanted in process.scores(x, times(t, 4)).items():
-            torch.testing.assert_close(found[name], wanted)
+        scores = process.scores_of_clean(x, process(x, times(t, 4)).clean, times(t, 4))
+        for name, score in process.scores(x, times(t, 4)).items():
+            torch.testing.assert_close(scores[name], score)
 
 
 @pytest.mark.parametrize("network", [ScoreGain(STEPS).double(), control(awake=False)], ids=["gain", "graph"])
@@ -153,13 +153,13 @@ def test_the_numbering_of_nodes_does_not_matter(generator):
         return continuous_state(state["x"][:, order], state["adj"][:, order][:, :, order], state["mask"][:, order])
 
     network = control()
-    found, again = network(x, t, clean, scores), network(*map(moved, (x,)), t, moved(clean), moved(scores))
+    push, again = network(x, t, clean, scores), network(*map(moved, (x,)), t, moved(clean), moved(scores))
     for name in ("x", "adj"):
-        torch.testing.assert_close(moved(found)[name], again[name])
-    assert torch.equal(found["adj"], found["adj"].mT)
-    assert not found["adj"][~real].any() and not found["x"][~mask].any()
-    assert not found["adj"].diagonal(dim1=1, dim2=2).any()
-    assert bool((found["adj"][real].abs() > 0.01).any())
+        torch.testing.assert_close(moved(push)[name], again[name])
+    assert torch.equal(push["adj"], push["adj"].mT)
+    assert not push["adj"][~real].any() and not push["x"][~mask].any()
+    assert not push["adj"].diagonal(dim1=1, dim2=2).any()
+    assert bool((push["adj"][real].abs() > 0.01).any())
 
 
 def test_adjoint_matching_learns_the_adjoints_of_a_linear_reward(alone):

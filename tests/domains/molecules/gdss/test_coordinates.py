@@ -65,8 +65,8 @@ def test_a_gradient_in_the_coordinates_is_that_through_the_state(process, genera
     free = COORDINATES.of(states).requires_grad_()
     (expected,) = torch.autograd.grad(bent(COORDINATES.state(free, states)), free)
     point, leaves = with_gradient(states)
-    found = COORDINATES.gradient(gradient_in(leaves, bent(point)), states)
-    torch.testing.assert_close(found, expected)
+    gradient = COORDINATES.gradient(gradient_in(leaves, bent(point)), states)
+    torch.testing.assert_close(gradient, expected)
 
 
 def test_adjoints_of_a_linear_reward_are_products_of_slopes(process, generator):
@@ -77,9 +77,9 @@ def test_adjoints_of_a_linear_reward_are_products_of_slopes(process, generator):
     exists = dict(zip(("x", "adj"), free_entries(states["mask"][:, 0], 2)))
     slopes = {"x": 2.0, "adj": 4.0}  # ∇r/α
     for t in reversed(range(6)):
-        found = dict(zip(("x", "adj"), adjoints[:, t].split([8, 6], dim=1)))
+        parts = dict(zip(("x", "adj"), adjoints[:, t].split([8, 6], dim=1)))
         for name, part in process.parts.items():
-            torch.testing.assert_close(found[name], slopes[name] * exists[name].double())
+            torch.testing.assert_close(parts[name], slopes[name] * exists[name].double())
             spread = process.marginal(name, torch.tensor(t))[1]
             slopes[name] = slopes[name] * float(part.kept[t] - part.added[t] / spread)
 

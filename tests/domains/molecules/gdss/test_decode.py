@@ -122,10 +122,10 @@ def test_random_graphs_are_repaired_as_rdkit_sees_them(density):
         for correct in (True, False):
             with rdBase.BlockLogs():
                 expected = checked_by_rdkit(atoms, orders, correct)
-            found = molecule_of(row, correct)
-            texts = [None if each is None else Chem.MolToSmiles(each) for each in (found, expected)]
+            molecule = molecule_of(row, correct)
+            texts = [None if each is None else Chem.MolToSmiles(each) for each in (molecule, expected)]
             assert texts[0] == texts[1]
-            agreed[correct] += found is not None
+            agreed[correct] += molecule is not None
     assert agreed[True] == 150 and agreed[False] > 5
 
 

@@ -52,10 +52,10 @@ def test_bad_molecules_are_told():
     ],
 )
 def test_what_a_state_does_not_hold_is_refused_or_counted(smiles, lost, caplog):
-    given = [Chem.MolFromSmiles("CC"), Chem.MolFromSmiles(smiles)]
+    molecules = [Chem.MolFromSmiles("CC"), Chem.MolFromSmiles(smiles)]
     with pytest.raises(ValueError, match=rf"molecules\[1\]: expected one that a state .* would lose its {lost}"):
-        encode(given, num_nodes=5)
-    states = encode(given, num_nodes=5, losses="count")
+        encode(molecules, num_nodes=5)
+    states = encode(molecules, num_nodes=5, losses="count")
     assert f"of 2 molecules, states of GDSS lose what they do not hold: 1 {lost}" in caplog.text
     assert decode(states)[1] is not None
 
@@ -75,7 +75,7 @@ def test_stereochemistry_is_left_out():
 
 
 @pytest.mark.parametrize(
-    ("given", "error", "words"),
+    ("molecules", "error", "words"),
     [
         ([None], ValueError, r"molecules\[0\]: expected 1 to 9 heavy atoms, got 0"),
         ([Chem.Mol()], ValueError, r"molecules\[0\]: expected 1 to 9 heavy atoms, got 0"),
@@ -85,9 +85,9 @@ def test_stereochemistry_is_left_out():
         ("CC", TypeError, "molecules: expected a list of Mol or None, got one str"),
     ],
 )
-def test_what_is_no_molecule_is_refused(given, error, words):
+def test_what_is_no_molecule_is_refused(molecules, error, words):
     with pytest.raises(error, match=words):
-        encode(given, num_nodes=9)
+        encode(molecules, num_nodes=9)
     with pytest.raises(ValueError, match="losses: expected one of refuse, count, got 'drop'"):
         encode([Chem.MolFromSmiles("C")], num_nodes=9, losses="drop")
 

@@ -65,8 +65,8 @@ def test_edges_by_hand():
 def test_it_counts_as_by_hand_without_layers():
     """depth 0: the read-out sees the sum of W [x_i, degrees of i] over nodes, divided by 38, and the maximum."""
     network = GraphValueNetwork(num_steps=4, num_features=1, width=3, depth=0).double()
-    seen = []
-    network.readout[0].register_forward_hook(lambda module, given, out: seen.append(given[0]))
+    inputs = []
+    network.readout[0].register_forward_hook(lambda module, arguments, out: inputs.append(arguments[0]))
     mask = torch.tensor([[True, True, False]])
     adj = torch.zeros(1, 3, 3, dtype=torch.float64)
     adj[0, 0, 1] = adj[0, 1, 0] = 2.0
@@ -77,7 +77,7 @@ def test_it_counts_as_by_hand_without_layers():
     time = network.time_embedding(phases.cos())
     nodes = network.node_embedding(rows) + time
     expected = torch.cat([nodes.sum(dim=0) / 38, nodes.amax(dim=0), time])
-    torch.testing.assert_close(seen[0][0], expected, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(inputs[0][0], expected, rtol=1e-6, atol=1e-6)
 
 
 def test_the_numbering_of_nodes_does_not_matter(network, states, generator):
@@ -87,16 +87,16 @@ def test_the_numbering_of_nodes_does_not_matter(network, states, generator):
 
 
 def test_what_belongs_to_no_node_does_not_matter(network, states):
-    found = network(states, T)
+    values = network(states, T)
     real = states["mask"][:, :, None] & states["mask"][:, None, :]
     junk = continuous_state(
         torch.where(states["mask"][:, :, None], states["x"], 7.0),
         torch.where(real, states["adj"], -3.0),
         states["mask"],
     )
-    torch.testing.assert_close(network(junk, T), found)
+    torch.testing.assert_close(network(junk, T), values)
     alone = torch.cat([network(states[row : row + 1], T[row : row + 1]) for row in range(4)])
-    torch.testing.assert_close(alone, found)
+    torch.testing.assert_close(alone, values)
 
 
 def test_neighbours_and_time_matter(network, states):
@@ -120,9 +120,9 @@ def test_gradients_are_those_of_finite_differences(network, states):
         return network(continuous_state(x, adj, states["mask"]), T)
 
     assert torch.autograd.gradcheck(of, (x, adj), atol=1e-7)
-    found = torch.autograd.grad(of(x, adj).sum(), (x, adj))
+    gradients = torch.autograd.grad(of(x, adj).sum(), (x, adj))
     outside = ~(states["mask"][:, :, None] & states["mask"][:, None, :])
-    assert not found[0][~states["mask"]].any() and not found[1][outside].any()
+    assert not gradients[0][~states["mask"]].any() and not gradients[1][outside].any()
 
 
 def test_a_predicted_reward_is_the_network_at_the_end(network, states):
@@ -141,8 +141,8 @@ def test_posterior_sampling_moves_by_the_gradient_through_the_prediction(network
         moved = proposal.transition(x, t, proposal.predict(reference, x, t, None)).mean
         parts = {name: x[name].clone().requires_grad_() for name in ("x", "adj")}
         clean = reference(continuous_state(parts["x"], parts["adj"], x["mask"]), times(t, 4)).clean
-        found = torch.autograd.grad(reward(clean).sum(), list(parts.values()))
-        slopes = {"x": found[0], "adj": found[1] + found[1].transpose(1, 2)}
+        gradients = torch.autograd.grad(reward(clean).sum(), list(parts.values()))
+        slopes = {"x": gradients[0], "adj": gradients[1] + gradients[1].transpose(1, 2)}
         for (name, slope), std in zip(slopes.items(), plain.stds):
             expected = plain.mean[name] + 3.0 * std[:, None, None] ** 2 * slope * reference.exists(name, x["mask"])
             torch.testing.assert_close(moved[name], expected)
@@ -161,9 +161,9 @@ def test_it_learns_the_mean_value_of_a_gaussian_process():
     paths = roll_out(reference, 400, generator=seeded("cpu", 7))["states"]
     with torch.no_grad():
         for t in (5, 8):
-            wanted = target.reward(reference(paths[:, t], times(t, 400)).clean)
-            found = value(paths[:, t], times(t, 400))
-            assert (found - wanted).square().mean() < 0.1 * wanted.var()
+            exact = target.reward(reference(paths[:, t], times(t, 400)).clean)
+            learned = value(paths[:, t], times(t, 400))
+            assert (learned - exact).square().mean() < 0.1 * exact.var()
 
 
 def test_on_the_states_of_the_authors_model_it_trains_selects_and_guides(assets):
@@ -204,12 +204,12 @@ def test_configurations_name_what_there_is(family, reward, assets, monkeypatch, 
     parser.add_subclass_arguments(Objective, "model")
     words = []
     for name in ("value.yaml", *([] if reward is None else [f"rewards/{reward}.yaml"]), f"values/{family}.yaml"):
-        told = yaml.safe_load((CONFIGS / name).read_text())
+        config = yaml.safe_load((CONFIGS / name).read_text())
         file = tmp_path / name.replace("/", "_")
-        file.write_text(yaml.safe_dump({"model": told.get("model", {})}))
+        file.write_text(yaml.safe_dump({"model": config.get("model", {})}))
         words += ["--config", str(file)]
     objective = parser.instantiate(parser.parse_args(words)).model
-    assert type(objective).__name__ == told["model"]["class_path"].rsplit(".", 1)[1]
+    assert type(objective).__name__ == config["model"]["class_path"].rsplit(".", 1)[1]
     assert objective.value.network.num_steps == objective.reference.num_steps
     assert type(objective.target.reward).__name__ == ("QED" if reward is None else "SA")
     assert objective.target.reward.scorer.correct

@@ -41,8 +41,8 @@ def assert_as_plain(networks, content, x, adj, mask):
 
 
 def networks_of(path, dtype=torch.float64):
-    found = read(path, dtype)
-    return ScoreNetworks(found.network_x, found.network_adj)
+    checkpoint = read(path, dtype)
+    return ScoreNetworks(checkpoint.network_x, checkpoint.network_adj)
 
 
 @pytest.fixture(params=[PARAMS_X, PARAMS_GMH], ids=lambda params: params["model_type"])

@@ -65,8 +65,8 @@ def test_shipped_values_read_the_process_that_they_are_of(reward, family, assets
     reference = GDSS.from_checkpoint(assets("gdss/gdss_zinc250k.pth"))
     value = pretrained.value(reference, reward, family)
     x = reference.initial(3, generator=generator)
-    found = torch.stack([value(x, times(t, 3)) for t in (0, 399)])
-    assert found.isfinite().all() and (found[0] != found[1]).all()
+    values = torch.stack([value(x, times(t, 3)) for t in (0, 399)])
+    assert values.isfinite().all() and (values[0] != values[1]).all()
     assert not value.training and not any(each.requires_grad for each in value.parameters())
 
 
@@ -113,9 +113,9 @@ def test_node_counts_are_those_of_the_data(assets):
         texts = [line.strip() for line in file if line.strip()]
     assert len(texts) == sum(SIZES["ZINC250k"]) == 249_455
     sizes = Counter(Chem.MolFromSmiles(text, unchecked).GetNumHeavyAtoms() for text in texts[::10])
-    found = torch.tensor([sizes[size] for size in range(1, 39)], dtype=torch.float64)
+    counts = torch.tensor([sizes[size] for size in range(1, 39)], dtype=torch.float64)
     expected = torch.tensor(SIZES["ZINC250k"], dtype=torch.float64) / 10
-    assert ((found - expected).abs() <= 4 * expected.sqrt() + 1).all()
+    assert ((counts - expected).abs() <= 4 * expected.sqrt() + 1).all()
     assert SIZES["ZINC250k"][:5] == (0,) * 5 and sizes[39] == 0
 
 

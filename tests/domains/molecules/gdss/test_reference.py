@@ -73,8 +73,8 @@ def test_it_starts_from_noise_of_drawn_or_given_sizes(reference, generator):
     assert ((counts - 1000).abs() < 4 * math.sqrt(4000 * 0.25 * 0.75)).all()
     edges = x["adj"][:, 0, 1][x["mask"][:, 1]]
     assert abs(float(edges.var()) - 1) < 4 * math.sqrt(2 / len(edges))
-    given = reference.initial(3, condition=torch.tensor([1, 4, 2]), generator=generator)
-    assert given["mask"].sum(dim=1).tolist() == [1, 4, 2] and given["x"].dtype == torch.float64
+    conditioned = reference.initial(3, condition=torch.tensor([1, 4, 2]), generator=generator)
+    assert conditioned["mask"].sum(dim=1).tolist() == [1, 4, 2] and conditioned["x"].dtype == torch.float64
     with pytest.raises(ValueError, match="condition: expected 1 to 4 atoms, got"):
         reference.initial(1, condition=torch.tensor([5]))
 
@@ -207,8 +207,8 @@ def test_corrected_smc_estimates_what_plain_samples_do(generator):
     error = float(plain.std() / plain.mean()) / math.sqrt(len(plain))
     value = PosteriorMean(target)
     for proposal in (None, proposals.Guided(value, at="mean")):
-        found = smc(reference, target, value, 8, proposal=proposal).sample(1500, generator=generator)
-        ratios = found.log_normalizer.exp() / plain.mean()
+        samples = smc(reference, target, value, 8, proposal=proposal).sample(1500, generator=generator)
+        ratios = samples.log_normalizer.exp() / plain.mean()
         both = math.hypot(error, float(ratios.std()) / math.sqrt(len(ratios)))
         assert abs(float(ratios.mean()) - 1) < 4 * both and both < 0.05
 

@@ -100,7 +100,7 @@ def test_more_steps_come_to_the_reverse_sde(sde, predictor, monkeypatch):
         exact = 0.4 + shrink * (exact[0] - 0.4), shrink**2 * exact[1]
     errors = []
     for num_steps in (1000, 2000):
-        errors.append([found - goal for found, goal in zip(finished(sde, predictor, num_steps), exact)])
+        errors.append([moment - goal for moment, goal in zip(finished(sde, predictor, num_steps), exact)])
     for coarse, fine in zip(*errors):
         assert abs(coarse) < 0.02
         assert fine == pytest.approx(coarse / 2, rel=0.05, abs=1e-9)

@@ -28,8 +28,8 @@ def of_trainer(seed=0, shadow_seed=1, params_x=PARAMS_X, names=lambda state: sta
     return content | held | {STATES[part]: averages(shadows[part]) for part in STATES}
 
 
-def same(found, wanted):
-    pairs = ((found.network_x, wanted.network_x), (found.network_adj, wanted.network_adj))
+def same(checkpoint, expected):
+    pairs = ((checkpoint.network_x, expected.network_x), (checkpoint.network_adj, expected.network_adj))
     return all(
         torch.equal(mine, theirs)
         for one, other in pairs
@@ -60,8 +60,8 @@ def test_which_weights_the_process_has(tmp_path):
     path = write(content, tmp_path / "trained.pth")
     processes = [GDSS.from_checkpoint(path, 2, weights=weights) for weights in ("trained", "average")]
     for process, weights in zip(processes, ("trained", "average"), strict=True):
-        wanted = read(path, weights=weights).network_x.state_dict()
-        assert all(torch.equal(tensor, wanted[name]) for name, tensor in process.network_x.state_dict().items())
+        expected = read(path, weights=weights).network_x.state_dict()
+        assert all(torch.equal(tensor, expected[name]) for name, tensor in process.network_x.state_dict().items())
     with pytest.raises(ValueError, match="weights: expected one of trained, average, got 'ema'"):
         GDSS.from_checkpoint(path, 2, weights="ema")
 

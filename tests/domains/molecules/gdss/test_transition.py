@@ -42,12 +42,12 @@ def test_a_vector_holds_every_edge_once():
 
 def test_densities_are_those_of_the_free_entries():
     mean, x = state(0), state(1)
-    found = law().log_prob(x)
+    log_probs = law().log_prob(x)
     for row in range(4):
         expected = 0.0
         for std, value, centre in zip(STDS, free(x, row), free(mean, row)):
             expected = expected + Normal(centre, std[row]).log_prob(value).sum()
-        torch.testing.assert_close(found[row], expected)
+        torch.testing.assert_close(log_probs[row], expected)
 
 
 def test_another_set_of_nodes_is_out_of_reach():
@@ -85,11 +85,11 @@ def test_samples_are_symmetric_graphs_of_the_law(generator):
 def test_mean_log_density_is_minus_the_entropy(generator):
     number = 20_000
     step = law()[torch.arange(4).repeat(number)]
-    found = step.log_prob(step.sample(generator=generator)).view(number, 4)
+    log_probs = step.log_prob(step.sample(generator=generator)).view(number, 4)
     free_of_x, free_of_adj = SIZES * 3, SIZES * (SIZES - 1) // 2
     entropy = free_of_x * Normal(0.0, STDS[0]).entropy() + free_of_adj * Normal(0.0, STDS[1]).entropy()
     error = ((free_of_x + free_of_adj) / 2 / number) ** 0.5  # Var[log p] = d/2
-    assert ((found.mean(dim=0) + entropy).abs() < 4 * error).all()
+    assert ((log_probs.mean(dim=0) + entropy).abs() < 4 * error).all()
 
 
 def test_a_tilt_moves_an_edge_by_both_of_its_gradients():
