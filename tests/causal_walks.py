@@ -2,12 +2,13 @@
 
 import torch
 from causal_toys import Block, CacheError
+from tensordict import TensorDict
 from torch import nn
 
 from svlearn.process import Prediction, Reference
 from svlearn.randomness import seeded
 from svlearn.targets import Target
-from svlearn.transitions import GaussianTransition
+from svlearn.transitions import FieldTransition, GaussianTransition
 
 STEPS, WIDTH, HEADS, BLOCKS = 4, 8, 2, 2
 
@@ -91,6 +92,54 @@ class CausalWalk(Reference):
         return held
 
 
+class Encoded(Reference):
+    """x (B, 2) moves by Gaussian steps with noise in all numbers, by a code of its condition c (B, 1), a leaf; the code
+    is computed once and cached. CacheError as of `CausalWalk`: missing, of another t, or of other conditions.
+
+    encodings: of how many rows it has computed the code.
+    """
+
+    def __init__(self, kept=True, *, starts=(), num_steps=STEPS):
+        super().__init__()
+        self.num_steps, self.kept, self.starts = num_steps, kept, tuple(starts)
+        drawn = torch.random.get_rng_state()
+        torch.manual_seed(8)
+        self.encoder, self.network = nn.Linear(1, 3).double(), nn.Linear(5, 2).double()
+        torch.random.set_rng_state(drawn)
+        self.encodings = 0
+
+    def initial(self, batch_size, *, condition=None, generator=None):
+        if condition is None:
+            raise ValueError("condition: expected rows (B, 1), got None")
+        x = torch.randn(batch_size, 2, generator=generator, dtype=torch.float64)
+        return TensorDict({"x": x, "c": torch.as_tensor(condition, dtype=torch.float64)}, [batch_size])
+
+    def forward(self, x, t, previous=None):
+        code = self._encoded(x["c"], t) if previous is None else self._checked(x["c"], t, *previous.cache)
+        mean = 0.8 * x["x"] + torch.tanh(self.network(torch.cat([x["x"], code], dim=1)))
+        law = FieldTransition({"x": GaussianTransition(mean, 0.6)}, x)
+        return Prediction(
+            law, clean=law.conditions.copy().set("x", mean), cache=(code, x["c"], t) if self.kept else None
+        )
+
+    def _encoded(self, c, t):
+        late = set(t.unique().tolist()) - {0, *self.starts}
+        if self.kept and late:
+            raise CacheError(f"missing at t = {sorted(late)}")
+        self.encodings += len(c)
+        return torch.tanh(self.encoder(c))
+
+    def _checked(self, c, t, code, known, then):
+        if not torch.equal(then + 1, t):
+            raise CacheError(f"stale: of t = {then.tolist()} at {t.tolist()}")
+        if not torch.equal(known, c):
+            raise CacheError("of other rows")
+        return code
+
+
+CONDITIONS = torch.tensor([[0.5], [-1.0], [2.0]], dtype=torch.float64)
+
+
 def wave(x):
     """A smooth reward of all numbers, (B,)."""
     places = torch.arange(1, x.shape[1] + 1, dtype=torch.float64)
@@ -98,6 +147,7 @@ def wave(x):
 
 
 TARGET = Target(wave, 0.7)
+ENCODED_TARGET = Target(lambda x: wave(x["x"] * (1 + x["c"].abs())), 0.7)
 
 
 class WaveControl(nn.Module):
