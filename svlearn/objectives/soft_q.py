@@ -170,13 +170,15 @@ class SoftQIteration(ValueObjective):
         unless only one time of each trajectory is looked at.
         """
         size, number = t.shape
-        hands_on = self.slow.reads(t.flatten() + 1) and keeps_cache(self.reference, states[:1, 0])
+        later = t[t + 1 < self.reference.num_steps] + 1
+        hands_on = len(later) > 0 and self.slow.reads(later) and keeps_cache(self.reference, states[:1, 0])
         if in_one_pass(self.reference, range(number)):
             for steps, predictions in self._along_steps(states, hands_on):
                 rows, columns = torch.cat([(t == step).nonzero() for step in steps]).unbind(dim=1)
-                chosen = (t[rows, columns] - steps.start) * size + rows
-                x = states[rows, t[rows, columns]]
-                yield rows * number + columns, x, t[rows, columns], take(predictions, chosen)
+                moments = t[rows, columns]
+                chosen = None if self.num_times is None else (moments - steps.start) * size + rows
+                if len(moments) > 0:
+                    yield rows * number + columns, states[rows, moments], moments, take(predictions, chosen)
             return
         flat, rows = t.flatten(), repeat(torch.arange(size, device=t.device), number)
         for step in flat.unique() if hands_on else [None]:
