@@ -72,5 +72,5 @@ class DerivativeFreeAdjointMatching(AdjointMatching):
         candidates = (mean + law.std * noise).flatten(0, 1)
         rewards = self.target(self.coordinates.state(candidates, torch.cat([x] * number)))
         check_scalars(rewards, number * len(x), "reward", "T", finite=True)
-        last = smoothed_gradient(rewards.view(number, len(x)), noise, law.std) / self.target.alpha
-        return run_back(self.reference, states, last, self.coordinates)
+        adjoint = smoothed_gradient(rewards.view(number, len(x)), noise, law.std) / self.target.alpha
+        return run_back(self.reference, states, adjoint, self.coordinates)
