@@ -70,7 +70,14 @@ def is_installed(file: str) -> bool:
 
 def is_installed_module(name: str) -> bool:
     file = getattr(sys.modules.get(name), "__file__", None)
-    return is_installed(file) if file else name.split(".")[0] in sys.stdlib_module_names - {"__main__"}
+    return is_installed(str(file)) if file else name.split(".")[0] in sys.stdlib_module_names - {"__main__"}
+
+
+def module_of(thing: type | types.FunctionType) -> str:
+    """The module that a class or a function says it is from; "" where it says no text, as classes of some C extensions
+    do, whose `__module__` is a descriptor or None. It then counts as one of the user."""
+    name = getattr(thing, "__module__", None)
+    return name if isinstance(name, str) else ""
 
 
 def _imports(code: types.CodeType) -> set[tuple[int, str]]:

@@ -99,7 +99,17 @@ def lent(cache: Any) -> Any:
     if not _is_foreign(cache):
         return cache
     in_place = any(getattr(layer, "is_compileable", False) for layer in _layers(cache))  # as those of a StaticCache
-    return deepcopy(cache) if in_place else _copied(cache)
+    return _copied(cache, share=not in_place)
+
+
+def detached(cache: Any) -> Any:
+    """The same without its graph of gradients, as who keeps it past a gradient does; of an object of a user's own what
+    its `detach()` gives, where it has one."""
+    if isinstance(cache, CONTAINERS):
+        return _mapped(detached, [cache])
+    if _is_foreign(cache):
+        return deepcopy(cache, {id(each): each.detach() for each in _every_tensor(cache)})
+    return cache.detach() if hasattr(cache, "detach") else cache
 
 
 def _is_foreign(cache: Any) -> bool:
@@ -121,9 +131,18 @@ def _tensors(cache: Any) -> Iterator[tuple[int, str, Tensor]]:
                 yield k, name, each
 
 
-def _copied(cache: Any) -> Any:
-    """A copy that shares the tensors which have rows: they are replaced, not written to."""
-    return deepcopy(cache, {id(each): each for _, _, each in _tensors(cache)})
+def _every_tensor(cache: Any) -> list[Tensor]:
+    """The tensors of its layers, in containers too, as the states of linear attention are."""
+    found = [leaf for layer in _layers(cache) for _, leaf in _leaves(vars(layer), "")]
+    return [each for each in found if isinstance(each, Tensor)]
+
+
+def _copied(cache: Any, share: bool = True) -> Any:
+    """A copy, by which a gradient passes; share: of the tensors which have rows the very same, as they are replaced and
+    not written to."""
+    memory: dict[int, Any] = {id(each): each for _, _, each in _tensors(cache)} if share else {}
+    memory |= {id(each): each.clone() for each in _every_tensor(cache) if id(each) not in memory}
+    return deepcopy(cache, memory)
 
 
 def _resized(cache: Any, size: int) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from svlearn.arguments import as_python
+from svlearn.bytecode import module_of
 from svlearn.compiled import plain
 from svlearn.process import Reference
 from svlearn.recipes import import_thing
@@ -53,7 +54,7 @@ def arguments_of(thing: Any, name: str) -> dict[str, Any]:
         return dict(thing.hyperparameters)
     if dataclasses.is_dataclass(thing):
         return {field.name: getattr(thing, field.name) for field in dataclasses.fields(thing)}
-    if isinstance(thing, nn.Module) and not type(thing).__module__.startswith("svlearn."):
+    if isinstance(thing, nn.Module) and not module_of(type(thing)).startswith("svlearn."):
         raise ValueError(
             f"{name}: expected a module that says what its constructor took, got a {type(thing).__name__} without; "
             "keep `self.hyperparameters = dict(...)` in its constructor"
@@ -79,7 +80,7 @@ def kept_arguments(thing: Any, name: str) -> dict[str, Any]:
 
 
 def _path(thing: Any, name: str) -> str:
-    path = f"{thing.__module__}.{thing.__qualname__}"
+    path = f"{module_of(thing)}.{thing.__qualname__}"
     try:
         if "<" not in path and import_thing(path) is thing:
             return path

@@ -21,6 +21,7 @@ from svlearn.bytecode import (
     digest_of_code,
     is_installed,
     is_installed_module,
+    module_of,
     modules_imported,
     names,
     names_of_globals,
@@ -153,7 +154,7 @@ class _Reader:
 
     def _container(self, kind: str, held: list[bytes], thing: Any) -> bytes:
         """What it holds, and of a class of the user also that and its attributes."""
-        if is_installed_module(type(thing).__module__):
+        if is_installed_module(module_of(type(thing))):
             return digest(kind, *held)
         return digest(kind, self.read(type(thing)), self._state(getattr(thing, "__dict__", None)), *held)
 
@@ -168,7 +169,7 @@ class _Reader:
             held = [self.part(f"has .{name}", getattr(thing, name)) for name in fields]
             others = {name: each for name, each in getattr(thing, "__dict__", {}).items() if name not in fields}
             return digest("dataclass", kind, *held, *([self._state(others)] if others else []))
-        if isinstance(thing, OPAQUE) or type(thing).__module__ in MOMENTARY:
+        if isinstance(thing, OPAQUE) or module_of(type(thing)) in MOMENTARY:
             raise _Unknown("has no identity (its code cannot be read, or it is a state of the moment)")
         name = getattr(thing, "name", None)
         if callable(thing) and isinstance(name, str):
@@ -210,7 +211,7 @@ class _Reader:
         elif "<" in code.co_qualname:  # two lambdas of one place have one name
             parts.append(digest_of_code(code))
         else:
-            parts.append(f"{function.__module__} {code.co_qualname}".encode())
+            parts.append(f"{module_of(function)} {code.co_qualname}".encode())
         return digest("function", *parts)
 
     def _cell(self, name: str, cell: types.CellType) -> bytes:
@@ -243,8 +244,8 @@ class _Reader:
     def _class(self, kind: type) -> bytes:
         parts = []
         for each in kind.__mro__:
-            if is_installed_module(each.__module__):
-                parts.append(f"{each.__module__}.{each.__qualname__}".encode())
+            if is_installed_module(module_of(each)):
+                parts.append(f"{module_of(each)}.{each.__qualname__}".encode())
             else:
                 parts += [each.__qualname__.encode(), *self._body(each)]
         return digest("class", *parts)

@@ -9,7 +9,7 @@ from typing import ParamSpec, TypeVar
 
 from torch import Tensor, nn
 
-from svlearn.bytecode import is_installed, is_installed_module, names
+from svlearn.bytecode import is_installed, is_installed_module, module_of, names
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -65,11 +65,11 @@ def _find(thing: object, seen: set[int], trained: list[nn.Module]) -> None:
             if thing.training:
                 trained.append(thing)
             waiting.extend(own["_modules"].values())
-            if not kind.__module__.startswith("torch.nn."):  # whose own attributes hold no more
+            if not module_of(kind).startswith("torch.nn."):  # whose own attributes hold no more
                 waiting.extend([own[name] for name in own if name not in BARE])
         else:
             waiting.extend(_held(thing, own))
-        if not _is_of_package(kind.__module__):
+        if not _is_of_package(module_of(kind)):
             waiting.append(kind)
 
 
@@ -86,7 +86,7 @@ def _held(thing: object, own: Mapping[str, object]) -> list[object]:
     if isinstance(thing, types.FunctionType):
         return _named(thing)
     if isinstance(thing, type):  # of the user: what its methods name
-        return [] if _is_of_package(thing.__module__) else [*own.values(), *thing.__bases__]
+        return [] if _is_of_package(module_of(thing)) else [*own.values(), *thing.__bases__]
     if isinstance(thing, (staticmethod, classmethod)):
         return [thing.__func__]
     if isinstance(thing, property):
@@ -98,7 +98,7 @@ def _held(thing: object, own: Mapping[str, object]) -> list[object]:
 
 
 def _slots(kind: type) -> list[str]:
-    if _is_of_package(kind.__module__):
+    if _is_of_package(module_of(kind)):
         return []
     given = [vars(each).get("__slots__", ()) for each in kind.__mro__]
     return [name for names in given for name in ([names] if isinstance(names, str) else names)]

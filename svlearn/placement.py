@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from svlearn.bytecode import module_of
 from svlearn.deferred_checks import deferring
 from svlearn.randomness import device_of, resolve_generator, together
 
@@ -136,7 +137,7 @@ def modules_of(*things: object) -> list[nn.Module]:
             waiting.extend(reversed(thing))
         elif isinstance(thing, dict):
             waiting.extend(reversed(list(thing.values())))
-        elif type(thing).__module__.split(".")[0] == "svlearn":
+        elif module_of(type(thing)).split(".")[0] == "svlearn":
             waiting.extend(reversed(list(getattr(thing, "__dict__", {}).values())))
     return modules
 

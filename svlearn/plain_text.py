@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from svlearn.bytecode import is_installed_module
+from svlearn.bytecode import is_installed_module, module_of
 
 OF_PYTHON = (types.BuiltinFunctionType, types.MethodDescriptorType, types.WrapperDescriptorType, np.ufunc)
 
@@ -17,7 +17,7 @@ def plain_text(thing: Any) -> str | None:
     """A text for what is small and cannot change; None for anything else. 2, 2.0 and NumPy's 2 are the same number."""
     if thing is None or thing is ... or isinstance(thing, (bool, np.bool_)):
         return str(thing)
-    if isinstance(thing, Enum) or not (isinstance(thing, OF_PYTHON) or is_installed_module(type(thing).__module__)):
+    if isinstance(thing, Enum) or not (isinstance(thing, OF_PYTHON) or is_installed_module(module_of(type(thing)))):
         return None
     if isinstance(thing, (int, np.integer)):
         return f"number {int(thing)}"

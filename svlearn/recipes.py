@@ -5,6 +5,7 @@
 
 import dataclasses
 import difflib
+import functools
 import importlib
 import inspect
 import types
@@ -14,6 +15,39 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 KEYS = {"class_path", "init_args"}
+
+
+class Recorded:
+    """A class whose objects keep what their constructor was given, so that `description.describe` finds their recipe.
+
+    So do those of every subclass, whatever parameters its own constructor has; what is set later is no part of it.
+    """
+
+    _recorded: dict[str, Any]
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "__init__" in vars(cls):
+            cls.__init__ = _recording(cls.__init__)  # type: ignore[method-assign]
+
+    def arguments(self) -> dict[str, Any]:
+        """What the constructor was given, by the names of its parameters; defaults are left out."""
+        return dict(self._recorded)
+
+
+def _recording(constructor: Callable) -> Callable:
+    signature = inspect.signature(constructor)
+    rest = [name for name, each in signature.parameters.items() if each.kind is inspect.Parameter.VAR_KEYWORD]
+
+    @functools.wraps(constructor)
+    def recorded(self: Any, *given: Any, **named: Any) -> None:
+        if "_recorded" not in vars(self):  # else it is the constructor of a base, which a subclass calls
+            found = dict(signature.bind(self, *given, **named).arguments)
+            options = found.pop(rest[0], {}) if rest else {}
+            self._recorded = dict(list(found.items())[1:]) | options
+        constructor(self, *given, **named)
+
+    return recorded
 
 
 @dataclass(frozen=True)

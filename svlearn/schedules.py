@@ -3,7 +3,7 @@
 import copy
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from tensordict import TensorDict
@@ -12,7 +12,7 @@ from torch import Tensor
 from svlearn.compiled import plain
 from svlearn.modes import evaluating
 from svlearn.placement import where_the_reference_is
-from svlearn.process import Prediction, Reference, call
+from svlearn.process import Prediction, Reference, call, draw_initial
 from svlearn.randomness import device_of, seeded
 from svlearn.state import State, device_of_state, times
 from svlearn.transitions import GaussianTransition, Transition
@@ -125,16 +125,16 @@ def cosine_schedule(num_steps: int, start: float = 0.0) -> Tensor:
     return alpha_bars
 
 
-def check_noise(reference: Reference, need: str) -> None:
+def check_noise(reference: Reference, need: str, condition: Any = None) -> None:
     """Raise ValueError where no step of the reference has noise, as with eta = 0 or in an Euler flow, and say what has.
 
     need: what would do nothing then. Two trajectories are looked at, up to the first step with noise: most often one
     call, of a shallow copy of the reference, so that neither it nor the cost of a run remembers it. A step is without
-    noise where its Gaussian std is 0 or, for other laws of floats, where two draws are equal. A process that starts
-    from a condition cannot be looked at, and is taken.
+    noise where its Gaussian std is 0 or, for other laws of floats, where two draws are equal. condition: two rows, of
+    the two; a process that starts from nothing else cannot be looked at without, and is taken.
     """
     try:
-        noiseless = _is_noiseless(reference)
+        noiseless = _is_noiseless(reference, condition)
     except Exception:  # what a look meets, a run will meet, and say where
         return
     if noiseless:
@@ -147,11 +147,11 @@ def check_noise(reference: Reference, need: str) -> None:
 
 @torch.no_grad()
 @where_the_reference_is
-def _is_noiseless(reference: Reference) -> bool:
+def _is_noiseless(reference: Reference, condition: Any) -> bool:
     generator = seeded(device_of(reference), 0)
     previous: Prediction | None = None
     reference = copy.copy(plain(reference))
-    x = reference.initial(2, generator=generator)
+    x = draw_initial(reference, 2, condition=condition, generator=generator)
     for t in range(reference.num_steps):
         cache = None if previous is None or previous.cache is None else previous
         with evaluating(reference):

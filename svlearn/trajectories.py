@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Iterator, Sequence, Sized
 from dataclasses import dataclass
+from itertools import islice
 
 import torch
 from torch import Tensor
@@ -76,6 +77,15 @@ def predictions_at(process: Reference, states: State, times: Sequence[int]) -> I
         with torch.no_grad():
             prediction = predict(process, states[:, t], t) if t in times else None
         yield prediction
+
+
+def prediction_before(process: Reference, states: State, t: int, kind: str = "reference_calls") -> Prediction | None:
+    """What a call at x_t of x_0 ... x_T (B, T + 1, ...) reuses: of a process that keeps a cache what it predicts at
+    t - 1, by all the steps up to there, without gradient; None of another, and at t = 0."""
+    if t == 0 or not keeps_cache(process, states[:1, 0]):
+        return None
+    with torch.no_grad():
+        return next(islice(step_by_step(process, states, kind), t - 1, None))
 
 
 def keeps_cache(process: Reference, x: State) -> bool:

@@ -10,7 +10,12 @@ import torch
 from torch import nn
 
 import svlearn as sv
+from svlearn.bytecode import module_of
+from svlearn.description import describe
+from svlearn.identity import identity
 from svlearn.modes import evaluating
+from svlearn.placement import modules_of
+from svlearn.plain_text import plain_text
 
 
 def test_each_submodule_gets_its_own_mode_back():
@@ -163,3 +168,41 @@ def test_a_module_that_a_function_names_and_what_refers_to_itself():
     with evaluating(ring):
         assert not FAR.training
     assert FAR.training
+
+
+class Compiled:
+    """As a class of some C extensions: `__module__` is a descriptor, so that the class itself says no text."""
+
+    __module__ = property(lambda self: "an_extension")
+
+    def __init__(self, held):
+        self.held = held
+
+    def __call__(self, x):
+        return self.held(x)
+
+
+class Nowhere(Compiled):
+    __module__ = None
+
+
+@pytest.mark.parametrize("kind", [Compiled, Nowhere])
+def test_a_class_that_does_not_say_its_module_in_text_is_one_like_others(kind):
+    module = nn.Dropout()
+    with evaluating(kind(module), sv.Target(kind(module), 1.0)):
+        assert not module.training
+    assert module.training
+    assert identity(kind(2)) == identity(kind(2)) != identity(kind(3))
+    assert "0x" not in module_of(kind) and plain_text(kind(2)) is None and modules_of(kind(module)) == []
+    with pytest.raises(ValueError, match="expected what can be imported by its name"):
+        describe(kind(2), Still(), "thing")
+
+
+class Still(sv.Reference):
+    num_steps = 1
+
+    def initial(self, batch_size, *, condition=None, generator=None):
+        return torch.zeros(batch_size, 1)
+
+    def forward(self, x, t, previous=None):
+        return sv.Prediction(sv.GaussianTransition(x, 1.0))

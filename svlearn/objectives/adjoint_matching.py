@@ -1,15 +1,22 @@
 """Adjoint matching: regress a policy's control on adjoints that run back through the reference."""
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from tensordict import TensorDict
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from svlearn.objectives.control import check_controls, control_of, gaussian, prediction_for_control
+from svlearn.objectives.control import (
+    check_controls,
+    completed,
+    control_of,
+    gaussian,
+    handed_on,
+    prediction_for_control,
+)
 from svlearn.objectives.memoryless_objective import MemorylessObjective
-from svlearn.objectives.state_gradients import pull_back, reward_gradient
+from svlearn.objectives.state_gradients import pull_back, reward_gradient, through_caches
 from svlearn.objectives.stochastic_control import check_own_data, control_cost
 from svlearn.placement import at_home
 from svlearn.policies import Policy
@@ -18,6 +25,7 @@ from svlearn.randomness import device_of, seeded
 from svlearn.rollouts.roll_out import roll_out
 from svlearn.state import State, flattened, times
 from svlearn.targets import Target
+from svlearn.trajectories import keeps_cache
 from svlearn.transitions import Coordinates, TensorCoordinates, coordinates_of
 
 
@@ -38,6 +46,9 @@ def lean_adjoints(
     reference and T - 1 of its gradient. Both are over the coordinates of the step, which of a tensor is itself; states
     with leaves that come without cost one call of the reference more. The stds are (1, T, ...), and (B, T, ...) for
     states with leaves, whose conditions they may depend on.
+    A cache that the reference keeps is handed on, forwards, and the gradient runs back through it: T calls and T - 1 of
+    the gradient as well, with the activations of all steps held. Of what step t - 1 did not move a_t then lacks the way
+    through the cache; s_{t-1} is 0 there, and nothing reads it.
     Raises ValueError where s_t depends on the state, and as `reward_gradient` and `pull_back`.
     """
     if coordinates is None and isinstance(states, Tensor):
@@ -50,9 +61,27 @@ def lean_adjoints(
 
 
 def run_back(reference: Reference, states: State, adjoint: Tensor, coordinates: Coordinates) -> tuple[Tensor, Tensor]:
-    """`lean_adjoints` from a given a_T (B, ...); of the states it reads x_0 ... x_{T-1} alone."""
-    adjoints, stds = [], []
+    """`lean_adjoints` from a given a_T (B, ...), whatever x_T is."""
+    run = through_caches if keeps_cache(reference, states[:1, 0]) else _step_by_step
+    adjoints, stds = run(reference, states, adjoint, coordinates)
     first = first_alike(coordinates.conditions(states[:, 0]), adjoint)
+    for t in reversed(range(reference.num_steps)):
+        std = stds[t]
+        if std is None or not bool((std == std[first]).all()):
+            raise ValueError(
+                f"reference: expected a std that does not depend on the state, as the adjoint's recursion needs, "
+                f"{type(reference).__name__} gives several at step {t}; StochasticControl takes these"
+            )
+        stds[t] = (std[:1] if isinstance(states, Tensor) else std).expand(-1, *adjoint.shape[1:])
+    return torch.stack(adjoints, dim=1), torch.stack(cast(list[Tensor], stds), dim=1)
+
+
+def _step_by_step(
+    reference: Reference, states: State, adjoint: Tensor, coordinates: Coordinates
+) -> tuple[list[Tensor], list[Tensor | None]]:
+    """a_1 ... a_T and s_0 ... s_{T-1}, None where it has a gradient in the state, one step's activations at a time."""
+    adjoints: list[Tensor] = []
+    stds: list[Tensor | None] = []
     for t in reversed(range(reference.num_steps)):
         adjoints.append(adjoint)
         if t > 0:
@@ -60,13 +89,8 @@ def run_back(reference: Reference, states: State, adjoint: Tensor, coordinates: 
         else:
             with torch.no_grad():
                 std, varies = gaussian(predict(reference, states[:, 0], 0)).std, False
-        if varies or not bool((std == std[first]).all()):
-            raise ValueError(
-                f"reference: expected a std that does not depend on the state, as the adjoint's recursion needs, "
-                f"{type(reference).__name__} gives several at step {t}; StochasticControl takes these"
-            )
-        stds.append((std[:1] if isinstance(states, Tensor) else std).expand(-1, *adjoint.shape[1:]))
-    return torch.stack(adjoints[::-1], dim=1), torch.stack(stds[::-1], dim=1)
+        stds.append(None if varies else std)
+    return adjoints[::-1], stds[::-1]
 
 
 def first_alike(conditions: list[Tensor], like: Tensor) -> Tensor:
@@ -116,15 +140,22 @@ class AdjointMatching(MemorylessObjective):
         states = trajectories["states"]
         adjoints, stds = self.adjoints(states, generator)
         total = torch.zeros(len(states), dtype=torch.float64, device=adjoints.device)
+        before: Prediction | None = None
         for t in range(self.reference.num_steps):
-            told = prediction_for_control(self.policy, states[:, t], t)
-            given = (states[:, t], adjoints[:, t], stds[:, t], t, told)
-            total = total + checkpoint(self._step, *given, use_reentrant=False)
+            told = prediction_for_control(self.policy, states[:, t], t, before)
+            given = (states[:, t], adjoints[:, t], stds[:, t], t, told, before)
+            cost, before = checkpoint(self._step, *given, use_reentrant=False)
+            total = total + cost
         return total.mean()
 
-    def _step(self, x: State, adjoint: Tensor, std: Tensor, t: int, told: Prediction | None) -> Tensor:
-        control = control_of(self.policy, x, times(t, len(x), adjoint.device), told)
-        return adjoint_matching_loss(control, adjoint, std)
+    def _step(
+        self, x: State, adjoint: Tensor, std: Tensor, t: int, told: Prediction | None, before: Prediction | None
+    ) -> tuple[Tensor, Prediction | None]:
+        """The loss of the step, and what the next one may reuse."""
+        moments = times(t, len(x), adjoint.device)
+        told = completed(self.policy, x, moments, told, before)
+        control = control_of(self.policy, x, moments, told)
+        return adjoint_matching_loss(control, adjoint, std), handed_on(told)
 
     def _trajectories(self, batch: Any, size: int, generator: torch.Generator) -> TensorDict:
         check_own_data(batch, self)

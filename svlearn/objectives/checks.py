@@ -1,6 +1,8 @@
 """A step of two trajectories, tried when an objective is made: what cannot be is said before it costs an hour."""
 
 import math
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import torch
 
@@ -9,8 +11,9 @@ from svlearn.inference import proposals
 from svlearn.inference.proposals import Proposal
 from svlearn.modes import in_evaluation
 from svlearn.placement import where_the_reference_is
-from svlearn.policies import Policy
-from svlearn.process import Reference, draw_initial
+from svlearn.policies import Finetuned, Policy
+from svlearn.policies.reading import check_read, read_by
+from svlearn.process import Prediction, Reference, draw_initial, predict
 from svlearn.randomness import device_of, randn, seeded
 from svlearn.state import State
 from svlearn.transitions import Transition, gaussian_of
@@ -24,9 +27,7 @@ def check_log_prob(reference: Reference, proposal: Proposal, need: str, conditio
     had; ValueError, with the step, where q moves x otherwise than p_ref at a first or last step that has no noise.
     need: who asks for it, and what for."""
     generator = seeded(device_of(reference), 0)
-    x = _two_states(reference, conditions, generator)
-    for t in _tried(reference):
-        prediction = proposal.predict(reference, x, t, None)
+    for t, x, prediction in _tried(reference, partial(proposal.predict, reference), conditions, generator):
         own = prediction.transition
         always_noisy = gaussian_of(own) is None  # as others are, and x_0 may be no state of another t
         if t > 0 and always_noisy:
@@ -55,17 +56,21 @@ def check_unmoved(reference: Reference, policy: Policy, need: str, conditions: C
     noise: log q - log p_ref is -inf there from the first optimiser step on."""
     generator = seeded(device_of(reference), 0)
     parameters = [each for each in policy.trained() if each.requires_grad]
+    proposal = proposals.Policy(policy)
+
+    def look(x: State, t: int, previous: Prediction | None) -> Prediction:
+        with torch.no_grad():
+            prediction = predict(reference, x, t, previous)
+        return proposal.complete(prediction, x, t, previous)
+
     with torch.inference_mode(False), torch.enable_grad():
-        x = _two_states(reference, conditions, generator)
-        for t in _tried(reference):
-            with torch.no_grad():
-                prediction = proposals.FromReference().predict(reference, x, t, None)
+        for t, x, prediction in _tried(reference, look, conditions, generator):
             own = gaussian_of(prediction.transition)
             if own is None:
                 return
             if not bool(own.diracs.any()):
                 continue
-            law = gaussian_of(proposals.Policy(policy).transition(x, t, prediction))
+            law = gaussian_of(proposal.transition(x, t, prediction))
             if law is None or not law.mean.requires_grad:
                 continue
             moved = law.mean[own.diracs]
@@ -75,13 +80,36 @@ def check_unmoved(reference: Reference, policy: Policy, need: str, conditions: C
                 raise ValueError(_refusal(need, t, type(policy).__name__))
 
 
-def _two_states(reference: Reference, conditions: Conditions | None, generator: torch.Generator) -> State:
-    return draw_initial(reference, 2, condition=draw_rows(conditions, 2, generator), generator=generator)
+def check_trained(policy: Policy, conditions: Conditions | None) -> None:
+    """Raise ValueError where no step under the conditions reads what a `Finetuned` trains, of which nothing is known
+    before where its reference starts from nothing but a condition."""
+    if conditions is not None and isinstance(policy, Finetuned):
+        rows = conditions.draw(2, seeded(device_of(policy), 0))
+        check_read(read_by(policy.copy, policy.trained(), rows), policy.reference)
 
 
-def _tried(reference: Reference) -> list[int]:
-    """The first and the last step."""
-    return sorted({0, reference.num_steps - 1})
+def _tried(
+    reference: Reference,
+    look: Callable[[State, int, Prediction | None], Prediction],
+    conditions: Conditions | None,
+    generator: torch.Generator,
+) -> Iterator[tuple[int, State, Prediction]]:
+    """t, two states and what look(x, t, previous) predicts for them, at the first and the last step. Where a cache is
+    handed on these follow each other by all steps between; else x_0 stands for a state of the last one, too."""
+    last, rows = reference.num_steps - 1, draw_rows(conditions, 2, generator)
+    x = draw_initial(reference, 2, condition=rows, generator=generator)
+    prediction = look(x, 0, None)
+    yield 0, x, prediction
+    if last == 0:
+        return
+    if not prediction.has_cache:
+        yield last, x, look(x, last, None)
+        return
+    for t in range(1, last + 1):
+        with torch.no_grad():
+            x = prediction.transition.sample(generator=generator)
+        prediction = look(x, t, prediction)
+    yield last, x, prediction
 
 
 def _without_noise(law: Transition) -> bool:

@@ -1,14 +1,15 @@
 """The control of a Gaussian policy, g_θ = (m_θ - m)/s², of whatever form the policy is; and which policies have one."""
 
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from svlearn.policies import Controlled, Policy
-from svlearn.process import Prediction, predict
+from svlearn.process import Prediction, call, predict
 from svlearn.state import State, device_of_state, times
-from svlearn.transitions import Coordinates, GaussianTransition, coordinates_of, described, gaussian_of
+from svlearn.transitions import Coordinates, GaussianTransition, Transition, coordinates_of, described, gaussian_of
 
 OTHERS = "PolicyGradient, DistributionalPolicyGradient and PathConsistency train a policy of any kind"
 
@@ -25,21 +26,44 @@ def control_of(policy: Policy, x: State, t: Tensor, prediction: Prediction | Non
     """g_θ(x_t, t) = (m_θ(x_t) - m(x_t))/s_t² over the coordinates, (B, ...), nats per unit of x, of a policy that
     `check_controls` took.
 
-    prediction: the reference's, of x_t; a `Controlled`, which says g_θ itself, does without.
+    prediction: the reference's, of x_t, `completed`; a `Controlled`, which says g_θ itself, does without.
     """
     if isinstance(policy, Controlled):
         return policy.coordinates.gradient(policy.control(x, t), x)
     own = gaussian(_given(prediction))
-    law = policy.steer(_given(prediction), x, t)
+    law = _steered(policy, x, t, _given(prediction))
     return (gaussian(Prediction(law)).mean - own.mean) / own.std**2
 
 
-def prediction_for_control(policy: Policy, x: State, t: int) -> Prediction | None:
-    """What `control_of` reads of the reference, without its gradient; None, and no call, for a `Controlled`."""
+def prediction_for_control(policy: Policy, x: State, t: int, previous: Prediction | None = None) -> Prediction | None:
+    """What `control_of` reads of the reference, without its gradient; None, and no call, for a `Controlled`. previous:
+    that of the step before, whose cache the call reuses."""
     if isinstance(policy, Controlled):
         return None
     with torch.no_grad():
-        return predict(policy.reference, x, t)
+        return predict(policy.reference, x, t, previous)
+
+
+def completed(
+    policy: Policy, x: State, t: Tensor, prediction: Prediction | None, previous: Prediction | None
+) -> Prediction | None:
+    """The reference's prediction with that of a policy that has a network of its own, as `Prediction.policy`, whose
+    gradient passes through its cache too; of another, that corrects the reference, as it is. previous: that of the
+    step before, completed."""
+    if prediction is None or policy.corrects:
+        return prediction
+    own = None if previous is None else previous.policy
+    cache = None if own is None or own.cache is None else own
+    return replace(prediction, policy=call(policy, x, t, cache).trimmed())
+
+
+def handed_on(prediction: Prediction | None) -> Prediction | None:
+    """What the next step may reuse; None where there is nothing."""
+    return None if prediction is None or not prediction.has_cache else prediction.trimmed()
+
+
+def _steered(policy: Policy, x: State, t: Tensor, prediction: Prediction) -> Transition:
+    return policy.steer(prediction, x, t) if prediction.policy is None else prediction.policy.transition
 
 
 def check_controls(policy: Any, states: State) -> Coordinates:
@@ -52,13 +76,15 @@ def check_controls(policy: Any, states: State) -> Coordinates:
     """
     if isinstance(policy, Controlled):
         return policy.coordinates
-    moved = False
+    moved, previous = False, None
     for t in range(policy.num_steps):
-        x = states[:, t]
+        x = states[:, t].clone()
+        moments = times(t, len(x), device_of_state(x))
         with torch.no_grad():
-            prediction = predict(policy.reference, x, t)
+            prediction = predict(policy.reference, x, t, previous)
         with torch.inference_mode(False), torch.enable_grad():
-            steered = policy.steer(prediction, x.clone(), times(t, len(x), device_of_state(x)))
+            previous = completed(policy, x, moments, prediction, previous)
+            steered = _steered(policy, x, moments, _given(previous))
         name, law = type(policy).__name__, gaussian_of(steered)
         if law is None:
             raise TypeError(f"policy: expected a policies.Controlled, got {name}; {OTHERS}")

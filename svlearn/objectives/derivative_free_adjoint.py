@@ -15,6 +15,7 @@ from svlearn.process import Reference, predict
 from svlearn.randomness import randn
 from svlearn.state import State
 from svlearn.targets import Target, check_scalars
+from svlearn.trajectories import prediction_before
 
 
 def smoothed_gradient(rewards: Tensor, noise: Tensor, std: Tensor) -> Tensor:
@@ -32,8 +33,9 @@ class DerivativeFreeAdjointMatching(AdjointMatching):
     """`AdjointMatching` for a reward without a gradient: a_T = Σ_k (r(x_T^k) - b_k) ε_k/(K s_{T-1} α), then run back.
 
     At x_{T-1} of each trajectory K = num_candidates finished states are drawn from the policy's last step, x_T^k =
-    m + s_{T-1}² g + s_{T-1} ε_k, and rewarded: K reward calls, and one call of the policy more (`smoothed_gradient`).
-    Given x_{T-1}, a_T has the expectation of ∇r(x_T)/α under the policy; the Jacobians of `lean_adjoints` at x_t ...
+    m + s_{T-1}² g + s_{T-1} ε_k, and rewarded: K reward calls, and one call of the policy more (`smoothed_gradient`),
+    or T where it keeps a cache, each of what is new in a step. Given x_{T-1}, a_T has the expectation of ∇r(x_T)/α
+    under the policy; the Jacobians of `lean_adjoints` at x_t ...
     x_{T-1} do not see ε_k. So E_q[a_{t+1} | x_t] is that of the lean adjoint, at every policy: the expected gradient,
     the fixed point and the conditions are those of `AdjointMatching`. The reference must have a gradient. The variance
     is moderate where r is smooth at the scale of s_{T-1}, and grows as 1/s_{T-1}² where it jumps.
@@ -57,9 +59,9 @@ class DerivativeFreeAdjointMatching(AdjointMatching):
     @torch.no_grad()
     def adjoints(self, states: State, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """As the base class's; x_T of the trajectories is not read, for others are drawn in its place."""
-        x, number = states[:, -2], self.num_candidates
+        x, number, last, kind = states[:, -2], self.num_candidates, self.reference.num_steps - 1, "policy_calls"
         with evaluating(self.policy):
-            law = gaussian(predict(self.policy, x, self.reference.num_steps - 1, kind="policy_calls"))
+            law = gaussian(predict(self.policy, x, last, prediction_before(self.policy, states, last, kind), kind))
         if not bool((law.std > 0).all()):
             raise ValueError(
                 "reference: expected noise at the last step, over which the reward is differenced, got a std of 0 from "
@@ -70,5 +72,5 @@ class DerivativeFreeAdjointMatching(AdjointMatching):
         candidates = (mean + law.std * noise).flatten(0, 1)
         rewards = self.target(self.coordinates.state(candidates, torch.cat([x] * number)))
         check_scalars(rewards, number * len(x), "reward", "T", finite=True)
-        last = smoothed_gradient(rewards.view(number, len(x)), noise, law.std) / self.target.alpha
-        return run_back(self.reference, states, last, self.coordinates)
+        adjoint = smoothed_gradient(rewards.view(number, len(x)), noise, law.std) / self.target.alpha
+        return run_back(self.reference, states, adjoint, self.coordinates)

@@ -9,11 +9,12 @@ from torch import Tensor, nn
 
 from svlearn.fingerprint import fingerprint
 from svlearn.inference import proposals
-from svlearn.objectives.checks import check_log_prob, check_unmoved
+from svlearn.objectives.checks import check_log_prob, check_trained, check_unmoved
 from svlearn.objectives.objective import Objective
 from svlearn.objectives.path_terms import moves_along
 from svlearn.policies import Policy
 from svlearn.process import Reference, predict
+from svlearn.randomness import device_of, seeded
 from svlearn.rollouts.roll_out import roll_out
 from svlearn.schedules import check_noise
 from svlearn.state import State
@@ -49,8 +50,10 @@ class PolicyObjective(Objective):
         if self.needs_log_prob():
             need = f"{type(self).__name__} weighs log q - log p_ref"
             check_log_prob(reference, proposals.Policy(policy), need, self.conditions)
-            check_noise(reference, "a policy has no move to choose")
+            generator = seeded(device_of(reference), 0)
+            check_noise(reference, "a policy has no move to choose", self.draw_conditions(2, generator))
             check_unmoved(reference, policy, need, self.conditions)
+            check_trained(policy, self.conditions)
 
     def trained(self) -> nn.Module:
         return nn.ParameterList(self.policy.trained())

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from svlearn.metering import count
 from svlearn.objectives.control import gaussian
-from svlearn.process import Reference, predict
+from svlearn.process import Prediction, Reference, predict
 from svlearn.state import State, flattened
 from svlearn.targets import Target, check_scalars, refuses_gradient
-from svlearn.transitions import coordinates_of
+from svlearn.transitions import Coordinates, coordinates_of
 from svlearn.transitions.coordinates import Name
 
 WHOLE = ""  # the name of the one leaf of a state that is a tensor
@@ -57,15 +57,17 @@ def density_gradient(log_density: Callable[[State], Tensor], x: State, name: str
     return gradient
 
 
-def pull_back(reference: Reference, x: State, t: int, adjoint: Tensor) -> tuple[Tensor, Tensor, bool]:
+def pull_back(
+    reference: Reference, x: State, t: int, adjoint: Tensor, previous: Prediction | None = None
+) -> tuple[Tensor, Tensor, bool]:
     """(∂m_t/∂x)ᵀ a of an adjoint a at the states x_t (B, ...), and the std s_t, all over the coordinates, (B, ...); and
-    whether s_t has a gradient in x.
+    whether s_t has a gradient in x. previous: that of the step before, whose cache stands still.
 
     Raises ValueError where the mean has no gradient in x, TypeError where the transition is not Gaussian.
     """
     with torch.inference_mode(False), torch.enable_grad(), frozen(reference):
         point, leaves = with_gradient(x)
-        prediction = predict(reference, point, t)
+        prediction = predict(reference, point, t, previous)
         law = gaussian(prediction)
         count("gradient_calls", len(x))
         slope = gradient_in(leaves, law.std.sum(), retain=True) if law.std.requires_grad else None
@@ -73,12 +75,46 @@ def pull_back(reference: Reference, x: State, t: int, adjoint: Tensor) -> tuple[
         if law.mean.requires_grad:
             pulled = gradient_in(leaves, law.mean, adjoint.clone().to(law.mean.dtype))
         if pulled is None:
-            raise ValueError(
-                f"reference: expected a mean that torch can differentiate in the state, {type(reference).__name__} "
-                "gives one without a gradient (is its forward under torch.no_grad?)"
-            )
+            raise without_gradient(reference)
     varies = slope is not None and any(bool((each != 0).any()) for each in _leaves(slope))
     return coordinates_of(prediction.transition).gradient(pulled, x), law.std.detach(), varies
+
+
+def through_caches(
+    reference: Reference, states: State, adjoint: Tensor, coordinates: Coordinates
+) -> tuple[list[Tensor], list[Tensor | None]]:
+    """a_1 ... a_T of a_T = adjoint, and s_0 ... s_{T-1}, None where it has a gradient in the state, of a reference that
+    keeps a cache, along trajectories (B, T + 1, ...): the path, each x_{t+1} as it is with the gradient of m_t(x_t),
+    is run once with the cache handed on, and back by one gradient, in x_1 ... x_T."""
+    steps = reference.num_steps
+    point, previous = coordinates.of(states[:, 0]).detach(), None
+    points: list[Tensor] = []
+    stds: list[Tensor | None] = []
+    with torch.inference_mode(False), torch.enable_grad(), frozen(reference):
+        for t in range(steps):
+            previous = predict(reference, coordinates.state(point, states[:, t]), t, previous)
+            law = gaussian(previous)
+            if t > 0 and not law.mean.requires_grad:
+                raise without_gradient(reference)
+            slope = None
+            if t > 0 and law.std.requires_grad:
+                (slope,) = torch.autograd.grad(law.std.sum(), point, retain_graph=True, allow_unused=True)
+            varies = slope is not None and bool((slope != 0).any())
+            stds.append(None if varies else law.std.detach().expand_as(law.mean))
+            point = coordinates.of(states[:, t + 1]).detach() + (law.mean - law.mean.detach())  # to the bit: what was
+            point = point if t > 0 else point.detach().requires_grad_()  # cached is looked at as it came
+            points.append(point)
+        count("gradient_calls", len(adjoint) * (steps - 1))
+        adjoints = torch.autograd.grad(point, points, adjoint.clone().to(point.dtype))
+    return list(adjoints), stds
+
+
+def without_gradient(reference: Reference) -> ValueError:
+    """What to raise where the reference's mean has no gradient in the state."""
+    return ValueError(
+        f"reference: expected a mean that torch can differentiate in the state, {type(reference).__name__} gives one "
+        "without a gradient (is its forward under torch.no_grad?)"
+    )
 
 
 def with_gradient(x: State) -> tuple[State, dict[Name, Tensor]]:

@@ -8,17 +8,18 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from svlearn.metering import count
-from svlearn.objectives.control import check_controls, control_of, gaussian
+from svlearn.objectives.control import check_controls, completed, control_of, gaussian, handed_on
 from svlearn.objectives.memoryless_objective import MemorylessObjective
 from svlearn.objectives.policy_objective import PolicyObjective
 from svlearn.objectives.state_gradients import frozen, pull_back, reward_gradient
 from svlearn.placement import at_home
 from svlearn.policies import Policy
-from svlearn.process import Reference, draw_initial, predict
+from svlearn.process import Prediction, Reference, draw_initial, predict
 from svlearn.randomness import device_of, randn, seeded
 from svlearn.rollouts.roll_out import roll_out
 from svlearn.state import State, flattened, times
 from svlearn.targets import Target, check_scalars
+from svlearn.trajectories import prediction_before
 
 
 def control_cost(control: Tensor, std: Tensor) -> Tensor:
@@ -58,30 +59,36 @@ class StochasticControl(MemorylessObjective):
             reward_gradient(target, states[:, -1])
             if reference.num_steps > 1:  # else no gradient passes through the mean
                 nothing = torch.zeros_like(self.coordinates.of(states[:, -1]))
-                pull_back(reference, states[:, -2], reference.num_steps - 1, nothing)
+                last = reference.num_steps - 1
+                pull_back(reference, states[:, last], last, nothing, prediction_before(reference, states, last))
 
     def loss(self, trajectories: TensorDict, generator: torch.Generator) -> Tensor:
         """The mean of -r/α + Σ_t s_t²|g_t|²/2 over paths: "initial" x_0 (B, ...), "noise" ε (B, T, ...) of the
         coordinates."""
         x, noise = trajectories["initial"], trajectories["noise"]
         costs = torch.zeros(len(x), dtype=torch.float64, device=noise.device)
+        previous: Prediction | None = None
         for t in range(self.reference.num_steps):
-            x, cost = checkpoint(self._step, x, noise[:, t], t, use_reentrant=False)
+            x, cost, previous = checkpoint(self._step, x, noise[:, t], t, previous, use_reentrant=False)
             costs = costs + cost
         with frozen(self.target.reward):
             rewards = self.target(x)
         check_scalars(rewards, len(x), "reward", "T", finite=True)
         return stochastic_control_loss(rewards, costs, self.target.alpha).mean()
 
-    def _step(self, x: State, noise: Tensor, t: int) -> tuple[State, Tensor]:
-        """x_{t+1} and the cost of the step."""
+    def _step(
+        self, x: State, noise: Tensor, t: int, previous: Prediction | None
+    ) -> tuple[State, Tensor, Prediction | None]:
+        """x_{t+1}, the cost of the step, and what the next one may reuse."""
+        moments = times(t, len(x), noise.device)
         with frozen(self.reference):
-            prediction = predict(self.reference, x, t)
+            prediction = predict(self.reference, x, t, previous)
         law = gaussian(prediction)
         count("policy_calls", len(x))
-        control = control_of(self.policy, x, times(t, len(x), noise.device), prediction)
+        told = completed(self.policy, x, moments, prediction, previous)
+        control = control_of(self.policy, x, moments, told)
         after = law.tilt(control).mean + law.std * noise
-        return self.coordinates.state(after, x), control_cost(control, law.std)
+        return self.coordinates.state(after, x), control_cost(control, law.std), handed_on(told)
 
     def _trajectories(self, batch: Any, size: int, generator: torch.Generator) -> TensorDict:
         check_own_data(batch, self)

@@ -9,13 +9,13 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from svlearn.objectives.adjoint_matching import adjoint_matching_loss
-from svlearn.objectives.control import check_controls, control_of, gaussian, prediction_for_control
+from svlearn.objectives.control import check_controls, completed, control_of, gaussian
 from svlearn.objectives.distributional_policy_gradient import DistributionalPolicyGradient
 from svlearn.objectives.memoryless_objective import MemorylessObjective
 from svlearn.objectives.state_gradients import density_gradient, reward_gradient
 from svlearn.placement import at_home
 from svlearn.policies import Policy
-from svlearn.process import Prediction, Reference, predict
+from svlearn.process import Prediction, Reference, predict, step_by_step
 from svlearn.randomness import device_of, randn, seeded
 from svlearn.rollouts.roll_out import roll_out
 from svlearn.schedules import NoiseLevels, gaussian_steps
@@ -69,7 +69,7 @@ class TargetScoreMatching(MemorylessObjective, DistributionalPolicyGradient):
     ∇log p* = ∇log p_ref + ∇r/α (with `targets.unnormalized_density` their sum is ∇log π̃). variance: about that of
     one coordinate of x_T under p*; any number above 0 leaves the minimiser as it is, and sets the noise of y_t. A
     policy keeps p_0, so its x_T is p*'s only where the reference is memoryless, else `fit` warns.
-    policy: as for `StochasticControl`; g_θ of one that is no `Controlled` costs one more call of the reference a state.
+    policy: as for `StochasticControl`; one call of the reference a state serves y_t and g_θ.
     Raises as `StochasticControl` for the policy; ValueError for a reward or log_reference without a gradient, a reward
     that is -inf, levels of another number of steps, and a step without noise, where no control acts.
     """
@@ -101,8 +101,9 @@ class TargetScoreMatching(MemorylessObjective, DistributionalPolicyGradient):
         with at_home(reference, target, policy):
             self.coordinates = check_controls(policy, states)
             score = self.score(states[:, -1])
-            for t in range(reference.num_steps):
-                self.wanted(states[:, t], self.coordinates.of(states[:, -1]), score, t)
+            with torch.no_grad():
+                for t, prediction in enumerate(step_by_step(reference, states)):
+                    self.wanted(states[:, t], self.coordinates.of(states[:, -1]), score, t, prediction)
 
     def score(self, finished: State) -> Tensor:
         """∇log p*(x_T) = ∇log p_ref(x_T) + ∇r(x_T)/α over the coordinates, (B, ...), nats per unit of x."""
@@ -126,15 +127,19 @@ class TargetScoreMatching(MemorylessObjective, DistributionalPolicyGradient):
             noise = randn(finished.shape, generator, finished.device, finished.dtype)
             noised = float(self.levels.scales[t]) * finished + float(self.levels.stds[t]) * noise
             x = self.coordinates.state(noised, states)
-            wanted, std = self.wanted(x, finished, score, t)
-            told = prediction_for_control(self.policy, x, t)
-            total = total + checkpoint(self._step, x, wanted, std, t, told, use_reentrant=False)
+            with torch.no_grad():  # x_t is no state that followed another: there is no cache to hand on
+                prediction = predict(self.reference, x, t)
+            wanted, std = self.wanted(x, finished, score, t, prediction)
+            total = total + checkpoint(self._step, x, wanted, std, t, prediction, use_reentrant=False)
         return (log_weights.exp() * total).mean()
 
     @torch.no_grad()
-    def wanted(self, x: State, finished: Tensor, score: Tensor, t: int) -> tuple[Tensor, Tensor]:
-        """y_t (B, ...) and s_t at noised states x_t (B, ...) of the coordinates of x_T and their scores, (B, ...)."""
-        law = gaussian(predict(self.reference, x, t))
+    def wanted(
+        self, x: State, finished: Tensor, score: Tensor, t: int, prediction: Prediction | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """y_t (B, ...) and s_t at noised states x_t (B, ...) of the coordinates of x_T and their scores, (B, ...), from
+        the reference's prediction of x_t (None: it is called)."""
+        law = gaussian(predict(self.reference, x, t) if prediction is None else prediction)
         if not bool((law.std > 0).all()):
             raise ValueError(f"reference: expected noise at every step, got a std of 0 at step {t}; use eta=1, 'large'")
         level = (float(self.levels.scales[t]), float(self.levels.stds[t]))
@@ -142,6 +147,7 @@ class TargetScoreMatching(MemorylessObjective, DistributionalPolicyGradient):
         clean = posterior_mean(point, finished, score, *level, self.variance)
         return target_control(law, point, clean, float(self.steps.kept[t]), float(self.steps.added[t])), law.std
 
-    def _step(self, x: State, wanted: Tensor, std: Tensor, t: int, told: Prediction | None) -> Tensor:
-        control = control_of(self.policy, x, times(t, len(x), wanted.device), told)
+    def _step(self, x: State, wanted: Tensor, std: Tensor, t: int, prediction: Prediction) -> Tensor:
+        moments = times(t, len(x), wanted.device)
+        control = control_of(self.policy, x, moments, completed(self.policy, x, moments, prediction, None))
         return adjoint_matching_loss(control, wanted, std)

@@ -25,11 +25,12 @@ logger = logging.getLogger(__name__)
 
 
 def adapted(
-    reference: Reference, rank: int, free: set[int], targets: str | Iterable[str] | None
+    reference: Reference, rank: int, free: set[int], targets: str | Iterable[str] | None, condition: Any = None
 ) -> tuple[Reference, dict[str, str]]:
     """A copy of the reference with adapters of that rank, all else frozen; and the layers that have one: {name: kind}.
 
     free: the ids of the parameters that may be moved. targets: as peft's `target_modules`, None for all that can be.
+    condition: two rows of what the reference starts from, where it starts from nothing else.
     Raises ValueError where no layer is adapted, and for a target that names nothing or what takes no adapter.
     """
     rank = integer(rank, "lora_rank", optional=True)
@@ -37,7 +38,7 @@ def adapted(
     layers = dict(_layers(reference))
     chosen = _adaptable(layers, rank) if targets is None else _targeted(reference, layers, rank, targets)
     chosen = {name: layer for name, layer in chosen.items() if any(id(each) in free for each in _weights(layer))}
-    reading = read_by(reference, [each for layer in chosen.values() for each in _weights(layer)])
+    reading = read_by(reference, [each for layer in chosen.values() for each in _weights(layer)], condition)
     chosen = {name: layer for name, layer in chosen.items() if not _read_past(layer, reading)}
     unread = reading is not None and not reading.parameters
     if not chosen or unread:

@@ -8,11 +8,12 @@ from torch import Tensor, nn
 
 from svlearn.arguments import names_of
 from svlearn.compiled import plain_copy, plain_name
+from svlearn.conditions import rows_for
 from svlearn.policies.adapters import adapted
 from svlearn.policies.policy import Policy
-from svlearn.policies.reading import read_by
+from svlearn.policies.reading import check_read, read_by
 from svlearn.process import Prediction, Reference, call, has
-from svlearn.state import State
+from svlearn.state import State, repeat
 from svlearn.transitions import Transition
 
 
@@ -39,6 +40,8 @@ class Finetuned(Policy):
     of its own beside the reference's. `along` is the copy's, in one pass where the reference has one. The copy is in
     evaluation mode: dropout would make log q random. The copy of a compiled reference is not compiled. The state_dict
     leaves out the reference: the copy holds it.
+    condition: one row, for a reference that starts from nothing else: without it, it cannot be looked at before it is
+    trained, and an objective with conditions looks in its turn.
     Raises ValueError where there is no parameter to train, no layer to adapt, where no step of a trajectory reads what
     is trained (looked at once, with two states), for names that name nothing, and a lora_rank below 1; ImportError
     where peft is missing.
@@ -53,17 +56,20 @@ class Finetuned(Policy):
         *,
         target_modules: str | list[str] | None = None,
         modules: str | list[str] | None = None,
+        condition: Any = None,
     ):
         super().__init__(reference)
+        rows = rows_for(condition, 1, "for the look at what it reads")
+        rows = None if rows is None else repeat(rows, 2)
         self.lora_rank = lora_rank
         self.adapted: dict[str, str] = {}
         free = free_parameters(reference, modules)
         if lora_rank is not None:
-            self.copy, self.adapted = adapted(reference, lora_rank, free, target_modules)
+            self.copy, self.adapted = adapted(reference, lora_rank, free, target_modules, rows)
         elif target_modules is not None:
             raise ValueError(f"target_modules: they are for adapters, got {target_modules!r} without a lora_rank")
         else:
-            self.copy = _whole(reference, free)
+            self.copy = _whole(reference, free, rows)
         self.copy.eval()
         self.register_state_dict_post_hook(_without_reference)
         self.register_load_state_dict_pre_hook(_with_own_reference)
@@ -124,7 +130,7 @@ def free_parameters(reference: Reference, modules: str | Iterable[str] | None = 
     return free
 
 
-def _whole(reference: Reference, free: set[int]) -> Reference:
+def _whole(reference: Reference, free: set[int], condition: Any) -> Reference:
     rest = [each for each in reference.parameters() if id(each) not in free and not each.requires_grad]
     shared: dict[int, Any] = {id(each): each for each in rest}
     trainable = plain_copy(reference, shared)
@@ -135,12 +141,8 @@ def _whole(reference: Reference, free: set[int]) -> Reference:
     for own, each in zip(trainable.parameters(), reference.parameters(), strict=True):
         if own is not each:
             own.requires_grad_(id(each) in chosen)
-    reading = read_by(trainable.eval(), [each for each in trainable.parameters() if each.requires_grad])
-    if reading is not None and not reading.parameters:
-        raise ValueError(
-            f"reference: expected a law of the next state that depends on the parameters that are trained, "
-            f"{type(reference).__name__}'s does not (is its forward under torch.no_grad, or are other modules meant?)"
-        )
+    trained = [each for each in trainable.parameters() if each.requires_grad]
+    check_read(read_by(trainable.eval(), trained, condition), reference)
     return trainable
 
 

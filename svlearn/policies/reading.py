@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from svlearn.modes import evaluating
 from svlearn.placement import where_the_reference_is
-from svlearn.process import Prediction, Reference, call
+from svlearn.process import Prediction, Reference, call, draw_initial
 from svlearn.randomness import device_of, seeded
 from svlearn.state import device_of_state, times
 
@@ -25,17 +25,20 @@ class Reading:
 
 
 @where_the_reference_is
-def read_by(process: Reference, parameters: Iterable[nn.Parameter]) -> Reading | None:
+def read_by(process: Reference, parameters: Iterable[nn.Parameter], condition: Any = None) -> Reading | None:
     """What the first step of a trajectory that reads any of these parameters reads of them; most often step 0.
 
-    Two states a step. Nothing is counted, no gradient is computed: the graph that a backward pass would take is
-    followed. None where it cannot be told: the process draws no x_0 without a condition, or its law holds no tensors.
+    Two states a step; condition: two rows, of the two. Nothing is counted, no gradient is computed: the graph that a
+    backward pass would take is followed. None where it cannot be told: the process draws no x_0 without a condition and
+    none is given, or its law holds no tensors.
     """
     sought = {id(each): each for each in parameters}
     generator = seeded(device_of(process), 0)
     try:
-        x = process.initial(2, generator=generator)
+        x = draw_initial(process, 2, condition=condition, generator=generator)
     except (TypeError, ValueError):  # as of one that starts from a prompt
+        if condition is not None:
+            raise
         return None
     found, called, previous = set[int](), set[int](), None
     hooks = [each.register_forward_pre_hook(lambda module, _: called.add(id(module))) for each in process.modules()]
@@ -57,6 +60,15 @@ def read_by(process: Reference, parameters: Iterable[nn.Parameter]) -> Reading |
         for hook in hooks:
             hook.remove()
     return Reading(found, called)
+
+
+def check_read(reading: Reading | None, reference: Reference) -> None:
+    """Raise ValueError where a copy of the reference is known to read none of the parameters that are trained."""
+    if reading is not None and not reading.parameters:
+        raise ValueError(
+            f"reference: expected a law of the next state that depends on the parameters that are trained, "
+            f"{type(reference).__name__}'s does not (is its forward under torch.no_grad, or are other modules meant?)"
+        )
 
 
 @contextmanager

@@ -12,6 +12,8 @@ from svlearn.randomness import multinomial
 from svlearn.state import concatenate, take
 from svlearn.transitions.transition import Transition, kind_of, widened
 
+AT_ONCE = 4_000_000  # probabilities that a draw lays side by side, or those of the table where these are more
+
 
 def append(x: Tensor, tokens: Tensor) -> Tensor:
     """Texts (B, L + 1), the last column the position, with one more token (B,) each."""
@@ -40,6 +42,8 @@ class AppendingTransition(Transition):
     is finished where its buffer is full or its last token is `end`, which counts as written; or where finished (B,)
     bool says so, as for a prompt that holds the end. Write a prompt into the buffer, or hold it as another leaf, in a
     `FieldTransition` of this law.
+    The table of the rows' laws is not copied where more rows are taken of it than it has, as for M candidates of each:
+    those are places in it. A draw of M of each needs the memory of one of each.
     Raises TypeError for logits that are no floats, ValueError for other shapes and both of end and finished.
     """
 
@@ -56,61 +60,97 @@ class AppendingTransition(Transition):
         if finished.shape != x.shape[:1]:
             raise ValueError(f"finished: expected shape ({len(x)},), got {tuple(finished.shape)}")
         self.x, self.finished = x, finished
-        self.log_probs = widened(logits).log_softmax(dim=1)
+        self.table, self.rows = widened(logits).log_softmax(dim=1), None
+
+    table: Tensor  # (R, V)
+    rows: Tensor | None  # (B,), where each text has its law in the table; None: in its own row
+
+    @property
+    def log_probs(self) -> Tensor:
+        """log p(token), (B, V); copied from the table where the rows are places in it."""
+        return self.table if self.rows is None else self.table[self.rows]
 
     def sample(self, *, generator: torch.Generator | None = None) -> Tensor:
-        tokens = multinomial(self.log_probs.exp(), 1, generator)[:, 0]
-        return self._step(tokens)
+        return self._step(_tokens(self.table.exp(), self.rows, generator))
+
+    def sample_each(self, parents: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+        rows = parents if self.rows is None else self.rows[parents]
+        tokens = _tokens(self.table.exp(), rows, generator)
+        return _stepped(self.x[parents], self.finished[parents], tokens)
 
     def log_prob(self, x_next: Tensor) -> Tensor:
         """-inf where x_next is no continuation by one token, or another text than a finished one."""
         written, reached = self._written(x_next)
-        moved = self.log_probs.gather(1, written[:, None])[:, 0].double()
+        if self.rows is None:
+            moved = self.table.gather(1, written[:, None])[:, 0].double()
+        else:
+            moved = self.table[self.rows, written].double()
         return torch.where(reached, torch.where(self.finished, 0.0, moved), -math.inf)
 
     def outcomes(self, limit: int) -> tuple[Tensor, Tensor]:
         """One per token that some row can take; a finished row has itself once, and then again with -inf."""
-        unfinished = self.log_probs[~self.finished]
+        log_probs = self.log_probs
+        unfinished = log_probs[~self.finished]
         tokens = (unfinished > -math.inf).any(dim=0).nonzero().flatten()
         if len(tokens) > limit:
             raise ValueError(f"outcomes: {len(tokens)} next states, the limit is {limit}")
         if not len(tokens):
             return self.x[:, None], torch.zeros(len(self.x), 1, dtype=torch.float64, device=self.x.device)
         states = torch.stack([self._step(token.expand(len(self.x))) for token in tokens], dim=1)
-        itself = torch.full_like(self.log_probs[:, tokens], -math.inf)
+        itself = torch.full_like(log_probs[:, tokens], -math.inf)
         itself[:, 0] = 0.0
-        return states, torch.where(self.finished[:, None], itself, self.log_probs[:, tokens]).double()
+        return states, torch.where(self.finished[:, None], itself, log_probs[:, tokens]).double()
 
     def tilt(self, gradient: Tensor) -> "AppendingTransition":
         """logits + gradient (B, V), taken in the one-hot of the next token; a finished text stays."""
         return AppendingTransition(self.x, self.log_probs + gradient, finished=self.finished)
 
     def __getitem__(self, index: Any) -> "AppendingTransition":
-        return self._of(take(self.x, index), take(self.log_probs, index), take(self.finished, index))
+        x, finished = take(self.x, index), take(self.finished, index)
+        if self.rows is None and len(x) <= len(self.table):  # what is left of the table may go
+            return self._of(x, take(self.table, index), finished)
+        rows = torch.arange(len(self.x), device=self.x.device) if self.rows is None else self.rows
+        rows = take(rows, index)
+        if len(rows) <= len(self.table):
+            return self._of(x, self.table[rows], finished)
+        return self._of(x, self.table, finished, rows)
 
     @classmethod
     def cat(cls, parts: Sequence["AppendingTransition"]) -> "AppendingTransition":
-        return cls._of(
-            *(concatenate([getattr(part, name) for part in parts]) for name in ("x", "log_probs", "finished"))
-        )
+        x, finished = (concatenate([getattr(part, name) for part in parts]) for name in ("x", "finished"))
+        return cls._of(x, concatenate([part.log_probs for part in parts]), finished)
 
     @classmethod
-    def _of(cls, x: Tensor, log_probs: Tensor, finished: Tensor) -> "AppendingTransition":
+    def _of(cls, x: Tensor, table: Tensor, finished: Tensor, rows: Tensor | None = None) -> "AppendingTransition":
         law = cls.__new__(cls)
-        law.x, law.log_probs, law.finished = x, log_probs, finished
+        law.x, law.table, law.finished, law.rows = x, table, finished, rows
         return law
 
     def _step(self, tokens: Tensor) -> Tensor:
-        moving = ~self.finished
-        x_next = self.x.clone()
-        x_next[moving] = append(self.x[moving], tokens[moving])
-        return x_next
+        return _stepped(self.x, self.finished, tokens)
 
     def _written(self, x_next: Tensor) -> tuple[Tensor, Tensor]:
         """The token that x_next has where this step writes (B,), and whether it can be reached (B,)."""
         places = self.x[:, -1:].clamp(max=self.x.shape[1] - 2)
         written = x_next.gather(1, places)[:, 0]
-        legal = (written >= 0) & (written < self.log_probs.shape[1])
+        legal = (written >= 0) & (written < self.table.shape[1])
         written = torch.where(legal, written, 0)
         reached = (x_next == self._step(written)).all(dim=1)
         return written, reached
+
+
+def _stepped(x: Tensor, finished: Tensor, tokens: Tensor) -> Tensor:
+    """Each text (B, L + 1) with its token (B,) more; a finished one as it is."""
+    moving = ~finished
+    x_next = x.clone()
+    x_next[moving] = append(x[moving], tokens[moving])
+    return x_next
+
+
+def _tokens(probs: Tensor, rows: Tensor | None, generator: torch.Generator | None) -> Tensor:
+    """A token (N,) by the probabilities (R, V) of each of these rows (N,), None: one by each; of as many rows at once
+    as have `AT_ONCE` numbers, and of R at least."""
+    if rows is None:
+        return multinomial(probs, 1, generator)[:, 0]
+    most = max(len(probs), AT_ONCE // probs.shape[1])
+    return torch.cat([multinomial(probs[each], 1, generator)[:, 0] for each in rows.split(most)])

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from svlearn import checkpoints
+from svlearn.bytecode import module_of
 from svlearn.compiled import plain, plain_names
 from svlearn.description import describe
 from svlearn.files import user_path
@@ -141,7 +142,7 @@ def _importer(modules: Sequence[str]) -> Callable[[str, str], Any]:
             return import_thing(class_path, name)
         if any(class_path.startswith(f"{module}.") for module in TRUSTED):
             thing = import_thing(class_path, name)
-            if _builds(thing) and thing.__module__.startswith(TRUSTED):
+            if _builds(thing) and module_of(thing).startswith(TRUSTED):
                 return thing
         raise ValueError(
             f"{name}: expected a network, a target or a reward of {' or '.join(TRUSTED)}, or of modules that you "
@@ -152,14 +153,18 @@ def _importer(modules: Sequence[str]) -> Callable[[str, str], Any]:
 
 
 def _builds(thing: Any) -> bool:
-    """Whether a call can give nothing but a module, a target or a reward: nothing that writes a file, above all."""
+    """Whether a call can give nothing but a module, a target, a reward or a thing made of nothing, such as the codec of
+    a reward: nothing that writes a file, above all."""
     if inspect.isfunction(thing):
         try:
             returned = typing.get_type_hints(thing).get("return")
         except Exception:  # of an annotation that only a type checker knows
             return False
         return inspect.isclass(returned) and issubclass(returned, nn.Module)
-    return inspect.isclass(thing) and (issubclass(thing, (nn.Module, Target)) or _is_callable(thing))
+    if not inspect.isclass(thing):
+        return False
+    made_of_nothing = thing.__init__ is object.__init__ and thing.__new__ is object.__new__
+    return made_of_nothing or issubclass(thing, (nn.Module, Target)) or _is_callable(thing)
 
 
 def _is_callable(kind: type) -> bool:

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from condition_toys import markov_by_class
 from torch import nn
 
 from svlearn.inference.hand_over import best_switch
@@ -42,3 +43,12 @@ def test_starts_are_checked(walk, greedy):
         best_switch(Zero(), Zero(), walk, greedy, starts=[])
     with pytest.raises(ValueError, match=r"starts: expected integers of at least 0, got \[-1\]"):
         best_switch(Zero(), Zero(), walk, greedy, starts=[-1])
+
+
+def test_samples_are_drawn_under_conditions():
+    oracle = markov_by_class()
+    arguments = (Zero(), oracle.mean_value(), oracle, oracle.target(1.0))
+    rows = torch.tensor([0, 1, 2, 1])
+    assert best_switch(*arguments, starts=[1], num_samples=4, num_candidates=2, condition=rows).start == 1
+    with pytest.raises(ValueError, match="condition: expected 8 numbers 0 ... 2, got None"):
+        best_switch(*arguments, starts=[1], num_samples=4, num_candidates=2)

@@ -8,8 +8,9 @@ import torch
 from tensordict import TensorDict
 
 import svlearn as sv
+from svlearn.inference import cuts
 from svlearn.randomness import seeded
-from svlearn.transitions import AppendingTransition, FieldTransition, append, ended
+from svlearn.transitions import AppendingTransition, FieldTransition, append, appending, ended
 
 V, L, PAD, END = 3, 3, 9, 0
 
@@ -149,3 +150,76 @@ def test_bad_arguments_are_named():
         AppendingTransition(x, logits, finished=torch.zeros(3, dtype=torch.bool))
     with pytest.raises(ValueError, match="end: expected None or an integer of at least 0, got -1"):
         AppendingTransition(x, logits, end=-1)
+
+
+MANY, ROWS, COPIES = 5000, 4, 25
+
+
+def parents(rows=ROWS, copies=COPIES):
+    return torch.arange(rows).repeat_interleave(copies)
+
+
+def wide(seed=9):
+    x = torch.cat([text(1), text(1, END), text(2, 2), text()])
+    return AppendingTransition(x, torch.randn(ROWS, MANY, generator=seeded("cpu", seed)), end=END)
+
+
+def test_candidates_are_drawn_from_the_table_of_their_rows(monkeypatch):
+    """The numbers laid side by side at once are those of the table, however many candidates there are."""
+    step, laid = wide(), []
+
+    def recorded(probs, number, generator=None):
+        laid.append(probs.numel())
+        return multinomial(probs, number, generator)
+
+    multinomial = appending.multinomial
+    whole = step.sample_each(parents(), generator=seeded("cpu", 1))  # fewer than AT_ONCE: as one draw
+    monkeypatch.setattr(appending, "multinomial", recorded)
+    monkeypatch.setattr(appending, "AT_ONCE", 1)
+    found = step.sample_each(parents(), generator=seeded("cpu", 1))
+    copies = step[parents()].sample(generator=seeded("cpu", 1))
+    assert torch.equal(found, copies) and len(whole) == len(found) == ROWS * COPIES
+    assert laid == [ROWS * MANY] * (2 * COPIES)
+    assert torch.equal(found[:, -1], step.x[parents(), -1] + (~step.finished[parents()]).long())
+
+
+def test_few_candidates_are_those_of_copied_rows_to_the_bit():
+    step, copied = law(torch.cat([text(1), text(1, END), text()]), end=END), parents(3, 7)
+    plain = AppendingTransition(step.x[copied], step.log_probs[copied], finished=step.finished[copied])
+    for k in range(5):
+        drawn = step.sample_each(copied, generator=seeded("cpu", k))
+        assert torch.equal(drawn, plain.sample(generator=seeded("cpu", k)))
+        assert torch.equal(step[copied].log_prob(drawn), plain.log_prob(drawn))
+
+
+def test_more_rows_than_the_table_has_are_places_in_it():
+    step = wide()
+    candidates = step[parents()]
+    again = candidates[torch.arange(ROWS * COPIES - 1, -1, -1)]
+    halves = candidates[: 2 * COPIES]
+    assert candidates.table is again.table is halves.table is step.table
+    assert torch.equal(halves.rows, parents(2))
+    assert torch.equal(again.log_probs, step.table[parents().flip(0)])
+    few = candidates[torch.tensor([0, COPIES])]  # of which no more is kept than is theirs
+    assert few.rows is None and torch.equal(few.table, step.table[:2])
+    drawn = candidates.sample(generator=seeded("cpu", 2))
+    expected = AppendingTransition(candidates.x, candidates.log_probs, finished=candidates.finished).log_prob(drawn)
+    assert torch.equal(candidates.log_prob(drawn), expected)
+    joined = AppendingTransition.cat([candidates, few])
+    assert torch.equal(joined.log_prob(torch.cat([drawn, drawn[[0, COPIES]]])), expected[[*range(100), 0, COPIES]])
+    states, log_probs = candidates.outcomes(MANY)
+    assert states.shape[:2] == log_probs.shape == (ROWS * COPIES, MANY)
+
+
+def test_ratios_of_candidates_copy_no_table():
+    """As a sampler asks for them: those of a proposal against the reference, M of each row."""
+    step = wide()
+    tilted = step.tilt(0.3 * torch.randn(ROWS, MANY, generator=seeded("cpu", 3)))
+    drawn = tilted.sample_each(parents(), generator=seeded("cpu", 4))
+    found = cuts.log_ratio(step, tilted, parents(), drawn)
+    for row in range(ROWS):
+        rows = parents() == row
+        one, other = (each[torch.full((COPIES,), row)].log_prob(drawn[rows]) for each in (step, tilted))
+        assert torch.equal(found[rows], one - other)
+    law_of_leaves = FieldTransition({"text": step}, TensorDict({"text": step.x, "prompt": step.x}, [ROWS]))
+    assert law_of_leaves[parents()].laws["text"].table is step.table

@@ -13,7 +13,7 @@ from svlearn.domains.analytic.mixture_rewards import (
     SoftMixtureValue,
     tilts,
 )
-from svlearn.domains.analytic.oracle import Oracle, positive
+from svlearn.domains.analytic.oracle import Oracle, positive, unconditional
 from svlearn.domains.analytic.quadratic import Quadratic, QuadraticReward
 from svlearn.process import Prediction
 from svlearn.randomness import randn, resolve_generator
@@ -86,6 +86,7 @@ class GaussianMixtureDiffusion(Oracle):
         return GaussianMixtureDiffusion(self.mixture, self.alpha_bars, reward)
 
     def initial(self, batch_size: int, *, condition: None = None, generator: torch.Generator | None = None) -> Tensor:
+        unconditional(condition, self)
         return self.marginal(0).sample(batch_size, generator=generator)
 
     def forward(self, x: Tensor, t: Tensor, previous: Prediction | None = None) -> Prediction:

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from svlearn.domains.analytic.oracle import double
+from svlearn.domains.analytic.oracle import double, unconditional
 from svlearn.process import Prediction, Reference
 from svlearn.randomness import randn
 from svlearn.schedules import NoiseLevels
@@ -64,6 +64,7 @@ class GaussianReference(Reference):
         return cls(dim, torch.full((num_steps,), scale, dtype=torch.float64), stds, std)
 
     def initial(self, batch_size: int, *, condition: None = None, generator: torch.Generator | None = None) -> Tensor:
+        unconditional(condition, self)
         noise = randn((batch_size, self.dim), generator, self.variances.device, self.variances.dtype)
         return self.variances[0].sqrt() * noise
 

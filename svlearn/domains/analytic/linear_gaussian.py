@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from svlearn.domains.analytic.correlated_gaussian import CorrelatedGaussian
-from svlearn.domains.analytic.oracle import Oracle, double, positive
+from svlearn.domains.analytic.oracle import Oracle, double, positive, unconditional
 from svlearn.domains.analytic.quadratic import Quadratic, QuadraticReward, Tilt, factor
 from svlearn.process import Prediction
 from svlearn.randomness import CPU, rand, randn, resolve_generator, seeded
@@ -105,6 +105,7 @@ class LinearGaussianChain(Oracle):
         return self._with(self.matrices, self.offsets, reward)
 
     def initial(self, batch_size: int, *, condition: None = None, generator: torch.Generator | None = None) -> Tensor:
+        unconditional(condition, self)
         return self.initial_mean + _normal(self.initial_mean, batch_size, generator) @ self.initial_factor.T
 
     def forward(self, x: Tensor, t: Tensor, previous: Prediction | None = None) -> Prediction:

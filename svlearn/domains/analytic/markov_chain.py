@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from svlearn.domains.analytic.oracle import Oracle, double, positive
+from svlearn.domains.analytic.oracle import Oracle, double, positive, unconditional
 from svlearn.process import Prediction
 from svlearn.randomness import CPU, multinomial, rand, randn, seeded
 from svlearn.transitions import CategoricalTransition
@@ -90,6 +90,7 @@ class FiniteMarkovChain(Oracle):
         return FiniteMarkovChain(self.initial_probs, self.matrices, rewards)
 
     def initial(self, batch_size: int, *, condition: None = None, generator: torch.Generator | None = None) -> Tensor:
+        unconditional(condition, self)
         return multinomial(self.initial_probs, batch_size, generator)[:, None]
 
     def forward(self, x: Tensor, t: Tensor, previous: Prediction | None = None) -> Prediction:

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from svlearn.domains.analytic.gaussian_mixture import GaussianMixtureDiffusion
+from svlearn.domains.analytic.oracle import unconditional
 from svlearn.process import Prediction, Reference
 from svlearn.schedules import NoiseLevels, gaussian_steps
 from svlearn.targets import Target
@@ -40,6 +41,7 @@ class GaussianMixtureDDPM(Reference):
         return self.diffusion.target(alpha)
 
     def initial(self, batch_size: int, *, condition: None = None, generator: torch.Generator | None = None) -> Tensor:
+        unconditional(condition, self)
         return self.diffusion.initial(batch_size, generator=generator)
 
     def forward(self, x: Tensor, t: Tensor, previous: Prediction | None = None) -> Prediction:

@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -54,6 +55,16 @@ class Oracle(Reference):
         self, batch_size: int, alpha: float, *, generator: torch.Generator | None = None
     ) -> Tensor:
         """Exact draws of p*(x_0, ..., x_T), (B, T + 1, ...)."""
+
+
+def unconditional(condition: Any, process: Reference) -> None:
+    """Raise TypeError for a condition: the process has one start p_0, and would draw from it whatever is given."""
+    if condition is not None:
+        raise TypeError(
+            f"condition: expected None, as {type(process).__name__} starts from one law of x_0, got a "
+            f"{type(condition).__name__}; a ConditionalOracle of several takes the number of one a row, and a class of "
+            "your own whatever its `initial` reads"
+        )
 
 
 def positive(alpha: float) -> float:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from svlearn.arguments import integer
-from svlearn.domains.analytic.oracle import Oracle, positive
+from svlearn.domains.analytic.oracle import Oracle, positive, unconditional
 from svlearn.domains.analytic.texts import TextReward, TextValue, num_texts, prefixes, text_index
 from svlearn.process import Prediction, predict
 from svlearn.randomness import CPU, multinomial, randn, seeded
@@ -82,6 +82,7 @@ class TokenTree(Oracle):
         return TokenTree(self.probs, self.num_tokens, self.length, reward, self.end)
 
     def initial(self, batch_size: int, *, condition: None = None, generator: torch.Generator | None = None) -> Tensor:
+        unconditional(condition, self)
         return self._states[:1].expand(batch_size, -1).clone()
 
     def forward(self, x: Tensor, t: Tensor, previous: Prediction | None = None) -> Prediction:

@@ -23,6 +23,7 @@ from torch import Tensor
 from svlearn.arguments import each_of
 from svlearn.domains.molecules.scoring import Scorer
 from svlearn.identity import identity
+from svlearn.recipes import Recorded
 from svlearn.state import device_of_state
 
 # Mean and standard deviation over ZINC-250k, as published with GCPN (arXiv 1806.02473). Its rings were those of
@@ -30,7 +31,10 @@ from svlearn.state import device_of_state
 LOGP, SA_SCORE, LARGE_RING = (2.45709534, 1.43432440), (3.05258113, 0.83352070), (0.04856969, 0.28602121)
 
 
-class MoleculeReward:
+OF_THE_MACHINE = ("num_workers", "store", "cache", "memory", "per_task")  # options that decide no score
+
+
+class MoleculeReward(Recorded):
     """r(x_T) = function(molecule of x_T), of finished graphs (B,), float32 (B,) on their device.
 
     function: a callable RDKit Mol -> float that can be pickled. By default the graph is scored as it comes:
@@ -73,6 +77,11 @@ class MoleculeReward:
         scorer = self.scorer
         options = (scorer.codec, scorer.correct, scorer.invalid_score, scorer.failure_score, scorer.timeout)
         return f"{type(self).__qualname__} {identity((self._function(), *options), 'function')}"
+
+    def arguments(self) -> dict[str, Any]:
+        """What the constructor was given that decides a score, for the recipe of a value that holds the reward; files
+        and workers are of the machine that scores."""
+        return {name: each for name, each in super().arguments().items() if name not in OF_THE_MACHINE}
 
     def _function(self) -> Any:
         return self.scorer.function

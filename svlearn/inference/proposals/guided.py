@@ -10,6 +10,7 @@ from tensordict import TensorDict
 from torch import Tensor
 
 from svlearn.arguments import one_or_each, real
+from svlearn.caches import detached
 from svlearn.deferred_checks import check_finite
 from svlearn.inference.proposals.proposal import Proposal
 from svlearn.metering import count, current_max_batch
@@ -90,7 +91,8 @@ class Guided(Proposal):
             return evaluate(value, point, moments[rows], prediction), prediction
 
         gradients, predictions = self._gradients(x, predicted)
-        return replace(concatenate(predictions), gradient=gradients)
+        prediction = concatenate(predictions)
+        return replace(prediction, cache=detached(prediction.cache), gradient=gradients)  # its graph would grow with t
 
     def keep(self, prediction: Prediction) -> Prediction:
         return replace(prediction.trimmed(), gradient=prediction.gradient)
