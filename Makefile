@@ -3,6 +3,7 @@ PYTHON ?= python3
 WORKERS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
+LOWEST := .venv-lowest
 READY := $(VENV)/.ready
 DOCS_READY := $(VENV)/.docs-ready
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
@@ -19,7 +20,7 @@ STUDIES := $(patsubst benchmarks/%/run.py, %, $(sort $(wildcard benchmarks/*/run
 SOAKS := $(filter soak_%, $(STUDIES))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast lint bench soak docs clean
+.PHONY: help setup demo test test-fast test-lowest lint bench soak docs clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -50,6 +51,17 @@ test: $(READY) ## run all tests
 
 test-fast: $(READY) ## run all but the slow tests
 	$(TEST) -m 'not slow'
+
+test-lowest: $(LOWEST)/.ready ## run all but the slow tests with the oldest versions that svlearn takes
+	OMP_NUM_THREADS=1 $(LOWEST)/bin/python -m pytest -n $(WORKERS) --dist loadfile -m 'not slow'
+
+# A torch of that age may come as an accelerator's build, which is gigabytes.
+$(LOWEST)/.ready: pyproject.toml constraints-lowest.txt
+	test -x $(LOWEST)/bin/python || $(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet 'setuptools>=77' wheel
+	$(LOWEST)/bin/python -m pip install --quiet --constraint constraints-lowest.txt \
+		--no-build-isolation --editable '.[molecules,docking,metrics,dev]'
+	@touch $@
 
 lint: $(READY) ## check style, format and types
 	$(BIN)/ruff check .
