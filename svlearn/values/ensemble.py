@@ -81,7 +81,7 @@ class Ensemble(Value):
     def at_time(self, t: int) -> "Ensemble":
         if self.known is not None:
             return self
-        parts = [at_time(value, t) if some else None for value, some in zip(self.values, used(self)[t], strict=True)]
+        parts = [at_time(cast(Value, value), t) if some else None for value, some in zip(self.values, used(self)[t])]
         known = copy.copy(self)
         known.known = parts
         return known
@@ -94,7 +94,7 @@ class Ensemble(Value):
     def defines(self, method: str) -> bool:
         if method != "of_outcomes":
             return super().defines(method)
-        parts = self.values if self.known is None else self.known
+        parts = cast(list[Value | None], self.values) if self.known is None else self.known
         return all(value is None or has_outcomes(value) for value in parts)
 
     def forward(
@@ -106,8 +106,8 @@ class Ensemble(Value):
         generator: torch.Generator | None = None,
     ) -> Tensor:
         def call(value: Value) -> Tensor:
-            given = {"generator": generator} if value.needs_generator else {}
-            return value(x, t, prediction if value.reads(t) else None, **given)
+            randomness = {"generator": generator} if value.needs_generator else {}
+            return value(x, t, prediction if value.reads(t) else None, **randomness)
 
         return self._sum(t, call)
 

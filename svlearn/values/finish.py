@@ -21,8 +21,9 @@ def finish(
     Those that are `Reference.finished` before T are called no more. An int t is not read back from anywhere.
     prediction: the reference's for all of them, where it is known; it is then not called for the first steps.
     """
-    start = _from_several if isinstance(t, Tensor) else _from_one
-    return start(reference, x, t, generator, prediction)
+    if isinstance(t, Tensor):
+        return _from_several(reference, x, t, generator, prediction)
+    return _from_one(reference, x, t, generator, prediction)
 
 
 def _from_one(
