@@ -37,6 +37,7 @@ class DilatedCNN(nn.Module):
             cycle=cycle,
             time_width=time_width,
         )
+        self.width = width
         self.embedding = Embedding(num_letters, width)
         self.layers = nn.ModuleList(ConvolutionLayer(width, kernel_size, 2 ** (k % cycle)) for k in range(depth))
         self.time = TimeEmbedding(time_width) if time_width else None

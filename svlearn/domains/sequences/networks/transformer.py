@@ -33,6 +33,7 @@ class RotaryTransformer(nn.Module):
         self.hyperparameters = dict(
             num_letters=num_letters, width=width, depth=depth, num_heads=num_heads, ends=ends, time_width=time_width
         )
+        self.width = width
         self.embedding = Embedding(num_letters, width)
         self.ends = nn.Linear(2 * END_FEATURES, width) if ends else None
         self.layers = nn.ModuleList(AttentionLayer(width, num_heads) for _ in range(depth))
