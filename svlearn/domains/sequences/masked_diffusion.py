@@ -1,12 +1,14 @@
 """Masked diffusion of sequences: from all masks to letters, some places a step."""
 
+from pathlib import Path
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from svlearn.arguments import expect, integer
-from svlearn.domains.sequences.alphabet import Alphabet
+from svlearn.domains.sequences import masked_lm, mdlm
+from svlearn.domains.sequences.alphabet import DNA, PROTEIN, Alphabet
 from svlearn.domains.sequences.denoising import Denoised, denoise, keeps_outputs
 from svlearn.domains.sequences.schedules import unmasked_shares, unmasking_probabilities
 from svlearn.process import Prediction, Reference
@@ -64,6 +66,50 @@ class MaskedDiffusion(Reference):
         self.register_buffer("shares", shares)
         self.register_buffer("probabilities", unmasking_probabilities(shares))
         self.register_buffer("fixed", sequence[0])
+
+    @classmethod
+    def from_checkpoint(
+        cls,
+        path: str | Path,
+        length: int,
+        alphabet: Alphabet = DNA,
+        num_steps: int | None = 128,
+        schedule: str | None = None,
+        *,
+        weights: str = "ema",
+        fixed: str | None = None,
+    ) -> "MaskedDiffusion":
+        """The process of a checkpoint of MDLM's training with the CNN of SVDD and DRAKES, read without unpickling code.
+
+        schedule: None: as its settings say, log_linear where they say nothing. weights: "ema", what MDLM samples with,
+        or "last". Raises ValueError, with the path, for another file, an alphabet of another number of letters, and a
+        noise that this class does not have (name a schedule then); FileNotFoundError where there is none.
+        """
+        network, settings = mdlm.read(path, weights)
+        if network.backbone.num_letters != alphabet.size:
+            raise ValueError(f"alphabet: expected {network.backbone.num_letters} letters, got {alphabet.letters!r}")
+        if schedule is None and "noise" in settings and mdlm.schedule_of(settings) is None:
+            raise ValueError(f"{path}: expected log-linear noise or a schedule, got {settings['noise']}")
+        schedule = (mdlm.schedule_of(settings) or "log_linear") if schedule is None else schedule
+        return cls(network, alphabet, length, num_steps, schedule, fixed=fixed).eval()
+
+    @classmethod
+    def from_transformers(
+        cls,
+        model: Any,
+        length: int,
+        alphabet: Alphabet = PROTEIN,
+        num_steps: int | None = None,
+        schedule: str = "log_linear",
+        *,
+        tokenizer: Any = None,
+        fixed: str | None = None,
+    ) -> "MaskedDiffusion":
+        """The process of a masked language model of transformers, as ESM-2: by its name or folder, or the model itself
+        with its tokenizer. See `masked_lm.MaskedLM`; frozen, in evaluation mode."""
+        return cls(
+            masked_lm.load(model, tokenizer, alphabet), alphabet, length, num_steps, schedule, fixed=fixed
+        ).eval()
 
     def with_steps(self, num_steps: int | None = None, schedule: str | None = None) -> "MaskedDiffusion":
         """The process of the same network in another number of steps, or by another schedule; None: as it is."""

@@ -157,7 +157,7 @@ def test_a_policy_reaches_p_star(name):
     process = reference()
     policy = policies.Finetuned(process)
     before, optimum = (known.reach[-1] for known in [truth("one_place")]), truth("one_place").optimum
-    fit(POLICIES[name](process, policy), max_steps=400, enable_progress_bar=False)
+    fit(POLICIES[name](process, policy), max_steps=700, enable_progress_bar=False)
     after = Enumerated(policy.copy, ALPHA).reach[-1]
     distance = [float((law - optimum).abs().sum()) / 2 for law in (*before, after)]
     assert distance[1] < 0.05 < 0.2 < distance[0]
