@@ -21,6 +21,7 @@ MOOD = ("SeulLee05/MOOD", "ac9730818325a72f68d748802721762ab6134552")
 OPTIMUS = ("pjsample/human_5utr_modeling", "d53df410c7fb3fcd4bc4541bd7e8c6dc52b66fbe")
 SMART5UTR = ("deepomicslab/Smart5UTR", "70e9284aba05498d55ada5f735d0f49a5f1c6686")
 PROMOTERS = ("de-Boer-Lab/random-promoter-dream-challenge-2022", "abce63b4cc761d28b38f12312acf2b377cf562b8")
+MPRA_DESIGN = ("kircherlab/MPRAsnakeflow", "28f8e0c03971d2b8e6a3095481cd547b513733b0")
 CHAR_RNN = ("karpathy/char-rnn", "6f9487a6fe5b420b7ca9afb0d7c078e37c1d1b4e")
 AESTHETIC = ("christophschuhmann/improved-aesthetic-predictor", "fe88a163f4661b4ddabba0751ff645e2e620746e")
 
@@ -120,6 +121,12 @@ ASSETS: dict[str, Asset] = {
         PROMOTERS,
         "dream/data/demo_train.txt",
         "277090c096efb1592d1b017fffef6d83d96817ae4430109ddc5ba45b66dd8ede",
+        "MIT",
+    ),
+    "dna/hepg2_lentimpra_171bp.tsv": Asset(
+        MPRA_DESIGN,
+        "resources/assoc_basic/design.fa",
+        "cf0c2d841dfa9c1f94b6c84969536b6c7fa95f249f34a1a87899e373e82b09b4",
         "MIT",
     ),
     "language/tinyshakespeare.txt": Asset(

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from svlearn.arguments import integer, real
-from svlearn.domains.molecules.gdss.archive import MAX_BYTES, NamesCode, content_of
 from svlearn.domains.molecules.gdss.layers import AttentionShape
 from svlearn.domains.molecules.gdss.networks import AttentionScoreX, ConvolutionScoreX, NodeScore, ScoreAdj
 from svlearn.files import existing
+from svlearn.torch_archive import MAX_BYTES, NamesCode, content_of
 
 PARTS = ("model_config", "params_x", "params_adj", "x_state_dict", "adj_state_dict")
 AVERAGES = ("ema_x", "ema_adj")  # what the authors' trainer writes beside

@@ -10,9 +10,9 @@ import pytest
 import torch
 from gdss_files import PARAMS_ADJ, PARAMS_X, config, random_content, raw, write
 
-from svlearn.domains.molecules.gdss import archive
-from svlearn.domains.molecules.gdss.archive import NamesCode, content_of
+from svlearn import torch_archive as archive
 from svlearn.domains.molecules.gdss.checkpoint import read
+from svlearn.torch_archive import NamesCode, content_of
 
 NAMES = ("gdss/gdss_zinc250k.pth", "gdss/gdss_zinc250k_v2.pth", "gdss/gdss_qm9.pth")
 

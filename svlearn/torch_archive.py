@@ -2,13 +2,13 @@
 
 A file of `torch.save` is a zip archive of a pickle and of the tensors' bytes. Of the pickle's language this knows what
 writes dicts, lists, tuples, strings, numbers and tensors; it calls nothing that a file names. What it takes grows with
-the length of the file alone.
+the length of the file alone. `content_of` refuses what names more; `content_around_code` reads what lies around it.
 """
 
 import io
 import pickletools
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import reduce
 from typing import Any
 
@@ -39,19 +39,40 @@ class NamesCode(ValueError):
         self.names = names
 
 
+@dataclass(eq=False)
+class Foreign:
+    """A thing of a class that a file names: the class' path, and what it would be made of; nothing is made."""
+
+    name: str
+    arguments: tuple = ()
+    state: Any = None
+    items: dict = field(default_factory=dict)
+    entries: list = field(default_factory=list)
+
+
 def content_of(file: bytes) -> Any:
     """What a file of `torch.save` holds, of dicts (whatever their class), lists, tuples, strings, numbers and tensors.
 
     Raises NamesCode for one that names anything else, and ValueError for one that is cut or damaged (the checksums of
     all its parts are looked at) or passes a limit: MAX_BYTES for the file and for its tensors together, MAX_PICKLE.
     """
+    return _read(file, refuses=True)
+
+
+def content_around_code(file: bytes) -> Any:
+    """As `content_of`, of a file that names code as well, as a training's checkpoint names the classes of its settings:
+    what would be made by code is a `Foreign`, in whose place nothing is imported, made or called."""
+    return _read(file, refuses=False)
+
+
+def _read(file: bytes, refuses: bool) -> Any:
     if len(file) > MAX_BYTES:
         raise ValueError(f"more than {MAX_BYTES} bytes")
     try:
         with zipfile.ZipFile(io.BytesIO(file)) as archive:
             pickled, prefix = _checked(archive, len(file))
             names = {str(arg).replace(" ", ".") for op, arg, _ in pickletools.genops(pickled) if op.name == "GLOBAL"}
-            if names - KNOWN:
+            if refuses and names - KNOWN:
                 raise NamesCode(sorted(names - KNOWN))
             return _Reader(archive, prefix).run(pickled)
     except NamesCode:
@@ -125,19 +146,25 @@ class _Reader:
                     stack.append(self.memo[arg])
                 case "APPEND" | "APPENDS":
                     items = self._last(1) if op.name == "APPEND" else self._since_mark()
-                    _of(list, stack[-1]).extend(items)
+                    filled = stack[-1].entries if isinstance(stack[-1], Foreign) else _of(list, stack[-1])
+                    filled.extend(items)
                 case "SETITEM" | "SETITEMS":
                     items = self._last(2) if op.name == "SETITEM" else self._since_mark()
+                    foreign = isinstance(stack[-1], Foreign)
+                    filled = stack[-1].items if foreign else _of(dict, stack[-1])
                     for key, value in zip(items[::2], items[1::2], strict=True):
-                        _of(dict, stack[-1])[key if isinstance(key, int) else _of(str, key)] = value
+                        filled[key if isinstance(key, (int, Foreign)) else _of(str, key)] = value
                 case "GLOBAL":
                     stack.append(_Name(str(arg).replace(" ", ".")))
                 case "NEWOBJ" | "REDUCE":
                     named, arguments = self._last(2)
-                    stack.append(self._made(_of(_Name, named).name, *_of(tuple, arguments)))
+                    stack.append(self._made(named, *_of(tuple, arguments)))
                 case "BUILD":  # the attributes of a dict, which repeat its entries
-                    self._last(1)
-                    _of(dict, stack[-1])
+                    (state,) = self._last(1)
+                    if isinstance(stack[-1], Foreign):
+                        stack[-1].state = state
+                    else:
+                        _of(dict, stack[-1])
                 case "BINPERSID":
                     kind, storage, key, _, length = _of(tuple, stack.pop())
                     stack.append(self._storage(kind, _of(_Name, storage).name, _of(str, key), _of(int, length)))
@@ -160,7 +187,10 @@ class _Reader:
             items.append(item)
         return items[::-1]
 
-    def _made(self, name: str, *arguments: Any) -> Any:
+    def _made(self, named: Any, *arguments: Any) -> Any:
+        name = named.name if isinstance(named, (_Name, Foreign)) else _of(_Name, named)
+        if name not in KNOWN or isinstance(named, Foreign):
+            return Foreign(name, arguments)
         if name in DICTS and not arguments:
             return {}
         if name == PARAMETER:
