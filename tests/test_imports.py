@@ -25,7 +25,7 @@ RANKS = {
         ("transitions", "process", "trajectories", "conditions", "reward", "targets", "schedules", "assets"), 0
     ),
     **dict.fromkeys(("saved_state", "checkpoints", "loading", "recipes", "description"), 0),
-    **dict.fromkeys(("placement", "deferred_checks"), 0),
+    **dict.fromkeys(("placement", "deferred_checks", "scoring"), 0),
     **dict.fromkeys(("values", "policies"), 1),
     **dict.fromkeys(("inference", "testing"), 2),
     **dict.fromkeys(("objectives", "rollouts"), 3),

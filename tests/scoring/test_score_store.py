@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from benchmarks.soak_scores import run as soak
-from svlearn.domains.molecules.score_store import ScoreStore
+from svlearn.scoring.score_store import ScoreStore
 
 
 @pytest.fixture
