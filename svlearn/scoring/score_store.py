@@ -130,7 +130,7 @@ class ScoreStore:
         if score is None and isinstance(failure, str):
             failure = printable(failure)[:LONGEST_REASON]
         elif failure is None and is_number(score):
-            score = float(score)
+            score = float(score) + 0.0  # SQLite keeps no sign of a zero
             if math.isnan(score):
                 raise ValueError(f"scores: expected numbers, got NaN of {text}")
         else:

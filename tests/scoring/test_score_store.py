@@ -148,6 +148,11 @@ def test_numbers_of_numpy_and_any_text_are_written(path):
     assert score is None and why.startswith("of \\ud800xx") and len(why) == 500
 
 
+def test_a_zero_with_a_sign_is_a_zero(path, caplog):
+    ScoreStore(path, "a").write({"C": (-0.0, None)})
+    assert ScoreStore(path, "a").read(["C"]) == {"C": (0.0, None)} and caplog.text == ""
+
+
 def test_settings_that_say_nothing_are_refused(path):
     with pytest.raises(TypeError, match="settings: expected a str, got dict"):
         ScoreStore(path, {})
