@@ -34,7 +34,12 @@ RANKS = {
     "__main__": 6,
 }
 NEIGHBOURS = {("rollouts", "objectives"), ("objectives", "rollouts")}
-HEAVY = {"rdkit": "molecules", "torch_geometric": "molecules", "diffusers": "images", "transformers": "language"}
+HEAVY = {
+    **dict.fromkeys(("rdkit", "torch_geometric"), "molecules"),
+    **dict.fromkeys(("h5py", "RNA", "logomaker"), "sequences"),
+    "diffusers": "images",
+    "transformers": "language",
+}
 OPTIONAL = {"svlearn.policies.adapters": {"peft"}}  # of an extra, imported only where it is used
 OUTSIDE = ("scripts", "benchmarks", "tests")
 
