@@ -41,6 +41,7 @@ def export(
     checkpoint: Path,
     output: Path = Path("checkpoints"),
     results: Path = Path("benchmarks/results/regressors.json"),
+    data: str | None = None,
 ) -> str:
     """Measure and export; returns what to tell the user.
 
@@ -49,11 +50,12 @@ def export(
         checkpoint: a Lightning checkpoint of `svlearn pretrain`.
         output: the folder of the weights and the card.
         results: the JSON of the figures of all regressors.
+        data: the file of what was measured (fetched by name where it is not given).
     """
     output, results = user_path(output), check_writable(results, "results")
     check_writable(output / CARD, "output")
     network, steps = trained(checkpoint)
-    train, held_out = measured(name)
+    train, held_out = measured(name, data)
     figures = {
         "steps": steps,
         "num_parameters": sum(parameter.numel() for parameter in network.parameters()),
