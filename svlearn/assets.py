@@ -21,6 +21,11 @@ MOOD = ("SeulLee05/MOOD", "ac9730818325a72f68d748802721762ab6134552")
 OPTIMUS = ("pjsample/human_5utr_modeling", "d53df410c7fb3fcd4bc4541bd7e8c6dc52b66fbe")
 SMART5UTR = ("deepomicslab/Smart5UTR", "70e9284aba05498d55ada5f735d0f49a5f1c6686")
 PROMOTERS = ("de-Boer-Lab/random-promoter-dream-challenge-2022", "abce63b4cc761d28b38f12312acf2b377cf562b8")
+DRAGONN = ("kundajelab/MPRA-DragoNN", "2799ed87821130fc537836651d37e45a3247382d")
+PLANT_PROMOTERS = (
+    "tobjores/Synthetic-Promoter-Designs-Enabled-by-a-Comprehensive-Analysis-of-Plant-Core-Promoters",
+    "fd211ee15cca1ff90ad1f9418caac728d39b3c69",
+)
 MPRA_DESIGN = ("kircherlab/MPRAsnakeflow", "28f8e0c03971d2b8e6a3095481cd547b513733b0")
 CHAR_RNN = ("karpathy/char-rnn", "6f9487a6fe5b420b7ca9afb0d7c078e37c1d1b4e")
 AESTHETIC = ("christophschuhmann/improved-aesthetic-predictor", "fe88a163f4661b4ddabba0751ff645e2e620746e")
@@ -128,6 +133,30 @@ ASSETS: dict[str, Asset] = {
         "resources/assoc_basic/design.fa",
         "cf0c2d841dfa9c1f94b6c84969536b6c7fa95f249f34a1a87899e373e82b09b4",
         "MIT",
+    ),
+    "dna/mpra_dragonn_convmodel.hdf5": Asset(
+        DRAGONN,
+        "kipoi/ConvModel/pretrained.hdf5",
+        "27eb5aee40317b012a17a6a409f545825292eb1787c2ad506d6d37b97990f006",
+        "MIT",
+    ),
+    "dna/mpra_dragonn_convmodel.json": Asset(
+        DRAGONN,
+        "kipoi/ConvModel/model.json",
+        "bdef9dbea48e493b27464f186b09544fc8810e591361a63751258f5e8fce1e4b",
+        "MIT",
+    ),
+    "dna/plant_promoters_leaf.tsv": Asset(
+        PLANT_PROMOTERS,
+        "CNN/CNN_test_leaf.tsv",
+        "8015b4ee25564eb04f9fbe360dc349c599a95aadb5357845e8822ccc960e59c7",
+        "none stated: fetch, do not redistribute",
+    ),
+    "dna/plant_promoters_leaf_cnn.tsv": Asset(
+        PLANT_PROMOTERS,
+        "CNN/CNN_test_leaf_pred.tsv",
+        "ebfd6c0f6f05711c9ecbd31b9fb5566c02a05ed59cf9d0e139b290854d5eb4c2",
+        "none stated: fetch, do not redistribute",
     ),
     "language/tinyshakespeare.txt": Asset(
         CHAR_RNN,

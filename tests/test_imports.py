@@ -26,7 +26,7 @@ RANKS = {
         ("transitions", "process", "trajectories", "conditions", "reward", "targets", "schedules", "assets"), 0
     ),
     **dict.fromkeys(("saved_state", "checkpoints", "loading", "recipes", "description"), 0),
-    **dict.fromkeys(("placement", "deferred_checks", "moving"), 0),
+    **dict.fromkeys(("placement", "deferred_checks", "moving", "scoring"), 0),
     **dict.fromkeys(("values", "policies"), 1),
     **dict.fromkeys(("inference", "testing"), 2),
     **dict.fromkeys(("objectives", "rollouts"), 3),
@@ -36,8 +36,8 @@ RANKS = {
 }
 NEIGHBOURS = {("rollouts", "objectives"), ("objectives", "rollouts")}
 HEAVY = {
-    "rdkit": {"molecules"},
-    "torch_geometric": {"molecules"},
+    **dict.fromkeys(("rdkit", "torch_geometric"), {"molecules"}),
+    **dict.fromkeys(("h5py", "RNA", "logomaker"), {"sequences"}),
     "diffusers": {"images"},
     "transformers": {"language", "sequences"},
 }

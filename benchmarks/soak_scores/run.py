@@ -3,7 +3,7 @@
     python -m benchmarks soak_scores                # 100 trials, about a minute
     python -m benchmarks soak_scores --trials 1000
 
-Each process writes batches of scores that follow from the molecule, and reports each batch that is on disk. Half of
+Each process writes batches of scores that follow from the text, and reports each batch that is on disk. Half of
 them are killed while they do. Then the file must open, hold every batch that was reported, and nothing but right
 scores: else the trial ends with an error that names its seed.
 """
@@ -20,14 +20,14 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
-from svlearn.domains.molecules.score_store import Known, ScoreStore
+from svlearn.scoring.score_store import Known, ScoreStore
 
 BATCHES, ROWS = 6, 8
 LONGEST = 0.25  # seconds until the kill; the batches of a process take about as long
 
 
 def batch(writer: int, number: int) -> dict[str, Known]:
-    """Scores of molecules that all writers share in part; every fifth is a failure."""
+    """Scores of texts that all writers share in part; every fifth is a failure."""
     rows = range(writer * BATCHES * ROWS // 2 + number * ROWS, writer * BATCHES * ROWS // 2 + (number + 1) * ROWS)
     return {"C" * (1 + row): (None, f"of {row}") if row % 5 == 0 else (row + 0.25, None) for row in rows}
 

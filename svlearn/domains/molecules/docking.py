@@ -21,8 +21,8 @@ from svlearn.arguments import integer, is_number
 from svlearn.assets import fetch
 from svlearn.domains.molecules.docking_vina import Dock, recipe
 from svlearn.domains.molecules.rewards import MoleculeReward
-from svlearn.domains.molecules.score_store import ScoreStore
 from svlearn.files import user_path
+from svlearn.scoring import ScoreStore
 
 Vector = tuple[float, float, float]
 PROGRAMS = ("vina", "meeko", "rdkit")  # whose versions a score depends on

@@ -1,7 +1,7 @@
 """Rewards of molecules: drug-likeness, synthesis, solubility, similarity, and any function of an RDKit molecule.
 
 A reward of one's own is a function of a module that takes an RDKit molecule: `MoleculeReward(function)` serves a
-`Target`, with workers and memory; see `svlearn.domains.molecules.scoring.Scorer` for what it does with its options.
+`Target`, with workers and memory; see `svlearn.domains.molecules.scoring.MoleculeScorer` for its options.
 """
 
 import math
@@ -21,38 +21,30 @@ from tensordict import TensorDict
 from torch import Tensor
 
 from svlearn.arguments import each_of
-from svlearn.domains.molecules.scoring import Scorer
-from svlearn.identity import identity
-from svlearn.recipes import Recorded
-from svlearn.state import device_of_state
+from svlearn.domains.molecules.scoring import MoleculeScorer
+from svlearn.scoring import ScoredReward
 
 # Mean and standard deviation over ZINC-250k, as published with GCPN (arXiv 1806.02473). Its rings were those of
 # networkx; with RDKit's the last pair is (0.0380, 0.2237), but scores would no longer compare with those of others.
 LOGP, SA_SCORE, LARGE_RING = (2.45709534, 1.43432440), (3.05258113, 0.83352070), (0.04856969, 0.28602121)
 
 
-OF_THE_MACHINE = ("num_workers", "store", "cache", "memory", "per_task")  # options that decide no score
-
-
-class MoleculeReward(Recorded):
+class MoleculeReward(ScoredReward):
     """r(x_T) = function(molecule of x_T), of finished graphs (B,), float32 (B,) on their device.
 
     function: a callable RDKit Mol -> float that can be pickled. By default the graph is scored as it comes:
     `invalid_score` (0) for an invalid one and for one without atoms, its largest piece for a disconnected one; with
     correct=True its valences are repaired first, so that every graph with an atom is scored. A molecule on which the
-    function crashes, hangs or raises gets `failure_score` (0). `scorer`, a `Scorer`, remembers the scores, counts them,
-    tries again what may go well later, and takes the options given by keyword; among them `codec`, for the states of
-    another reference than QM9's.
+    function crashes, hangs or raises gets `failure_score` (0). `scorer`, a `MoleculeScorer`, remembers the scores,
+    counts them, tries again what may go well later, and takes the options given by keyword; among them `codec`, for the
+    states of another reference than QM9's.
     Raises ValueError for a graph with masked atoms or bonds.
     """
 
-    asynchronous = True  # for its workers, so that a sampler's network may go on meanwhile
+    scorer: MoleculeScorer
 
     def __init__(self, function: Callable[[Chem.Mol], float], **options: Any):
-        self.scorer = Scorer(function, **options)
-
-    def __call__(self, graphs: TensorDict) -> Tensor:
-        return torch.tensor(self.scorer(graphs), dtype=torch.float32, device=device_of_state(graphs))
+        super().__init__(MoleculeScorer(function, **options))
 
     def of_molecules(self, molecules: Sequence[Chem.Mol | None]) -> Tensor:
         """The rewards of RDKit molecules, float32 (B,).
@@ -70,25 +62,9 @@ class MoleculeReward(Recorded):
         each = enumerate(each_of(smiles, str, "smiles"))
         return self.of_molecules([parse(text, f"smiles[{place}]") for place, text in each])
 
-    @property
-    def name(self) -> str:
-        """The class, and a digest of all that decides a reward beside the molecule: stored rollouts of one name have
-        the same rewards."""
-        scorer = self.scorer
-        options = (scorer.codec, scorer.correct, scorer.invalid_score, scorer.failure_score, scorer.timeout)
-        return f"{type(self).__qualname__} {identity((self._function(), *options), 'function')}"
-
-    def arguments(self) -> dict[str, Any]:
-        """What the constructor was given that decides a score, for the recipe of a value that holds the reward; files
-        and workers are of the machine that scores."""
-        return {name: each for name, each in super().arguments().items() if name not in OF_THE_MACHINE}
-
-    def _function(self) -> Any:
-        return self.scorer.function
-
-    def forget(self) -> None:
-        """Empty the scorer's caches, as `compare` asks before it times a sampler."""
-        self.scorer.forget()
+    def _reading(self) -> tuple[Any, ...]:
+        codec = self.scorer.codec
+        return codec.graphs, codec.correct
 
 
 class QED(MoleculeReward):

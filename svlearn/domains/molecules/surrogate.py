@@ -16,11 +16,11 @@ from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
 from sklearn.model_selection import KFold
 
 from svlearn.arguments import each_of
-from svlearn.domains.molecules.failures import Failure
 from svlearn.domains.molecules.rewards import MoleculeReward, parse
-from svlearn.domains.molecules.scoring import Scorer
+from svlearn.domains.molecules.scoring import MoleculeScorer
 from svlearn.domains.molecules.smiles import molecule_of
-from svlearn.domains.molecules.workers import apply_here
+from svlearn.scoring.failures import Failure
+from svlearn.scoring.workers import apply_here
 
 NUM_TREES, SMALLEST_LEAF, SHARE = 200, 2, 0.3  # of the features that a tree may split by at a node
 NUM_COUNTS, RADIUS = 1024, 2
@@ -117,8 +117,8 @@ class Forests:
         return success * scores + (1 - success) * self.failure_score
 
 
-class ManyScorer(Scorer):
-    """A `Scorer` of a function of many molecules at once, which runs here: molecules (N,) to scores (N,).
+class ManyScorer(MoleculeScorer):
+    """A `MoleculeScorer` of a function of many molecules at once, which runs here: molecules (N,) to scores (N,).
 
     A molecule that RDKit does not read again, or on which the function raises alone, gets `failure_score`, as there,
     and the others their scores.
@@ -128,8 +128,8 @@ class ManyScorer(Scorer):
         super().__init__(cast(Any, many), **options)
         self.many = many
 
-    def _apply(self, smiles: list[str], keep: Callable[[dict[int, Any]], None]) -> list[Any]:
-        results = apply_here(molecule_of, smiles)
+    def _apply(self, texts: list[str], keep: Callable[[dict[int, Any]], None]) -> list[Any]:
+        results = apply_here(molecule_of, texts)
         read = {place: each for place, each in enumerate(results) if not isinstance(each, Failure)}
         (scores,) = apply_here(self._of_many, [list(read.values())]) if read else [[]]
         if isinstance(scores, Failure):  # one of them spoiled it for all

@@ -46,6 +46,7 @@ SOURCES = {
         fixed="TGCATTTTTTTCACATC" + "_" * 80 + "GGTTACGGCTGTT",  # of the library's vector
     ),
     "hepg2": Source("dna/hepg2_lentimpra_171bp.tsv", "sequence", "\t", 171, strands=True),
+    "plant-promoters": Source("dna/plant_promoters_leaf.tsv", "sequence", "\t", 170, strands=True),
 }
 
 

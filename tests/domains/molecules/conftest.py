@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from svlearn.domains.molecules.scoring import Scorer
+from svlearn.domains.molecules.scoring import MoleculeScorer
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -17,8 +17,8 @@ def scored():
     """Make scorers that are closed after the test."""
     made = []
 
-    def make(function=num_atoms, **options) -> Scorer:
-        made.append(Scorer(function, **{"num_workers": 2, **options}))
+    def make(function=num_atoms, **options) -> MoleculeScorer:
+        made.append(MoleculeScorer(function, **{"num_workers": 2, **options}))
         return made[-1]
 
     yield make

@@ -9,9 +9,9 @@ import torch
 import svlearn as sv
 from svlearn.domains.molecules.gdss import pretrained
 from svlearn.domains.molecules.rewards import parse
-from svlearn.domains.molecules.score_store import ScoreStore
 from svlearn.domains.molecules.surrogate import Surrogate, features, foreseen
 from svlearn.loading import shipped
+from svlearn.scoring import ScoreStore
 
 CHAINS = [f"{'C' * length}{end}" for length in range(1, 21) for end in ("O", "N", "F", "CO")]
 RINGS = [f"C1CC1{'C' * length}{end}" for length in range(1, 11) for end in ("O", "N", "F", "Cl")]

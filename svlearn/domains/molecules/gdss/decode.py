@@ -13,7 +13,7 @@ from torch import Tensor
 
 from svlearn.domains.molecules.codec import assemble, largest_piece
 from svlearn.domains.molecules.graph import pair_indices
-from svlearn.domains.molecules.scoring import Codec
+from svlearn.domains.molecules.graph_codec import Codec
 
 SYMBOLS = ("C", "N", "O", "F", "P", "S", "Cl", "Br", "I")  # ZINC-250k's; QM9's are the first four
 LARGEST_VALENCES = {"C": 4, "N": 3, "O": 2, "F": 1, "P": 5, "S": 6, "Cl": 1, "Br": 1, "I": 5}  # that RDKit permits

@@ -212,7 +212,7 @@ def test_configurations_name_what_there_is(family, reward, assets, monkeypatch, 
     assert type(objective).__name__ == config["model"]["class_path"].rsplit(".", 1)[1]
     assert objective.value.network.num_steps == objective.reference.num_steps
     assert type(objective.target.reward).__name__ == ("QED" if reward is None else "SA")
-    assert objective.target.reward.scorer.correct
+    assert objective.target.reward.scorer.codec.correct
 
 
 def test_the_comparison_is_of_the_reference_and_the_reward_that_values_are_trained_for():

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from benchmarks.soak_scores import run as soak
-from svlearn.domains.molecules.score_store import ScoreStore
+from svlearn.scoring.score_store import ScoreStore
 
 
 @pytest.fixture
@@ -146,6 +146,11 @@ def test_numbers_of_numpy_and_any_text_are_written(path):
     assert store.read(["C", "\ud800"]) == {"C": (1.5, None), "\ud800": (2.0, None)}
     (score, why) = store.read(["N"])["N"]
     assert score is None and why.startswith("of \\ud800xx") and len(why) == 500
+
+
+def test_a_zero_with_a_sign_is_a_zero(path, caplog):
+    ScoreStore(path, "a").write({"C": (-0.0, None)})
+    assert ScoreStore(path, "a").read(["C"]) == {"C": (0.0, None)} and caplog.text == ""
 
 
 def test_settings_that_say_nothing_are_refused(path):

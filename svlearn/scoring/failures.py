@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pebble import ProcessExpired
 
-MOLECULE, WORKER, MACHINE = "molecule", "worker", "machine"
+ITEM, WORKER, MACHINE = "item", "worker", "machine"
 # Exit codes of who was ended by somebody else: by SIGKILL, by SIGTERM, and by SIGTERM as the pool's workers take it.
 FROM_OUTSIDE = (-9, -signal.SIGTERM, signal.SIGTERM)
 OF_THE_MACHINE = ("out of memory", "bad_alloc", "cannot allocate", "no space left", "disk full", "disk is full")
@@ -18,13 +18,13 @@ LONGEST_REASON = 500  # characters
 class Failure:
     """Why an item has no result.
 
-    cause: "molecule": the function raised on it, and would again. "worker": its process was too slow or crashed, which
+    cause: "item": the function raised on it, and would again. "worker": its process was too slow or crashed, which
     another time limit or another machine may change. "machine": memory, a disk, a file or a program was missing, or
     somebody else ended the process; the next try may go well.
     """
 
     why: str
-    cause: str = MOLECULE
+    cause: str = ITEM
 
 
 def failure_of(error: BaseException) -> Failure:
@@ -69,7 +69,7 @@ def _cause(error: BaseException) -> str:
         if isinstance(found, OSError | MemoryError | ImportError) or _says_so(found) or _was_killed(found):
             return MACHINE
         found = found.__cause__ or (None if found.__suppress_context__ else found.__context__)
-    return MOLECULE
+    return ITEM
 
 
 def _says_so(error: BaseException) -> bool:

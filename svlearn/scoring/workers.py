@@ -19,8 +19,8 @@ from typing import Any
 from pebble import ProcessPool
 
 from svlearn.arguments import integer, is_number
-from svlearn.domains.molecules.failures import MACHINE, Failure, failure_of, failure_of_worker
-from svlearn.domains.molecules.worker_process import begin
+from svlearn.scoring.failures import MACHINE, Failure, failure_of, failure_of_worker
+from svlearn.scoring.worker_process import begin
 
 MAX_WORKERS = 16
 REPORT_INTERVAL = 0.2  # seconds between two reports of what is known
@@ -35,9 +35,12 @@ class Workers:
     The workers end with this process, also where it is killed, and the programs that they started end with them. A
     daemonic process, which may start no others, applies the function itself: without a time limit, and without
     protection from a crash.
+    prepare: what each worker calls first.
     """
 
-    def __init__(self, num_workers: int | None = None, timeout: float = 10.0):
+    def __init__(
+        self, num_workers: int | None = None, timeout: float = 10.0, prepare: Callable[[], None] | None = None
+    ):
         if num_workers is not None:
             try:
                 num_workers = integer(num_workers, "num_workers")
@@ -50,6 +53,7 @@ class Workers:
             raise ValueError(f"timeout: expected seconds above 0, got {timeout}")
         self.num_workers = min(_num_cores(), MAX_WORKERS) if num_workers is None else num_workers
         self.timeout = float(timeout)
+        self.prepare = prepare
         self._pool: ProcessPool | None = None
         self._closer: Finalize | None = None
         self._owner = 0  # the process that started the pool
@@ -160,7 +164,8 @@ class Workers:
             # fork, so that a script needs no __main__ guard; elsewhere than on Linux the system's own way is safer
             context = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
             self.close()
-            self._pool = ProcessPool(self.num_workers, initializer=begin, initargs=(os.getpid(),), context=context)
+            first = (os.getpid(), self.prepare)
+            self._pool = ProcessPool(self.num_workers, initializer=begin, initargs=first, context=context)
             # of multiprocessing, as a process that it started runs no others, and would wait for the pool without end
             self._owner = os.getpid()
             self._closer = Finalize(self, _stop, (self._pool, self._owner), exitpriority=0)

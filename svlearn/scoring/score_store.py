@@ -10,15 +10,16 @@ from contextlib import closing
 from typing import Any
 
 from svlearn.arguments import expect, is_number
-from svlearn.domains.molecules.failures import LONGEST_REASON, printable
 from svlearn.files import user_path
+from svlearn.scoring.failures import LONGEST_REASON, printable
 
+# Files of earlier versions call the text of an object, of whatever kind it is, by the name of the first kind.
 TABLE = (
     "CREATE TABLE checked_scores (settings TEXT, smiles TEXT, score REAL, failure TEXT, checksum TEXT, "
     "PRIMARY KEY (settings, smiles)) WITHOUT ROWID"
 )
 PATIENCE = 60.0  # seconds to wait for another process that writes
-LONGEST_TEXT = 100_000  # characters of a SMILES and of the settings
+LONGEST_TEXT = 100_000  # characters of a text and of the settings
 LARGEST_ROW = 1_000_000  # bytes that are read of a file, however it came about
 
 Known = tuple[float | None, str | None]
@@ -27,14 +28,14 @@ logger = logging.getLogger(__name__)
 
 
 class ScoreStore:
-    """A SQLite file of (settings, canonical SMILES) -> a score, or why there is none.
+    """A SQLite file of (settings, text of an object) -> a score, or why there is none.
 
-    settings: all that a score depends on beside the molecule, as one text: the function's name, its options, the
+    settings: all that a score depends on beside the object, as one text: the function's name, its options, the
     programs' versions. Scores under other settings are others. What only decides whether a score is found, as a time
-    limit, is none of it, as long as the failures that are written are those of the molecule.
+    limit, is none of it, as long as the failures that are written are those of the object.
     Several processes may share the file, on a file system whose locks work; a run that is killed loses nothing that it
     wrote. Every row has a checksum: one that does not check out, or holds anything but a number or a reason, counts as
-    not there, with a warning. A molecule or settings of more than 100,000 characters are not kept, a reason is cut at
+    not there, with a warning. A text or settings of more than 100,000 characters are not kept, a reason is cut at
     500. Makes missing folders.
     Raises TypeError for settings that are no text, ValueError for empty ones, and for a path that is no such file or
     cannot be written: at once, and not when the first score is known.
@@ -59,11 +60,11 @@ class ScoreStore:
                 f"{self.path} ({error}); give one in a folder of your own"
             ) from error
 
-    def read(self, smiles: Sequence[str]) -> dict[str, Known]:
-        """Those of the molecules that are in the file: (score, None), or (None, why it failed)."""
+    def read(self, texts: Sequence[str]) -> dict[str, Known]:
+        """Those of the objects that are in the file: (score, None), or (None, why it failed)."""
         found, damaged = {}, 0
         with closing(self._open()) as file:
-            for text in smiles:
+            for text in texts:
                 query = "SELECT score, failure, checksum FROM checked_scores WHERE settings = ? AND smiles = ?"
                 try:
                     row = file.execute(query, (self.settings, printable(text))).fetchone()
@@ -80,7 +81,7 @@ class ScoreStore:
         return found
 
     def write(self, scores: Mapping[str, Known]) -> None:
-        """Add what is known of molecules, in the form of `read`, in one transaction; it replaces what was known before.
+        """Add what is known of objects, in the form of `read`, in one transaction; it replaces what was known before.
 
         Raises ValueError for NaN, and TypeError for what is neither (number, None) nor (None, text).
         """
@@ -98,7 +99,7 @@ class ScoreStore:
             return file.execute(query, (self.settings,)).rowcount
 
     def __len__(self) -> int:
-        """How many molecules are in the file under these settings, failures included."""
+        """How many objects are in the file under these settings, failures included."""
         with closing(self._open()) as file:
             query = "SELECT COUNT(*) FROM checked_scores WHERE settings = ?"
             return file.execute(query, (self.settings,)).fetchone()[0]
@@ -125,27 +126,28 @@ class ScoreStore:
         elif tables != [(b"table", TABLE.encode())]:
             raise ValueError("its table of scores is not one of svlearn")
 
-    def _row(self, smiles: str, score: Any, failure: Any) -> tuple[str, str, float | None, str | None, str]:
+    def _row(self, text: str, score: Any, failure: Any) -> tuple[str, str, float | None, str | None, str]:
         if score is None and isinstance(failure, str):
             failure = printable(failure)[:LONGEST_REASON]
         elif failure is None and is_number(score):
-            score = float(score)
+            score = float(score) + 0.0  # SQLite keeps no sign of a zero
             if math.isnan(score):
-                raise ValueError(f"scores: expected numbers, got NaN of {smiles}")
+                raise ValueError(f"scores: expected numbers, got NaN of {text}")
         else:
-            raise TypeError(f"scores: expected (number, None) or (None, why), got {(score, failure)!r} of {smiles}")
-        return self.settings, printable(smiles), score, failure, self._checksum(printable(smiles), score, failure)
+            raise TypeError(f"scores: expected (number, None) or (None, why), got {(score, failure)!r} of {text}")
+        text = printable(text)
+        return self.settings, text, score, failure, self._checksum(text, score, failure)
 
-    def _checked(self, smiles: str, score: Any, failure: Any, checksum: Any) -> Known:
+    def _checked(self, text: str, score: Any, failure: Any, checksum: Any) -> Known:
         """The score and failure of a row, or ValueError."""
         failure = failure.decode() if isinstance(failure, bytes) else failure
         if (failure is None) == (score is None) or not isinstance(score, float | None) or score != score:
             raise ValueError("neither a score nor a failure")
-        if not isinstance(failure, str | None) or checksum != self._checksum(smiles, score, failure).encode():
+        if not isinstance(failure, str | None) or checksum != self._checksum(text, score, failure).encode():
             raise ValueError("its checksum is another")
         return score, failure
 
-    def _checksum(self, smiles: str, score: float | None, failure: str | None) -> str:
+    def _checksum(self, text: str, score: float | None, failure: str | None) -> str:
         """Of all that a row says, its own key included."""
-        said = repr((self.settings, smiles, None if score is None else score.hex(), failure))
+        said = repr((self.settings, text, None if score is None else score.hex(), failure))
         return hashlib.blake2b(said.encode(), digest_size=8).hexdigest()

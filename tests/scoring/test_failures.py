@@ -8,7 +8,7 @@ import pytest
 import torch
 from pebble import ProcessExpired
 
-from svlearn.domains.molecules.failures import MACHINE, MOLECULE, WORKER, Failure, failure_of, failure_of_worker
+from svlearn.scoring.failures import ITEM, MACHINE, WORKER, Failure, failure_of, failure_of_worker
 
 
 def caused(error: Exception, cause: Exception) -> Exception:
@@ -29,11 +29,11 @@ class Unreadable(Exception):
 @pytest.mark.parametrize(
     ("error", "cause"),
     [
-        (ValueError("no conformer"), MOLECULE),
-        (RuntimeError("bad valence"), MOLECULE),
-        (SystemExit(2), MOLECULE),
-        (GeneratorExit(), MOLECULE),
-        (subprocess.CalledProcessError(1, "dock"), MOLECULE),
+        (ValueError("no conformer"), ITEM),
+        (RuntimeError("bad valence"), ITEM),
+        (SystemExit(2), ITEM),
+        (GeneratorExit(), ITEM),
+        (subprocess.CalledProcessError(1, "dock"), ITEM),
         (KeyboardInterrupt(), WORKER),
         (TimeoutError("late"), WORKER),
         (subprocess.TimeoutExpired("dock", 3), WORKER),
@@ -46,7 +46,7 @@ class Unreadable(Exception):
         (torch.cuda.OutOfMemoryError("CUDA out of memory."), MACHINE),
         (RuntimeError("std::bad_alloc"), MACHINE),
         (caused(ValueError("no pose"), OSError(errno.ENOSPC, "full")), MACHINE),
-        (caused(ValueError("no pose"), KeyError("kind")), MOLECULE),
+        (caused(ValueError("no pose"), KeyError("kind")), ITEM),
     ],
 )
 def test_an_exception_says_how_long_its_failure_holds(error, cause):
@@ -64,7 +64,7 @@ def test_an_exception_says_how_long_its_failure_holds(error, cause):
         (BrokenProcessPool("gone"), Failure("BrokenProcessPool: gone", MACHINE)),
     ],
 )
-def test_what_the_pool_tells_is_none_of_the_molecule(error, failure):
+def test_what_the_pool_tells_is_none_of_the_item(error, failure):
     assert failure_of_worker(error, timeout=3.0) == failure
 
 

@@ -13,19 +13,19 @@ import signal
 import sys
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-
-from rdkit import rdBase
 
 GRACE, INTERVAL = 1.0, 0.2  # seconds that a worker has to end its programs; between two looks, where one must poll
 LARGEST_DESCRIPTOR = 65536
 PR_SET_CHILD_SUBREAPER = 36  # of <linux/prctl.h>
 
 
-def begin(parent: int) -> None:
-    """What a worker does first; `parent` is the process that started the pool."""
-    rdBase.DisableLog("rdApp.*")  # in a worker, an invalid graph is an answer and no news
+def begin(parent: int, prepare: Callable[[], None] | None = None) -> None:
+    """What a worker does first; `parent` is the process that started the pool, `prepare` what its user wants done."""
+    if prepare is not None:
+        prepare()
     if not hasattr(os, "fork"):
         return
     os.setsid()
