@@ -27,6 +27,8 @@ class Prediction:
     cache        what the next call may reuse, see `svlearn.caches`; immutable to its readers
     gradient     of a value in x_t, where a proposal that needs it has made the call (B, ...)
     policy       what a policy with a network of its own predicts for x_t, where it proposes: its own cache is there
+    evaluations  how often the network was called for each state (B,), long, where that was not once: none where the
+                 cache told all, two with and without a class; what `Cost` counts
     """
 
     transition: Transition
@@ -36,6 +38,7 @@ class Prediction:
     cache: Any | None = None
     gradient: State | None = None
     policy: "Prediction | None" = None
+    evaluations: Tensor | None = None
 
     def __getitem__(self, index: Any) -> "Prediction":
         """Every part for the chosen rows, so that it follows the particles."""
@@ -175,7 +178,8 @@ def predict(
     *,
     parents: Tensor | None = None,
 ) -> Prediction:
-    """Call a process on a batch, in pieces of the frame's `max_batch`, and count its states.
+    """Call a process on a batch, in pieces of the frame's `max_batch`, and count its states, or the evaluations of its
+    network where the prediction tells them.
 
     previous: of the states before, whose cache the call may reuse; parents (B,): the row of it that each state comes
     from, None where it is each one's own. They are gathered piece by piece.
@@ -187,13 +191,27 @@ def predict(
     size = x.shape[0]
     t = times(t, size, device_of_state(x))
     cache = previous if previous is not None and previous.cache is not None else None
-    count(kind, size)
     limit = current_max_batch()
     if limit is None or size <= limit:
-        return call(reference, x, t, take(cache, parents))
+        return counted(kind, call(reference, x, t, take(cache, parents)), size)
     cuts = [slice(start, start + limit) for start in range(0, size, limit)]
     rows = cuts if parents is None else [parents[cut] for cut in cuts]
-    return concatenate([call(reference, x[cut], t[cut], take(cache, own)) for cut, own in zip(cuts, rows, strict=True)])
+    pieces = [
+        counted(kind, call(reference, x[cut], t[cut], take(cache, own)), len(t[cut]))
+        for cut, own in zip(cuts, rows, strict=True)
+    ]
+    return concatenate(pieces)
+
+
+def counted(kind: str, prediction: Prediction, size: int) -> Prediction:
+    """Add what a prediction of so many states took to every open frame: the evaluations it tells, else one a state.
+
+    It is returned without them: who is handed it has not made the calls."""
+    if prediction.evaluations is None:
+        count(kind, size)
+        return prediction
+    count(kind, int(prediction.evaluations.sum()))
+    return replace(prediction, evaluations=None)
 
 
 def step_by_step(reference: Reference, trajectory: State, kind: str = "reference_calls") -> Iterator[Prediction]:

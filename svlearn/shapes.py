@@ -69,6 +69,10 @@ def check_prediction(process: nn.Module, x: State, prediction: Any) -> None:
     _check_rows(prediction.features, size, f"{name}: features")
     if prediction.clean_law is not None and not isinstance(prediction.clean_law, Transition):
         raise TypeError(f"{name}: clean_law: expected a Transition, got {type(prediction.clean_law).__name__}")
+    told = prediction.evaluations
+    if told is not None and not (isinstance(told, Tensor) and told.dtype == torch.long and told.shape == (size,)):
+        came = f"{tuple(told.shape)} of {told.dtype}" if isinstance(told, Tensor) else type(told).__name__
+        raise ValueError(f"{name}: evaluations: expected numbers of calls ({size},), long, got {came}")
     check_cache(prediction.cache, size)
     _cached[process] = _cached.get(process, False) or prediction.cache is not None
     if prediction.cache is not None:

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from svlearn.compiled import plain
-from svlearn.metering import count, current_max_batch
+from svlearn.metering import current_max_batch
 from svlearn.modes import evaluating
-from svlearn.process import Prediction, Reference, call, has, predict, step_by_step
+from svlearn.process import Prediction, Reference, call, counted, has, predict, step_by_step
 from svlearn.shapes import check_prediction, forget, gives_cache, is_new
 from svlearn.state import State, concatenate, device_of_state, times
 
@@ -112,7 +112,6 @@ class _Source:
         """What `along` says, of as many trajectories at once as have `limit` states."""
         process, size, steps = self.calls.process, len(self.states), self.calls.process.num_steps
         name, rows = f"{type(process).__name__}.along", size if limit is None else max(1, limit // steps)
-        count(self.calls.kind, size * steps)
         passes = [iter(process.along(self.states[start : start + rows])) for start in range(0, size, rows)]
         for t in range(steps):
             parts = [next(each, None) for each in passes]
@@ -120,7 +119,7 @@ class _Source:
                 if not isinstance(part, Prediction):
                     came = f"{t} predictions" if part is None else f"a {type(part).__name__}"
                     raise TypeError(f"{name}: expected {steps} Predictions, one for each t = 0 ... T - 1, got {came}")
-            prediction = concatenate(parts)
+            prediction = counted(self.calls.kind, concatenate(parts), size)
             if is_new(process, ("along", self.states.shape)):
                 try:
                     check_prediction(process, self.states[:, t], prediction)

@@ -56,7 +56,8 @@ class Policy(Reference, ABC):
         """As `forward`, of what the reference predicts along the trajectory."""
         for t, prediction in enumerate(self.reference.along(trajectory)):
             x = trajectory[:, t]
-            yield replace(prediction, transition=self.steer(prediction, x, times(t, len(x), device_of_state(x))))
+            law = self.steer(prediction, x, times(t, len(x), device_of_state(x)))
+            yield replace(prediction, transition=law, evaluations=None)
 
     def decode(self, x: State) -> list:
         return self.reference.decode(x)

@@ -104,13 +104,14 @@ class MaskedTransition(Transition):
         if not isinstance(other, MaskedTransition) or other.mask_token != self.mask_token:
             return super().log_ratio(other, x_next)
         unmasked, choice = self._unmasked(x_next)
-        terms = self._terms(x_next)
-        ratio = torch.where(terms == -math.inf, terms, terms - other._terms(x_next)).masked_fill(~unmasked, 0.0).sum(1)
-        possible = (choice > -math.inf) & (ratio > -math.inf)
         alike = other.number is self.number and other.probability is self.probability
-        if other.tokens is self.tokens and alike:  # as of a tilted law: it reaches the same
+        same = other.tokens is self.tokens and alike  # as of a tilted law: it reaches the same
+        theirs, others = (unmasked, choice) if same else other._unmasked(x_next)
+        terms = self._terms(x_next).masked_fill(~unmasked, 0.0)
+        ratio = torch.where(terms == -math.inf, terms, terms - other._terms(x_next).masked_fill(~theirs, 0.0)).sum(1)
+        possible = (choice > -math.inf) & (ratio > -math.inf)
+        if same:
             return torch.where(possible, ratio, -math.inf)
-        _, others = other._unmasked(x_next)
         ratio = ratio + torch.where(choice == others, 0.0, choice - others)
         return torch.where(possible, torch.where(others > -math.inf, ratio, math.inf), -math.inf)
 

@@ -314,3 +314,13 @@ def test_bad_arguments_are_named():
     for probability in (1.5, math.nan):
         with pytest.raises(ValueError, match="probability: expected numbers from 0 to 1"):
             MaskedTransition(x, logits, MASK, probability=probability)
+
+
+def test_log_ratio_of_laws_of_other_states_counts_the_places_that_each_unmasks():
+    """One has place 0 already, the other unmasks it too: log 0.5 + log(3/4) less log 0.5 - log(3/4) - log(1/4)."""
+    x_next = torch.tensor([[0, 1]])
+    logits = torch.tensor([[[0.75, 0.25], [0.25, 0.75]]], dtype=torch.float64).log()
+    one = MaskedTransition(torch.tensor([[0, 2]]), logits, 2, probability=0.5)
+    other = MaskedTransition(torch.tensor([[2, 2]]), logits, 2, probability=0.5)
+    assert one.log_ratio(other, x_next).item() == pytest.approx(-math.log(0.5) - math.log(0.75))
+    assert other.log_ratio(one, x_next).item() == pytest.approx(math.log(0.5) + math.log(0.75))

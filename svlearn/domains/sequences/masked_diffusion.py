@@ -1,0 +1,151 @@
+"""Masked diffusion of sequences: from all masks to letters, some places a step."""
+
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from svlearn.arguments import expect, integer
+from svlearn.domains.sequences.alphabet import Alphabet
+from svlearn.domains.sequences.denoising import Denoised, denoise, keeps_outputs
+from svlearn.domains.sequences.schedules import unmasked_shares, unmasking_probabilities
+from svlearn.process import Prediction, Reference
+from svlearn.randomness import uniform, uniform_subset
+from svlearn.transitions import MaskedTransition
+
+
+class MaskedDiffusion(Reference):
+    """x_0: all places are masked; a step unmasks some, each by the network's p(letter | x_t); x_T: a sequence.
+
+    States are token ids (B, L), long, the mask V after the letters. schedule "log_linear" or "cosine": each masked
+    place is unmasked with probability (a_{t+1} - a_t)/(1 - a_t) (`schedules`; MDLM, arXiv 2406.07524), the last step
+    unmasks all that are left; "one_place": one place a step, drawn uniformly among the masked, so that no two are ever
+    drawn as if they were independent. clean is the most probable letter of each masked place, clean_law draws all of
+    them, each by itself; features are the network's last hidden states (B, L, C), where it has a method `hidden`
+    and a `head` that makes the logits of them.
+
+    network: (x, moments) -> logits (B, L, V); x: token ids, or soft one-hots (B, L, V + 1), if a gradient is wanted
+    there; moments (B,), float: t/T. Where it says `reads_time = False`, what it said of a sequence serves as long as
+    that stays: a step that unmasks nothing does not call it, and `Cost.reference_calls` counts the calls that it took.
+
+    num_steps: T; None: one for each place that is drawn. fixed: a sequence of L letters with "_" at the places that are
+    drawn; the others, as the flanks of a library, have these letters in every sample, and `noise` leaves them. A
+    condition gives further places sample by sample; `noise` takes what it gave for drawn.
+    Raises ValueError for fewer steps than places of "one_place", an unknown schedule, and a fixed sequence that does
+    not fit.
+    """
+
+    probabilities: Tensor
+    shares: Tensor
+    fixed: Tensor
+
+    def __init__(
+        self,
+        network: nn.Module,
+        alphabet: Alphabet,
+        length: int,
+        num_steps: int | None = None,
+        schedule: str = "log_linear",
+        *,
+        fixed: str | None = None,
+    ):
+        super().__init__()
+        self.network = expect(network, nn.Module, "network")
+        self.alphabet, self.length = expect(alphabet, Alphabet, "alphabet"), integer(length, "length")
+        sequence = alphabet.encode(["_" * self.length if fixed is None else expect(fixed, str, "fixed")], self.length)
+        drawn = int((sequence == alphabet.mask).sum())
+        if not drawn:
+            raise ValueError("fixed: expected a '_' at one place at least, got none")
+        self.num_steps = drawn if num_steps is None else integer(num_steps, "num_steps")
+        self.schedule = schedule
+        shares = unmasked_shares(schedule, self.num_steps)
+        if schedule == "one_place" and self.num_steps < drawn:
+            raise ValueError(f"num_steps: expected {drawn} at least, a step for each place, got {self.num_steps}")
+        self.register_buffer("shares", shares)
+        self.register_buffer("probabilities", unmasking_probabilities(shares))
+        self.register_buffer("fixed", sequence[0])
+
+    def with_steps(self, num_steps: int | None = None, schedule: str | None = None) -> "MaskedDiffusion":
+        """The process of the same network in another number of steps, or by another schedule; None: as it is."""
+        num_steps = self.num_steps if num_steps is None else num_steps
+        schedule = self.schedule if schedule is None else schedule
+        (fixed,) = self.alphabet.decode(self.fixed[None])
+        other = MaskedDiffusion(self.network, self.alphabet, self.length, num_steps, schedule, fixed=fixed)
+        return other.to(self.device).train(self.training)
+
+    def initial(self, batch_size: int, *, condition: Any = None, generator: torch.Generator | None = None) -> Tensor:
+        """condition: sequences as texts with "_", or as ids (B, L), long, with the mask, at the places that are drawn.
+
+        Raises ValueError for another length, letters outside the alphabet, and what contradicts the fixed places;
+        TypeError for ids that are not long.
+        """
+        start = self.fixed.expand(batch_size, -1)
+        if condition is None:
+            return start.clone()
+        given = self._tokens(condition)
+        mask = self.alphabet.mask
+        contradicts = (start != mask) & (given != mask) & (start != given)
+        if bool(contradicts.any()):
+            row, place = contradicts.nonzero()[0].tolist()
+            raise ValueError(f"condition[{row}][{place}]: expected the fixed letter or the mask, got another letter")
+        return torch.where(start == mask, given, start)
+
+    def forward(self, x: Tensor, t: Tensor, previous: Prediction | None = None) -> Prediction:
+        if x.is_floating_point():
+            return self._relaxed(x, t)
+        outputs, evaluations = denoise(self.network, x, self._moments(t), None if previous is None else previous.cache)
+        law = self._law(x, outputs.logits, t)
+        return Prediction(
+            law,
+            clean=law.most_probable(),
+            clean_law=law.completed(),
+            features=outputs.hidden,
+            cache=outputs if keeps_outputs(self.network) else None,
+            evaluations=evaluations,
+        )
+
+    def noise(self, x: Tensor, t_from: Tensor, t_to: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+        """Mask places again, each with probability 1 - a_{t_to}/a_{t_from}; of "one_place" all but t_to of them."""
+        unmasked = (x != self.alphabet.mask) & (self.fixed == self.alphabet.mask)
+        if self.schedule == "one_place":
+            count = torch.minimum(unmasked.sum(dim=1), t_to)
+            kept = uniform_subset(unmasked, count, generator=generator)
+        else:
+            share = self.shares[t_to] / self.shares[t_from].clamp(min=torch.finfo(self.shares.dtype).tiny)
+            kept = uniform(x.shape, generator, x.device) < share[:, None]
+        return torch.where(unmasked & ~kept, self.alphabet.mask, x)
+
+    def finished(self, x: Tensor) -> Tensor:
+        """Those without a mask."""
+        return (x != self.alphabet.mask).all(dim=1)
+
+    def decode(self, x: Tensor) -> list[str]:
+        return self.alphabet.decode(x)
+
+    def extra_repr(self) -> str:
+        return f"{self.length} of {self.alphabet.letters!r}, {self.num_steps} steps, {self.schedule}"
+
+    def _law(self, x: Tensor, logits: Tensor, t: Tensor) -> MaskedTransition:
+        if self.schedule == "one_place":
+            return MaskedTransition(x, logits, self.alphabet.mask, number=1)
+        return MaskedTransition(x, logits, self.alphabet.mask, probability=self.probabilities[t])
+
+    def _relaxed(self, x: Tensor, t: Tensor) -> Prediction:
+        """Of soft one-hots (B, L, V + 1): clean is E[one-hot of x_T] (B, L, V), in which a gradient flows back to x."""
+        outputs = cast(Denoised, denoise(self.network, x, self._moments(t), None)[0])
+        size = self.alphabet.size
+        clean = x[..., :size] + x[..., size:] * outputs.logits.softmax(dim=-1).to(x.dtype)
+        return Prediction(self._law(x.detach().argmax(dim=-1), outputs.logits, t), clean=clean, features=outputs.hidden)
+
+    def _moments(self, t: Tensor) -> Tensor:
+        return t.to(torch.get_default_dtype()) / self.num_steps
+
+    def _tokens(self, condition: Any) -> Tensor:
+        if not isinstance(condition, Tensor):
+            return self.alphabet.encode(condition, self.length).to(self.fixed.device)
+        if condition.dtype != torch.long:
+            raise TypeError(f"condition: expected texts or ids, long, got a tensor of {condition.dtype}")
+        if condition.dim() != 2 or condition.shape[1] != self.length:
+            raise ValueError(f"condition: expected shape (B, {self.length}), got {tuple(condition.shape)}")
+        self.alphabet.decode(condition)
+        return condition.to(self.fixed.device)
