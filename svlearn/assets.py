@@ -22,6 +22,7 @@ OPTIMUS = ("pjsample/human_5utr_modeling", "d53df410c7fb3fcd4bc4541bd7e8c6dc52b6
 SMART5UTR = ("deepomicslab/Smart5UTR", "70e9284aba05498d55ada5f735d0f49a5f1c6686")
 PROMOTERS = ("de-Boer-Lab/random-promoter-dream-challenge-2022", "abce63b4cc761d28b38f12312acf2b377cf562b8")
 CHAR_RNN = ("karpathy/char-rnn", "6f9487a6fe5b420b7ca9afb0d7c078e37c1d1b4e")
+MLDE = ("fhalab/MLDE", "39e9edccc346119a834c62677d16e39dd49dfbdb")
 AESTHETIC = ("christophschuhmann/improved-aesthetic-predictor", "fe88a163f4661b4ddabba0751ff645e2e620746e")
 
 
@@ -121,6 +122,12 @@ ASSETS: dict[str, Asset] = {
         "dream/data/demo_train.txt",
         "277090c096efb1592d1b017fffef6d83d96817ae4430109ddc5ba45b66dd8ede",
         "MIT",
+    ),
+    "proteins/gb1_four_site.csv": Asset(
+        MLDE,
+        "code/validation/basic_test_data/Gb1Dataset.csv",
+        "b82393d47b09281db823c661a3df6acac89179119eb2e0d1daa793052fe0228b",
+        "data CC BY 4.0 (eLife 5, e16965); repository non-commercial: fetch, do not redistribute",
     ),
     "language/tinyshakespeare.txt": Asset(
         CHAR_RNN,
