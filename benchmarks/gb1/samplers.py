@@ -17,14 +17,8 @@ from svlearn.inference.samples import Samples
 from svlearn.randomness import seeded
 from svlearn.values import PosteriorMean, Value, Zero
 
-GROUPS, PIECE = 10_000, 1000
-TEMPERED = (
-    0.0,
-    0.25,
-    0.5,
-    0.75,
-    1.0,
-)  # λ_t; an adaptive one would take 1 at the one x_0  # drawn by each sampler, and at once
+GROUPS, PIECE = 10_000, 1000  # drawn by each sampler, and at once
+TEMPERED = (0.0, 0.25, 0.5, 0.75, 1.0)  # λ_t: an adaptive one takes 1 at once, at the one x_0
 PM, LEARNED, EXACT, SOFTEST = "r(x̂_T)", "learned value", "exact value", "mean value"
 
 

@@ -33,7 +33,7 @@ A perceptron, {num_parameters:,} parameters, float32.
 | | |
 |---|---|
 | data | `proteins/gb1_four_site.csv` (Wu et al. 2016, eLife 5, e16965, CC BY 4.0; SHA-256 in `svlearn.assets`) |
-| variants | {num_training:,} of those with at least {functional} of the wild type's fitness; {num_held_out:,} held out |
+| variants | {num_training:,} of those of fitness {functional} and above; {num_held_out:,} held out |
 | training | `svlearn pretrain --config gb1` |
 | steps, batch | {steps:,} steps of {batch_size}; the exponential average of the weights is kept |
 | command of these figures | `svlearn export gb1 --checkpoint runs/gb1/last.ckpt` |
@@ -46,7 +46,7 @@ A perceptron, {num_parameters:,} parameters, float32.
 
 | | p_ref | the library before selection |
 |---|--:|--:|
-| share with at least {functional} of the wild type's fitness | {functional_share:.1%} | {library_share:.1%} |
+| share of fitness {functional} and above | {functional_share:.1%} | {library_share:.1%} |
 | mean fitness | {mean_fitness:.3f} | {library_fitness:.3f} |
 
 The shares and means are exact, by enumeration of all 160,000 variants. The figures are in `{results}`.
