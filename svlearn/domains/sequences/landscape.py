@@ -26,7 +26,7 @@ class Landscape:
 
     def __init__(self, reference: Reference, reward: Callable[[Tensor], Tensor], limit: int = 1024):
         self.reference, self.reward = expect(reference, Reference, "reference"), reward
-        self.graph = StateGraph(reference, limit)
+        self.graph, self.limit = StateGraph(reference, limit), limit
         self.rewards = Target(reward, 1.0)(self.variants).double()
 
     @property
@@ -57,13 +57,12 @@ class Landscape:
     def law(self, alpha: float | None = None) -> Tensor:
         """log p*(x_T), (N,), nats; None: log p_ref(x_T)."""
         marginal = self.graph.marginals()[-1].log()
-        return marginal if alpha is None else (marginal + self.rewards / _positive(alpha)).log_softmax(dim=0)
+        return marginal if alpha is None else marginal + self.rewards / _positive(alpha) - self._existing(alpha)[0]
 
     def optimal_moves(self, alpha: float) -> list[Tensor]:
-        """log p*(x_{t+1} | x_t) of all moves; from a state that p* never visits it is p_ref's."""
-        found, twists = [], self._log_twists(alpha)
-        if bool(twists[0] == -torch.inf):
-            raise ValueError("reward: p* does not exist, no state of a finite reward can be reached (Z = 0)")
+        """log p*(x_{t+1} | x_t) of all moves; from a state that p* never visits it is p_ref's. Raises ValueError where
+        Z = 0, as all that asks for p*."""
+        found, twists = [], self._existing(alpha)
         for t, moves in enumerate(self.graph.moves):
             before, after = twists[t][moves.sources], twists[t + 1][moves.targets]
             tilted = moves.log_probs + after - torch.where(before == -torch.inf, 0.0, before)
@@ -108,7 +107,14 @@ class Landscape:
 
     def best_policy(self, alpha: float) -> "LandscapePolicy":
         """p* as a process: q(x_{t+1} | x_t) = p*(x_{t+1} | x_t)."""
-        return LandscapePolicy(self, self.soft_value(alpha), alpha)
+        return LandscapePolicy(self.reference, self.soft_value(alpha), alpha, self.limit)
+
+    def _existing(self, alpha: float) -> list[Tensor]:
+        """The log-twists of a p* that exists."""
+        twists = self._log_twists(alpha)
+        if bool(twists[0] == -torch.inf):
+            raise ValueError("reward: p* does not exist, no state of a finite reward can be reached (Z = 0)")
+        return twists
 
     def _log_twists(self, alpha: float) -> list[Tensor]:
         return self.graph.backward(self.rewards / _positive(alpha))
@@ -137,8 +143,8 @@ class LandscapeValue(Value):
 class LandscapePolicy(Policy):
     """q(x_{t+1} | x_t) ∝ p_ref(x_{t+1} | x_t) exp(v_{t+1}(x_{t+1})/α), of an exact value of a landscape."""
 
-    def __init__(self, landscape: Landscape, value: LandscapeValue, alpha: float, limit: int = 1024):
-        super().__init__(landscape.reference)
+    def __init__(self, reference: Reference, value: LandscapeValue, alpha: float, limit: int = 1024):
+        super().__init__(reference)
         self.value, self.alpha, self.limit = value, _positive(alpha), limit
 
     def steer(self, prediction: Prediction, x: Tensor, t: Tensor) -> Transition:

@@ -27,13 +27,13 @@ class Moves:
         """log Σ exp(terms), (size,), of terms (E,) over the moves of each source; -inf where there are none."""
         highest = torch.full((size,), -torch.inf, dtype=terms.dtype).scatter_reduce(0, self.sources, terms, "amax")
         highest = torch.where(highest == -torch.inf, 0.0, highest)
-        return (
-            torch.zeros_like(highest).index_add(0, self.sources, (terms - highest[self.sources]).exp()).log() + highest
-        )
+        total = torch.zeros_like(highest).index_add(0, self.sources, (terms - highest[self.sources]).exp())
+        return total.log() + highest
 
 
 class StateGraph:
-    """The states x_t that a process can reach from its one x_0, t = 0 ... T, and its moves, by its own `outcomes`.
+    """The states x_t that a process can reach from its one x_0, t = 0 ... T, and its moves, by its own `outcomes`; on
+    the CPU, as the process must be.
 
     levels: T + 1 tensors (N_t, L) of token ids, in lexical order; moves: T `Moves`. A state of a masked diffusion in
     any order stands at one t only, one of a process that unmasks several places a step may stand at several.
@@ -42,7 +42,7 @@ class StateGraph:
     """
 
     def __init__(self, reference: Reference, limit: int = 1024, most: int = 2_000_000):
-        start = reference.initial(2).cpu()
+        start = reference.initial(2)
         if start.dim() != 2 or start.dtype != torch.long:
             raise TypeError(f"reference: expected states of token ids (B, L), long, got {start.dtype} {start.shape}")
         if not bool((start[0] == start[1]).all()):

@@ -104,7 +104,7 @@ def test_the_kls_of_a_policy_are_those_of_all_its_paths():
 
 
 def test_drawn_trajectories_have_the_optimal_law():
-    alpha, number = 0.5, 40_000
+    alpha, number = 0.5, 20_000
     landscape = Landscape(diffusion(3), Scores(3))
     drawn = landscape.optimal_trajectories(number, alpha, generator=seeded("cpu", 1))
     assert drawn.shape == (number, LENGTH + 1, LENGTH)
@@ -184,6 +184,9 @@ def test_what_it_cannot_hold_is_refused():
         landscape.moves_of(TablePolicy(landscape.reference, diffusion(order=(1, 0, 2))))
     with pytest.raises(ValueError, match=r"alpha: expected a finite number above 0, got 0.0"):
         landscape.log_normalizer(0.0)
+    for asked in ("law", "optimal_moves"):
+        with pytest.raises(ValueError, match=r"reward: p\* does not exist, no state of a finite reward"):
+            getattr(Landscape(diffusion(), Scores(forbidden=tuple(range(27)))), asked)(1.0)
     with pytest.raises(ValueError, match=r"reward: the mean of a reward that is -inf does not exist"):
         Landscape(diffusion(), Scores(forbidden=(0,))).mean_value()
     with pytest.raises(ValueError, match=r"order: expected each of the places 0 ... 2 once, got \[0, 1, 1\]"):

@@ -2,7 +2,7 @@
 
 import csv
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from svlearn.files import existing
 FILE = "proteins/gb1_four_site.csv"
 COLUMNS = ("Variants", "HD", "Count input", "Count selected", "Fitness")
 KIND = f"a CSV file with the columns {', '.join(COLUMNS)}"
+LETTERS = frozenset(PROTEIN.letters)
 NUMBER = PROTEIN.size**LENGTH  # of all variants, 160,000
 
 
@@ -56,56 +57,80 @@ def read_measurements(path: str | Path | None = None) -> Measurements:
     at least 0, and a distance to the wild type that is not the variant's; and for a file without the wild type.
     """
     path = existing(fetch(FILE) if path is None else path, KIND)
-    variants, fitness, counts, seen = [], [], [], dict[str, int]()
-    for line, row in _rows(path):
-        variant, distance, before, after, score = row
-        problem = _problem(variant, distance, before, after, score)
-        if problem is None and variant in seen:
-            problem = f"each variant once, got {variant!r} as in line {seen[variant]}"
-        if problem is not None:
-            raise ValueError(f"{path}: line {line}: expected {problem}")
-        seen[variant] = line
-        variants.append(variant)
-        counts.append(int(before))
-        fitness.append(float(score))
-    if WILD_TYPE not in seen:
+    lines, rows = _rows(path)
+    variants, distances, before, after, scores = (list(column) for column in zip(*rows, strict=True))
+
+    def look(column: list[str], right: Callable[[str], bool], wanted: str) -> None:
+        for line, cell in zip(lines, column, strict=True):
+            if not right(cell):
+                raise ValueError(f"{path}: line {line}: expected {wanted}, got {cell!r}")
+
+    look(variants, _is_variant, f"a variant of {LENGTH} letters of {PROTEIN.letters}")
+    for name, column in zip(COLUMNS[1:4], (distances, before, after), strict=True):
+        look(column, _is_count, f"a count in {name!r}")
+    look(scores, _is_fitness, "a fitness of at least 0")
+    _check_once(variants, lines, path)
+    tokens = _encoded(variants)
+    apart = (tokens != _encoded([WILD_TYPE])).sum(dim=1)
+    for place in (torch.tensor(list(map(int, distances))) != apart).nonzero().flatten().tolist():
+        told = f"'HD' {int(apart[place])} of {variants[place]} to the wild type {WILD_TYPE}, got {distances[place]}"
+        raise ValueError(f"{path}: line {lines[place]}: expected {told}")
+    if WILD_TYPE not in variants:
         raise ValueError(f"{path}: expected variants of GB1, the wild type {WILD_TYPE} among them, got none of it")
-    tokens = PROTEIN.encode(variants)
-    return Measurements(tokens, torch.tensor(fitness, dtype=torch.float64), torch.tensor(counts))
+    fitness = torch.tensor(list(map(float, scores)), dtype=torch.float64)
+    return Measurements(tokens, fitness, torch.tensor(list(map(int, before))))
 
 
-def _rows(path: Path) -> list[tuple[int, list[str]]]:
-    """The lines after the header, with their numbers, cells without spaces around them."""
+def _rows(path: Path) -> tuple[list[int], list[list[str]]]:
+    """The numbers of the lines after the header, and their cells without spaces around them."""
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file)
-            lines = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(map(str.strip, row))]
+            read = [(reader.line_num, row) for row in ([*map(str.strip, row)] for row in reader) if any(row)]
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{path}: expected {KIND}, UTF-8 text, got what cannot be read ({error})") from error
-    if not lines or tuple(lines[0][1]) != COLUMNS:
-        came = ", ".join(lines[0][1])[:300] if lines else "an empty file"
+    if not read or tuple(read[0][1]) != COLUMNS:
+        came = ", ".join(read[0][1])[:300] if read else "an empty file"
         raise ValueError(f"{path}: line 1: expected {KIND}, got {came}")
-    for line, row in lines[1:]:
+    if len(read) == 1:
+        raise ValueError(f"{path}: expected {KIND}, got no line after the header")
+    for line, row in read[1:]:
         if len(row) != len(COLUMNS) or "" in row:
             raise ValueError(f"{path}: line {line}: expected {len(COLUMNS)} cells, none empty, got {row}")
-    return lines[1:]
+    lines, rows = zip(*read[1:], strict=True)
+    return list(lines), list(rows)
 
 
-def _problem(variant: str, distance: str, before: str, after: str, score: str) -> str | None:
-    """What was expected of a line, and what came; None where it is right."""
-    if len(variant) != LENGTH or not set(variant) <= set(PROTEIN.letters):
-        return f"a variant of {LENGTH} letters of {PROTEIN.letters}, got {variant!r}"
-    for name, cell in zip(COLUMNS[1:4], (distance, before, after), strict=True):
-        if not (cell.isascii() and cell.isdigit()):
-            return f"a count in {name!r}, got {cell!r}"
-    if int(distance) != (apart := _distance(variant, WILD_TYPE)):
-        return f"'HD' {apart} of {variant} to the wild type {WILD_TYPE}, got {distance}"
+def _encoded(variants: Sequence[str]) -> Tensor:
+    """`PROTEIN.encode` of variants that are known to be right, 150,000 of them at once."""
+    letters = torch.frombuffer(bytearray("".join(variants), "ascii"), dtype=torch.uint8).long()
+    ids = torch.zeros(128, dtype=torch.long)
+    ids[[ord(letter) for letter in PROTEIN.letters]] = torch.arange(PROTEIN.size)
+    return ids[letters].view(-1, LENGTH)
+
+
+def _check_once(variants: Sequence[str], lines: Sequence[int], path: Path) -> None:
+    if len(set(variants)) == len(variants):
+        return
+    seen: dict[str, int] = {}
+    for line, variant in zip(lines, variants, strict=True):
+        if variant in seen:
+            raise ValueError(
+                f"{path}: line {line}: expected each variant once, got {variant!r} as in line {seen[variant]}"
+            )
+        seen[variant] = line
+
+
+def _is_variant(cell: str) -> bool:
+    return len(cell) == LENGTH and LETTERS.issuperset(cell)
+
+
+def _is_count(cell: str) -> bool:
+    return cell.isascii() and cell.isdigit()
+
+
+def _is_fitness(cell: str) -> bool:
     try:
-        number = float(score)
+        return 0 <= float(cell) < math.inf
     except ValueError:
-        number = math.nan
-    return None if 0 <= number < math.inf else f"a fitness of at least 0, got {score!r}"
-
-
-def _distance(one: Sequence[str], other: Sequence[str]) -> int:
-    return sum(a != b for a, b in zip(one, other, strict=True))
+        return False
