@@ -1,4 +1,4 @@
-"""The study of GB1: R² and the frontier by hand, results of the shipped reference, and a page that says what came out."""
+"""The study of GB1: R² and the frontier by hand, results of the shipped reference, a page that says what is there."""
 
 import math
 
