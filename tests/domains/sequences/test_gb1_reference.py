@@ -1,7 +1,9 @@
 """The references of GB1: the shipped one, the library's sites, a fixed order, and what a broken checkpoint is told."""
 
 import itertools
+import json
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,7 +12,7 @@ from svlearn import checkpoints
 from svlearn.domains.sequences.alphabet import PROTEIN
 from svlearn.domains.sequences.gb1 import Fitness, LogFitness, library, load, read_measurements, save
 from svlearn.domains.sequences.gb1.data import GB1Data
-from svlearn.domains.sequences.gb1.export import held_out_bits, independent_bits
+from svlearn.domains.sequences.gb1.export import CARD, held_out_bits, independent_bits
 from svlearn.domains.sequences.gb1.network import SiteNetwork, SiteValue
 from svlearn.domains.sequences.in_order import InOrder
 from svlearn.domains.sequences.landscape import Landscape
@@ -18,6 +20,7 @@ from svlearn.loading import shipped
 from svlearn.testing import check_reference, check_value
 from svlearn.values import Learned
 
+ROOT = Path(__file__).parents[3]
 FILE = "proteins/gb1_four_site.csv"
 
 
@@ -76,6 +79,16 @@ def test_the_library_is_a_product_of_sites_and_its_landscape_a_plain_sum(assets)
             torch.testing.assert_close(landscape.log_normalizer(alpha), wanted)
     mean = landscapes[0].mean_value()(reference.initial(1), torch.tensor([0]))
     torch.testing.assert_close(mean[0], law @ reward.table)
+
+
+def test_the_card_is_that_of_the_figures():
+    path = "benchmarks/results/gb1_reference.json"
+    figures = json.loads((ROOT / path).read_text(encoding="utf-8"))
+    assert CARD.format(**figures, results=path) == shipped("gb1.md").read_text(encoding="utf-8")
+    record = checkpoints.read_record(shipped("gb1.safetensors"))
+    assert {name: figures[name] for name in record.keys() & figures.keys()} == {
+        name: record[name] for name in record.keys() & figures.keys()
+    }
 
 
 def test_the_shipped_reference_draws_functional_variants(assets, reference):
