@@ -28,6 +28,7 @@ PLANT_PROMOTERS = (
 )
 MPRA_DESIGN = ("kircherlab/MPRAsnakeflow", "28f8e0c03971d2b8e6a3095481cd547b513733b0")
 CHAR_RNN = ("karpathy/char-rnn", "6f9487a6fe5b420b7ca9afb0d7c078e37c1d1b4e")
+MLDE = ("fhalab/MLDE", "39e9edccc346119a834c62677d16e39dd49dfbdb")
 AESTHETIC = ("christophschuhmann/improved-aesthetic-predictor", "fe88a163f4661b4ddabba0751ff645e2e620746e")
 
 
@@ -157,6 +158,12 @@ ASSETS: dict[str, Asset] = {
         "CNN/CNN_test_leaf_pred.tsv",
         "ebfd6c0f6f05711c9ecbd31b9fb5566c02a05ed59cf9d0e139b290854d5eb4c2",
         "none stated: fetch, do not redistribute",
+    ),
+    "proteins/gb1_four_site.csv": Asset(
+        MLDE,
+        "code/validation/basic_test_data/Gb1Dataset.csv",
+        "b82393d47b09281db823c661a3df6acac89179119eb2e0d1daa793052fe0228b",
+        "data CC BY 4.0 (eLife 5, e16965); repository non-commercial: fetch, do not redistribute",
     ),
     "language/tinyshakespeare.txt": Asset(
         CHAR_RNN,

@@ -36,8 +36,11 @@ RANKS = {
 }
 NEIGHBOURS = {("rollouts", "objectives"), ("objectives", "rollouts")}
 HEAVY = {
-    **dict.fromkeys(("rdkit", "torch_geometric"), {"molecules"}),
-    **dict.fromkeys(("h5py", "RNA", "logomaker"), {"sequences"}),
+    "rdkit": {"molecules"},
+    "torch_geometric": {"molecules"},
+    "h5py": {"sequences"},
+    "RNA": {"sequences"},
+    "logomaker": {"sequences"},
     "diffusers": {"images"},
     "transformers": {"language", "sequences"},
 }
