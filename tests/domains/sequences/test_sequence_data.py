@@ -38,9 +38,7 @@ def test_what_is_not_the_file_is_refused_by_line(tmp_path, text, error):
 
 
 def test_another_name_lists_the_known_ones():
-    with pytest.raises(
-        ValueError, match="name: expected one of utr5, yeast-promoters, hepg2, plant-promoters, got 'utr'"
-    ):
+    with pytest.raises(ValueError, match="one of utr5, yeast-promoters, hepg2, plant-promoters, got 'utr'"):
         SequenceData("utr")
 
 
