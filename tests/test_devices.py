@@ -20,11 +20,10 @@ from svlearn.inference.tempering import Adaptive
 from svlearn.objectives.memoryless import measure_memory
 from svlearn.placement import at_home, home_of, placed, working_on
 from svlearn.policies import Controlled, Finetuned
-from svlearn.randomness import device_of, draw_by, multinomial, rand, randint, randn, randperm
+from svlearn.randomness import device_of
 from svlearn.rollouts import roll_back, roll_out
 from svlearn.schedules import NoiseLevels, cosine_schedule
-from svlearn.transitions import Transition
-from svlearn.values import Learned, MonteCarlo, PosteriorMean, Zero
+from svlearn.values import Learned, MonteCarlo, PosteriorMean
 from svlearn.values.selection_gain import selection_gain
 
 CPU = torch.device("cpu")
@@ -133,42 +132,6 @@ def test_a_fit_does_not_choose_a_device_without_float64(monkeypatch):
     objective = objectives.MonteCarloRegression(walk, TARGET, value, batch_size=4)
     sv.fit(objective, max_steps=1, enable_progress_bar=False)
     assert device_of(value) == CPU
-
-
-def test_every_draw_is_made_where_the_generator_lies_and_moved(device):
-    weights = torch.tensor([0.2, 0.5, 0.3])
-    draws = {
-        "randn": lambda g, place: randn((2, 3), g, place, torch.float64),
-        "rand": lambda g, place: rand((4,), g, place),
-        "randint": lambda g, place: randint(5, (4,), g, place),
-        "randperm": lambda g, place: randperm(6, g, place),
-        "multinomial": lambda g, place: multinomial(weights.to(place), 4, g),
-        "draw_by": lambda g, place: draw_by(weights.to(place), 4, g),
-    }
-    for name, draw in draws.items():
-        here = draw(torch.Generator().manual_seed(1), CPU)
-        moved = draw(torch.Generator().manual_seed(1), device)
-        assert moved.device == device and torch.equal(moved.cpu(), here), name
-        assert draw(torch.Generator(device).manual_seed(1), CPU).device == CPU
-
-
-def test_the_code_of_users_draws_by_any_generator(device):
-    generator = torch.Generator().manual_seed(1)
-    drawn = {
-        "randn": lambda: torch.randn(3, generator=generator),
-        "named": lambda: torch.rand(3, generator=generator, device=device),
-        "multinomial": lambda: torch.multinomial(torch.ones(4), 3, True, generator=generator),
-        "bernoulli": lambda: torch.bernoulli(torch.full((3,), 0.5), generator=generator),
-        "in place": lambda: torch.zeros(3).normal_(generator=generator),
-        "normal": lambda: torch.normal(torch.zeros(3), torch.ones(3), generator=generator),
-    }
-    for name, draw in drawn.items():
-        with working_on(device, generator.manual_seed(1)):
-            moved = draw()
-        assert moved.device == device, name
-        if name != "named":
-            generator.manual_seed(1)
-            assert torch.equal(moved.cpu(), draw()), name
 
 
 def test_the_device_of_a_reference(device):
@@ -308,35 +271,6 @@ def test_the_rest_runs_there_too(device):
     assert sampler.sample_conditionally(trajectories["states"][:3]).states.device == device
     assert measure_memory(reference, 16, generator=generator).p_value > 0
     assert sv.check(reference, TARGET, value) == []
-
-
-class Own(Transition):
-    """A user's law, which names no device."""
-
-    def __init__(self, mean):
-        self.mean = mean
-
-    def sample(self, *, generator=None):
-        return self.mean + torch.randn(self.mean.shape, generator=generator)
-
-    def log_prob(self, x_next):
-        return -((x_next - self.mean) ** 2).sum(dim=1) / 2
-
-    def __getitem__(self, index):
-        return Own(self.mean[index])
-
-
-def test_a_law_of_the_user_draws_by_any_generator(device):
-    class Ours(Diffusion):
-        def forward(self, x, t, previous=None):
-            return sv.Prediction(Own(self.layer(x)))
-
-    torch.manual_seed(0)
-    here = sv.svdd(Ours(), TARGET, Zero(), 3).sample(2, generator=torch.Generator().manual_seed(3)).states
-    torch.manual_seed(0)
-    found = sv.svdd(Ours().to(device), TARGET, Zero(), 3).sample(2, generator=torch.Generator().manual_seed(3)).states
-    assert found.device == device
-    torch.testing.assert_close(found.cpu(), here)
 
 
 def test_a_device_without_float64_is_refused_by_name():
