@@ -11,6 +11,8 @@ from svlearn.randomness import draw_by, multinomial, rand, randint, randn, randp
 from svlearn.transitions import Transition
 from svlearn.values import Zero
 
+CPU = torch.device("cpu")
+
 
 @pytest.fixture
 def device():
