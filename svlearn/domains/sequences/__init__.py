@@ -2,5 +2,6 @@
 
 from svlearn.domains.sequences.alphabet import DNA, PROTEIN, RNA, Alphabet
 from svlearn.domains.sequences.masked_diffusion import MaskedDiffusion
+from svlearn.domains.sequences.remasking import RemaskingDiffusion
 
-__all__ = ["DNA", "PROTEIN", "RNA", "Alphabet", "MaskedDiffusion"]
+__all__ = ["DNA", "PROTEIN", "RNA", "Alphabet", "MaskedDiffusion", "RemaskingDiffusion"]

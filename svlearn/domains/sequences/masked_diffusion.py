@@ -13,7 +13,7 @@ from svlearn.domains.sequences.denoising import Denoised, denoise, keeps_outputs
 from svlearn.domains.sequences.schedules import unmasked_shares, unmasking_probabilities
 from svlearn.process import Prediction, Reference
 from svlearn.randomness import uniform, uniform_subset
-from svlearn.transitions import MaskedTransition
+from svlearn.transitions import MaskedTransition, Transition
 
 
 class MaskedDiffusion(Reference):
@@ -142,7 +142,7 @@ class MaskedDiffusion(Reference):
         outputs, evaluations = denoise(self.network, x, self._moments(t), None if previous is None else previous.cache)
         law = self._law(x, outputs.logits, t)
         return Prediction(
-            law,
+            self._step(law, t),
             clean=law.most_probable(),
             clean_law=law.completed(),
             features=outputs.hidden,
@@ -176,12 +176,17 @@ class MaskedDiffusion(Reference):
             return MaskedTransition(x, logits, self.alphabet.mask, number=1)
         return MaskedTransition(x, logits, self.alphabet.mask, probability=self.probabilities[t])
 
+    def _step(self, law: MaskedTransition, t: Tensor) -> Transition:
+        """The law of the step, of that of unmasking."""
+        return law
+
     def _relaxed(self, x: Tensor, t: Tensor) -> Prediction:
         """Of soft one-hots (B, L, V + 1): clean is E[one-hot of x_T] (B, L, V), in which a gradient flows back to x."""
         outputs = cast(Denoised, denoise(self.network, x, self._moments(t), None)[0])
         size = self.alphabet.size
         clean = x[..., :size] + x[..., size:] * outputs.logits.softmax(dim=-1).to(x.dtype)
-        return Prediction(self._law(x.detach().argmax(dim=-1), outputs.logits, t), clean=clean, features=outputs.hidden)
+        law = self._law(x.detach().argmax(dim=-1), outputs.logits, t)
+        return Prediction(self._step(law, t), clean=clean, features=outputs.hidden)
 
     def _moments(self, t: Tensor) -> Tensor:
         return t.to(torch.get_default_dtype()) / self.num_steps

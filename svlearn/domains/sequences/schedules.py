@@ -28,7 +28,7 @@ def unmasked_shares(schedule: str, num_steps: int) -> Tensor:
 
 
 def unmasking_probabilities(shares: Tensor) -> Tensor:
-    """(a_{t+1} - a_t)/(1 - a_t), (T,): that a place masked at t is not at t + 1 (arXiv 2406.07524, equation 7). The
+    """(a_{t+1} - a_t)/(1 - a_t), (T,): that a place masked at t is not at t + 1 (arXiv 2406.07524). The
     last is exactly 1."""
     probabilities = shares.diff() / (1 - shares[:-1])
     probabilities[-1] = 1.0

@@ -20,12 +20,17 @@ def test_a_markov_model_counts():
     model = MarkovModel(torch.tensor([[0, 0, 1], [0, 1, 1]]), 2, order=1)
     wanted = -(math.log2(3 / 4) + math.log2(3 / 5) + math.log2(1 / 3)) / 3
     assert model.bits(torch.tensor([[0, 1, 0]])) == pytest.approx(wanted)
-    assert model.bits(torch.tensor([[0, 1, 0]]), [2]) == pytest.approx(-math.log2(1 / 3))
+
+
+def test_a_markov_model_counts_at_its_places_alone():
+    """At place 2 of AAB, ABB: after A: B 1, after B: B 1, and one more of each."""
+    model = MarkovModel(torch.tensor([[0, 0, 1], [0, 1, 1]]), 2, 1, [2])
+    assert model.bits(torch.tensor([[0, 1, 0]])) == pytest.approx(-math.log2(1 / 3))
 
 
 def test_a_markov_model_of_order_zero_is_a_composition():
     model = MarkovModel(torch.tensor([[0, 0, 1, 0]]), 2, order=0)
-    assert model.bits(torch.tensor([[0]])) == pytest.approx(-math.log2(4 / 6))
+    assert model.bits(torch.tensor([[0, 0, 0, 0]])) == pytest.approx(-math.log2(4 / 6))
 
 
 def test_the_bits_are_the_bound_over_all_orders():
