@@ -122,15 +122,27 @@ def test_a_codec_that_raises_costs_the_state_alone(scored):
     scorer = scored(codec=RefusesN(), invalid_score=-1.0)
     assert scorer(states_of("CC", "N", "C")) == [2.0, -1.0, 1.0]
     assert scorer.failures == [(f"state {states_of('N')[0].tolist()}", "ValueError: no N")]
+    assert scorer(states_of("N")) == [-1.0] and scorer.counts.built == 3  # remembered
+
+
+def test_a_text_for_which_there_was_no_memory_is_made_at_the_next_call(scored):
+    codec = RefusesN(MemoryError())
+    scorer = scored(codec=codec, invalid_score=-1.0)
+    assert scorer(states_of("CC", "N")) == [2.0, -1.0]
+    codec.error = None
+    assert scorer(states_of("CC", "N")) == [2.0, 1.0] and scorer.counts.built == 3
 
 
 class RefusesN(Words):
     in_workers = False
 
+    def __init__(self, error: Exception | None = None):
+        self.error = ValueError("no N") if error is None else error
+
     def text(self, key):
         text = super().text(key)
-        if text == "N":
-            raise ValueError("no N")
+        if text == "N" and self.error is not None:
+            raise self.error
         return text
 
 
