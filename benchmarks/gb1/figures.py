@@ -1,14 +1,14 @@
 """The figures of docs/leaderboards/gb1.md, SVG files drawn from benchmarks/results/gb1.json."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmarks.common.figures import plain_ticks, style, svg
-from benchmarks.gb1.findings import ORACLE, Method, methods
-from benchmarks.gb1.samplers import EXACT, PM, SOFTEST
+from benchmarks.gb1.findings import Method, methods
+from benchmarks.gb1.samplers import EXACT, LEARNED, PM, SOFTEST
 from svlearn.evaluation.report.figures import COLORS, LINES, MARKERS
 
 SHOWN = (0.1, 0.3, 1.0, 10.0)  # of the alphas
@@ -17,6 +17,17 @@ LABELS = {
     f"SVDD, {PM}": "SVDD-PM",
     f"SVDD, {SOFTEST}": "SVDD, exact mean value",
     f"SVDD, {EXACT}": "SVDD, exact soft value",
+}
+SCATTERED = {"TDS and exact steps, learned value", "policies"}
+SERIES: dict[str, Callable[[Method], bool]] = {
+    "best-of-N": lambda each: each.family in ("p_ref", "best-of-N"),
+    "SVDD-PM": lambda each: each.family == f"SVDD, {PM}",
+    "SVDD, learned value": lambda each: each.family == f"SVDD, {LEARNED}",
+    "SVDD, exact value": lambda each: each.family == f"SVDD, {EXACT}",
+    "SMC-PM": lambda each: each.family == f"SMC, {PM}",
+    "SMC, learned value": lambda each: each.family == f"SMC, {LEARNED}",
+    "TDS and exact steps, learned value": lambda each: each.family.startswith(("TDS", "Exact", "SMC of exact")),
+    "policies": lambda each: each.family.startswith("Policy"),
 }
 
 
@@ -34,26 +45,24 @@ def complete(results: dict[str, Any]) -> bool:
 
 
 def calls(found: Sequence[Method]) -> str:
-    """Distance to p* by calls of the reference or the policy."""
-    families: dict[str, list[Method]] = {}
-    for each in found:
-        family = "policies" if each.family.startswith("Policy") else each.family
-        families.setdefault(family, []).append(each)
+    """Distance to p* by calls of the reference or the policy, and by those of all networks."""
     with style("gb1calls"):
-        figure = Figure(figsize=(8.4, 6.4))
-        axes = figure.subplots()
-        axes.set(xscale="log", yscale="log", xlabel="calls of the reference, or of the policy, a sample")
-        axes.set_ylabel("total variation to p*")
-        for place, (family, rows) in enumerate(families.items()):
-            look = _look(place)
-            if len({each.calls for each in rows}) == 1:
-                look["linestyle"] = "none"
-            if rows[0].kind == ORACLE:
-                look["markerfacecolor"] = "none"
-            axes.plot([each.calls for each in rows], [each.total_variation for each in rows], label=family, **look)
-        plain_ticks(axes.xaxis, [4, 10, 20, 50, 100, 200])
-        plain_ticks(axes.yaxis, [0.02, 0.05, 0.1, 0.2, 0.5])
-        return svg(figure, axes, columns=3)
+        figure = Figure(figsize=(9.6, 5.2))
+        panels = figure.subplots(1, 2, sharey=True)
+        panels[0].set(ylabel="total variation to p*", xlabel="calls of the reference, or of the policy, a sample")
+        panels[1].set(xlabel="calls of all networks, a sample")
+        for axes, costs in zip(panels, ("calls", "network_calls"), strict=True):
+            axes.set(xscale="log", yscale="log")
+            for place, (label, wanted) in enumerate(SERIES.items()):
+                rows = [each for each in found if wanted(each)]
+                look = _look(place)
+                if label in SCATTERED or len({getattr(each, costs) for each in rows}) == 1:
+                    look["linestyle"] = "none"
+                points = [getattr(each, costs) for each in rows], [each.total_variation for each in rows]
+                axes.plot(*points, label=label, **look)
+            plain_ticks(axes.xaxis, [4, 10, 20, 50, 100, 200] if costs == "calls" else [4, 10, 50, 200, 700])
+            plain_ticks(axes.yaxis, [0.02, 0.05, 0.1, 0.2, 0.5])
+        return svg(figure, panels[0], columns=4)
 
 
 def candidates(sweeps: dict[str, Any]) -> str:

@@ -69,16 +69,14 @@ def of_values(results: dict[str, Any]) -> str:
 
 def of_policies(results: dict[str, Any]) -> str:
     """A row each objective, the reference itself and p* last."""
-    runs = by_family(results["policies"]) | {
-        f"*{name}*".replace("p* itself", "p\\* itself"): [row]
-        for name, row in results["policies"].get("untrained", {}).items()
-    }
+    runs = by_family(results["policies"])
+    runs |= {f"*{name}*": [row] for name, row in results["policies"].get("untrained", {}).items()}
     rows = []
     for name, each in runs.items():
         mean = {kind: fmean(run[kind] for run in each) for kind in each[0] if isinstance(each[0][kind], float)}
         rows.append(
             [
-                name,
+                name.replace("p*", "p\\*"),
                 f"{_small(mean['reverse'])} ({_small(mean['reverse_path'])})",
                 f"{_small(mean['forward'])} ({_small(mean['forward_path'])})",
                 _small(mean["total_variation"]),

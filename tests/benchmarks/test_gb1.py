@@ -7,6 +7,7 @@ import torch
 
 from benchmarks.gb1 import findings, laws, run
 from benchmarks.gb1.findings import FREE, ORACLE, TRAINED, Method
+from benchmarks.gb1.page import told
 from benchmarks.gb1.problem import ALPHA, ALPHAS, CANDIDATES, figures_of
 from benchmarks.gb1.samplers import EXACT, LEARNED, PM, SOFTEST
 from benchmarks.gb1.values import r2
@@ -112,7 +113,7 @@ def test_what_the_page_advises_is_what_was_found(results, sweep):
     assert first.calls == 4 and first.kind == TRAINED and first.total_variation < free.total_variation
     page = run.PAGE.read_text(encoding="utf-8")
     assert page.index("](gb1_calls.svg)") < page.index("**On measured fitness, what comes nearest p\\* per call is")
-    assert first.name.replace("Policy: ", "the policy of ") in page
+    assert f"per call is {told(first)}: " in page
 
 
 def test_the_page_shows_every_figure(results):
