@@ -55,7 +55,6 @@ test-fast: $(READY) ## run all but the slow tests
 test-lowest: $(LOWEST)/.ready ## run all but the slow tests with the oldest versions that svlearn takes
 	OMP_NUM_THREADS=1 $(LOWEST)/bin/python -m pytest -n $(WORKERS) --dist loadfile -m 'not slow'
 
-# A torch of that age may come as an accelerator's build, which is gigabytes.
 $(LOWEST)/.ready: pyproject.toml constraints-lowest.txt
 	test -x $(LOWEST)/bin/python || $(PYTHON) -m venv $(LOWEST)
 	$(LOWEST)/bin/python -m pip install --quiet 'setuptools>=77' wheel

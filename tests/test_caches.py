@@ -47,8 +47,9 @@ def in_transformers(kind):
             from transformers import GPT2Config
 
             held = utils.StaticCache(config=GPT2Config(n_layer=2, n_head=1, n_embd=1), max_cache_len=T)
+        place = {"cache_position": torch.tensor([int(held.get_seq_length())])}  # transformers 4 asks for it
         for layer in (0, 1):
-            held.update(keys(past[:, -1:]), keys(2 * past[:, -1:]), layer)
+            held.update(keys(past[:, -1:]), keys(2 * past[:, -1:]), layer, place)
         return held
 
     return build
