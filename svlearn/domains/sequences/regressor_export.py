@@ -134,7 +134,7 @@ def card(results: dict[str, Any]) -> str:
         "",
         "Networks that foretell what was measured of a sequence, as rewards and as judges: "
         "`svlearn.domains.sequences.rewards.Regression(name)`. Each is the mean of a few small convolutional networks, "
-        "which read token ids or soft one-hots, float32. What is held out was looked at once, after the training.",
+        "which read token ids or soft one-hots, float32. Nothing was chosen by what is held out.",
         "",
         "| name | foretells | trained on | held out | Spearman | Pearson | parameters | steps |",
         "|---|---|---|---|---|---|---|---|",
