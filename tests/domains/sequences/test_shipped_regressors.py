@@ -12,10 +12,11 @@ from regressor_toys import sequences_of, write_table
 from svlearn.domains.sequences.data import source_of
 from svlearn.domains.sequences.measurements import MEASUREMENTS, MeasuredData, measured
 from svlearn.domains.sequences.regression import RegressorTraining
-from svlearn.domains.sequences.regressor import SHIPPED, SequenceRegressor, file_of, load_regressor
+from svlearn.domains.sequences.regressor import SequenceRegressor
 from svlearn.domains.sequences.regressor_export import CARD, agreement, card, export, others
 from svlearn.domains.sequences.rewards.dragonn import FILE
 from svlearn.domains.sequences.rewards.optimus import MODELS
+from svlearn.domains.sequences.shipped_regressors import SHIPPED, file_of, load_regressor
 
 ROOT = Path(__file__).parents[3]
 RESULTS = ROOT / "benchmarks/results/regressors.json"
