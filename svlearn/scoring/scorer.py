@@ -10,13 +10,13 @@ import math
 import pickle
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from typing import Any
 
 from svlearn.arguments import each_of, integer, is_number
 from svlearn.scoring.codec import Codec
+from svlearn.scoring.counts import Counts
 from svlearn.scoring.failures import ITEM, MACHINE, Failure, printable
 from svlearn.scoring.score_store import Known, ScoreStore
 from svlearn.scoring.workers import Workers, apply_here
@@ -27,24 +27,6 @@ MEMORY = 1_000_000  # keys, and as many texts: about 300 MB
 PATIENCE = 8  # as many failures before the first success are the function's fault, not the objects'
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Counts:
-    """What a scorer was asked for, and what it did, since it was made.
-
-    asked    objects, one a state, those without an object among them
-    built    distinct keys made into texts
-    stored   distinct objects whose score came from the disk
-    scored   objects given to the function
-    failed   of those scored, and of those built, the ones that crashed, hung or raised
-    """
-
-    asked: int = 0
-    built: int = 0
-    stored: int = 0
-    scored: int = 0
-    failed: int = 0
 
 
 class Scorer:

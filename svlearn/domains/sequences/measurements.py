@@ -115,15 +115,15 @@ class MeasuredData(pl.LightningDataModule):
     ):
         super().__init__()
         measurement_of(name)
-        self.name, self.path = name, path
+        self.measurement, self.path = name, path
         self.batch_size, self.seed = integer(batch_size, "batch_size"), as_seed(seed)
         self.num_held_back = integer(num_held_back, "num_held_back", 0)
 
     def prepare_data(self) -> None:
-        measured(self.name, self.path)
+        measured(self.measurement, self.path)
 
     def setup(self, stage: str | None = None) -> None:
-        self.train, self.validation = measured(self.name, self.path)
+        self.train, self.validation = measured(self.measurement, self.path)
         if self.num_held_back:
             self.train, self.validation = self.train[: -self.num_held_back], self.train[-self.num_held_back :]
         if len(self.train) < self.batch_size:

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from svlearn.arguments import expect, integer, real
 from svlearn.domains.sequences.alphabet import DNA
 from svlearn.domains.sequences.letters import letter_shares
+from svlearn.domains.sequences.measurements import MeasuredData
 from svlearn.domains.sequences.regressor import SequenceRegressor
 from svlearn.objectives.lightning.cosine_decay import CosineDecay
 from svlearn.randomness import seeded
@@ -25,12 +26,12 @@ def regression_loss(standardised: Tensor, wanted: Tensor, weights: Tensor) -> Te
 
 
 class RegressorTraining(pl.LightningModule):
-    """Train a `SequenceRegressor` on batches of {tokens (B, L), values (B,), weights (B,)}.
+    """Train a `SequenceRegressor` on a `MeasuredData`, batches of {tokens (B, L), values (B,), weights (B,)}.
 
     AdamW, linear warm-up over the first tenth, cosine decay to 1 %. Where the network reads both strands, each batch is
     given as it is or on the other strand, by a coin of (seed, step). mixup: two sequences of a batch are mixed,
-    λ x + (1 - λ) x', λ ~ Beta(mixup, mixup), and their values alike (arXiv 1710.09412), so that soft letters are no
-    news to the network; 0: none are.
+    λ x + (1 - λ) x', λ ~ Beta(mixup, mixup), and their values and weights alike (arXiv 1710.09412), so that soft
+    letters are no news to the network; 0: none are.
     """
 
     def __init__(
@@ -48,12 +49,15 @@ class RegressorTraining(pl.LightningModule):
         self.mixup, self.seed = real(mixup, "mixup", 0), integer(seed, "seed", 0)
 
     def on_fit_start(self) -> None:
+        data = getattr(self.trainer, "datamodule", None)
+        if not isinstance(data, MeasuredData):
+            raise TypeError(f"data: expected a MeasuredData, got {type(data).__name__}")
         if self.global_step == 0:
-            self.network.standardise(self.trainer.datamodule.train["values"])  # type: ignore[attr-defined]
+            self.network.standardise(data.train["values"])
 
     def training_step(self, batch: TensorDict, batch_index: int) -> Tensor:
         generator = seeded("cpu", self.seed, self.global_step, self.global_rank)
-        letters, wanted = self._read(batch)
+        letters, wanted, weights = self._read(batch)
         if self.network.hyperparameters["both_strands"] and torch.rand((), generator=generator) < 0.5:
             letters = letters.flip(1, 2)
         if self.mixup:
@@ -61,7 +65,8 @@ class RegressorTraining(pl.LightningModule):
             share = _beta(self.mixup, len(batch), generator).to(letters)
             letters = share[:, None, None] * letters + (1 - share[:, None, None]) * letters[other]
             wanted = share * wanted + (1 - share) * wanted[other]
-        loss = regression_loss(self.network.standardised(letters), wanted, batch["weights"])
+            weights = share * weights + (1 - share) * weights[other]
+        loss = regression_loss(self.network.standardised(letters), wanted, weights)
         self.log("train/loss", loss.detach(), prog_bar=True, batch_size=len(batch))
         return loss
 
@@ -78,9 +83,9 @@ class RegressorTraining(pl.LightningModule):
         schedule = torch.optim.lr_scheduler.SequentialLR(optimizer, [warmup, decay], [rising])
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
-    def _read(self, batch: TensorDict) -> tuple[Tensor, Tensor]:
+    def _read(self, batch: TensorDict) -> tuple[Tensor, Tensor, Tensor]:
         letters = letter_shares(batch["tokens"], DNA, self.network.length).transpose(1, 2)
-        return letters, (batch["values"] - self.network.location) / self.network.spread
+        return letters, (batch["values"] - self.network.location) / self.network.spread, batch["weights"]
 
 
 def _beta(concentration: float, size: int, generator: torch.Generator) -> Tensor:

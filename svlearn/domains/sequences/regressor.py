@@ -1,20 +1,12 @@
 """A network that foretells what was measured of a sequence: several small convolutional ones, averaged."""
 
-from pathlib import Path
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
-from svlearn import checkpoints
 from svlearn.arguments import integer
 from svlearn.domains.sequences.alphabet import DNA
 from svlearn.domains.sequences.letters import letter_shares
 from svlearn.domains.sequences.start_codons import NUM_CHANNELS, start_codon_channels
-from svlearn.loading import shipped
-
-FAMILY = "sequence-regressor"
-SHIPPED = ("mrl", "hepg2-activity", "yeast-expression", "plant-strength")
 
 
 class SequenceRegressor(nn.Module):
@@ -130,33 +122,3 @@ class Member(nn.Module):
         for layer in self.layers:
             x = x + layer(x)
         return self.head(self.last(x).flatten(1)).squeeze(1)
-
-
-def load_regressor(name_or_path: str | Path) -> SequenceRegressor:
-    """The shipped regressor of that name (`SHIPPED`), or the one in a file, in evaluation mode, its weights frozen.
-
-    Raises ValueError for an unknown name, listing the known ones, and for a checkpoint of another family,
-    FileNotFoundError for a path that does not exist.
-    """
-    name = str(name_or_path)
-    if name in SHIPPED:
-        path = shipped(file_of(name))
-    elif Path(name).suffix:
-        path = Path(name)
-    else:
-        raise ValueError(f"name_or_path: expected a file or one of {', '.join(SHIPPED)}, got {name!r}")
-    record = checkpoints.read_record(path)
-    if record.get("family") != FAMILY:
-        raise ValueError(f"{path}: expected a checkpoint of family {FAMILY!r}, got {record.get('family')!r}")
-    network = checkpoints.build(SequenceRegressor, record, path)
-    return checkpoints.load_into(network, path).eval().requires_grad_(False)
-
-
-def save_regressor(network: SequenceRegressor, path: str | Path, **record: Any) -> Path:
-    """Write a trained regressor with how it is built, and with what else is to be known of it."""
-    return checkpoints.save(network, path, family=FAMILY, network=network.hyperparameters, **record)
-
-
-def file_of(name: str) -> str:
-    """The shipped file of a name."""
-    return f"regressor_{name.replace('-', '_')}.safetensors"

@@ -7,8 +7,9 @@ from regressor_toys import sequences_of
 from svlearn import checkpoints
 from svlearn.domains.sequences.alphabet import DNA
 from svlearn.domains.sequences.letters import letter_shares
-from svlearn.domains.sequences.regressor import SequenceRegressor, load_regressor, save_regressor
+from svlearn.domains.sequences.regressor import SequenceRegressor
 from svlearn.domains.sequences.rewards import Regression
+from svlearn.domains.sequences.shipped_regressors import load_regressor, save_regressor
 
 SMALL = dict(length=20, width=8, depth=2, narrow=4, hidden=8)
 
@@ -82,5 +83,5 @@ def test_what_is_no_regressor_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="no such checkpoint"):
         load_regressor(tmp_path / "none.safetensors")
     path = checkpoints.save(torch.nn.Linear(1, 1), tmp_path / "other.safetensors", family="qm9")
-    with pytest.raises(ValueError, match="expected a checkpoint of family 'sequence-regressor', got 'qm9'"):
+    with pytest.raises(ValueError, match="of family sequence-regressor or kmer-regression, got 'qm9'"):
         load_regressor(path)

@@ -12,12 +12,19 @@ from regressor_toys import sequences_of, write_table
 from svlearn.domains.sequences.data import source_of
 from svlearn.domains.sequences.measurements import MEASUREMENTS, MeasuredData, measured
 from svlearn.domains.sequences.regression import RegressorTraining
-from svlearn.domains.sequences.regressor import SHIPPED, SequenceRegressor, file_of, load_regressor
-from svlearn.domains.sequences.regressor_export import CARD, agreement, card, export
+from svlearn.domains.sequences.regressor import SequenceRegressor
+from svlearn.domains.sequences.regressor_export import CARD, agreement, card, export, others
+from svlearn.domains.sequences.rewards.dragonn import FILE
 from svlearn.domains.sequences.rewards.optimus import MODELS
+from svlearn.domains.sequences.shipped_regressors import SHIPPED, file_of, load_regressor
 
 ROOT = Path(__file__).parents[3]
 RESULTS = ROOT / "benchmarks/results/regressors.json"
+BESIDE = {
+    "mrl": [MODELS["evolution"]],
+    "hepg2-activity": [FILE],
+    "plant-strength": ["dna/plant_promoters_leaf_cnn.tsv"],
+}
 
 
 def test_the_card_is_that_of_the_figures():
@@ -35,6 +42,10 @@ def test_a_regressor_foretells_what_was_held_out_as_its_card_says(assets, name):
     found = agreement(network(held_out["tokens"]), held_out)
     for figure, number in found.items():
         assert figures[figure] == pytest.approx(number, abs=1e-3)
+    for file in BESIDE.get(name, ()):
+        assets(file)
+    for title, foretold in others(name, held_out).items():
+        assert agreement(foretold, held_out)["pearson"] == pytest.approx(figures["others"][title]["pearson"], abs=1e-3)
     assert network.hyperparameters == figures["network"] and len(train) == figures["num_training"]
 
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 import torch
@@ -55,7 +57,7 @@ def fill(layer: nn.Conv1d | nn.Linear, weights: dict[str, Tensor]) -> None:
             layer.bias.copy_(weights["bias"])
 
 
-def import_h5py(model: str):  # type: ignore[no-untyped-def]
+def import_h5py(model: str) -> ModuleType:
     """The module h5py; ImportError, saying what to install, where it is missing."""
     try:
         import h5py
@@ -64,7 +66,7 @@ def import_h5py(model: str):  # type: ignore[no-untyped-def]
     return h5py
 
 
-def _weights(layer, h5py) -> dict[str, Tensor]:  # type: ignore[no-untyped-def]
+def _weights(layer: Any, h5py: ModuleType) -> dict[str, Tensor]:
     """The weights of a layer by their last name, as "conv1d_1/kernel:0" and "convolution1d_1_W:0" end."""
     found: dict[str, Tensor] = {}
 

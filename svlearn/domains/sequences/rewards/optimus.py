@@ -51,8 +51,10 @@ class Optimus5Prime(nn.Module):
         self.second = nn.Conv1d(WIDTH, WIDTH, PLACES)
         self.hidden = nn.Linear(LEFT * WIDTH, HIDDEN)
         self.last = nn.Linear(HIDDEN, 1)
-        for layer, source in zip((self.first, self.second, self.hidden, self.last), weights.values()):
-            fill(layer, source)
+        fill(self.first, weights["convolution1d_1"])
+        fill(self.second, weights["convolution1d_2"])
+        fill(self.hidden, weights["dense_1"])
+        fill(self.last, weights["dense_2"])
         self.register_buffer("coding", letter_shares(DNA.encode([CODING]), DNA))
         self.eval().requires_grad_(False)
 

@@ -4,11 +4,11 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from svlearn.domains.sequences.regressor import load_regressor
+from svlearn.domains.sequences.shipped_regressors import load_regressor
 
 
 class Regression(nn.Module):
-    """r(x) = what a `SequenceRegressor` foretells of x, (B,), in the units of what was measured.
+    """r(x) = what a regressor of svlearn's own foretells of x, (B,), in the units of what was measured.
 
     Token ids (B, L) of DNA, or soft one-hots (B, L, 4), in which it has a gradient.
     name: a shipped one, or the path of one in a file: "mrl" (5'UTRs of 50 nt: mean ribosome load), "hepg2-activity"
