@@ -6,7 +6,7 @@ from statistics import fmean
 from typing import Any
 
 from benchmarks.gb1.problem import ALPHA, CANDIDATES
-from benchmarks.gb1.samplers import EXACT, LEARNED, PM, SOFTEST
+from benchmarks.gb1.samplers import DRAWN, EXACT, LEARNED, PM, SOFTEST
 
 STEPS = 4
 TRAINED, FREE, ORACLE = "trained", "training-free", "oracle"
@@ -79,7 +79,8 @@ def _policies(results: dict[str, Any]) -> list[Method]:
 
 def _drawn(results: dict[str, Any]) -> list[Method]:
     found = []
-    for name, row in results["samplers"].items():
+    for name in (name for name in DRAWN if name in results["samplers"]):
+        row = results["samplers"][name]
         family, mark, size = name.rpartition(", K =")
         setting = f"K ={size}" if mark else ""
         if name.startswith(("SVDD, r(", f"SVDD, {LEARNED}", "Exact")):

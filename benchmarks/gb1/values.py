@@ -26,7 +26,7 @@ from svlearn.objectives import (
 from svlearn.objectives.fit import fit
 from svlearn.values import Learned, PosteriorMean, Value
 
-STEPS, BATCH, RATE = 300, 512, 1e-2
+STEPS, BATCH, RATE = 900, 512, 5e-3
 SOFT, MEAN = "soft", "mean"
 
 

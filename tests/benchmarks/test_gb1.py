@@ -110,7 +110,9 @@ def test_what_the_page_advises_is_what_was_found(results, sweep):
     assert min(best) < best[-1]
     found = findings.methods(results)
     first, free = findings.frontier(found)[0], findings.nearest(found, FREE)
-    assert first.calls == 4 and first.kind == TRAINED and first.total_variation < free.total_variation
+    assert first.calls == 4 and first.kind == TRAINED and free.calls >= 10 * first.calls
+    quick = [each for each in found if each.kind == FREE and each.calls <= 10 * first.calls]
+    assert all(each.total_variation > first.total_variation for each in quick)
     page = run.PAGE.read_text(encoding="utf-8")
     assert page.index("](gb1_calls.svg)") < page.index("**On measured fitness, what comes nearest p\\* per call is")
     assert f"per call is {told(first)}: " in page

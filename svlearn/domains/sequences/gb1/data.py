@@ -1,6 +1,7 @@
 """Functional variants of GB1 as a LightningDataModule: what the shipped reference is trained on, and the rest."""
 
 from pathlib import Path
+from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
@@ -54,7 +55,7 @@ class GB1Data(pl.LightningDataModule):
         return Batches(self.train, sampler, number, self.batch_size, self, drop_last=True)
 
     def val_dataloader(self) -> DataLoader:
-        return DataLoader(self.validation, batch_size=self.batch_size, collate_fn=torch.stack)
+        return DataLoader(cast(Any, self.validation), batch_size=self.batch_size, collate_fn=torch.stack)
 
     def _generator(self) -> torch.Generator:
         return seeded("cpu", self.seed, 1)

@@ -21,6 +21,7 @@ from svlearn.domains.sequences.gb1.data import GB1Data
 from svlearn.domains.sequences.gb1.network import SiteNetwork
 from svlearn.domains.sequences.gb1.protein import LENGTH
 from svlearn.domains.sequences.gb1.rewards import Fitness
+from svlearn.domains.sequences.gb1.table import read_measurements
 from svlearn.domains.sequences.landscape import Landscape
 from svlearn.evaluation.report.provenance import provenance
 from svlearn.files import check_writable, user_path, write
@@ -106,7 +107,7 @@ def export(
     }
     reference = gb1.save(network, output / gb1.FILE, **record)
     fitness = Fitness(data)
-    laws = {"": Landscape(reference, fitness), "library_": Landscape(gb1.library(), fitness)}
+    laws = {"": Landscape(reference, fitness), "library_": Landscape(gb1.library(read_measurements(data)), fitness)}
     shares = {}
     for name, landscape in laws.items():
         law, found = landscape.law().exp(), landscape.rewards

@@ -31,7 +31,7 @@ class SiteNetwork(nn.Module):
         return network
 
     def forward(self, x: Tensor, moments: Tensor) -> Tensor:
-        return self.body(one_hot(x, PROTEIN.size, self.body[0].weight.dtype).flatten(1)).unflatten(
+        return self.body(one_hot(x, PROTEIN.size, next(self.parameters()).dtype).flatten(1)).unflatten(
             1, (LENGTH, PROTEIN.size)
         )
 
@@ -52,7 +52,7 @@ class SiteValue(nn.Module):
         self.body = nn.Sequential(*layers, last)
 
     def forward(self, x: Tensor, moments: Tensor) -> Tensor:
-        return self.body(one_hot(x, PROTEIN.size, self.body[0].weight.dtype).flatten(1)).squeeze(1)
+        return self.body(one_hot(x, PROTEIN.size, next(self.parameters()).dtype).flatten(1)).squeeze(1)
 
 
 class IndependentSites(nn.Module):
