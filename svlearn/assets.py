@@ -4,13 +4,14 @@ import gzip
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from urllib.parse import quote
 
 import pooch
 from requests import RequestException
 
 from svlearn.files import replacing, sha256_of, user_path, writable
-from svlearn.unpacking import only_text, text_sha256
+from svlearn.unpacking import measured_designs, only_text, text_sha256
 
 FOLDER_VARIABLE = "SVLEARN_ASSETS"
 CACHE_VARIABLE = "SVLEARN_CACHE"
@@ -26,6 +27,7 @@ PLANT_PROMOTERS = (
     "tobjores/Synthetic-Promoter-Designs-Enabled-by-a-Comprehensive-Analysis-of-Plant-Core-Promoters",
     "fd211ee15cca1ff90ad1f9418caac728d39b3c69",
 )
+MPRA_ACTIVITY = ("kircherlab/MPRAlib", "cf37ee659f9a52e9e3e96335eb14693ef8a682a2")
 MPRA_DESIGN = ("kircherlab/MPRAsnakeflow", "28f8e0c03971d2b8e6a3095481cd547b513733b0")
 CHAR_RNN = ("karpathy/char-rnn", "6f9487a6fe5b420b7ca9afb0d7c078e37c1d1b4e")
 MLDE = ("fhalab/MLDE", "39e9edccc346119a834c62677d16e39dd49dfbdb")
@@ -41,6 +43,7 @@ class Asset:
     text_sha256  only for a file that is made after the download: the address holds a tar archive of one text, which is
                packed again with gzip. No sum of the archive is known, and two gzip libraries pack one text into
                different bytes: a file that differs from `sha256` is right as well if its text has this sum.
+    measured   only for a table that is made of two: designed sequences, at the address, and their measurements
     """
 
     source: tuple[str, str]
@@ -48,6 +51,7 @@ class Asset:
     sha256: str
     licence: str
     text_sha256: str | None = None
+    measured: "Asset | None" = None
 
     @property
     def address(self) -> str:
@@ -134,6 +138,12 @@ ASSETS: dict[str, Asset] = {
         "resources/assoc_basic/design.fa",
         "cf0c2d841dfa9c1f94b6c84969536b6c7fa95f249f34a1a87899e373e82b09b4",
         "MIT",
+        measured=Asset(
+            MPRA_ACTIVITY,
+            "tests/data/reporter_activity.bc1.output.tsv.gz",
+            "0cf4447a1588a8a967d1147de4ddc78d2a7d4b5a076ecce407d60a2af787b632",
+            "MIT",
+        ),
     ),
     "dna/mpra_dragonn_convmodel.hdf5": Asset(
         DRAGONN,
@@ -257,6 +267,10 @@ def _download(asset: Asset, path: Path, progress: bool) -> None:
             pooch.HTTPDownloader(progressbar=progress)(asset.address, str(beside), None)
             if asset.text_sha256 is not None:
                 beside.write_bytes(gzip.compress(only_text(beside), mtime=0))
+            if asset.measured is not None:
+                with TemporaryDirectory(dir=path.parent) as folder:
+                    _download(asset.measured, Path(folder) / "measured", progress)
+                    beside.write_bytes(measured_designs(beside, Path(folder) / "measured"))
             if not asset.matches(beside):
                 raise ValueError(
                     f"{asset.address}: the download is corrupt, it does not match the known hash: expected SHA-256 "

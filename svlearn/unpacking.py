@@ -1,5 +1,7 @@
-"""Texts out of gzip files and tar archives of others, within a limit: what a small file unpacks to may have no end."""
+"""Texts out of gzip files, tar archives and pairs of files of others, within a limit: what a small file unpacks to may
+have no end."""
 
+import csv
 import gzip
 import hashlib
 import io
@@ -41,6 +43,29 @@ def only_text(path: Path) -> bytes:
             return text.read()
     except (tarfile.TarError, *DAMAGED) as error:
         raise ValueError(f"{path.name}: expected a tar archive, got what is none ({error})") from error
+
+
+def measured_designs(designs: Path, measured: Path) -> bytes:
+    """The table of a FASTA file of designed sequences and a packed one of their measurements, a row a replicate: each
+    sequence that was measured with the mean of its replicates and the least number of its barcodes.
+
+    Raises ValueError for what is none of these.
+    """
+    try:
+        sequences = dict(each.split("\n", 1) for each in designs.read_text().split(">")[1:])
+        replicates: dict[str, list[tuple[float, int]]] = {}
+        for row in csv.DictReader(io.StringIO(b"".join(_pieces(measured)).decode()), delimiter="\t"):
+            entry = float(row["log2FoldChange"]), int(row["n_bc"])
+            replicates.setdefault(row["oligo_name"], []).append(entry)
+    except (*DAMAGED, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{designs.name}: expected a FASTA file and its measurements, got others ({error})") from error
+    lines = ["name\tsequence\tlog2_rna_dna_mean\tn_replicates\tmin_barcodes"]
+    for name, entries in replicates.items():
+        if name in sequences:
+            mean, least = sum(each for each, _ in entries) / len(entries), min(number for _, number in entries)
+            sequence = "".join(sequences[name].split()).upper()
+            lines.append(f"{name}\t{sequence}\t{mean:.4f}\t{len(entries)}\t{least}")
+    return "".join(f"{line}\n" for line in lines).encode()
 
 
 def _pieces(path: Path) -> Iterator[bytes]:

@@ -195,6 +195,30 @@ def test_a_wrong_archive_is_refused(served, message, folders, register, server):
         fetch("some/file.txt.gz", progress=False)
 
 
+DESIGNS = b">a:1\nacg\nt\n>b\nTTTT\n>c\nGGGG\n"
+MEASURED = "replicate\toligo_name\tlog2FoldChange\tn_bc\n1\tb\t0.5\t9\n1\ta:1\t-1\t3\n2\tb\t0.25\t4\n2\td\t1\t1\n"
+JOINED = (
+    b"name\tsequence\tlog2_rna_dna_mean\tn_replicates\tmin_barcodes\nb\tTTTT\t0.3750\t2\t4\na:1\tACGT\t-1.0000\t1\t3\n"
+)
+
+
+@pytest.mark.parametrize("number", ["n_bc", "barcodes"])
+def test_a_table_is_made_of_designs_and_their_measurements(number, folders, register, server):
+    packed = gzip.compress(MEASURED.replace("n_bc", number).encode())
+    write(folders["served"], DESIGNS, "designs.fa")
+    write(folders["served"], packed, "measured.tsv.gz")
+    asset = asset_at(f"{server}/designs.fa", JOINED)
+    object.__setattr__(asset, "measured", asset_at(f"{server}/measured.tsv.gz", packed))
+    register(asset)
+    if number != "n_bc":
+        with pytest.raises(ValueError, match="expected a FASTA file and its measurements, got others"):
+            fetch(NAME, progress=False)
+        return
+    path = fetch(NAME, progress=False)
+    assert path.read_bytes() == JOINED
+    assert list(path.parent.iterdir()) == [path]
+
+
 def test_the_home_folder_in_either_variable(folders, register, monkeypatch, tmp_path):
     register(asset_at("http://127.0.0.1:1/file.txt", CONTENT))
     monkeypatch.setenv("HOME", str(tmp_path))

@@ -66,8 +66,8 @@ def reverse_complement(sequences: list[str]) -> list[str]:
 def read(name: str, path: str | Path | None = None) -> tuple[list[str], list[str]]:
     """The training and the held-out sequences of a source, of its length and without an unknown letter.
 
-    Where every tenth is held out, no training sequence shares a stretch of 20 letters of what is not fixed with one
-    that is, on either strand. path: the file; None: the public one, fetched where it is not there yet.
+    Of enhancers, which overlap in the genome, no training sequence shares a stretch of 20 letters with one that is held
+    out, on either strand. path: the file; None: the public one, fetched where it is not there yet.
     """
     source = source_of(name)
     file = fetch(source.file) if path is None else user_path(path)

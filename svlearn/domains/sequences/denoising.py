@@ -55,9 +55,8 @@ def denoise(
 
 
 def _called(network: nn.Module, x: Tensor, moments: Tensor) -> Denoised:
-    hidden = getattr(network, "hidden", None)
-    head = getattr(network, "head", None)
-    if hidden is None or head is None:
+    hidden, head = (getattr(network, name, None) for name in ("hidden", "head"))
+    if not callable(hidden) or not callable(head):
         return Denoised(x, network(x, moments))
     states = hidden(x, moments)
     return Denoised(x, head(states), states)

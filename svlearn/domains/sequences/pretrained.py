@@ -57,8 +57,14 @@ def load(family: str, path: Path | None = None) -> MaskedDiffusion:
 
 
 def save(reference: MaskedDiffusion, path: Path, family: str, **record: Any) -> Path:
-    """Write a reference of one of `NETWORKS`, with what it takes to build it."""
+    """Write a reference of one of `NETWORKS`, with what it takes to build it.
+
+    Raises TypeError for another network, and for a process that is more than a `MaskedDiffusion`, as one that remasks.
+    """
     network = reference.network
+    if type(reference) is not MaskedDiffusion or type(network) not in NETWORKS.values():
+        came = f"a {type(reference).__name__} of a {type(network).__name__}"
+        raise TypeError(f"reference: expected a MaskedDiffusion of {' or '.join(NETWORKS)}, got {came}")
     (fixed,) = reference.alphabet.decode(reference.fixed[None])
     process = {
         "alphabet": reference.alphabet.letters,

@@ -12,6 +12,8 @@ from svlearn.domains.sequences.alphabet import DNA, PROTEIN
 from svlearn.domains.sequences.export import export
 from svlearn.domains.sequences.masked_diffusion import MaskedDiffusion
 from svlearn.domains.sequences.networks import DilatedCNN, RotaryTransformer
+from svlearn.domains.sequences.networks.fourier_cnn import FourierCNN
+from svlearn.domains.sequences.remasking import RemaskingDiffusion
 from svlearn.fingerprint import fingerprint
 
 NETWORKS = [lambda size: DilatedCNN(size, 8, 3, 2), lambda size: RotaryTransformer(size, 8, 1, 2, time_width=4)]
@@ -26,6 +28,14 @@ def test_a_reference_comes_back_as_it_was(make, alphabet, tmp_path):
     assert fingerprint(again) == fingerprint(reference)
     assert (again.num_steps, again.schedule, again.alphabet) == (9, "cosine", alphabet)
     assert not any(each.requires_grad for each in again.parameters())
+
+
+def test_what_could_not_be_built_again_is_not_written(tmp_path):
+    reference = MaskedDiffusion(DilatedCNN(4, 8, 3, 2), DNA, 5, 9)
+    with pytest.raises(TypeError, match="expected a MaskedDiffusion .*, got a RemaskingDiffusion of a DilatedCNN"):
+        pretrained.save(RemaskingDiffusion(reference), tmp_path / "a.safetensors", "utr5")
+    with pytest.raises(TypeError, match="got a MaskedDiffusion of a FourierCNN"):
+        pretrained.save(MaskedDiffusion(FourierCNN(4, 8, 1), DNA, 5), tmp_path / "a.safetensors", "utr5")
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,19 @@
 """Networks of values: one number of a sequence and its time."""
 
+from typing import Any, cast
+
 import torch
 from torch import Tensor, nn
 
 from svlearn.arguments import integer
+
+
+def perceptron(width: int, hidden: int) -> nn.Sequential:
+    """(B, width) to (B, 1), 0 at first."""
+    last = nn.Linear(hidden, 1)
+    nn.init.zeros_(last.weight)
+    nn.init.zeros_(last.bias)
+    return nn.Sequential(nn.LayerNorm(width), nn.Linear(width, hidden), nn.SiLU(), last)
 
 
 class SequenceValue(nn.Module):
@@ -22,13 +32,10 @@ class SequenceValue(nn.Module):
                 f"body: expected a module with hidden(x, moments) and a width, got {type(body).__name__} without"
             )
         self.body, self.num_steps = body, integer(num_steps, "num_steps")
-        width = body.width
-        self.out = nn.Sequential(nn.LayerNorm(2 * width), nn.Linear(2 * width, width), nn.SiLU(), nn.Linear(width, 1))
-        nn.init.zeros_(self.out[-1].weight)
-        nn.init.zeros_(self.out[-1].bias)
+        self.out = perceptron(2 * integer(body.width, "body.width"), integer(body.width, "body.width"))
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        hidden = self.body.hidden(x, t.to(torch.get_default_dtype()) / self.num_steps)
+        hidden = cast(Any, self.body).hidden(x, t.to(torch.get_default_dtype()) / self.num_steps)
         return self.out(torch.cat([hidden.mean(dim=1), hidden.amax(dim=1)], dim=1)).squeeze(1)
 
 
@@ -40,11 +47,7 @@ class FeaturesValue(nn.Module):
         self.num_steps = integer(num_steps, "num_steps")
         width, hidden = integer(width, "width"), integer(hidden, "hidden")
         self.hyperparameters = dict(width=width, num_steps=num_steps, hidden=hidden)
-        self.out = nn.Sequential(
-            nn.LayerNorm(2 * width + 1), nn.Linear(2 * width + 1, hidden), nn.SiLU(), nn.Linear(hidden, 1)
-        )
-        nn.init.zeros_(self.out[-1].weight)
-        nn.init.zeros_(self.out[-1].bias)
+        self.out = perceptron(2 * width + 1, hidden)
 
     def forward(self, features: Tensor, t: Tensor) -> Tensor:
         share = (t / self.num_steps).to(features.dtype)
