@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import pytorch_lightning as pl
 import torch
@@ -93,14 +94,14 @@ class SequenceData(pl.LightningDataModule):
 
     def __init__(self, name: str, path: str | None = None, batch_size: int = 128, seed: int = 0):
         super().__init__()
-        self.source, self.name, self.path = source_of(name), name, path
+        self.source, self.source_name, self.path = source_of(name), name, path
         self.batch_size, self.seed = integer(batch_size, "batch_size"), as_seed(seed)
 
     def prepare_data(self) -> None:
-        read(self.name, self.path)
+        read(self.source_name, self.path)
 
     def setup(self, stage: str | None = None) -> None:
-        train, held_out = read(self.name, self.path)
+        train, held_out = read(self.source_name, self.path)
         if self.source.strands:
             train = train + reverse_complement(train)
         if len(train) < self.batch_size:
@@ -114,7 +115,7 @@ class SequenceData(pl.LightningDataModule):
 
     def val_dataloader(self) -> DataLoader:
         batches = BatchSampler(SequentialSampler(range(len(self.validation))), 256, drop_last=False)
-        return DataLoader(self.validation, sampler=batches, batch_size=None, collate_fn=lambda rows: rows)
+        return DataLoader(cast(Any, self.validation), sampler=batches, batch_size=None, collate_fn=lambda rows: rows)
 
     def _generator(self) -> torch.Generator:
         return torch.Generator().manual_seed(self.seed % 2**63)

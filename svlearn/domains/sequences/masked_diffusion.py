@@ -1,7 +1,7 @@
 """Masked diffusion of sequences: from all masks to letters, some places a step."""
 
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from svlearn.arguments import expect, integer
 from svlearn.domains.sequences import masked_lm, mdlm
 from svlearn.domains.sequences.alphabet import DNA, PROTEIN, Alphabet
-from svlearn.domains.sequences.denoising import Denoised, denoise, keeps_outputs
+from svlearn.domains.sequences.denoising import denoise, keeps_outputs
 from svlearn.domains.sequences.schedules import unmasked_shares, unmasking_probabilities
 from svlearn.process import Prediction, Reference
 from svlearn.randomness import uniform, uniform_subset
@@ -182,7 +182,7 @@ class MaskedDiffusion(Reference):
 
     def _relaxed(self, x: Tensor, t: Tensor) -> Prediction:
         """Of soft one-hots (B, L, V + 1): clean is E[one-hot of x_T] (B, L, V), in which a gradient flows back to x."""
-        outputs = cast(Denoised, denoise(self.network, x, self._moments(t), None)[0])
+        outputs = denoise(self.network, x, self._moments(t), None)[0]
         size = self.alphabet.size
         clean = x[..., :size] + x[..., size:] * outputs.logits.softmax(dim=-1).to(x.dtype)
         law = self._law(x.detach().argmax(dim=-1), outputs.logits, t)

@@ -19,6 +19,7 @@ class MaskedLM(nn.Module):
     """
 
     reads_time = False
+    model: Any  # of transformers, which is not imported here
     ids: Tensor
     before: Tensor
     after: Tensor
