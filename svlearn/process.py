@@ -1,7 +1,8 @@
 """The pretrained process that is steered, and all that one call of its network says about a state."""
 
+import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -97,7 +98,11 @@ class Reference(nn.Module, ABC, metaclass=Compilable):
         return step_by_step(self, trajectory)
 
     def noise(self, x: State, t_from: Tensor, t_to: Tensor, *, generator: torch.Generator | None = None) -> State:
-        """Draw x at the earlier t_to (B,) from x at the later t_from (B,): the forward process."""
+        """Draw x at the earlier t_to (B,) from x at the later t_from (B,): the forward process.
+
+        A process whose x_0 holds in its places what a sample is conditioned on, as a sequence its given letters, takes
+        `start` too, x_0 (B, ...) or None, and leaves these places as they are.
+        """
         raise TypeError(f"{type(self).__name__} has no forward process: it does not define noise()")
 
     def finished(self, x: State) -> Tensor:
@@ -146,6 +151,20 @@ def _form(condition: Any) -> str:
     if isinstance(condition, list) and condition:
         return f"a list of {len(condition)} {type(condition[0]).__name__}"
     return f"a {type(condition).__name__} {tuple(getattr(condition, 'shape', ()))}"
+
+
+def add_noise(
+    reference: Reference,
+    x: State,
+    t_from: Tensor,
+    t_to: Tensor,
+    start: Callable[[], State | None],
+    generator: torch.Generator | None,
+) -> State:
+    """`Reference.noise`; start: what gives x_0 (B, ...), asked only where the forward process reads it."""
+    if "start" in inspect.signature(plain(reference).noise).parameters:
+        return reference.noise(x, t_from, t_to, start=start(), generator=generator)
+    return reference.noise(x, t_from, t_to, generator=generator)
 
 
 def has(reference: Reference, method: str) -> bool:

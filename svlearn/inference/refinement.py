@@ -1,6 +1,8 @@
 """Iterative refinement: noise finished samples part of the way back, guide them again, keep by weight."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, NoReturn, cast
 
 import torch
@@ -10,7 +12,7 @@ from tqdm.auto import tqdm
 from svlearn.arguments import expect, integer, is_integer, is_number
 from svlearn.inference.sampler import Sampler
 from svlearn.inference.samples import History, Samples
-from svlearn.process import has
+from svlearn.process import add_noise, draw_initial, has
 from svlearn.state import State, device_of_state, times
 from svlearn.targets import Target
 
@@ -98,35 +100,43 @@ class Refinement(Sampler):
         with self._running(generator, check, max_batch) as (generator, meter):
             first = self.start.sample(batch_size, condition=condition, generator=generator, progress=progress)
             states = first.draw(generator=generator)
-            samples = self._refine(states, _mean_rewards(first), generator, progress, keep_states)
+            samples = self._refine(states, condition, _mean_rewards(first), generator, progress, keep_states)
         return replace(samples, cost=meter.cost)
 
     def improve(
         self,
         states: State,
         *,
+        condition: Any = None,
         generator: torch.Generator | None = None,
         progress: bool = False,
         max_batch: int | None = None,
         keep_states: bool = False,
         check: str | None = None,
     ) -> Samples:
-        """Refine given finished samples x_T (B, ...), one to a group."""
+        """Refine given finished samples x_T (B, ...), one to a group. condition: B rows, what they were drawn with."""
         with self._running(generator, check, max_batch) as (generator, meter):
             rewards = cast(Target, self.target)(states).double()
-            samples = self._refine(states, rewards, generator, progress, keep_states)
+            samples = self._refine(states, condition, rewards, generator, progress, keep_states)
         return replace(samples, cost=meter.cost)
 
     def _refine(
-        self, states: State, first: Tensor, generator: torch.Generator, progress: bool, keep_states: bool
+        self,
+        states: State,
+        condition: Any,
+        first: Tensor,
+        generator: torch.Generator,
+        progress: bool,
+        keep_states: bool,
     ) -> Samples:
         """The groups of the last round, from finished states (B, ...) of rewards `first` (B,)."""
+        start = partial(self._start, len(states), condition, generator)
         rewards, t = [first], self.reference.num_steps - self.depth
         for number in tqdm(range(1, self.num_rounds + 1), disable=not progress, desc="refining", leave=False):
             if self.keep == "replace":
-                noised, retained = self._noise(states, self.reference.num_steps, t, generator), None
+                noised, retained = self._noise(states, self.reference.num_steps, t, start, generator), None
             else:
-                retained = self._trajectory(states, generator)
+                retained = self._trajectory(states, start, generator)
                 noised = retained[:, t]
             keep = keep_states and number == self.num_rounds
             samples = self.sampler.resume(noised, t, retained=retained, generator=generator, keep_states=keep)
@@ -136,17 +146,24 @@ class Refinement(Sampler):
         history = RefinementHistory(**vars(samples.history), rewards=torch.stack(rewards, dim=1))
         return replace(samples, log_normalizer=None, history=history)
 
-    def _trajectory(self, x: State, generator: torch.Generator) -> State:
+    def _start(self, batch_size: int, condition: Any, generator: torch.Generator) -> State | None:
+        if condition is None:
+            return None
+        return draw_initial(self.reference, batch_size, condition=condition, generator=generator)
+
+    def _trajectory(self, x: State, start: Callable[[], State | None], generator: torch.Generator) -> State:
         """x noised step by step, (B, T + 1, ...); before T - depth, where nobody looks, x_{T - depth} again."""
         last = self.reference.num_steps
         path = [x]
         for t in range(last, last - self.depth, -1):
-            path.append(self._noise(path[-1], t, t - 1, generator))
+            path.append(self._noise(path[-1], t, t - 1, start, generator))
         return torch.stack([path[-1]] * (last - self.depth) + path[::-1], dim=1)
 
-    def _noise(self, x: State, t_from: int, t_to: int, generator: torch.Generator) -> State:
+    def _noise(
+        self, x: State, t_from: int, t_to: int, start: Callable[[], State | None], generator: torch.Generator
+    ) -> State:
         later, earlier = (times(t, len(x), device_of_state(x)) for t in (t_from, t_to))
-        return self.reference.noise(x, later, earlier, generator=generator)
+        return add_noise(self.reference, x, later, earlier, start, generator)
 
     def _run(self, batch_size: int, generator: torch.Generator, **options: Any) -> NoReturn:
         raise ValueError("refine: it goes on from finished samples; resume or retain with the sampler that it uses")

@@ -8,7 +8,7 @@ from tensordict import TensorDict
 from torch import Tensor
 
 from svlearn.objectives.value_objective import ValueObjective
-from svlearn.process import Reference, has
+from svlearn.process import Reference, add_noise, has
 from svlearn.state import State, repeat
 from svlearn.targets import Target
 from svlearn.values.value import Value, check_estimand
@@ -85,5 +85,6 @@ class MonteCarloRegression(ValueObjective):
         if not self.noised:
             return self.evaluate_along(states, t, generator).flatten()
         last, t = self.reference.num_steps, t.flatten()
-        x = self.reference.noise(states[rows, last], torch.full_like(t, last), t, generator=generator)
+        later = torch.full_like(t, last)
+        x = add_noise(self.reference, states[rows, last], later, t, lambda: states[rows, 0], generator)
         return self.evaluate(x, t, generator)

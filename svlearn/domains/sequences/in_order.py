@@ -33,7 +33,9 @@ class InOrder(Reference):
             raise ValueError(f"order: expected each of the places 0 ... {self.num_steps - 1} once, got {places}")
         self.register_buffer("order", torch.tensor(places))
 
-    def initial(self, batch_size: int, *, condition: None = None, generator: torch.Generator | None = None) -> Tensor:
+    def initial(self, batch_size: int, *, condition: Any = None, generator: torch.Generator | None = None) -> Tensor:
+        if condition is not None:
+            raise TypeError("condition: expected none, for the order is of all places")
         return self.reference.initial(batch_size, generator=generator)
 
     def forward(self, x: Tensor, t: Tensor, previous: Prediction | None = None) -> Prediction:

@@ -32,7 +32,7 @@ class MaskedDiffusion(Reference):
 
     num_steps: T; None: one for each place that is drawn. fixed: a sequence of L letters with "_" at the places that are
     drawn; the others, as the flanks of a library, have these letters in every sample, and `noise` leaves them. A
-    condition gives further places sample by sample; `noise` takes what it gave for drawn.
+    condition gives further places sample by sample.
     Raises ValueError for fewer steps than places of "one_place", an unknown schedule, and a fixed sequence that does
     not fit.
     """
@@ -150,9 +150,19 @@ class MaskedDiffusion(Reference):
             evaluations=evaluations,
         )
 
-    def noise(self, x: Tensor, t_from: Tensor, t_to: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
-        """Mask places again, each with probability 1 - a_{t_to}/a_{t_from}; of "one_place" all but t_to of them."""
-        unmasked = (x != self.alphabet.mask) & (self.fixed == self.alphabet.mask)
+    def noise(
+        self,
+        x: Tensor,
+        t_from: Tensor,
+        t_to: Tensor,
+        *,
+        start: Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Mask places again, each with probability 1 - a_{t_to}/a_{t_from}; of "one_place" all but t_to of them.
+
+        The fixed places stay, and those that have a letter in x_0 = start (B, L), by a condition."""
+        unmasked = (x != self.alphabet.mask) & ((self.fixed if start is None else start) == self.alphabet.mask)
         if self.schedule == "one_place":
             count = torch.minimum(unmasked.sum(dim=1), t_to)
             kept = uniform_subset(unmasked, count, generator=generator)
