@@ -61,7 +61,7 @@ def of_values(results: dict[str, Any]) -> str:
     rows = []
     for name, each in runs.items():
         scores = [plain(fmean(run["r2"][score] for run in each), 3) for score in SCORES]
-        others = [plain(fmean(run[kind] for run in each), 3) for kind in ("svdd", "exact_proposal")]
+        others = [_small(fmean(run[kind] for run in each)) for kind in ("svdd", "exact_proposal")]
         rows.append([name, *scores, *others])
     header = ["Objective", *(f"R² {score}".replace("*", "\\*") for score in SCORES), "SVDD", "exact steps"]
     return markdown_table(header, rows)

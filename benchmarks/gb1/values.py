@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from benchmarks.common.artifacts import missing
 from benchmarks.common.clock import clock, since
 from benchmarks.common.paths import RUNS
 from benchmarks.gb1 import laws
@@ -15,6 +16,7 @@ from benchmarks.gb1.problem import ALPHA, CHOSEN, landscape, target
 from svlearn import checkpoints
 from svlearn.domains.sequences.gb1.network import SiteValue
 from svlearn.evaluation.report.provenance import provenance
+from svlearn.fingerprint import fingerprint
 from svlearn.objectives import (
     ContrastiveEnergy,
     ContrastiveTwist,
@@ -60,7 +62,8 @@ def trained(family: Family, seed: int) -> tuple[Value, dict[str, float]]:
     """The value of a family, and what training it took; {} where it had been trained."""
     torch.manual_seed(seed)  # of the network's first weights
     network, path = SiteValue(), file(family, seed)
-    if path.exists():
+    made_of = {"steps": STEPS, "batch_size": BATCH, "learning_rate": RATE, "options": family.options}
+    if not missing(path, **made_of, reference=fingerprint(landscape().reference)):
         return Learned(checkpoints.load_value(network, path, landscape().reference)), {}
     given = {"learning_rate": RATE, "batch_size": BATCH, **family.options}
     objective = family.objective(landscape().reference, target(), Learned(network), **given)
