@@ -162,9 +162,10 @@ def add_noise(
     generator: torch.Generator | None,
 ) -> State:
     """`Reference.noise`; start: what gives x_0 (B, ...), asked only where the forward process reads it."""
+    options: dict[str, Any] = {"generator": generator}
     if "start" in inspect.signature(plain(reference).noise).parameters:
-        return reference.noise(x, t_from, t_to, start=start(), generator=generator)
-    return reference.noise(x, t_from, t_to, generator=generator)
+        options["start"] = start()
+    return reference.noise(x, t_from, t_to, **options)
 
 
 def has(reference: Reference, method: str) -> bool:
