@@ -6,6 +6,7 @@ import pytest
 import torch
 from inference_toys import GAUSSIAN, MARKOV, assert_unbiased, make_value
 
+from svlearn.domains.analytic import TokenTree
 from svlearn.inference.resampling import ess
 from svlearn.inference.samplers import smc, svdd
 from svlearn.inference.tempering import Adaptive, Schedule, Tempering
@@ -62,7 +63,7 @@ def test_of_two_particles_the_adaptive_exponent_is_known(share, spread):
     """(1 + a)²/(1 + a²) = 2s at a = (1 + √(1 - (2s - 1)²))/(2s - 1), a = exp(λ |d|); a group each that needs less."""
     share_of_odds = 2 * share - 1
     exact = math.log((1 + math.sqrt(1 - share_of_odds**2)) / share_of_odds) / abs(spread)
-    exponents = exponents_of(Adaptive(share), [[[0.0], [spread]], [[3.0], [3.0]], [[0.0], [2 * spread]]])
+    exponents = exponents_of(Adaptive(share), [[[0.0], [spread]], [[3.0], [3.001]], [[0.0], [2 * spread]]])
     assert exponents.tolist() == pytest.approx([exact, 1.0, exact / 2], abs=1e-8) and exponents[1] == 1
     shifted = exponents_of(Adaptive(share), [[[0.0], [spread]]], torch.full((1, 2), -700.0).double())
     assert shifted.item() == pytest.approx(exact, abs=1e-8)
@@ -133,9 +134,28 @@ def test_of_the_two_candidates_of_one_particle_too(share, spread):
     """The ESS of a single particle is 1 whatever λ is: of svdd it is that of what the lineage chooses among."""
     share_of_odds = 2 * share - 1
     exact = math.log((1 + math.sqrt(1 - share_of_odds**2)) / share_of_odds) / abs(spread)
-    exponents = exponents_of(Adaptive(share), [[[0.0, spread]], [[3.0, 3.0]], [[2 * spread, 0.0]]])
+    exponents = exponents_of(Adaptive(share), [[[0.0, spread]], [[3.0, 3.001]], [[2 * spread, 0.0]]])
     assert exponents.tolist() == pytest.approx([exact, 1.0, exact / 2], abs=1e-8)
     assert exponents_of(Adaptive(share), [[[spread]], [[0.0]]], before=0.3).tolist() == [0.3, 0.3]
+
+
+@pytest.mark.parametrize("twists", [[[[3.0], [3.0]]], [[[3.0, 3.0]]]])
+def test_values_that_tell_no_candidate_from_another_say_nothing_of_the_exponent(twists):
+    assert exponents_of(Adaptive(0.8), twists, before=0.3).tolist() == [0.3]
+
+
+def test_a_start_that_is_the_same_for_all_does_not_end_the_tempering():
+    """Texts begin alike, so that v_0 tells none from another: what is tempered is tempered from x_1 on."""
+    tree, chosen = TokenTree.random(3, 4, seed=0), []
+
+    class Watched(Adaptive):
+        def __call__(self, t, exponents, log_weights, base, twists):
+            chosen.append(super().__call__(t, exponents, log_weights, base, twists))
+            return chosen[-1]
+
+    target = tree.target(0.2)
+    smc(tree, target, make_value("exact", tree, 0.2), 8, tempering=Watched(0.9)).sample(50, generator=seeded("cpu", 0))
+    assert (chosen[0] == 0).all() and ((chosen[1] > 0) & (chosen[1] < 1)).any()
 
 
 def test_svdd_by_the_ess_of_its_candidates():
