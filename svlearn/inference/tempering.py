@@ -63,9 +63,10 @@ class Adaptive(Tempering):
     In a group of one particle (svdd) it is the ESS of what the particle chooses among, its M candidates, and λ_t is
     λ_{t-1} where there is one only: there is nothing to choose then.
     λ_t stays λ_{t-1} where the values tell no candidate of a group from another, as at an x_0 that is the same for all:
-    else it were 1 from there on, for nothing. λ_t = 1 where the whole value leaves the ESS. Else it is found by bisection: either λ_t leaves the ESS, and a λ
-    larger by 2^-30 does not, or λ_t = λ_{t-1} and no λ that was tried left it. Where the ESS only falls as λ rises, as
-    from equal weights, that is the largest that leaves it; elsewhere the ESS may rise once more beyond it.
+    else it were 1 from there on, for nothing. λ_t = 1 where the whole value leaves the ESS. Else it is found by
+    bisection: either λ_t leaves the ESS, and a λ larger by 2^-30 does not, or λ_t = λ_{t-1} and no λ that was tried
+    left it. Where the ESS only falls as λ rises, as from equal weights, that is the largest that leaves it; elsewhere
+    the ESS may rise once more beyond it.
     """
 
     def __init__(self, share: float = 0.8):
