@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from svlearn.randomness import categorical, inverted, uniform
 from svlearn.state import State, concatenate, take
+from svlearn.transitions.relaxed import categorical_kl, gumbel_softmax
 from svlearn.transitions.transition import Transition, kind_of, total, widened
 
 SHORT = 16  # numbers of float32 in a register
@@ -81,6 +82,15 @@ class CategoricalTransition(Transition):
     def expansion_point(self, x: State) -> Tensor:
         """The one-hot of x_t, (B, L, V): a step changes few places."""
         return nn.functional.one_hot(x, self.log_probs.shape[-1]).to(self.log_probs.dtype)
+
+    def kl(self, other: Transition) -> Tensor:
+        if not isinstance(other, CategoricalTransition):
+            return super().kl(other)
+        return total(categorical_kl(self.log_probs, other.log_probs))
+
+    def rsample_relaxed(self, x: State, temperature: float, *, generator: torch.Generator | None = None) -> Tensor:
+        """Gumbel-softmax at every place, (B, L, V); x_t enters by the law alone."""
+        return gumbel_softmax(self.log_probs, temperature, generator)
 
     def __getitem__(self, index: Any) -> "CategoricalTransition":
         return self._of(take(self.log_probs, index))

@@ -12,7 +12,8 @@ from svlearn.arguments import integer
 from svlearn.randomness import categorical, inverted, uniform, uniform_subset
 from svlearn.state import State, concatenate, flattened, take
 from svlearn.transitions.categorical import log_normalized
-from svlearn.transitions.transition import Transition, kind_of
+from svlearn.transitions.relaxed import categorical_kl, gumbel_softmax, relative_entropy
+from svlearn.transitions.transition import Transition, kind_of, total
 
 FEW = 2**14  # weights of one row that one number is drawn among
 
@@ -160,6 +161,37 @@ class MaskedTransition(Transition):
         size = max(self.log_probs.shape[-1], 1 + self.mask_token)
         return nn.functional.one_hot(x, size).to(self.log_probs.dtype)
 
+    def kl(self, other: Transition) -> Tensor:
+        """That of the choice of places, and that of the tokens of each masked place times how probably it is unmasked.
+
+        Raises TypeError for a law of another kind, or one by a number where the other is by a probability.
+        """
+        alike = isinstance(other, MaskedTransition) and other.mask_token == self.mask_token
+        if not alike or (self.number is None) != (other.number is None):
+            return super().kl(other)
+        masked, size = self.masked, self.masked.sum(dim=1)
+        if self.number is None:
+            p, q = cast(Tensor, self.probability), cast(Tensor, other.probability)
+            share, choice = p, size * (relative_entropy(p, q) + relative_entropy(1 - p, 1 - q))
+        else:
+            share = self.number.double() / size.clamp(min=1)
+            choice = torch.where(self.number == other.number, 0.0, math.inf)
+        laws = [each.masked_fill(~masked[..., None], 0.0) for each in (self.log_probs, other.log_probs)]
+        tokens = torch.where(share > 0, share * total(categorical_kl(*laws)), 0.0)
+        return torch.where((self.tokens == other.tokens).all(dim=1), choice + tokens, math.inf)
+
+    def rsample_relaxed(self, x: State, temperature: float, *, generator: torch.Generator | None = None) -> Tensor:
+        """x_t, (B, ..., N), with the Gumbel-softmax of its tokens at each place that is newly unmasked.
+
+        Which places these are does not depend on what the network says of tokens: they are drawn, not relaxed, so that
+        each place of a soft state is either the mask or shares of tokens.
+        """
+        soft = cast(Tensor, x).reshape(*self.tokens.shape, -1)
+        chosen = self._choice(self.tokens, 1, generator)
+        shares = gumbel_softmax(self.log_probs, temperature, generator).to(soft.dtype)
+        shares = nn.functional.pad(shares, (0, soft.shape[-1] - shares.shape[-1]))
+        return torch.where(chosen[..., None], shares, soft).view(x.shape)
+
     def __getitem__(self, index: Any) -> "MaskedTransition":
         return self._of(*(take(each, index) for each in self._fields()))
 
@@ -196,11 +228,8 @@ class MaskedTransition(Transition):
         Where every row unmasks one place, place and token are drawn by one uniform number a copy: each masked place has
         the same share of [0, 1), cut by its tokens' law.
         """
-        if self.probability is not None:
-            shares = self.probability.repeat_interleave(copies)[:, None]
-            chosen = (tokens == self.mask_token) & (uniform(tokens.shape, generator, tokens.device) < shares)
-        else:
-            number, size = cast(Tensor, self.number), self.log_probs.shape[2]
+        if self.number is not None:
+            number, size = self.number, self.log_probs.shape[2]
             least, most = (int(each) for each in torch.aminmax(number))
             if most == 0:
                 return tokens
@@ -208,11 +237,17 @@ class MaskedTransition(Transition):
                 weights = (self.log_probs.exp() * self.masked.unsqueeze(2)).flatten(1)
                 at = inverted(weights, uniform((len(weights), copies), generator, weights.device)).view(-1, 1)
                 return tokens.scatter_(1, at.div(size, rounding_mode="floor"), at.remainder(size))
-            count = number.repeat_interleave(copies)
-            chosen = uniform_subset(tokens == self.mask_token, count, generator=generator)
-        row, place = chosen.nonzero(as_tuple=True)
+        row, place = self._choice(tokens, copies, generator).nonzero(as_tuple=True)
         laws = self.log_probs[row.div(copies, rounding_mode="floor"), place]
         return tokens.index_put_((row, place), categorical(laws.exp(), generator))
+
+    def _choice(self, tokens: Tensor, copies: int, generator: torch.Generator | None) -> Tensor:
+        """Draw which places are unmasked in the copies (B · copies, L) of each row, (B · copies, L)."""
+        masked = tokens == self.mask_token
+        if self.number is not None:
+            return uniform_subset(masked, self.number.repeat_interleave(copies), generator=generator)
+        shares = cast(Tensor, self.probability).repeat_interleave(copies)[:, None]
+        return masked & (uniform(tokens.shape, generator, tokens.device) < shares)
 
     def _unmasked(self, x_next: Tensor) -> tuple[Tensor, Tensor]:
         """The places newly unmasked, (B, L), and the log-probability that it is these, (B,), float64; -inf where x_next

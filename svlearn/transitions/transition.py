@@ -60,6 +60,16 @@ class Transition(ABC):
         """Where a function of x_{t+1} is linearised to tilt this law of it, given x_t: in floats, (B, ...)."""
         raise TypeError(f"expansion_point: {type(self).__name__} cannot be tilted by a gradient")
 
+    def kl(self, other: "Transition") -> Tensor:
+        """KL(self || other), exactly, (B,), nats, float64; inf where other cannot reach what self does."""
+        kinds = f"{type(self).__name__} and {type(other).__name__}"
+        raise TypeError(f"kl: expected two laws whose divergence is known in closed form, got {kinds}")
+
+    def rsample_relaxed(self, x: State, temperature: float, *, generator: torch.Generator | None = None) -> State:
+        """x_{t+1} as soft one-hots, given x_t as such (of the shape of `expansion_point`), with a gradient in both the
+        law and x_t; its most probable tokens are a draw of the law where x_t has one token a place."""
+        raise TypeError(f"rsample_relaxed: {type(self).__name__} cannot be relaxed to soft one-hots")
+
 
 def total(terms: Tensor) -> Tensor:
     """The sum over all elements of each row of (B, ...), (B,), float64."""

@@ -8,7 +8,7 @@ from torch import nn
 from svlearn.inference.proposals import Exact, Guided
 from svlearn.inference.samplers import guidance, smc, svdd
 from svlearn.targets import Target
-from svlearn.values import Learned, MonteCarlo, Zero
+from svlearn.values import Learned, MonteCarlo, PosteriorMean, Zero
 
 TARGET = Target(bowl, ALPHA)
 
@@ -47,9 +47,9 @@ class Broken(nn.Module):
         (guidance(Bent(), TARGET, Zero()), ValueError, "value: expected one with a gradient.*Zero has none"),
         (guidance(Bent(), TARGET, Learned(Broken())), ValueError, "expected a finite gradient, got another at index 0"),
         (
-            guidance(MARKOV, MARKOV.target(1.0), MARKOV.soft_value(1.0), at="state"),
-            ValueError,
-            "value: expected one wi",
+            guidance(MARKOV, MARKOV.target(1.0), PosteriorMean(MARKOV.target(1.0))),
+            TypeError,
+            "value: guidance reads PosteriorMean at one-hots",
         ),
         (smc(Bent(), TARGET, Zero(), 2, proposal=Exact(Zero())), ValueError, "cannot list its next states"),
         (smc(MARKOV, MARKOV.target(1.0), Zero(), 2, proposal=Exact(Zero(), limit=4)), ValueError, "5 next states.* 4"),

@@ -88,14 +88,15 @@ def test_where_the_value_is_linear_the_first_order_is_the_optimal_step(t):
     assert (guided.log_probs - plain(t).log_probs).nan_to_num().abs().max() > 1
 
 
+@pytest.mark.parametrize("at", ["mean", "state"])
 @pytest.mark.parametrize(("scale", "t"), [(0.7, 0), ([9.0, 0.3, 9.0], 1)])
-def test_the_tilt_is_the_gradient_at_the_one_hot_of_the_present_state(scale, t):
+def test_the_tilt_is_the_gradient_at_the_one_hot_of_the_present_state(scale, t, at):
     """∂/∂o_1 (a·o_1)(b·o_2) = a (b·o_2), at o = one-hot of x_t."""
     worth = TABLE[torch.arange(PLACES), X]
     others = torch.stack([worth[:, 1], worth[:, 0], torch.ones(len(X)).double()], dim=1)
     factor = scale if isinstance(scale, float) else scale[t]
     expected = CategoricalTransition(plain(t).log_probs + factor * others[..., None] * TABLE / ALPHA)
-    torch.testing.assert_close(law(Guided(Learned(Product()), scale), t).log_probs, expected.log_probs)
+    torch.testing.assert_close(law(Guided(Learned(Product()), scale, at), t).log_probs, expected.log_probs)
 
 
 def test_a_clip_bounds_the_tilt_of_a_whole_state():

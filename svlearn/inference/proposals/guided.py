@@ -1,7 +1,8 @@
 """Gradient guidance: a proposal that moves where a value rises."""
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any, cast
 
@@ -32,8 +33,9 @@ class Guided(Proposal):
     and for tokens unless the reward says `reads_one_hot = True`, that step is p_ref's own. Whether it gives one is
     found out at the first last step: it gives none where torch sees no way from the states to what it returns, or
     where it refuses states that require one (as x.numpy() does). Every other error of the reward is raised.
-    at "state": g = ∇_{x_t} v_t(x_t)/α through the reference (DPS, arXiv 2209.14687), for states of floats; one gradient
-    call of the reference for each kept state, in the same call that the sampler makes anyway where M = 1.
+    at "state": g = ∇_{x_t} v_t(x_t)/α through the reference (DPS, arXiv 2209.14687); one gradient call of the reference
+    for each kept state, in the same call that the sampler makes anyway where M = 1. For tokens the gradient is that in
+    the one-hot of x_t, in a call of the reference besides, which must read one-hots.
     None: "state" for a value that reads the prediction, else "mean".
 
     scale: s, or s_0 ... s_{T-1}. clip: the largest norm of s g of a state, nats per unit of x.
@@ -85,6 +87,8 @@ class Guided(Proposal):
             return predict(reference, x, t, previous)
         moments, value = times(t, len(x), device_of_state(x)), self.value
         value = value if isinstance(t, Tensor) else at_time(value, t)
+        if not _floats(x):
+            return self._of_tokens(value, x, moments, predict(reference, x, t, previous))
 
         def predicted(point: State, rows: slice) -> tuple[Tensor, Prediction]:
             prediction = predict(reference, point, moments[rows], None if previous is None else previous[rows])
@@ -93,6 +97,16 @@ class Guided(Proposal):
         gradients, predictions = self._gradients(x, predicted)
         prediction = concatenate(predictions)
         return replace(prediction, cache=detached(prediction.cache), gradient=gradients)  # its graph would grow with t
+
+    def _of_tokens(self, value: Value, x: State, moments: Tensor, prediction: Prediction) -> Prediction:
+        """The prediction with ∇ v_t in the one-hot of x_t, through a call of the reference there."""
+
+        def valued(point: State, rows: slice) -> tuple[Tensor, None]:
+            with _reading_one_hots(value):
+                told = predict(self.reference, point, moments[rows]) if value.needs_prediction else None
+                return evaluate(value, point, moments[rows], told), None
+
+        return replace(prediction, gradient=self._gradients(prediction.transition.expansion_point(x), valued)[0])
 
     def keep(self, prediction: Prediction) -> Prediction:
         return replace(prediction.trimmed(), gradient=prediction.gradient)
@@ -115,16 +129,8 @@ class Guided(Proposal):
                 prediction[rows] if prediction.cache is not None else None
             )  # the step leads from x_t to the point
             told = predict(self.reference, point, t + 1, previous) if self.value.reads(t + 1) else None
-            try:
+            with _reading_one_hots(self.value) if relaxed else nullcontext():
                 return evaluate(self.value, point, t + 1, told), None
-            except (RuntimeError, TypeError, IndexError) as error:
-                if not relaxed or isinstance(error, (torch.OutOfMemoryError, FloatingPointError)):
-                    raise
-                raise TypeError(
-                    f"value: guidance reads {type(self.value).__name__} at one-hots in floats, in the place of token "
-                    f"ids, to have a gradient there, and it does not take them ({type(error).__name__}: {error}); let "
-                    "its network read both (one_hot @ embedding.weight), or choose by svdd or smc without guidance"
-                ) from error
 
         return self._gradients(point, valued)[0]
 
@@ -203,6 +209,21 @@ class Guided(Proposal):
             return leaf * shrink.view(-1, *[1] * (leaf.dim() - 1)).to(leaf.dtype)
 
         return shrunk(gradient) if isinstance(gradient, Tensor) else cast(TensorDict, gradient.apply(shrunk))
+
+
+@contextmanager
+def _reading_one_hots(value: Value) -> Iterator[None]:
+    """Errors of a value that does not take one-hots in the place of tokens say so, as TypeError."""
+    try:
+        yield
+    except (RuntimeError, TypeError, IndexError) as error:
+        if isinstance(error, (torch.OutOfMemoryError, FloatingPointError)):
+            raise
+        raise TypeError(
+            f"value: guidance reads {type(value).__name__} at one-hots in floats, in the place of token ids, to have a "
+            f"gradient there, and it does not take them ({type(error).__name__}: {error}); let its network read both "
+            "(one_hot @ embedding.weight), or choose by svdd or smc without guidance"
+        ) from error
 
 
 def _floats(x: State) -> dict[str, Tensor]:

@@ -104,7 +104,7 @@ class Enumerated:
         self.reach = [start]
         for t in range(steps):
             self.reach.append(self.reach[-1] @ self.logs[t].exp())
-        self.log_normalizer = float(self.soft[0] @ start) / alpha
+        self.log_normalizer = float((self.soft[0] @ start).detach()) / alpha
         weights = self.reach[-1] * (self.rewards / alpha).exp()
         self.optimum = weights / weights.sum()
 
@@ -123,3 +123,33 @@ class Table(nn.Module):
         for place in reversed(range(x.shape[1])):
             weights = (x[:, place, :, None] * weights[:, None, :]).flatten(1)
         return (weights.double() * self.table[t]).sum(dim=1)
+
+
+class SoftRewards(nn.Module):
+    """`rewards`, also of one-hots (B, L, V) or (B, L, V + 1), soft or not, in which it is multilinear."""
+
+    reads_one_hot = True
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not x.is_floating_point():
+            return rewards(x)
+        places = torch.arange(1, x.shape[1] + 1)
+        return (x[..., 1] * places).sum(dim=1).double() / 3 - 1.5 * (x[:, 0] * x[:, -1]).sum(dim=1).double()
+
+
+def exact_elbo(
+    reference: MaskedDiffusion, policy: MaskedDiffusion, alpha: float, truncation: int | None = None
+) -> Tensor:
+    """E_q[r(x_T)/α] - KL(q || p_ref), (), nats, with its gradient in the policy, by enumeration.
+
+    truncation: the law of the states before the last so many steps is held fixed, so that the gradient is that of what
+    each decides at once.
+    """
+    own, other, steps = Enumerated(reference, alpha), Enumerated(policy, alpha), reference.num_steps
+    reach, costs = other.reach[0], torch.zeros((), dtype=torch.float64)
+    for t, (q, p) in enumerate(zip(other.logs, own.logs)):
+        costs = costs + reach @ (q.exp() * torch.where(q > -torch.inf, q - p, 0.0)).sum(dim=1)
+        reach = reach @ q.exp()
+        if truncation is not None and t < steps - truncation:
+            reach = reach.detach()
+    return reach @ own.rewards / alpha - costs
