@@ -197,10 +197,11 @@ def _described(reference: Reference, objects: list, taken: set[str]) -> dict[str
 def _gallery(objects: list, rewards: Floats, reference: Reference, rng: np.random.Generator) -> Gallery | None:
     """None where there is nothing to show: samples that the reference does not draw, and that are no text."""
     texts = all(isinstance(each, str) for each in objects)
-    if not objects or not (has(reference, "draw") or texts):
+    if not objects or not (has(reference, "draw") or has(reference, "overview") or texts):
         return None
     best = np.argsort(-rewards, kind="stable")[:GALLERY_SIZE]
     some = rng.choice(len(objects), size=min(GALLERY_SIZE, len(objects)), replace=False)
     picked = [[(objects[i], float(rewards[i])) for i in rows] for rows in (best, some)]
     draw: Callable | None = reference.draw if has(reference, "draw") else None
-    return Gallery(picked[0], picked[1], draw)
+    overview = partial(reference.overview, objects) if has(reference, "overview") else None
+    return Gallery(picked[0], picked[1], draw, overview)

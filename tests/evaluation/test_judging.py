@@ -1,18 +1,22 @@
 """Judges and metrics of a comparison: means and errors by hand, in every table, by condition, and where they fail."""
 
+import base64
 import json
 import math
+import re
 
 import numpy as np
 import pytest
 import torch
-from condition_toys import ALPHA, gaussian_by_class
+from condition_toys import gaussian_by_class
+from torch import nn
 
 from svlearn.evaluation.compare import compare
 from svlearn.evaluation.partial import Partial
 from svlearn.evaluation.report.tables import readable
 from svlearn.inference.samplers import ancestral, best_of_n, smc
 from svlearn.metering import current_max_batch
+from svlearn.policies import Controlled
 from svlearn.targets import Target
 
 ROWS = torch.tensor([2, 0, 1])
@@ -28,6 +32,13 @@ def is_positive(x):
 
 def largest(objects):
     return max(objects)
+
+
+class Still(nn.Module):
+    """A control that moves nothing."""
+
+    def forward(self, x, t):
+        return torch.zeros_like(x)
 
 
 @pytest.fixture
@@ -93,7 +104,6 @@ def test_each_condition_is_judged_by_its_own_samples():
     )
     assert whole["sum"] == pytest.approx(10 + comparison.rewards["plain"].mean())
     assert whole["sum_standard_error"] == pytest.approx(math.hypot(*errors) / 3)  # the classes' distance is no noise
-    assert ALPHA > 0
 
 
 @pytest.mark.parametrize(
@@ -146,3 +156,21 @@ def test_figures_are_kept_and_others_judges_are_another_request(samplers, tmp_pa
     assert again.figures["SMC"]["square"] == first.figures["SMC"]["square"]
     with pytest.raises(ValueError, match="another judges"):
         compare(samplers, 20, judges={"other": square}, partial=partial)
+
+
+def test_a_picture_of_all_samples_is_drawn_of_all(walk, target, tmp_path):
+    """Of a policy too, whose reference draws it; best and random samples are a few of them."""
+    seen = []
+
+    def overview(self, objects):
+        seen.append(len(objects))
+        return f"<svg width='9' height='9'><text>{len(objects)} samples</text></svg>"
+
+    reference = type("Seen", (type(walk),), {"overview": overview})()
+    samplers = {"plain": ancestral(reference, target), "policy": ancestral(Controlled(reference, Still()), target)}
+    comparison = compare(samplers, 20, seed=[1, 2])
+    assert seen == [2, 2]  # before the run
+    page = comparison.to_html(tmp_path / "page.html").read_text()
+    assert seen[2:] == [40, 40] and page.count('class="all"') == 2
+    pictures = re.findall(r'src="data:image/svg\+xml;base64,([^"]+)"', page)
+    assert sum(b"40 samples" in base64.b64decode(each) for each in pictures) == 2
