@@ -15,6 +15,9 @@ QM9 := configs/molecules/qm9
 VALUE := $(wildcard $(QM9)/values/$(FAMILY).yaml)
 POLICY := $(wildcard $(QM9)/policies/$(FAMILY).yaml)
 FAMILIES := $(basename $(notdir $(sort $(wildcard $(QM9)/values/*.yaml) $(wildcard $(QM9)/policies/*.yaml))))
+# The demos besides that of QM9: of each, `svlearn train-value` and `svlearn evaluate` know the parts by the name.
+DOMAIN ?= qm9
+DEMOS := $(filter-out qm9, $(notdir $(patsubst %/demo.yaml, %, $(sort $(wildcard configs/*/*/demo.yaml)))))
 # A folder of benchmarks/ that has a run.py is a study.
 STUDIES := $(patsubst benchmarks/%/run.py, %, $(sort $(wildcard benchmarks/*/run.py)))
 SOAKS := $(filter soak_%, $(STUDIES))
@@ -39,12 +42,19 @@ $(DOCS_READY): $(READY)
 	$(INSTALL) --no-build-isolation --editable '.[docs]'
 	@touch $@
 
-demo: $(READY) ## train a value, guide with it and write a report; FAMILY=soft_q: another value, or a policy
+demo: $(READY) ## train a value, guide with it and write a report; FAMILY=soft_q: another; DOMAIN=utr5: of sequences
+	$(if $(filter qm9 $(DEMOS), $(DOMAIN)),,$(error DOMAIN: expected one of qm9 $(DEMOS), got $(DOMAIN)))
+ifeq ($(DOMAIN), qm9)
 	$(if $(VALUE)$(POLICY),,$(error FAMILY: expected one of $(FAMILIES), got $(FAMILY)))
 	$(BIN)/svlearn $(if $(VALUE),train-value,finetune) --config qm9 --config $(VALUE)$(POLICY)
 	$(BIN)/svlearn evaluate --config qm9 $(if $(VALUE),\
 		--config qm9/demo --values.learned.init_args.name_or_path runs/qm9_value/$(FAMILY)/value.safetensors,\
 		--config qm9/evaluate_policy --policies.policy.init_args.path runs/qm9_policy/$(FAMILY)/policy.safetensors)
+else
+	$(if $(filter file, $(origin FAMILY)),,$(error FAMILY: the demo of $(DOMAIN) has one value alone))
+	$(BIN)/svlearn train-value --config $(DOMAIN)
+	$(BIN)/svlearn evaluate --config $(DOMAIN) --config $(DOMAIN)/demo
+endif
 
 test: $(READY) ## run all tests
 	$(TEST)

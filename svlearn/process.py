@@ -123,6 +123,10 @@ class Reference(nn.Module, ABC, metaclass=Compilable):
         """A picture of decoded samples as SVG or <img> markup for a report, or None."""
         return None
 
+    def overview(self, objects: list) -> str | None:
+        """One picture of all decoded samples, as a sequence logo is, as SVG or <img> markup for a report, or None."""
+        return None
+
     def defines(self, method: str) -> bool:
         """Whether it has an optional method of its own; one that hands them on to another process asks that one."""
         return getattr(type(self), method) is not getattr(Reference, method)

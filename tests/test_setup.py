@@ -148,6 +148,7 @@ def test_dropout_in_training_mode_is_a_warning():
         ("decode", lambda x: 1 / 0, "Shown.decode: division by zero .ZeroDivisionError"),
         ("describe", lambda objects: {"a": "b"}, "Shown.describe: could not convert"),
         ("draw", lambda objects, captions: 3, "Shown.draw: expected SVG or <img> markup, or None, got int"),
+        ("overview", lambda objects: 3, "Shown.overview: expected SVG or <img> markup, or None, got int"),
     ],
 )
 def test_presentation_is_tried_on_two_rows(method, gives, words):

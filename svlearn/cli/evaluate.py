@@ -16,6 +16,11 @@ under names that are yours; what it leaves out, the reference and the target, is
       learned value: {class_path: svlearn.svdd, init_args: {value: learned, num_candidates: 10}}
       SMC: {class_path: svlearn.smc, init_args: {target: soft, value: learned, num_particles: 10}}
 
+`judges` are rewards that guide nothing, a predicate among them, and `metrics` functions of all decoded samples; each
+is one more column of the table, under its name:
+
+    judges: {Optimus: {class_path: svlearn.domains.sequences.rewards.Optimus5Prime}}
+
 The table goes to the terminal. Written to <output>: the page report.html, the figures comparison.json and
 comparison.csv, and the best samples samples.svg, where the reference draws them. Each sampler that is done is kept in
 <output>/partial.json: `--resume true` goes on from there after a stop, and runs again what failed. What stands in a
@@ -51,6 +56,8 @@ def evaluate(
     targets: dict | None = None,
     policies: dict | None = None,
     values: dict | None = None,
+    judges: dict | None = None,
+    metrics: dict | None = None,
     pairs: list[list[str]] | None = None,
     condition: Any = None,
     rollouts: Path | None = None,
@@ -71,6 +78,8 @@ def evaluate(
         targets: by name, an alpha each, and a reward where it is another; the first is the default.
         policies: by name, what makes each.
         values: by name, what makes each.
+        judges: by name, what makes each: a callable of finished states, whose mean is a figure of its name.
+        metrics: by name, what makes each: a callable of all decoded samples that gives one number.
         pairs: which sampler is set against which in a sentence, as [[learned, baseline], ...]; none: the learned values
             against the posterior mean.
         condition: what the samples are conditioned on, texts or rows of numbers.
@@ -88,7 +97,8 @@ def evaluate(
         check_writable(output / file, "output")
     results = check_writable(output / "comparison.json" if results is None else results, "results")
     process = sv.load(reference) if isinstance(reference, str) else reference
-    parts = Parts(process, reward, targets=targets, policies=policies, values=values, samplers=samplers)
+    judging = {"judges": judges, "metrics": metrics}
+    parts = Parts(process, reward, targets=targets, policies=policies, values=values, samplers=samplers, **judging)
     made = parts.all("samplers")
     for pair in [] if pairs is None else pairs:
         if len(pair) != 2 or not set(pair) <= set(made):
@@ -102,6 +112,8 @@ def evaluate(
         progress=True,
         calibrations={} if rollouts is None else calibrations(parts.all("values"), made, process, rollouts),
         partial=Partial(output / "partial.json", identity_of_request(request, process), resume=resume),
+        judges=parts.all("judges"),
+        metrics=parts.all("metrics"),
         **conditioned,
     )
     if pairs is not None:

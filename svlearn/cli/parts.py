@@ -11,16 +11,24 @@ from svlearn.recipes import Context, build
 from svlearn.targets import Target
 from svlearn.values import Value
 
-KINDS: dict[str, type] = {"targets": Target, "policies": Policy, "values": Value, "samplers": Sampler}
+KINDS: dict[str, Any] = {
+    "targets": Target,
+    "policies": Policy,
+    "values": Value,
+    "samplers": Sampler,
+    "judges": Callable,
+    "metrics": Callable,
+}
 
 
 class Parts:
-    """Named recipes (see `svlearn.recipes`) of targets, policies, values and samplers of one reference and one reward.
+    """Named recipes (see `svlearn.recipes`) of targets, policies, values, samplers, judges and metrics of one reference
+    and one reward.
 
     A recipe may leave out `reference` and `target`, which are then the reference and the target of what it stands in,
     or the first of `targets`; a target leaves out `reward`. Where a parameter takes a value, a target or a policy, a
     text is the name of one; where it takes a reference, it is that of a policy, or a name or a file for `svlearn.load`.
-    Without `targets` there is one, of alpha = 0.
+    A judge or a metric that is a text is the callable at that path. Without `targets` there is one, of alpha = 0.
     """
 
     def __init__(self, reference: Reference, reward: Callable | None, **recipes: Mapping[str, Any] | None):
@@ -66,7 +74,9 @@ class Parts:
             Policy: lambda text: self.get("policies", text),
             Reference: self._process,
         }
-        part = build(recipe, Context(defaults, look_up), f"{kind}.{name}")
+        path, context = f"{kind}.{name}", Context(defaults, look_up)
+        is_callable = KINDS[kind] is Callable and isinstance(recipe, str)
+        part = context.find(recipe, path) if is_callable else build(recipe, context, path)
         if not isinstance(part, KINDS[kind]):
             expected = KINDS[kind].__name__
             raise TypeError(f"{kind}.{name}: expected what builds a {expected}, got a {type(part).__name__}")

@@ -1,7 +1,7 @@
 """Samplers side by side: what reward each reaches, and at which cost."""
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -12,6 +12,7 @@ from svlearn.conditions import as_rows, labels
 from svlearn.evaluation.agreement import disagreements
 from svlearn.evaluation.comparison import Comparison
 from svlearn.evaluation.findings import Findings
+from svlearn.evaluation.judging import Judging
 from svlearn.evaluation.outcome import Outcome, Runs, as_text
 from svlearn.evaluation.partial import Partial
 from svlearn.evaluation.report.provenance import provenance
@@ -39,6 +40,8 @@ def compare(
     errors: str = "keep",
     partial: Partial | None = None,
     condition: Any = None,
+    judges: Mapping[str, Callable] | None = None,
+    metrics: Mapping[str, Callable[[list], float]] | None = None,
 ) -> Comparison:
     """Draw `num_samples` with every sampler, once per seed, and compare rewards and costs.
 
@@ -56,6 +59,10 @@ def compare(
     num_samples of each, in one run. Log Z, effective sample sizes, verdicts and disagreements are then of each
     condition, `Comparison.by_condition`, of which the table has a level and page and files a part; beside them stand
     the mean rewards over all. Seconds and calls are those of the run, the same for each sample.
+    judges: by name, rewards that guide nothing, as `Target` takes them: one that was held out, another property, a
+    predicate, whose True counts as 1. Each gives a figure of its name, the mean over the samples drawn, and its
+    standard error. metrics: by name, functions of all decoded samples that give one number, as their novelty. Neither
+    costs a sampler anything; what they raise costs their figure and a note, as of `describe`.
     partial: a file that each sampler's outcome is written to as soon as it is done, and from which those of an earlier
     call of the same request are taken.
 
@@ -68,6 +75,7 @@ def compare(
     seeds = _check(samplers, seed)
     if errors not in ERRORS:
         raise ValueError(f"errors: expected one of {', '.join(ERRORS)}, got {errors!r}")
+    judging = Judging.of(judges, metrics)
     calibrations = {} if calibrations is None else calibrations
     for name, frame in calibrations.items():
         expect(frame, pd.DataFrame, f"calibrations[{name!r}]")
@@ -77,11 +85,12 @@ def compare(
     notes = _notes(samplers)
     rows = None if condition is None else as_rows(condition)
     settings: dict[str, Any] = {"seeds": list(seeds), "num_samples": num_samples, "max_batch": max_batch}
+    settings |= judging.settings
     shown = {} if rows is None else {"conditions": labels(rows)}
     resumed = {} if partial is None else partial.read({**settings, **_identity(rows)}, list(samplers))
     unshown = _presentation_notes([each for name, each in samplers.items() if name not in resumed], errors, rows)
     drawing: dict[str, Any] = {"max_batch": max_batch, "progress": progress}
-    runs = {name: Runs(sampler, errors, rows) for name, sampler in samplers.items()}
+    runs = {name: Runs(sampler, errors, rows, judging) for name, sampler in samplers.items()}
     outcomes, failures = _run(runs, seeds, num_samples, resumed, errors, partial, calibrations, drawing)
     lost = [f"{name}: {note}." for name, outcome in outcomes.items() for note in outcome.notes]
     lost += [f"{name} failed, {failure}." for name, failure in failures.items()]

@@ -16,12 +16,13 @@ from svlearn.evaluation.summary import Floats
 class Gallery:
     """A few decoded samples with their rewards, the best and some drawn at random, and how to draw them.
 
-    draw None: the samples are text and are shown as it.
+    draw None: the samples are text and are shown as it. overview: what draws all samples in one picture, if there is.
     """
 
     best: list[tuple[Any, float]]
     random: list[tuple[Any, float]]
     draw: Callable[[list, list[str]], str | None] | None = field(repr=False)
+    overview: Callable[[], str | None] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, eq=False)

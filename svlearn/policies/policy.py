@@ -68,6 +68,9 @@ class Policy(Reference, ABC):
     def draw(self, objects: list, captions: list[str]) -> str | None:
         return self.reference.draw(objects, captions)
 
+    def overview(self, objects: list) -> str | None:
+        return self.reference.overview(objects)
+
     def defines(self, method: str) -> bool:
         own, policy = getattr(type(self), method), getattr(Policy, method)
         handed_on = own is policy and policy is not getattr(Reference, method)  # not noise(), which no policy has

@@ -1,4 +1,4 @@
-"""Whether decoded samples can be shown: `decode`, `describe` and `draw` of a reference, tried on a few."""
+"""Whether decoded samples can be shown: `decode`, `describe`, `draw` and `overview` of a reference, tried on a few."""
 
 from typing import Any
 
@@ -14,8 +14,8 @@ from svlearn.testing.walk import walk
 
 @torch.no_grad()
 def check_presentation(reference: Reference, states: State | None = None, *, condition: Any = None) -> None:
-    """Try `decode`, `describe` and `draw`, where a reference has them, on finished states, or on two drawn ones:
-    under two rows of condition, where there are any.
+    """Try `decode`, `describe`, `draw` and `overview`, where a reference has them, on finished states, or on two drawn
+    ones: under two rows of condition, where there are any.
 
     Raises ValueError that names the method, and what it gave or raised, from what it raised.
     """
@@ -39,8 +39,13 @@ def check_presentation(reference: Reference, states: State | None = None, *, con
         )
         if figures is not None and not all(isinstance(key, str) for key in figures):
             findings.wrong(f"{name}.describe: expected a dict of names and numbers, got keys {list(figures)}")
-        picture = findings.attempt(f"{name}.draw", lambda: reference.draw(objects, [""] * len(objects)))
-        if picture is not None and not isinstance(picture, str):
-            findings.wrong(f"{name}.draw: expected SVG or <img> markup, or None, got {type(picture).__name__}")
+        pictures = {
+            "draw": lambda: reference.draw(objects, [""] * len(objects)),
+            "overview": lambda: reference.overview(objects),
+        }
+        for method, draw in pictures.items():
+            picture = findings.attempt(f"{name}.{method}", draw)
+            if picture is not None and not isinstance(picture, str):
+                findings.wrong(f"{name}.{method}: expected SVG or <img> markup, or None, got {type(picture).__name__}")
     if findings.errors:
         raise ValueError("\n".join(findings.errors)) from findings.first

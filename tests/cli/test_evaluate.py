@@ -224,3 +224,31 @@ def test_what_a_request_hangs_on(tmp_path, walk):
     (tmp_path / "value.safetensors").write_bytes(b"two")
     assert identity_of_request(request, walk) != first
     assert identity_of_request(None, walk)["files"] == {}
+
+
+def test_judges_and_metrics_of_the_yaml_are_columns(evaluate, walk, tmp_path, capsys, monkeypatch):
+    """A judge is built as any part, or named as it is; where it has a parameter `reference`, it is given that one."""
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "my_judges.py").write_text(
+        "class Ends:\n"
+        "    def __init__(self, reference, factor):\n"
+        "        self.factor = factor * reference.num_steps\n\n"
+        "    def __call__(self, x):\n"
+        "        return self.factor * x.squeeze(1)\n\n\n"
+        "def is_positive(x):\n"
+        "    return x.squeeze(1) > 0\n\n\n"
+        "def largest(objects):\n"
+        "    return max(objects)\n"
+    )
+    judges = {"ends": {"class_path": "my_judges.Ends", "init_args": {"factor": 2.0}}, "high": "my_judges.is_positive"}
+    judging = {"judges": judges, "metrics": {"largest": "my_judges.largest"}}
+    evaluate(walk, reward=Counted(), output=tmp_path, **judging, **SMALL)
+    printed = capsys.readouterr().out
+    assert all(f" {heading} |" in printed for heading in ("Ends", "High", "Largest"))
+    written = json.loads((tmp_path / "comparison.json").read_text())
+    for name, rewards in written["rewards"].items():
+        figures = written["figures"][name]
+        assert figures["ends"] == pytest.approx(8 * sum(rewards) / 5)
+        assert figures["largest"] == max(rewards) and figures["high"] == sum(each > 0 for each in rewards) / 5
+    with pytest.raises(ValueError, match=r"judges.high: expected what can be imported, got my_judges.nothing"):
+        evaluate(walk, reward=Counted(), output=tmp_path, judges={"high": "my_judges.nothing"}, **SMALL)

@@ -88,18 +88,18 @@ def test_an_interrupt_returns_what_is_done(walk, target):
         compare(with_failure(walk, target, KeyboardInterrupt()), 4, errors="raise")
 
 
-@pytest.mark.parametrize("part", ["decode", "describe", "draw"])
+@pytest.mark.parametrize("part", ["decode", "describe", "draw", "overview"])
 def test_a_part_that_raises_costs_itself_and_a_note(walk, target, tmp_path, part):
     def broken(self, *arguments):
         raise ZeroDivisionError(f"no {part}")
 
     reference = type("Broken", (type(walk),), {part: broken})()
     samplers = {"a": ancestral(reference, target)}
-    if part == "draw":
-        with pytest.warns(UserWarning, match="Tried on two samples before the run: .*Broken.draw: no draw"):
+    if part in ("draw", "overview"):
+        with pytest.warns(UserWarning, match=f"Tried on two samples before the run: .*Broken.{part}: no {part}"):
             comparison = compare(samplers, 5)
-        assert "Broken.draw: no draw" in comparison.notes[0]
-        assert "ZeroDivisionError: no draw" in comparison.to_html(tmp_path / "a.html").read_text()
+        assert f"Broken.{part}: no {part}" in comparison.notes[0]
+        assert f"ZeroDivisionError: no {part}" in comparison.to_html(tmp_path / "a.html").read_text()
         return
     with pytest.warns(UserWarning, match=f"no {part}"):
         comparison = compare(samplers, 5)
@@ -110,7 +110,7 @@ def test_a_part_that_raises_costs_itself_and_a_note(walk, target, tmp_path, part
         compare(samplers, 5, errors="raise")
 
 
-@pytest.mark.parametrize("part", ["decode", "describe", "draw"])
+@pytest.mark.parametrize("part", ["decode", "describe", "draw", "overview"])
 def test_what_cannot_be_shown_is_known_before_a_sample_is_drawn(walk, part):
     def broken(self, *arguments):
         raise ZeroDivisionError(f"no {part}")

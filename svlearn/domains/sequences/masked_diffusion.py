@@ -178,6 +178,24 @@ class MaskedDiffusion(Reference):
     def decode(self, x: Tensor) -> list[str]:
         return self.alphabet.decode(x)
 
+    def describe(self, objects: list[str]) -> dict[str, float]:
+        """See `metrics.describe`."""
+        from svlearn.domains.sequences import metrics  # which a worker of a pool need not load
+
+        return metrics.describe(self, objects)
+
+    def draw(self, objects: list[str], captions: list[str]) -> str:
+        """As texts, coloured by letter."""
+        from svlearn.domains.sequences import drawing
+
+        return drawing.draw_texts(objects, captions, self.alphabet)
+
+    def overview(self, objects: list[str]) -> str:
+        """The sequence logo of all."""
+        from svlearn.domains.sequences import drawing
+
+        return drawing.draw_logo(objects, self.alphabet)
+
     def extra_repr(self) -> str:
         return f"{self.length} of {self.alphabet.letters!r}, {self.num_steps} steps, {self.schedule}"
 

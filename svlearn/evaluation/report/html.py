@@ -132,8 +132,14 @@ def _inside(tag: str, attribute: str, value: str) -> str | None:
 
 
 def _shown(gallery: Gallery) -> tuple[list[tuple[str, Markup]], list[tuple[str, list[tuple[str, str]]]], str]:
-    """Of the best and of random samples: pictures, or the texts with their rewards; and why there are none."""
-    drawn, texts = [], []
+    """Of all, of the best and of random samples: pictures, or the texts with their rewards; and why there are none."""
+    drawn: list[tuple[str, Markup]] = []
+    texts = []
+    try:
+        markup = None if gallery.overview is None else gallery.overview()
+        drawn += [] if markup is None else [("All", embed(markup))]
+    except Exception as error:  # what a user's code raises: the other pictures stand
+        drawn.append(("All", Markup("No picture: {}: {}").format(type(error).__name__, error)))
     for heading, picked in (("Best", gallery.best), ("Random", gallery.random)):
         objects, rewards = [each for each, _ in picked], [plain(reward, 3) for _, reward in picked]
         try:

@@ -50,7 +50,8 @@ def readable(table: pd.DataFrame, compact: bool = False) -> pd.DataFrame:
     if not compact:
         columns["log Z (nats)"] = _errors(table, "log_normalizer", "_nats")
     for name in described(table):
-        columns[_heading(name)] = [plain(value) for value in table[name]]
+        own = f"{name}_standard_error" in table.columns
+        columns[_heading(name)] = _errors(table, name) if own else [plain(value) for value in table[name]]
     for name, title in _COSTS.items():
         idle = name.startswith(("policy", "gradient")) and not bool((table[name] > 0).any())
         if not idle and not (compact and name.startswith(_LONG)):
@@ -70,8 +71,10 @@ def costs(columns: Iterable[str]) -> list[str]:
 
 
 def described(table: pd.DataFrame) -> list[str]:
-    """The columns that the reference's `describe` gave."""
-    return [name for name in table.columns if name not in OWN_FIGURES and name != FAILURE]
+    """The columns that judges, metrics and the reference's `describe` gave, without the standard errors among them."""
+    others = [name for name in table.columns if name not in OWN_FIGURES and name != FAILURE]
+    errors = {f"{name}_standard_error" for name in others}
+    return [name for name in others if name not in errors]
 
 
 def to_markdown(table: pd.DataFrame) -> str:
