@@ -119,11 +119,7 @@ class GumbelSoftmaxControl(PolicyObjective):
         with frozen(self.reference):
             prediction = predict(self.reference, x, t, previous)
         prediction = student.complete(prediction, x, t, previous)
-        return (
-            student.transition(x, t, prediction),
-            prediction.transition,
-            prediction.trimmed() if prediction.has_cache else None,
-        )
+        return student.transition(x, t, prediction), prediction.transition, handed_on(prediction)
 
     def _relaxed(self, law: Transition, x: State, temperature: float, generator: torch.Generator) -> State:
         """x_{t+1} as one-hots, soft or with a soft gradient, of x_t as tokens or as one-hots."""
