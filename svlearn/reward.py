@@ -16,7 +16,7 @@ class Reward(Protocol):
 
     asynchronous   True where a call mostly waits for other processes: a sampler's network goes on meanwhile. False
     reads_one_hot  True where it also takes soft one-hots (B, ..., V) in the place of tokens (B, ...), so that it has a
-                   gradient in them. False
+                   gradient in them; of a masked diffusion (B, ..., V + 1) too, the mask last. False
     name           a text that tells it apart from every other reward, and changes with what it does: stored rollouts
                    go by it (see `svlearn.identity`). None: by its code and all that it holds
     forget()       empties what it remembers of earlier calls; a comparison asks for it before it times a sampler

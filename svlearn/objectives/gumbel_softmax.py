@@ -10,6 +10,7 @@ from torch.utils.checkpoint import checkpoint
 
 from svlearn.arguments import integer, one_or_each, real
 from svlearn.inference import proposals
+from svlearn.objectives.control import handed_on
 from svlearn.objectives.policy_objective import PolicyObjective
 from svlearn.objectives.state_gradients import frozen, reward_gradient
 from svlearn.objectives.stochastic_control import check_own_data, stochastic_control_loss
@@ -116,9 +117,9 @@ class GumbelSoftmaxControl(PolicyObjective):
         """q(· | x_t) and p_ref(· | x_t), of tokens or soft one-hots, and what the next step may reuse."""
         student = proposals.Policy(self.policy)
         with frozen(self.reference):
-            told = predict(self.reference, x, t, previous)
-        told = student.complete(told, x, t, previous)
-        return student.transition(x, t, told), told.transition, told.trimmed() if told.has_cache else None
+            prediction = predict(self.reference, x, t, previous)
+        prediction = student.complete(prediction, x, t, previous)
+        return student.transition(x, t, prediction), prediction.transition, handed_on(prediction)
 
     def _relaxed(self, law: Transition, x: State, temperature: float, generator: torch.Generator) -> State:
         """x_{t+1} as one-hots, soft or with a soft gradient, of x_t as tokens or as one-hots."""

@@ -166,11 +166,12 @@ class MaskedTransition(Transition):
 
         Raises TypeError for a law of another kind, or one by a number where the other is by a probability.
         """
-        alike = isinstance(other, MaskedTransition) and other.mask_token == self.mask_token
-        if not alike or (self.number is None) != (other.number is None):
+        if not isinstance(other, MaskedTransition) or other.mask_token != self.mask_token:
+            return super().kl(other)
+        if (self.number is None) != (other.number is None):
             return super().kl(other)
         masked, size = self.masked, self.masked.sum(dim=1)
-        if self.number is None:
+        if self.number is None or other.number is None:
             p, q = cast(Tensor, self.probability), cast(Tensor, other.probability)
             share, choice = p, size * (relative_entropy(p, q) + relative_entropy(1 - p, 1 - q))
         else:

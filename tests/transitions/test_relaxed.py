@@ -27,9 +27,9 @@ def by_outcomes(law, other):
 @pytest.mark.parametrize("pair", [({"number": 2}, {"number": 2}), ({"probability": 0.3}, {"probability": 0.6})])
 def test_the_divergence_of_masked_steps_is_the_sum_over_what_they_reach(pair):
     law, other = (MaskedTransition(X, logits(seed), MASK, **choice) for seed, choice in enumerate(pair))
-    found = law.kl(other)
-    assert found.shape == (3,) and found.dtype == DOUBLE and (found[:2] > 0.1).all() and found[2] == 0
-    torch.testing.assert_close(found, by_outcomes(law, other))
+    kl = law.kl(other)
+    assert kl.shape == (3,) and kl.dtype == DOUBLE and (kl[:2] > 0.1).all() and kl[2] == 0
+    torch.testing.assert_close(kl, by_outcomes(law, other))
     assert law.kl(law).abs().max() < 1e-12
 
 
@@ -96,13 +96,13 @@ def test_a_gradient_flows_to_the_law_and_to_the_state():
     law = MaskedTransition(X, at, MASK, number=1)
     point = law.expansion_point(X).requires_grad_()
     weights = torch.randn(3, 3, V + 1, generator=seeded("cpu", 4), dtype=DOUBLE)
-    found = torch.autograd.grad(
+    of_law, of_state = torch.autograd.grad(
         (law.rsample_relaxed(point, 1.0, generator=seeded("cpu", 5)) * weights).sum(), [at, point]
     )
-    chosen = (found[1] == 0).all(dim=2)  # what is newly unmasked is the law's
+    chosen = (of_state == 0).all(dim=2)  # what is newly unmasked is the law's
     assert chosen.sum(dim=1).tolist() == [1, 1, 0]
-    assert torch.equal(found[1][~chosen], weights[~chosen])
-    assert torch.equal((found[0] != 0).any(dim=2), chosen)
+    assert torch.equal(of_state[~chosen], weights[~chosen])
+    assert torch.equal((of_law != 0).any(dim=2), chosen)
 
 
 def test_places_of_any_shape_and_a_mask_among_the_tokens():

@@ -103,8 +103,8 @@ class Guided(Proposal):
 
         def valued(point: State, rows: slice) -> tuple[Tensor, None]:
             with _reading_one_hots(value):
-                told = predict(self.reference, point, moments[rows]) if value.needs_prediction else None
-                return evaluate(value, point, moments[rows], told), None
+                own = predict(self.reference, point, moments[rows]) if value.needs_prediction else None
+                return evaluate(value, point, moments[rows], own), None
 
         return replace(prediction, gradient=self._gradients(prediction.transition.expansion_point(x), valued)[0])
 
