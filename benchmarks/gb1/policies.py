@@ -15,6 +15,7 @@ from svlearn.inference.samplers import smc, svdd
 from svlearn.objectives import (
     Distillation,
     DistributionalPolicyGradient,
+    GumbelSoftmaxControl,
     Objective,
     PathConsistency,
     PolicyGradient,
@@ -59,6 +60,7 @@ FAMILIES = [
     Family("Policy gradient", PolicyGradient),
     Family("Proximal policy gradient (PPO)", ProximalPolicyGradient, {"num_epochs": 2}, epochs=2),
     Family("Distributional policy gradient", DistributionalPolicyGradient),
+    Family("Gumbel-softmax control (DRAKES)", GumbelSoftmaxControl, {"temperature": (1.0, 0.3)}),
     Family("Distillation of SMC towards p*", Distillation, more=of_smc),
     Family("Distillation of SVDD-PM", Distillation, more=of_svdd),
 ]

@@ -11,9 +11,11 @@ from benchmarks.gb1.problem import ALPHA, ALPHAS, CANDIDATES, CHOSEN, landscape,
 from svlearn.domains.sequences.landscape import Landscape
 from svlearn.evaluation.report.provenance import provenance
 from svlearn.inference import proposals
+from svlearn.inference.refinement import refine
 from svlearn.inference.sampler import Sampler
 from svlearn.inference.samplers import guidance, smc, svdd
 from svlearn.inference.samples import Samples
+from svlearn.inference.tree_search import tree_search
 from svlearn.randomness import seeded
 from svlearn.values import PosteriorMean, Value, Zero
 
@@ -46,9 +48,15 @@ def by_exact_steps(value: Value, size: int = 1) -> Sampler:
     return smc(landscape().reference, target(), value, size, proposal=proposals.Exact(value))
 
 
-def guided(size: int) -> Sampler:
-    value = value_of(LEARNED)
+def guided(kind: str, size: int) -> Sampler:
+    """By the gradient in the one-hots: of a learned value at the next mean, of r(x̂_T) at the state (DPS)."""
+    value = value_of(kind)
     return smc(landscape().reference, target(), value, size, proposal=proposals.Guided(value))
+
+
+def refined() -> Sampler:
+    """SVDD-PM, then twice half of the steps back and on again (SVDD-R)."""
+    return refine(of_svdd(value_of(PM), CHOSEN), 2, 0.5)
 
 
 DRAWN: dict[str, tuple[Callable[[], Sampler], int]] = {
@@ -64,7 +72,12 @@ DRAWN: dict[str, tuple[Callable[[], Sampler], int]] = {
     f"Exact steps, {LEARNED}": (lambda: by_exact_steps(value_of(LEARNED)), GROUPS // 5),
     f"SMC of exact steps, {LEARNED}, K = 4": (lambda: by_exact_steps(value_of(LEARNED), 4), GROUPS),
     f"Guidance, {LEARNED}": (lambda: guidance(landscape().reference, target(), value_of(LEARNED)), GROUPS // 2),
-    f"TDS, {LEARNED}, K = 4": (lambda: guided(4), GROUPS // 2),
+    f"TDS, {LEARNED}, K = 4": (lambda: guided(LEARNED, 4), GROUPS // 2),
+    f"Guidance, {PM} (DPS)": (lambda: guidance(landscape().reference, target(), value_of(PM)), GROUPS // 2),
+    f"TDS, {PM}, K = 4": (lambda: guided(PM, 4), GROUPS // 2),
+    f"SVDD-R, {PM}, M = {CHOSEN}, 2 rounds": (refined, GROUPS // 5),
+    "Tree search, no look-ahead, R = 16": (lambda: tree_search(landscape().reference, target(), None, 16), GROUPS // 5),
+    "Tree search, no look-ahead, R = 64": (lambda: tree_search(landscape().reference, target(), None, 64), GROUPS // 5),
 }
 
 
