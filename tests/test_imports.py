@@ -41,6 +41,7 @@ HEAVY = {
     "h5py": {"sequences"},
     "RNA": {"sequences"},
     "logomaker": {"sequences"},
+    "rapidfuzz": {"sequences"},
     "diffusers": {"images"},
     "transformers": {"language", "sequences"},
 }

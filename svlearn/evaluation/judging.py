@@ -20,7 +20,7 @@ RESERVED = {*OWN_FIGURES, "failure"}
 
 @dataclass(frozen=True)
 class Judging:
-    """Judges, that is rewards that guide nothing, and metrics, of decoded samples, by the names of their figures."""
+    """Judges, that is rewards that guide nothing, and metrics of decoded samples, by the names of their figures."""
 
     judges: Mapping[str, Target] = field(default_factory=dict)
     metrics: Mapping[str, Callable[[list], float]] = field(default_factory=dict)

@@ -36,6 +36,8 @@ def test_of_many_pairs_some_are_drawn_uniformly_and_the_same_each_time():
     error = float(each.std()) / math.sqrt(3000)
     assert abs(some - float(each.mean())) < 4 * error and some != float(each.mean())
     assert some == mean_edit_distance(sequences, max_pairs=3000)
+    unlike = [4 * letter for letter in "abcdefghij"]
+    assert mean_edit_distance(unlike, max_pairs=40) == 4.0  # none is paired with itself
 
 
 def test_doubles_are_counted():
