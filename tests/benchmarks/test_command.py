@@ -38,7 +38,7 @@ def test_every_study_is_listed_in_a_line(capsys):
     main([])
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == sorted(path.parent.name for path in STUDIES.glob("*/run.py"))
-    assert len(lines) == 19 and all(len(line.split(maxsplit=1)[1]) > 40 for line in lines)
+    assert len(lines) > 15 and all(len(line.split(maxsplit=1)[1]) > 40 for line in lines)
     for name in ("gdss_table", "search", "soak_scores"):
         assert studies()[name] == ast.get_docstring(ast.parse((STUDIES / name / "run.py").read_text())).split("\n")[0]
 
