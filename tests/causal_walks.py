@@ -88,7 +88,8 @@ class CausalWalk(Reference):
             held = StaticCache(config=config, max_cache_len=self.num_steps + 1)
         start = 0 if previous is None else previous.cache[1].shape[1]
         for k, (keys, values) in enumerate(made):
-            held.update(keys[:, :, start:], values[:, :, start:], k)
+            places = {"cache_position": torch.arange(start, keys.shape[2])}  # transformers 4 asks for it
+            held.update(keys[:, :, start:], values[:, :, start:], k, places)
         return held
 
 
