@@ -1,0 +1,60 @@
+"""What stands beside the rewards of a row: the judges, and how natural and how different its sequences are."""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from functools import cache
+from statistics import fmean, stdev
+from typing import Any
+
+import torch
+from rapidfuzz.distance import Levenshtein
+from rapidfuzz.process import cpdist
+
+from benchmarks.sequences.problems import PROBLEMS, process
+from svlearn.domains.sequences.alphabet import DNA
+from svlearn.domains.sequences.metrics import bits_per_letter, word_correlation
+
+BOUND_SAMPLES = 4  # numbers of masks for each sequence
+
+
+@cache
+def judges(problem: str) -> dict[str, Any]:
+    return PROBLEMS[problem].judged()
+
+
+@torch.no_grad()
+def judged(problem: str, sequences: Sequence[str]) -> dict[str, Any]:
+    """Figures of a row's sequences; each judge's and the likelihood bound with a standard error."""
+    own, tokens = PROBLEMS[problem], DNA.encode(sequences)
+    return {
+        "number": len(sequences),
+        "judges": {name: [float(each) for each in estimate(judge(tokens))] for name, judge in judges(problem).items()},
+        "bits": list(bits_per_letter(process(own.reference), tokens, BOUND_SAMPLES)),
+        "word_correlation": word_correlation(tokens, own.data()[0], DNA.size),
+        **variety(sequences),
+    }
+
+
+def variety(sequences: Sequence[str]) -> dict[str, float]:
+    """The mean edit distance of two of them, and the share of those that stood there before."""
+    return {"edit_distance": mean_edit_distance(sequences), "duplicates": 1 - len(set(sequences)) / len(sequences)}
+
+
+def mean_edit_distance(sequences: Sequence[str]) -> float:
+    """The mean Levenshtein distance of two of them, letters; NaN for fewer than two."""
+    number, counts = len(sequences), list(Counter(sequences).items())
+    if number < 2:
+        return math.nan
+    pairs = [(one, other, n * m) for place, (one, n) in enumerate(counts) for other, m in counts[:place]]
+    if not pairs:
+        return 0.0
+    distances = cpdist(*zip(*((one, other) for one, other, _ in pairs)), scorer=Levenshtein.distance)
+    weights = [weight for *_, weight in pairs]
+    return 2 * float(sum(int(each) * weight for each, weight in zip(distances, weights))) / (number * (number - 1))
+
+
+def estimate(figures: torch.Tensor) -> tuple[float, float]:
+    """The mean, and its standard error."""
+    numbers = figures.double().tolist()
+    return fmean(numbers), stdev(numbers) / math.sqrt(len(numbers))

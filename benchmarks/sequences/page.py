@@ -1,0 +1,5 @@
+"""The page docs/leaderboards/sequences.md."""
+
+
+def page(held: dict) -> str:
+    return ""
