@@ -20,7 +20,7 @@ BOUND_SAMPLES = 4  # numbers of masks for each sequence
 
 @cache
 def judges(problem: str) -> dict[str, Any]:
-    return PROBLEMS[problem].judged()
+    return {name: make() for name, make in PROBLEMS[problem].judges.items()}
 
 
 @torch.no_grad()

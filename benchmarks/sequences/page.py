@@ -1,5 +1,126 @@
-"""The page docs/leaderboards/sequences.md."""
+"""The page docs/leaderboards/sequences.md, written from its results."""
+
+from benchmarks.common.pages import not_measured
+from benchmarks.sequences.figures import file
+from benchmarks.sequences.findings import Drawn, compared, findings, gather
+from benchmarks.sequences.problems import NUM_STEPS, PROBLEMS
+from benchmarks.sequences.rows import BEST, MC, PM, PRETRAINED, ROWS
+from benchmarks.sequences.tables import of_costs, of_nature, of_rewards, of_speed
+from benchmarks.sequences.trained import NUM_TRAJECTORIES, STEPS
+from svlearn.evaluation.report.numbers import plain, with_error
+
+TITLE = "Sequences: the rows of the SVDD paper on 5'UTRs and enhancers"
+WANTED = 256
+INTRODUCTION = """\
+Masked diffusion by the shipped references, T = {steps}, M = 10 candidates, or particles of a group, of which one is
+drawn. SVDD at alpha = 0; SMC, TDS and the policies at a quarter of the reward's spread. A row has {wanted} sequences,
+where M is swept 64; with fewer: {short}. Not measured: {absent}.
+"""
+NOTES = """\
+## How it was measured
+
+± is one standard error over sequences, of quantiles by the bootstrap; it does not hold the chance of training, which
+was done once. "theirs": 20 / 50 / 80 / 90 % of the rewards that the authors of SVDD logged of their own samples
+(arXiv 2408.08252; masa-ue/SVDD, log/), by another oracle and another reference: what can be compared is how rows
+stand to each other, not their numbers. A call is one state; a step that unmasks nothing costs no call of the
+reference. Seconds are those of the processor, on one thread of a machine shared with other work, without training.
+
+| Row | What it is |
+| --- | --- |
+| pretrained, best-of-10 | plain samples; the best of ten |
+| SVDD-PM, SVDD-MC | of M candidates the largest r(x̂_T), or the largest learned mean value |
+| SVDD, contrastive twist | as SVDD-MC, by a soft value at an alpha of one spread |
+| SVDD-MC, the authors' training | fresh trajectories at every step, x_t in, r(x_T) out, no time; as many trajectories |
+| SMC, TDS | groups of 10 particles weighed by r(x̂_T); TDS moves them by its gradient in the one-hots of x_t too |
+| DPS | single samples moved by that gradient; the strength, nats a spread, is the best of three on 16 others |
+| policy, ... | a fine-tuned copy of the reference, by PPO or path consistency (log-variance) |
+
+Where the reward has no gradient, as the free energy, TDS weighs and both move by the learned value.
+The values are dilated convolutions (width 32, depth 4) trained for {training} steps on {trajectories:,} trajectories
+of the reference, of which best-of-10 is made as well; a policy draws as many of its own.
+Bits a letter: the bound on -log2 p_ref of the reference itself. 3-mer r: Pearson's correlation of the frequencies of
+words of three letters with those of the training data. Edit distance: the mean Levenshtein distance of two sequences.
+
+Written by `python -m benchmarks sequences` from `benchmarks/results/sequences.json`, which holds every sequence;
+`--quote` writes this page again. {machine}
+"""
 
 
 def page(held: dict) -> str:
-    return ""
+    """The Markdown of the results, as far as they go."""
+    rows = {name: own for name in PROBLEMS if (own := gather(held, name))}
+    if not rows:
+        return not_measured(TITLE, "sequences")
+    parts = [f"# {TITLE}\n"]
+    for place, (name, own) in enumerate(rows.items()):
+        parts += section(held, name, own)
+        if not place:
+            parts.insert(len(parts), INTRODUCTION.format(steps=NUM_STEPS, wanted=WANTED, **lacking(rows)))
+    if held["speed"]:
+        parts += [SPEED, of_speed(held["speed"])]
+    notes = dict(training=STEPS, trajectories=NUM_TRAJECTORIES, machine=machine(held))
+    return "\n".join([*parts, NOTES.format(**notes)])
+
+
+SPEED = """\
+## Speed
+
+Plain samples, sequences a second of one thread: with no call for a step that unmasks nothing; with a call at every
+step; and a bare loop of the same network at every step. "loop" is what svlearn's adds to the bare one.
+"""
+
+
+def section(held: dict, name: str, rows: dict[str, Drawn]) -> list[str]:
+    """The figure, the sentence, the tables, what came out."""
+    problem = PROBLEMS[name]
+    start = f"{name}/"
+    judged = {key.removeprefix(start): each for key, each in held["judged"].items() if key.startswith(start)}
+    training = {key.removeprefix(start): each for key, each in held["training"].items() if key.startswith(start)}
+    return [
+        f"## {problem.title}\n",
+        f"![Mean reward against calls and seconds]({file(name)})\n",
+        f"{headline(rows)}\n",
+        f"The reward: {problem.unit}.\n",
+        of_rewards(rows, held["authors"].get("logs", {}).get(name, {})),
+        of_nature(rows, judged, held["data"].get(name)),
+        of_costs(rows),
+        *findings(rows, judged, training),
+        "",
+    ]
+
+
+def headline(rows: dict[str, Drawn]) -> str:
+    """Which wins: the learned value or the training-free one."""
+    if not {MC, PM, PRETRAINED} <= rows.keys():
+        return "Not yet enough rows to tell who wins."
+    learned, free, start = rows[MC], rows[PM], rows[PRETRAINED]
+    times = plain(free.spent("process_calls") / learned.spent("process_calls"), 2)
+    ahead = "SVDD-PM" if free.mean[0] > learned.mean[0] else "SVDD-MC"
+    text = (
+        f"**At equal candidates {ahead} wins: SVDD-PM {with_error(*free.mean)}, SVDD-MC {with_error(*learned.mean)} "
+        f"(pretrained {with_error(*start.mean)}), for {times} times the calls of the reference; "
+        f"{compared(free, learned)}.**"
+    )
+    if BEST in rows:
+        text += f" Best-of-10, at ten times the calls of one sample, gets {with_error(*rows[BEST].mean)}."
+    return text
+
+
+def lacking(rows: dict[str, dict[str, Drawn]]) -> dict[str, str]:
+    """Rows of fewer sequences than wanted, and those that are not there."""
+    short = [
+        f"{row.name} of {name} ({len(row.rewards)})"
+        for name, own in rows.items()
+        for row in own.values()
+        if len(row.rewards) < (ROWS[row.name].number or WANTED)
+    ]
+    absent = [f"all of {name}" for name in PROBLEMS if name not in rows]
+    for name, own in rows.items():
+        missing = [row for row in ROWS if row not in own]
+        absent += [f"of {name}: {', '.join(missing)}"] if missing else []
+    return {"short": "; ".join(short) or "none", "absent": "; ".join(absent) or "nothing"}
+
+
+def machine(held: dict) -> str:
+    made = next(iter(held["batches"].values()))["provenance"]
+    return f"Measured {made['date'][:10]} on {made['cpu']}, {made['cores']} cores, one thread."

@@ -9,11 +9,12 @@ from benchmarks.sequences.problems import PROBLEMS, Problem, close, process
 from benchmarks.sequences.trained import NUM_TRAJECTORIES, RUNS, SEED, note
 from svlearn.checkpoints import load_policy, save
 from svlearn.fingerprint import fingerprint
-from svlearn.objectives import Objective, PathConsistency, ProximalPolicyGradient, fit
+from svlearn.objectives import Objective, PathConsistency, ProximalPolicyGradient
+from svlearn.objectives.fit import fit
 from svlearn.policies import Finetuned, Policy
 
 RATE = 1e-3
-MINIBATCH, NUM_MINIBATCHES, NUM_EPOCHS, NUM_TIMES = 64, 2, 3, 8  # of PPO
+MINIBATCH, NUM_MINIBATCHES, NUM_EPOCHS, NUM_TIMES = 64, 2, 3, 4  # of PPO
 BATCH = 32  # of path consistency: trajectories of the policy, at all of their steps
 
 

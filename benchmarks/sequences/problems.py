@@ -9,9 +9,7 @@ from torch import Tensor, nn
 import svlearn as sv
 from svlearn.domains.sequences.data import tokens
 from svlearn.domains.sequences.masked_diffusion import MaskedDiffusion
-from svlearn.domains.sequences.regressor import SHIPPED, file_of
 from svlearn.domains.sequences.rewards import MPRADragoNN, Optimus5Prime, Regression, Stability
-from svlearn.loading import shipped
 from svlearn.scoring import ScoredReward
 
 NUM_STEPS, SCHEDULE = 128, "log_linear"
@@ -44,17 +42,11 @@ class Problem:
     def target(self, alpha: float = 0.0) -> sv.Target:
         return sv.Target(self.reward(), alpha)
 
-    def judged(self) -> dict[str, nn.Module]:
-        """The judges that can be had: a regressor that is not shipped is none."""
-        judges = {name: make for name, make in self.judges.items() if name not in REGRESSED or has(REGRESSED[name])}
-        return {name: make() for name, make in judges.items()}
-
     def data(self) -> tuple[Tensor, Tensor]:
         """The training and the held-out sequences of the reference, token ids."""
         return tokens(self.reference)
 
 
-REGRESSED = {"own regressor of lentiMPRA": "hepg2-activity"}
 PROBLEMS = {
     each.name: each
     for each in (
@@ -91,16 +83,6 @@ PROBLEMS = {
         ),
     )
 }
-
-
-def has(regressor: str) -> bool:
-    """Whether that regressor is shipped with this version."""
-    if regressor not in SHIPPED:
-        return False
-    try:
-        return shipped(file_of(regressor)).exists()
-    except FileNotFoundError:
-        return False
 
 
 @cache

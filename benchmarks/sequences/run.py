@@ -61,7 +61,8 @@ def judge(problem: str, row: str) -> None:
     """The figures of all sequences of a row, anew where there are more than they were made of."""
     held = RESULTS.read()
     drawn, name = gather(held, problem)[row], f"{problem}/{row}"
-    stale = held["judged"].get(name, {}).get("number") != len(drawn.sequences)
+    old = held["judged"].get(name, {})
+    stale = old.get("number") != len(drawn.sequences) or old["judges"].keys() != PROBLEMS[problem].judges.keys()
     RESULTS.finish(partial(judged, problem, drawn.sequences), "judged", name, again=stale)
 
 

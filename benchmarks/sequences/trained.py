@@ -19,7 +19,8 @@ from svlearn.domains.sequences.networks import DilatedCNN
 from svlearn.domains.sequences.networks.value import SequenceValue
 from svlearn.files import write
 from svlearn.fingerprint import fingerprint
-from svlearn.objectives import ContrastiveTwist, MonteCarloRegression, Objective, fit
+from svlearn.objectives import ContrastiveTwist, MonteCarloRegression, Objective
+from svlearn.objectives.fit import fit
 from svlearn.randomness import seeded
 from svlearn.rollouts import Rollouts, collect
 from svlearn.rollouts.batches import Batches, Shuffled
