@@ -6,7 +6,7 @@ from benchmarks.sequences.findings import Drawn, compared, findings, gather
 from benchmarks.sequences.problems import NUM_STEPS, PROBLEMS
 from benchmarks.sequences.rows import BEST, MC, PM, PRETRAINED, ROWS
 from benchmarks.sequences.tables import of_costs, of_nature, of_rewards, of_speed
-from benchmarks.sequences.trained import NUM_TRAJECTORIES, STEPS
+from benchmarks.sequences.trained import FRESH_BATCH, FRESH_STEPS, NUM_TRAJECTORIES, STEPS
 from svlearn.evaluation.report.numbers import plain, with_error
 
 TITLE = "Sequences: the rows of the SVDD paper on 5'UTRs and enhancers"
@@ -30,14 +30,15 @@ reference. Seconds are those of the processor, on one thread of a machine shared
 | pretrained, best-of-10 | plain samples; the best of ten |
 | SVDD-PM, SVDD-MC | of M candidates the largest r(x̂_T), or the largest learned mean value |
 | SVDD, contrastive twist | as SVDD-MC, by a soft value at an alpha of one spread |
-| SVDD-MC, the authors' training | fresh trajectories at every step, x_t in, r(x_T) out, no time; as many trajectories |
+| SVDD-MC, the authors' training | fresh trajectories at every step, x_t in, r(x_T) out, no time |
 | SMC, TDS | groups of 10 particles weighed by r(x̂_T); TDS moves them by its gradient in the one-hots of x_t too |
 | DPS | single samples moved by that gradient; the strength, nats a spread, is the best of three on 16 others |
 | policy, ... | a fine-tuned copy of the reference, by PPO or path consistency (log-variance) |
 
 Where the reward has no gradient, as the free energy, TDS weighs and both move by the learned value.
 The values are dilated convolutions (width 32, depth 4) trained for {training} steps on {trajectories:,} trajectories
-of the reference, of which best-of-10 is made as well; a policy draws as many of its own.
+of the reference, of which best-of-10 is made as well; the authors' training draws {fresh:,} of its own, a policy
+{trajectories:,}.
 Bits a letter: the bound on -log2 p_ref of the reference itself. 3-mer r: Pearson's correlation of the frequencies of
 words of three letters with those of the training data. Edit distance: the mean Levenshtein distance of two sequences.
 
@@ -58,7 +59,7 @@ def page(held: dict) -> str:
             parts.insert(len(parts), INTRODUCTION.format(steps=NUM_STEPS, wanted=WANTED, **lacking(rows)))
     if held["speed"]:
         parts += [SPEED, of_speed(held["speed"])]
-    notes = dict(training=STEPS, trajectories=NUM_TRAJECTORIES, machine=machine(held))
+    notes = dict(training=STEPS, trajectories=NUM_TRAJECTORIES, fresh=FRESH_BATCH * FRESH_STEPS, machine=machine(held))
     return "\n".join([*parts, NOTES.format(**notes)])
 
 

@@ -29,8 +29,8 @@ from svlearn.values import Learned
 RUNS = ALL_RUNS / "sequences"
 NUM_TRAJECTORIES, SEED = 2560, 0
 WIDTH, DEPTH, TIME_WIDTH = 32, 4, 32
-STEPS, BATCH, RATE, NUM_TIMES = 400, 64, 3e-3, 8
-FRESH_BATCH, FRESH_TIMES = 32, 32  # of the authors' training: as many trajectories, each looked at once
+STEPS, BATCH, RATE, NUM_TIMES = 400, 256, 2e-3, 2  # few states of many trajectories: those of one share its reward
+FRESH_BATCH, FRESH_TIMES, FRESH_STEPS = 64, 8, 100  # of the authors' training
 
 
 class Standardised(nn.Module):
@@ -117,22 +117,18 @@ def learned(name: str, family: str) -> Learned:
     """The value of a family for a problem, trained where there is none yet; a note beside it says what that took."""
     problem, file = PROBLEMS[name], RUNS / name / f"{family}.safetensors"
     reference, fresh = process(problem.reference), family == "authors"
-    made_of = {"width": WIDTH, "depth": DEPTH, "steps": steps_of(family), "trajectories": NUM_TRAJECTORIES}
-    if missing(file, reference=fingerprint(reference), seed=SEED, rate=RATE, **made_of):
+    sizes = (FRESH_STEPS, FRESH_BATCH, FRESH_TIMES) if fresh else (STEPS, BATCH, NUM_TIMES, NUM_TRAJECTORIES)
+    made_of = {"width": WIDTH, "depth": DEPTH, "sizes": sizes, "rate": RATE, "seed": SEED}
+    if missing(file, reference=fingerprint(reference), **made_of):
         own = network(problem, not fresh)
         objective = FAMILIES[family](problem, Learned(own))
         start = clock()
         data = None if fresh else Stored(trajectories(name))
-        fit(objective, max_steps=steps_of(family), seed=SEED, data=data, enable_progress_bar=False)
+        fit(objective, max_steps=FRESH_STEPS if fresh else STEPS, seed=SEED, data=data, enable_progress_bar=False)
         note(file, start)
         close(objective.target)
         save_value(own, file, reference)
     return Learned(load_value(network(problem, not fresh), file, reference).eval().requires_grad_(False))
-
-
-def steps_of(family: str) -> int:
-    """Optimiser steps."""
-    return NUM_TRAJECTORIES // FRESH_BATCH if family == "authors" else STEPS
 
 
 def note(file: Path, start: tuple[float, float]) -> None:

@@ -78,7 +78,7 @@ def test_stored_trajectories_are_served_once_an_epoch():
 
 
 def test_the_bare_loop_and_the_sampler_draw_from_one_law():
-    """Every place is unmasked, and letters are as frequent as in plain samples: 4 shares of 64 · 50 letters."""
+    """Every place is unmasked, and letters are as frequent as in plain samples: within 4 standard errors of 64 · 50 letters."""
     reference = process("utr5")
     x = speed.bare(reference, 64, torch.Generator().manual_seed(0))
     assert int(x.max()) < DNA.size
@@ -141,7 +141,10 @@ def test_costs_are_what_the_rows_must_cost(results):
             )
         if {PRETRAINED, MC, PM} <= rows.keys():
             start, learned, free = (rows[each].spent("process_calls") for each in (PRETRAINED, MC, PM))
-            assert learned == pytest.approx(start, rel=0.05) and 9 * start < free < 12 * start
+            assert (
+                learned == pytest.approx(start, rel=0.05)
+                and 9 * start < free <= 1 + 10 * process(PROBLEMS[name].reference).num_steps
+            )
 
 
 def test_the_page_says_what_is_there(results):
