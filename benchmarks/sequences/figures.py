@@ -5,13 +5,14 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmarks.common.figures import style, svg
+from benchmarks.common.figures import plain_ticks, style, svg
 from benchmarks.sequences.findings import Drawn, gather, number_of, on_line
 from benchmarks.sequences.problems import PROBLEMS
 from benchmarks.sequences.rows import MC, PM, ROWS
 from svlearn.evaluation.report.figures import COLORS, MARKERS
 
 LINES = (PM, MC)
+TICKS = [base * 10.0**power for power in range(-2, 5) for base in (1, 2, 5)]
 PANELS = {"process_calls": "calls of the reference or the policy, a sequence", "cpu_seconds": "seconds, a sequence"}
 
 
@@ -38,12 +39,14 @@ def rewards(problem: str, rows: dict[str, Drawn]) -> str:
                 own = [row for row in rows.values() if name in (row.name, on_line(row.name))]
                 if own:
                     points(axes, own, kind, name, place)
+            low, high = axes.get_xlim()
+            plain_ticks(axes.xaxis, [tick for tick in TICKS if low <= tick <= high])
         return svg(figure, panels[0], columns=4)
 
 
 def points(axes: Axes, rows: list[Drawn], kind: str, label: str, place: int) -> None:
     """Rows with their standard errors; those of a line by M, which stands beside each."""
-    look: dict[str, Any] = {"color": COLORS[place % len(COLORS)], "marker": MARKERS[place % len(MARKERS)]}
+    look: dict[str, Any] = {"color": COLORS[place % len(COLORS)], "marker": MARKERS[(place + place // 8) % 8]}
     rows = sorted(rows, key=number_of)
     at = [row.spent(kind) for row in rows]
     means, errors = zip(*(row.mean for row in rows), strict=True)

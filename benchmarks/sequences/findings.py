@@ -15,8 +15,9 @@ from benchmarks.sequences.rows import AUTHORS, BALANCE, BEST, MC, PM, PPO, PRETR
 from svlearn.evaluation.report.numbers import plain, with_error
 
 RESAMPLES = 400  # of the bootstrap
-TRAINED = (MC, TWIST, AUTHORS, PPO, BALANCE)
-FREE = (PRETRAINED, BEST, PM, SMC)
+LEARNED, FREE, GRADIENT = "trained", "training-free", "gradient of the reward"
+KINDS = dict.fromkeys((MC, TWIST, AUTHORS, PPO, BALANCE), LEARNED)
+KINDS |= dict.fromkeys((PRETRAINED, BEST, PM, SMC), FREE)
 COSTS = {"process_calls": "calls of the reference or the policy", "cpu_seconds": "seconds"}
 
 
@@ -88,8 +89,7 @@ def number_of(row: Drawn) -> int:
 
 def kind_of(name: str) -> str:
     """Whether a row needs training, or nothing, or a gradient of the reward."""
-    family = on_line(name) or name
-    return "trained" if family in TRAINED else "training-free" if family in FREE else "gradient"
+    return KINDS.get(on_line(name) or name, GRADIENT)
 
 
 def frontier(rows: Iterable[Drawn], kind: str) -> list[Drawn]:
@@ -101,11 +101,14 @@ def frontier(rows: Iterable[Drawn], kind: str) -> list[Drawn]:
     return best
 
 
-def findings(rows: dict[str, Drawn], judged: dict[str, dict], training: dict[str, dict]) -> list[str]:
-    """Sentences on the rows of a problem; judged: the figures of `judged` by row, training: what values took."""
+def findings(
+    rows: dict[str, Drawn], judged: dict[str, dict], training: dict[str, dict], authors: dict[str, dict]
+) -> list[str]:
+    """Sentences on the rows of a problem; judged: the figures of `judged` by row, training: what values took; authors:
+    the quantiles of their own samples by row."""
     lines = [at_cost(rows, kind) for kind in COSTS if len(rows) > 2]
     if {PM, MC} <= rows.keys():
-        lines += [*learned_against_free(rows, training), *by_quantile(rows)]
+        lines += [*learned_against_free(rows, training), *by_quantile(rows, authors)]
     lines += [*how_trained(rows), *judges(rows, judged)]
     return [f"- {line}" for line in lines]
 
@@ -143,18 +146,23 @@ def learned_against_free(rows: dict[str, Drawn], training: dict[str, dict]) -> l
         lines.append(
             f"**Seconds**: SVDD-MC takes {plain(learned.cost('cpu_seconds'), 2)} a sequence and SVDD-PM "
             f"{plain(free.cost('cpu_seconds'), 2)}; the {plain(seconds, 2)} of training are back after "
-            f"{plain(seconds / saved, 2)} sequences, those of its trajectories apart."
+            f"{plain(round(seconds / saved))} sequences, those of its trajectories apart."
         )
     return lines
 
 
-def by_quantile(rows: dict[str, Drawn]) -> list[str]:
-    """Where each of the two is ahead."""
+def by_quantile(rows: dict[str, Drawn], authors: dict[str, dict]) -> list[str]:
+    """Where each of the two is ahead, here and in the authors' logs."""
     parts = [
         f"at {share:.0%} {with_error(*one)} against {with_error(*other)}"
         for share, one, other in zip(QUANTILES, rows[MC].quantiles, rows[PM].quantiles)
     ]
-    return [f"**Quantiles** of SVDD-MC against SVDD-PM: {', '.join(parts)}."]
+    text = f"**Quantiles** of SVDD-MC against SVDD-PM: {', '.join(parts)}"
+    if {MC, PM} <= authors.keys():
+        pairs = zip(QUANTILES, authors[MC]["quantiles"], authors[PM]["quantiles"])
+        logged = [f"at {share:.0%} {one:.2f} against {other:.2f}" for share, one, other in pairs]
+        text += f"; in the authors' logs {', '.join(logged)}"
+    return [f"{text}."]
 
 
 def how_trained(rows: dict[str, Drawn]) -> list[str]:

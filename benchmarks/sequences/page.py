@@ -2,9 +2,9 @@
 
 from benchmarks.common.pages import not_measured
 from benchmarks.sequences.figures import file
-from benchmarks.sequences.findings import Drawn, compared, findings, gather
+from benchmarks.sequences.findings import FREE, GRADIENT, LEARNED, Drawn, findings, gather, kind_of
 from benchmarks.sequences.problems import NUM_STEPS, PROBLEMS
-from benchmarks.sequences.rows import BEST, MC, PM, PRETRAINED, ROWS
+from benchmarks.sequences.rows import PRETRAINED, ROWS
 from benchmarks.sequences.tables import of_costs, of_nature, of_rewards, of_speed
 from benchmarks.sequences.trained import FRESH_BATCH, FRESH_STEPS, NUM_TRAJECTORIES, STEPS
 from svlearn.evaluation.report.numbers import plain, with_error
@@ -32,7 +32,7 @@ reference. Seconds are those of the processor, on one thread of a machine shared
 | SVDD, contrastive twist | as SVDD-MC, by a soft value at an alpha of one spread |
 | SVDD-MC, the authors' training | fresh trajectories at every step, x_t in, r(x_T) out, no time |
 | SMC, TDS | groups of 10 particles weighed by r(x̂_T); TDS moves them by its gradient in the one-hots of x_t too |
-| DPS | single samples moved by that gradient; the strength, nats a spread, is the best of three on 16 others |
+| DPS | single samples moved by that gradient; the strength, nats a spread, is the best of 5, 15, 50 on 16 others |
 | policy, ... | a fine-tuned copy of the reference, by PPO or path consistency (log-variance) |
 
 Where the reward has no gradient, as the free energy, TDS weighs and both move by the learned value.
@@ -77,34 +77,50 @@ def section(held: dict, name: str, rows: dict[str, Drawn]) -> list[str]:
     start = f"{name}/"
     judged = {key.removeprefix(start): each for key, each in held["judged"].items() if key.startswith(start)}
     training = {key.removeprefix(start): each for key, each in held["training"].items() if key.startswith(start)}
+    authors = held["authors"].get("logs", {}).get(name, {})
     return [
         f"## {problem.title}\n",
         f"![Mean reward against calls and seconds]({file(name)})\n",
         f"{headline(rows)}\n",
         f"The reward: {problem.unit}.\n",
-        of_rewards(rows, held["authors"].get("logs", {}).get(name, {})),
+        of_rewards(rows, authors),
         of_nature(rows, judged, held["data"].get(name)),
         of_costs(rows),
-        *findings(rows, judged, training),
+        *findings(rows, judged, training, authors),
         "",
     ]
 
 
 def headline(rows: dict[str, Drawn]) -> str:
-    """Which wins: the learned value or the training-free one."""
-    if not {MC, PM, PRETRAINED} <= rows.keys():
+    """Which wins where: the best of what needs nothing, training, or the reward's gradient."""
+    kinds = {kind: [row for row in rows.values() if kind_of(row.name) == kind] for kind in (FREE, LEARNED, GRADIENT)}
+    best = {kind: max(own, key=lambda row: row.mean[0]) for kind, own in kinds.items() if own}
+    if PRETRAINED not in rows or len(best) < 2:
         return "Not yet enough rows to tell who wins."
-    learned, free, start = rows[MC], rows[PM], rows[PRETRAINED]
-    times = plain(free.spent("process_calls") / learned.spent("process_calls"), 2)
-    ahead = "SVDD-PM" if free.mean[0] > learned.mean[0] else "SVDD-MC"
-    text = (
-        f"**At equal candidates {ahead} wins: SVDD-PM {with_error(*free.mean)}, SVDD-MC {with_error(*learned.mean)} "
-        f"(pretrained {with_error(*start.mean)}), for {times} times the calls of the reference; "
-        f"{compared(free, learned)}.**"
-    )
-    if BEST in rows:
-        text += f" Best-of-10, at ten times the calls of one sample, gets {with_error(*rows[BEST].mean)}."
+    parts = [
+        f"{kind}: {row.label}, {with_error(*row.mean)} for {plain(row.spent('process_calls'), 3)} calls of the model "
+        f"and {plain(row.cost('reward_calls'), 3)} of the reward"
+        for kind, row in best.items()
+    ]
+    text = f"**The largest mean rewards, {with_error(*rows[PRETRAINED].mean)} pretrained. {'; '.join(parts)}.**"
+    if {FREE, LEARNED} <= best.keys():
+        text += f" {few_calls(best[LEARNED], kinds[FREE])}"
     return text
+
+
+def few_calls(learned: Drawn, free: list[Drawn]) -> str:
+    """What needs no training, by no more calls of the model than a learned row, and by how many it catches up."""
+    kind = "process_calls"
+    cheap = [row for row in free if row.spent(kind) <= 1.05 * learned.spent(kind)]
+    above = [row for row in free if row.mean[0] >= learned.mean[0]]
+    text = f"{learned.label} wins among what costs as few calls of the model"
+    if cheap:
+        other = max(cheap, key=lambda row: row.mean[0])
+        text += f": training-free that buys {with_error(*other.mean)} ({other.label})"
+    if not above:
+        return f"{text}; no training-free row gets as much for more."
+    first = min(above, key=lambda row: row.spent(kind))
+    return f"{text}; from {plain(first.spent(kind), 3)} calls on {first.label} gets more without training."
 
 
 def lacking(rows: dict[str, dict[str, Drawn]]) -> dict[str, str]:
@@ -117,8 +133,8 @@ def lacking(rows: dict[str, dict[str, Drawn]]) -> dict[str, str]:
     ]
     absent = [f"all of {name}" for name in PROBLEMS if name not in rows]
     for name, own in rows.items():
-        missing = [row for row in ROWS if row not in own]
-        absent += [f"of {name}: {', '.join(missing)}"] if missing else []
+        missing = [f'"{row}"' for row in ROWS if row not in own]
+        absent += [f"of {name} {', '.join(missing)}"] if missing else []
     return {"short": "; ".join(short) or "none", "absent": "; ".join(absent) or "nothing"}
 
 

@@ -60,7 +60,7 @@ def test_names_of_rows():
     assert findings.on_line("SVDD-MC, the authors' training") is None
     assert findings.number_of(row("SVDD-PM, M = 50", [0.0])) == 50 and findings.number_of(row(PM, [0.0])) == 10
     kinds = [findings.kind_of(name) for name in ("SVDD-MC, M = 2", "SVDD-PM, M = 2", "TDS", "policy, PPO")]
-    assert kinds == ["trained", "training-free", "gradient", "trained"]
+    assert kinds == ["trained", "training-free", "gradient of the reward", "trained"]
 
 
 def test_a_value_is_learned_about_the_mean_reward():
@@ -78,7 +78,7 @@ def test_stored_trajectories_are_served_once_an_epoch():
 
 
 def test_the_bare_loop_and_the_sampler_draw_from_one_law():
-    """Every place is unmasked, and letters are as frequent as in plain samples: within 4 standard errors of 64 · 50 letters."""
+    """Every place is unmasked, and letters are as frequent as in plain samples, within 4 standard errors."""
     reference = process("utr5")
     x = speed.bare(reference, 64, torch.Generator().manual_seed(0))
     assert int(x.max()) < DNA.size
