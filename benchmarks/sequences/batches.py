@@ -63,4 +63,6 @@ def plain_costs(problem: str) -> dict[str, float]:
     """Calls and seconds a sequence of the row `pretrained`, the mean over its batches."""
     held = RESULTS.read()["batches"]
     costs = [each["per_sequence"] for name, each in held.items() if name.startswith(f"{problem}/{PRETRAINED}/")]
+    if not costs:
+        raise ValueError(f"rows: expected {PRETRAINED!r} of {problem} to be drawn first, which prices others, got none")
     return {name: fmean(each[name] for each in costs) for name in costs[0]}

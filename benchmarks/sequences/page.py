@@ -33,7 +33,7 @@ reference. Seconds are those of the processor, on one thread of a machine shared
 | SVDD-MC, the authors' training | fresh trajectories at every step, x_t in, r(x_T) out, no time |
 | SMC, TDS | groups of 10 particles weighed by r(x̂_T); TDS moves them by its gradient in the one-hots of x_t too |
 | DPS | single samples moved by that gradient; the strength, nats a spread, is the best of 5, 15, 50 on 16 others |
-| policy, ... | a fine-tuned copy of the reference, by PPO or path consistency (log-variance) |
+| policy, ... | a fine-tuned copy in the place of the reference, by PPO or path consistency (log-variance) |
 
 Where the reward has no gradient, as the free energy, TDS weighs and both move by the learned value.
 The values are dilated convolutions (width 32, depth 4) trained for {training} steps on {trajectories:,} trajectories
@@ -56,7 +56,7 @@ def page(held: dict) -> str:
     for place, (name, own) in enumerate(rows.items()):
         parts += section(held, name, own)
         if not place:
-            parts.insert(len(parts), INTRODUCTION.format(steps=NUM_STEPS, wanted=WANTED, **lacking(rows)))
+            parts.append(INTRODUCTION.format(steps=NUM_STEPS, wanted=WANTED, **lacking(rows)))
     if held["speed"]:
         parts += [SPEED, of_speed(held["speed"])]
     notes = dict(training=STEPS, trajectories=NUM_TRAJECTORIES, fresh=FRESH_BATCH * FRESH_STEPS, machine=machine(held))
