@@ -1,5 +1,6 @@
 """The page docs/leaderboards/sequences.md, written from its results."""
 
+from benchmarks.common.estimates import apart
 from benchmarks.common.pages import not_measured
 from benchmarks.sequences.figures import file
 from benchmarks.sequences.findings import FREE, GRADIENT, LEARNED, Drawn, findings, gather, kind_of
@@ -112,13 +113,13 @@ def few_calls(learned: Drawn, free: list[Drawn]) -> str:
     """What needs no training, by no more calls of the model than a learned row, and by how many it catches up."""
     kind = "process_calls"
     cheap = [row for row in free if row.spent(kind) <= 1.05 * learned.spent(kind)]
-    above = [row for row in free if row.mean[0] >= learned.mean[0]]
+    above = [row for row in free if row.mean[0] > learned.mean[0] and apart(row.mean, learned.mean)]
     text = f"{learned.label} wins among what costs as few calls of the model"
     if cheap:
         other = max(cheap, key=lambda row: row.mean[0])
         text += f": training-free that buys {with_error(*other.mean)} ({other.label})"
     if not above:
-        return f"{text}; no training-free row gets as much for more."
+        return f"{text}; no training-free row is told to be above it."
     first = min(above, key=lambda row: row.spent(kind))
     return f"{text}; from {plain(first.spent(kind), 3)} calls on {first.label} gets more without training."
 

@@ -10,7 +10,7 @@ from benchmarks.sequences import batches, findings, run, speed, trained
 from benchmarks.sequences.authors import LOGS, quantiles
 from benchmarks.sequences.findings import Drawn, frontier, gather
 from benchmarks.sequences.judged import mean_edit_distance, variety
-from benchmarks.sequences.page import WANTED
+from benchmarks.sequences.page import WANTED, few_calls
 from benchmarks.sequences.problems import PROBLEMS, process
 from benchmarks.sequences.rows import MC, PM, PRETRAINED, ROWS
 from svlearn.domains.sequences.alphabet import DNA
@@ -53,6 +53,20 @@ def test_the_frontier_by_hand():
         for each in (a, b, c, d)
     }
     assert [each.name for each in frontier(spread.values(), "process_calls")] == ["a", "b", "d"]
+
+
+def test_who_wins_at_few_calls_by_hand():
+    """At 7 calls the learned row is above what as few buy; c is above it, but not told apart; d is, from 20 on."""
+    learned, a, c, d = (
+        row(*each) for each in (("x", [3.0, 3.2]), ("a", [1.0, 1.2]), ("c", [3.0, 3.3]), ("d", [4.0, 4.2]))
+    )
+    for each, calls in ((learned, 7), (a, 5), (c, 9), (d, 20)):
+        each.batches[0]["per_sequence"]["reference_calls"] = calls
+    text = few_calls(learned, [d, c, a])
+    assert "training-free that buys 1.10 ± 0.10 (a)" in text and text.endswith(
+        "from 20 calls on d gets more without training."
+    )
+    assert few_calls(learned, [a, c]).endswith("no training-free row is told to be above it.")
 
 
 def test_names_of_rows():
