@@ -29,6 +29,7 @@ PLANT_PROMOTERS = (
 )
 MPRA_ACTIVITY = ("kircherlab/MPRAlib", "cf37ee659f9a52e9e3e96335eb14693ef8a682a2")
 MPRA_DESIGN = ("kircherlab/MPRAsnakeflow", "28f8e0c03971d2b8e6a3095481cd547b513733b0")
+SVDD = ("masa-ue/SVDD", "5ce225a0e363c711e4892acfdc9c74988c3c6fa6")
 CHAR_RNN = ("karpathy/char-rnn", "6f9487a6fe5b420b7ca9afb0d7c078e37c1d1b4e")
 MLDE = ("fhalab/MLDE", "39e9edccc346119a834c62677d16e39dd49dfbdb")
 AESTHETIC = ("christophschuhmann/improved-aesthetic-predictor", "fe88a163f4661b4ddabba0751ff645e2e620746e")
@@ -156,6 +157,54 @@ ASSETS: dict[str, Asset] = {
         "kipoi/ConvModel/model.json",
         "bdef9dbea48e493b27464f186b09544fc8810e591361a63751258f5e8fce1e4b",
         "MIT",
+    ),
+    "dna/svdd_logs/svdd_dna-HepG2.npz": Asset(
+        SVDD,
+        "log/dna-HepG2.npz",
+        "ec56e23f28b9ae6114c942fdd071d9c0f2c304d0921bee53f74e8891e6b8cfe1",
+        "none stated: fetch, do not redistribute",
+    ),
+    "dna/svdd_logs/svdd_dna-HepG2_DPS.npz": Asset(
+        SVDD,
+        "log/dna-HepG2_DPS.npz",
+        "824dcd940ebb0da35c484d1f22fe53b27196096a1e119da882730745348f2261",
+        "none stated: fetch, do not redistribute",
+    ),
+    "dna/svdd_logs/svdd_dna-HepG2_TDS.npz": Asset(
+        SVDD,
+        "log/dna-HepG2_TDS.npz",
+        "723d55fb9d7f732f688e3886b1181cee29a6b3572cf4dc58c1cb99cd7591c339",
+        "none stated: fetch, do not redistribute",
+    ),
+    "dna/svdd_logs/svdd_dna-HepG2_tw.npz": Asset(
+        SVDD,
+        "log/dna-HepG2_tw.npz",
+        "83a16558066ccabb6a3cb565a8449e8119518fb2dbc1b05b236b8fca2bbc5f99",
+        "none stated: fetch, do not redistribute",
+    ),
+    "dna/svdd_logs/svdd_rna-MRL.npz": Asset(
+        SVDD,
+        "log/rna-MRL.npz",
+        "ae2131ee7a12a19450e42a19d8bee3108317482cde202e200351e581a1d42668",
+        "none stated: fetch, do not redistribute",
+    ),
+    "dna/svdd_logs/svdd_rna-MRL_DPS.npz": Asset(
+        SVDD,
+        "log/rna-MRL_DPS.npz",
+        "c9190205f65245d4d276583e6cb48b632e02ead8ca192d43015f04d2c1db6719",
+        "none stated: fetch, do not redistribute",
+    ),
+    "dna/svdd_logs/svdd_rna-MRL_TDS.npz": Asset(
+        SVDD,
+        "log/rna-MRL_TDS.npz",
+        "cc6e5a80f92692cebddee12ca298e4d23f6d9a96ee21e44ce9abc7550dbaa242",
+        "none stated: fetch, do not redistribute",
+    ),
+    "dna/svdd_logs/svdd_rna-MRL_tw.npz": Asset(
+        SVDD,
+        "log/rna-MRL_tw.npz",
+        "c4e2730f8785ce1e111f9e4104b3677a5a12c4a27e8f7aa54230059600af69fc",
+        "none stated: fetch, do not redistribute",
     ),
     "dna/plant_promoters_leaf.tsv": Asset(
         PLANT_PROMOTERS,

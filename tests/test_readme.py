@@ -52,7 +52,7 @@ def test_the_examples_of_the_samplers_print_what_the_page_shows(capsys):
 def test_what_is_public_of_inference_is_written_of():
     parts = {path.stem for path in (ROOT / "svlearn/inference").glob("[a-z]*.py")}
     api = set(re.findall(r"::: svlearn\.inference\.([a-z_.]+)", (ROOT / "docs/api/samplers.md").read_text()))
-    inner = {"checks", "tree", "node_store", "recorder", "retained", "indices"}  # what the loop and the tree are made of
+    inner = {"checks", "tree", "node_store", "recorder", "retained", "indices"}  # of the loop and the tree
     assert parts - inner <= api
     text = README.read_text() + (ROOT / "docs/inference.md").read_text()
     named = [name for name, home in sv._HOME.items() if home.startswith("svlearn.inference")]
