@@ -13,7 +13,8 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from svlearn import assets as module
-from svlearn.assets import ASSETS, Asset, fetch
+from svlearn.assets import fetch
+from svlearn.public_files import ASSETS, Asset
 
 NAME = "some/file.txt"
 CONTENT = b"the right bytes\n"

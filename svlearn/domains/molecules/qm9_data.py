@@ -10,11 +10,12 @@ from tensordict import TensorDict
 from torch.utils.data import BatchSampler, DataLoader, SequentialSampler
 
 from svlearn.arguments import as_seed, integer
-from svlearn.assets import ASSETS, fetch
+from svlearn.assets import fetch
 from svlearn.domains.molecules.codec import encode
 from svlearn.domains.molecules.graph_cache import cached
 from svlearn.domains.molecules.smiles_table import KIND, read_smiles
 from svlearn.files import existing, sha256_of, user_path
+from svlearn.public_files import ASSETS
 from svlearn.rollouts.batches import Batches, Shuffled
 from svlearn.state import concatenate
 

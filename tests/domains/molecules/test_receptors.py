@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from docking_toys import BOX
 
-from svlearn.assets import ASSETS
 from svlearn.domains.molecules import docking
 from svlearn.domains.molecules.docking import BOXES, Docking, Receptor, find_receptor
+from svlearn.public_files import ASSETS
 
 
 def test_a_receptor_that_changes_while_it_is_docked_against_is_no_score(parp1, tmp_path):
