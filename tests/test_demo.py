@@ -19,7 +19,8 @@ def test_the_demo_takes_any_family(family):
     assert result.returncode == 0, result.stderr
     commands = result.stdout.replace("\\\n", " ")
     command = "train-value" if family in VALUES else "finetune"
-    assert f"svlearn {command} --config qm9 --config {configs(family)[-1]}" in " ".join(commands.split())
+    config = f"{CONFIGS}/{'values' if family in VALUES else 'policies'}/{family}.yaml"
+    assert f"svlearn {command} --config qm9 --config {config}" in " ".join(commands.split())
     assert f"/{family}/{'value' if family in VALUES else 'policy'}.safetensors" in commands
 
 
