@@ -3,6 +3,7 @@
 import pytest
 import torch
 from control_toys import LinearInX
+from redrawn_toys import Redrawn
 from torch import nn
 from value_toys import QuadraticInX
 
@@ -12,7 +13,7 @@ from svlearn.inference import samplers
 from svlearn.inference.proposals import Guided
 from svlearn.objectives import Objective
 from svlearn.objectives.fit import fit
-from svlearn.policies import Controlled
+from svlearn.policies import Controlled, Finetuned
 from svlearn.rollouts import roll_out
 from svlearn.targets import Target
 from svlearn.values import Learned, MonteCarlo, PosteriorMean, Zero
@@ -30,6 +31,16 @@ class Eager(nn.Module):
     def forward(self, x):
         with torch.enable_grad():
             return -self.weight * (x - 1).square().sum(dim=1)
+
+
+class EagerInTokens(Eager):
+    """The same of the number of tokens 0, in one-hots."""
+
+    reads_one_hot = True
+
+    def forward(self, x):
+        one_hot = x if x.is_floating_point() else nn.functional.one_hot(x, 3).double()
+        return super().forward(one_hot[..., 0])
 
 
 def chain():
@@ -71,7 +82,11 @@ def _tensors(thing):
 def test_every_objective_trains_with_it_and_keeps_no_graph(name):
     reference, target = chain(), Target(Eager(), 1.0)
     options = dict(OPTIONS.get(name, {}), batch_size=8)
-    if name in LEARN_VALUES:
+    if name == "GumbelSoftmaxControl":  # of tokens alone
+        reference, target = Redrawn(2), Target(EagerInTokens(), 1.0)
+        part = Finetuned(reference)
+        objective = objectives.GumbelSoftmaxControl(reference, target, part, **options)
+    elif name in LEARN_VALUES:
         part = Learned(QuadraticInX(2, 3))
         objective = getattr(objectives, name)(reference, target, part, **options)
     else:

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from redrawn_toys import Redrawn
 from torch import nn
 from torch.nn import functional as F
 
@@ -13,29 +14,11 @@ from svlearn.process import Prediction, Reference
 from svlearn.randomness import seeded
 from svlearn.rollouts.roll_out import roll_out
 from svlearn.targets import Target
-from svlearn.transitions import CategoricalTransition, GaussianTransition
+from svlearn.transitions import GaussianTransition
 
 ALPHA = 0.5
 WORTH = torch.tensor([[0.3, -0.2, 1.0], [0.0, 0.7, -0.4]], dtype=torch.float64)
 SMALL = dict(batch_size=64, num_validation=8)
-
-
-class Redrawn(Reference):
-    """Two places of three tokens, redrawn at each step by logits that are linear in what the other place was."""
-
-    def __init__(self, num_steps=1, soft=True):
-        super().__init__()
-        self.num_steps, self.soft = num_steps, soft
-        self.weight = nn.Parameter(torch.randn(3, 3, generator=seeded("cpu", 1), dtype=torch.float64))
-
-    def initial(self, batch_size, *, condition=None, generator=None):
-        return torch.zeros(batch_size, 2, dtype=torch.long)
-
-    def forward(self, x, t, previous=None):
-        x = x.flip(1)
-        if x.is_floating_point() and self.soft:
-            return Prediction(CategoricalTransition(x @ self.weight))
-        return Prediction(CategoricalTransition(self.weight[x]))
 
 
 class Worth(nn.Module):
