@@ -15,7 +15,7 @@ from svlearn.inference.proposals import Proposal
 from svlearn.modes import in_evaluation
 from svlearn.moving import Moving, spread
 from svlearn.placement import at_home
-from svlearn.process import Reference, draw_initial, has, predict
+from svlearn.process import Reference, add_noise, draw_initial, has, predict
 from svlearn.randomness import device_of
 from svlearn.state import State, device_of_state, times
 from svlearn.targets import NonFiniteError, Target
@@ -85,12 +85,14 @@ def roll_back(
     finished_states: State,
     *,
     target: Target | None = None,
+    start: State | None = None,
     generator: torch.Generator | None = None,
 ) -> TensorDict:
     """Draw trajectories that end in the given x_T (B, ...): x_t ~ noise(x_{t+1}, t + 1, t), t = T - 1 ... 0.
 
     No call of the network (SVDD, arXiv 2408.08252, remark 1). Returns the same as `roll_out`. Its law is that of
     p_ref where p_ref is the exact reversal of the forward process and the finished states are drawn from it.
+    start: x_0 (B, ...), for a process that reads there what its samples are conditioned on (see `Reference.noise`).
     Raises TypeError where the reference has no `noise`; NonFiniteError for a reward that is NaN or +inf, and for a
     state with a NaN, naming the last step that has one, for they are drawn from there.
     """
@@ -100,7 +102,7 @@ def roll_back(
         states = [finished_states.to(device)]
         for t in reversed(range(reference.num_steps)):
             now, earlier = (times(step, len(finished_states), device) for step in (t + 1, t))
-            states.append(reference.noise(states[-1], now, earlier, generator=generator))
+            states.append(add_noise(reference, states[-1], now, earlier, lambda: start, generator))
         return _trajectories(states[::-1], target, backward=True)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor, nn
 
@@ -55,8 +55,8 @@ def denoise(
 
 
 def _called(network: nn.Module, x: Tensor, moments: Tensor) -> Denoised:
-    hidden, head = (getattr(network, name, None) for name in ("hidden", "head"))
-    if not callable(hidden) or not callable(head):
+    if not getattr(network, "tells_hidden", False):
         return Denoised(x, network(x, moments))
-    states = hidden(x, moments)
-    return Denoised(x, head(states), states)
+    telling = cast(Any, network)
+    states = telling.hidden(x, moments)
+    return Denoised(x, telling.head(states), states)

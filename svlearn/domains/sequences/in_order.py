@@ -24,10 +24,13 @@ class InOrder(Reference):
 
     def __init__(self, reference: MaskedDiffusion, order: Sequence[int]):
         super().__init__()
-        self.reference = expect(reference, MaskedDiffusion, "reference")
+        expect(reference, MaskedDiffusion, "reference")
+        if type(reference) is not MaskedDiffusion:
+            raise TypeError(f"reference: expected a MaskedDiffusion itself, got {type(reference).__name__}")
         if bool((reference.fixed != reference.alphabet.mask).any()):
             raise ValueError("reference: expected one without fixed places, got some")
         self.num_steps = reference.length
+        self.reference = reference.with_steps(reference.length, "one_place")
         places = integers(order, "order", 0)
         if sorted(places) != list(range(self.num_steps)):
             raise ValueError(f"order: expected each of the places 0 ... {self.num_steps - 1} once, got {places}")

@@ -23,12 +23,13 @@ class MaskedDiffusion(Reference):
     place is unmasked with probability (a_{t+1} - a_t)/(1 - a_t) (`schedules`; MDLM, arXiv 2406.07524), the last step
     unmasks all that are left; "one_place": one place a step, drawn uniformly among the masked, so that no two are ever
     drawn as if they were independent. clean is the most probable letter of each masked place, clean_law draws all of
-    them, each by itself; features are the network's last hidden states (B, L, C), where it has a method `hidden`
-    and a `head` that makes the logits of them.
+    them, each by itself; features are the network's last hidden states (B, L, C), where it says `tells_hidden =
+    True` and has a method `hidden` and a `head` that makes the logits of them.
 
     network: (x, moments) -> logits (B, L, V); x: token ids, or soft one-hots (B, L, V + 1), if a gradient is wanted
-    there; moments (B,), float: t/T. Where it says `reads_time = False`, what it said of a sequence serves as long as
-    that stays: a step that unmasks nothing does not call it, and `Cost.reference_calls` counts the calls that it took.
+    there; moments (B,), float: the share of the drawn places that is unmasked at t, on average. Where it says
+    `reads_time = False`, what it said of a sequence serves as long as that stays: a step that unmasks nothing does not
+    call it, and `Cost.reference_calls` counts the calls that it took.
 
     num_steps: T; None: one for each place that is drawn. fixed: a sequence of L letters with "_" at the places that are
     drawn; the others, as the flanks of a library, have these letters in every sample, and `noise` leaves them. A
@@ -64,7 +65,11 @@ class MaskedDiffusion(Reference):
         if schedule == "one_place" and self.num_steps < drawn:
             raise ValueError(f"num_steps: expected {drawn} at least, a step for each place, got {self.num_steps}")
         self.register_buffer("shares", shares)
-        self.register_buffer("probabilities", unmasking_probabilities(shares))
+        alone = schedule == "one_place"
+        probabilities = unmasking_probabilities(shares)
+        self.register_buffer("probabilities", torch.zeros_like(probabilities) if alone else probabilities)
+        letters = torch.tensor([ord(letter) for letter in alphabet.letters])
+        self.register_buffer("letters", letters)  # so that a process of other letters is another
         self.register_buffer("fixed", sequence[0])
 
     @classmethod
@@ -217,7 +222,11 @@ class MaskedDiffusion(Reference):
         return Prediction(self._step(law, t), clean=clean, features=outputs.hidden)
 
     def _moments(self, t: Tensor) -> Tensor:
-        return t.to(torch.get_default_dtype()) / self.num_steps
+        """The share of the drawn places that is unmasked at t, on average."""
+        dtype = torch.get_default_dtype()
+        if self.schedule == "one_place":
+            return (t.to(dtype) / (self.fixed == self.alphabet.mask).sum()).clamp(max=1)
+        return self.shares[t].to(dtype)
 
     def _tokens(self, condition: Any) -> Tensor:
         if not isinstance(condition, Tensor):

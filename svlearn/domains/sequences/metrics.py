@@ -43,8 +43,10 @@ def bits_per_letter(
 ) -> tuple[float, float]:
     """The bound on -log2 p_ref(x_T) a drawn letter, of sequences (N, L), and its standard error over sequences.
 
-    The bound of continuous time (`pretraining.denoising_loss`), at num_samples numbers of masks for each sequence,
-    which are stratified over all of them. Raises ValueError for a sequence that is not finished.
+    The bound of continuous time (`pretraining.denoising_loss`), which for one place a step is that of the process
+    itself; in few steps, which unmask several places at once as if each were alone, p_ref may lie below it. At
+    num_samples numbers of masks for each sequence, which are stratified over all of them. Raises ValueError for a
+    sequence that is not finished.
     """
     integer(num_samples, "num_samples")
     if bool((tokens == reference.alphabet.mask).any()):

@@ -9,6 +9,7 @@ from torch import Tensor
 from svlearn.arguments import expect, real
 from svlearn.domains.sequences.masked_diffusion import MaskedDiffusion
 from svlearn.randomness import uniform
+from svlearn.state import State
 from svlearn.transitions import CategoricalTransition, MaskedTransition, Transition
 
 KINDS = ("cap", "rescale")
@@ -29,6 +30,14 @@ def remasking_probabilities(shares: Tensor, rate: float, kind: str) -> tuple[Ten
     unmasked = (shares[1:] - (1 - again) * shares[:-1]) / (1 - shares[:-1])
     unmasked[-1] = 1.0
     return again, unmasked.clamp(0.0, 1.0)
+
+
+class RemaskingTransition(CategoricalTransition):
+    """The law of a step that may mask a letter again. It is not relaxed: a letter that stays would pass no gradient on
+    to the step that drew it."""
+
+    def rsample_relaxed(self, x: State, temperature: float, *, generator: torch.Generator | None = None) -> Tensor:
+        return Transition.rsample_relaxed(self, x, temperature, generator=generator)
 
 
 class RemaskingDiffusion(MaskedDiffusion):
@@ -88,4 +97,4 @@ class RemaskingDiffusion(MaskedDiffusion):
         )
         letters = torch.where((x == mask)[..., None], law.log_probs + unmasked.log()[..., None], stay)
         masked = torch.where(x == mask, torch.log1p(-unmasked), again.log())
-        return CategoricalTransition(torch.cat([letters, masked[..., None]], dim=2))
+        return RemaskingTransition(torch.cat([letters, masked[..., None]], dim=2))

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from svlearn.modes import evaluating
 from svlearn.process import Reference, call
 from svlearn.randomness import uniform
 from svlearn.state import times
@@ -123,7 +124,8 @@ class StateGraph:
             for start in range(0, len(level), PIECE):
                 x = level[start : start + PIECE]
                 first, last = torch.searchsorted(moves.sources, torch.tensor([start, start + len(x)])).tolist()
-                law = call(process, x, times(t, len(x), x.device)).transition
+                with evaluating(process):
+                    law = call(process, x, times(t, len(x), x.device)).transition
                 after = self.levels[t + 1][moves.targets[first:last]]
                 parts.append(law[moves.sources[first:last] - start].log_prob(after).double())
             found.append(_normalized(moves, torch.cat(parts), level, t))
@@ -168,7 +170,8 @@ def _outcomes(reference: Reference, level: Tensor, t: int, limit: int) -> Iterat
     """The possible moves from the states of a level, by pieces: sources (E,), next states (E, L), log-probabilities."""
     for start in range(0, len(level), PIECE):
         x = level[start : start + PIECE]
-        law = call(reference, x, times(t, len(x), x.device)).transition
+        with evaluating(reference):
+            law = call(reference, x, times(t, len(x), x.device)).transition
         states, log_probs = law.outcomes(limit)
         row, column = (log_probs > -torch.inf).nonzero(as_tuple=True)
         yield row + start, states[row, column], log_probs[row, column].double()

@@ -46,6 +46,8 @@ def test_the_examples_of_sequences_run_in_their_order(tmp_path, monkeypatch, cap
     assert names["own"].num_steps == 12 and printed[4].split("tensor")[0].count("_") == 0
     assert names["dna"].num_steps == 128 and names["protein"].length == 60
     figures = names["comparison"].table
-    assert {"bits_per_letter", "uniqueness", "edit_distance", "longest run", "GC from 40 to 60 %"} <= {*figures.columns}
+    assert {"bits_per_letter", "uniqueness", "edit_distance", "longest run of A", "GC from 40 to 60 %"} <= {
+        *figures.columns
+    }
     assert 1.9 < figures.loc["pretrained", "bits_per_letter"] < 2.1
     assert (tmp_path / "sequences.html").read_text().count('class="all"') == 3

@@ -15,6 +15,8 @@ class SiteNetwork(nn.Module):
     It reads no time: how much is masked tells it (arXiv 2406.04329).
     """
 
+    reads_time = False
+
     def __init__(self, width: int = 128, depth: int = 2):
         super().__init__()
         self.hyperparameters = dict(width=width, depth=depth)
@@ -59,6 +61,8 @@ class IndependentSites(nn.Module):
     """p(x_T | x_t) = Π_i probs[i], whatever x_t is: logits (B, 4, 20) of probabilities (4, 20)."""
 
     logits: Tensor
+
+    reads_time = False
 
     def __init__(self, probs: Tensor):
         super().__init__()

@@ -17,6 +17,8 @@ class DilatedCNN(nn.Module):
     time's embedding. Raises ValueError for an even kernel_size.
     """
 
+    tells_hidden = True
+
     def __init__(
         self,
         num_letters: int = 4,

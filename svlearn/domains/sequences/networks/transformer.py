@@ -18,6 +18,8 @@ class RotaryTransformer(nn.Module):
     embedding. Raises ValueError for a width that the heads do not divide so.
     """
 
+    tells_hidden = True
+
     def __init__(
         self,
         num_letters: int = 4,
