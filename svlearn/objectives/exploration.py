@@ -36,7 +36,8 @@ class EpsilonMixture(Reference):
             own = call(self.policy, x, t, _with_cache(previous, of_policy))
         cached = prediction.cache is not None or own.cache is not None
         law = MixtureTransition([own.transition, prediction.transition], [1.0 - self.share, self.share])
-        return replace(prediction, transition=law, cache=(prediction.cache, own.cache) if cached else None)
+        cache = (prediction.cache, own.cache) if cached else None
+        return replace(prediction, transition=law, cache=cache, evaluations=own.evaluations)
 
     def finished(self, x: State) -> Tensor:
         return self.policy.finished(x)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from svlearn.process import Prediction, Reference, has, predict
+from svlearn.process import Prediction, Reference, counted, has, predict
 from svlearn.state import State, device_of_state, times
 from svlearn.transitions import Transition
 
@@ -54,8 +54,11 @@ class Policy(Reference, ABC):
 
     def along(self, trajectory: State) -> Iterable[Prediction]:
         """As `forward`, of what the reference predicts along the trajectory."""
+        in_one_pass = has(self.reference, "along")  # else each step is counted where it is made
         for t, prediction in enumerate(self.reference.along(trajectory)):
             x = trajectory[:, t]
+            if in_one_pass:
+                prediction = counted("reference_calls", prediction, len(x))
             law = self.steer(prediction, x, times(t, len(x), device_of_state(x)))
             yield replace(prediction, transition=law, evaluations=None)
 

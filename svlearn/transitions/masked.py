@@ -173,7 +173,8 @@ class MaskedTransition(Transition):
         masked, size = self.masked, self.masked.sum(dim=1)
         if self.number is None or other.number is None:
             p, q = cast(Tensor, self.probability), cast(Tensor, other.probability)
-            share, choice = p, size * (relative_entropy(p, q) + relative_entropy(1 - p, 1 - q))
+            each = relative_entropy(p, q) + relative_entropy(1 - p, 1 - q)
+            share, choice = p, torch.where(size > 0, size * each, 0.0)  # 0 · inf is none here
         else:
             share = self.number.double() / size.clamp(min=1)
             choice = torch.where(self.number == other.number, 0.0, math.inf)

@@ -81,6 +81,8 @@ class Ensemble(Value):
     def at_time(self, t: int) -> "Ensemble":
         if self.known is not None:
             return self
+        if t >= len(self.weights):
+            raise ValueError(f"t: expected 0 to {len(self.weights) - 1}, for which errors were measured, got {t}")
         parts = [at_time(cast(Value, value), t) if some else None for value, some in zip(self.values, used(self)[t])]
         known = copy.copy(self)
         known.known = parts

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from finished_toys import ALPHA, SAMPLERS, TREE, K, M, T, Unending
+from finished_sampler_toys import ALPHA, SAMPLERS, TREE, K, M, T, Unending
 from inference_toys import assert_unbiased
 
 from svlearn.inference.samplers import ancestral, beam_search, best_of_n, smc, svdd

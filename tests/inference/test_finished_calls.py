@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from finished_toys import SAMPLERS, TREE, K, M, Unending
+from finished_sampler_toys import SAMPLERS, TREE, K, M, Unending
 
 from svlearn.domains.analytic import LinearGaussianChain
 from svlearn.inference.samplers import ancestral, smc, svdd

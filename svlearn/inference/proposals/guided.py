@@ -19,7 +19,7 @@ from svlearn.process import Prediction, Reference, predict
 from svlearn.reward import reads_one_hot
 from svlearn.state import State, concatenate, device_of_state, flattened, times
 from svlearn.targets import Target, refuses_gradient
-from svlearn.transitions import Transition
+from svlearn.transitions import FieldTransition, Transition
 from svlearn.values.value import Value, at_time, evaluate
 
 POINTS = ("mean", "state")
@@ -96,7 +96,10 @@ class Guided(Proposal):
 
         gradients, predictions = self._gradients(x, predicted)
         prediction = concatenate(predictions)
-        return replace(prediction, cache=detached(prediction.cache), gradient=gradients)  # its graph would grow with t
+        prediction = replace(prediction, cache=detached(prediction.cache))  # its graph would grow with t
+        if _has_tokens(x) and len(_floats(prediction.transition.expansion_point(x))) > len(_floats(x)):
+            return self._of_tokens(value, x, moments, prediction)  # the floats may be conditions alone
+        return replace(prediction, gradient=gradients)
 
     def _of_tokens(self, value: Value, x: State, moments: Tensor, prediction: Prediction) -> Prediction:
         """The prediction with ∇ v_t in the one-hot of x_t, through a call of the reference there."""
@@ -115,7 +118,9 @@ class Guided(Proposal):
         gradient = prediction.gradient if self.needs_gradient else self._at_mean(x, t, prediction)
         if gradient is None:
             return prediction.transition
-        return prediction.transition.tilt(self._scaled(gradient, self.scales[t] / self.target.alpha))
+        return prediction.transition.tilt(
+            self._scaled(_moved(gradient, prediction), self.scales[t] / self.target.alpha)
+        )
 
     def _at_mean(self, x: State, t: int, prediction: Prediction) -> State | None:
         """∇v_{t+1} at the expansion point; None at the last step where r gives no gradient."""
@@ -209,6 +214,19 @@ class Guided(Proposal):
             return leaf * shrink.view(-1, *[1] * (leaf.dim() - 1)).to(leaf.dtype)
 
         return shrunk(gradient) if isinstance(gradient, Tensor) else cast(TensorDict, gradient.apply(shrunk))
+
+
+def _has_tokens(x: State) -> bool:
+    return isinstance(x, TensorDict) and any(leaf.dtype == torch.long for leaf in x.values(True, True))
+
+
+def _moved(gradient: State, prediction: Prediction) -> State:
+    """The gradient in the leaves that the step moves; that in a condition, which no step moves, guides nothing."""
+    law = prediction.transition
+    if not isinstance(law, FieldTransition) or not isinstance(gradient, TensorDict):
+        return gradient
+    moved = [name for name in gradient.keys(True, True) if name in law.laws]
+    return gradient.select(*moved) if moved else gradient
 
 
 @contextmanager
