@@ -22,7 +22,12 @@ _unclear: WeakKeyDictionary[nn.Module, set] = WeakKeyDictionary()  # the numbers
 
 
 def is_new(process: nn.Module, key: Any) -> bool:
-    """Whether a process was not yet seen with this key, a shape of its states; from now on it was."""
+    """Whether a process was not yet seen with this key, a shape of its states; from now on it was.
+
+    Never inside what torch compiles: its guards would be on this memory, from which processes go as they are freed.
+    """
+    if torch.compiler.is_compiling():
+        return False
     keys = _seen.get(process)
     if keys is None:
         keys = _seen[process] = set()
@@ -89,6 +94,8 @@ def is_unclear(process: nn.Module, size: int) -> bool:
 
     Not where a gradient is computed: a checkpointed step is then computed twice, by the very same operations.
     """
+    if torch.compiler.is_compiling():
+        return False
     return bool(_unclear) and not torch.is_grad_enabled() and size in _unclear.get(process, ())
 
 

@@ -127,6 +127,27 @@ def test_a_compiled_value_and_policy_are_taken_as_such():
     fit(PolicyGradient(walk, TARGET, policy, batch_size=4), max_steps=1, enable_progress_bar=False)
 
 
+def test_a_compiled_policy_guards_nothing_on_the_memory_of_shapes():
+    """Processes that were seen before may be freed while torch makes its guards."""
+    from svlearn import shapes
+
+    keys = []
+
+    class Memory(type(shapes._seen)):
+        def get(self, key, default=None):
+            keys.append(torch.compiler.is_compiling())
+            return super().get(key, default)
+
+    walk = Walk()
+    policy = torch.compile(Controlled(walk, Network(2)), backend="eager")
+    seen, shapes._seen = shapes._seen, Memory()
+    try:
+        policy(walk.initial(2), torch.zeros(2, dtype=torch.long))
+    finally:
+        shapes._seen = seen
+    assert not keys
+
+
 @pytest.mark.parametrize(("first", "second"), [(compiled, lambda module: module), (lambda module: module, compiled)])
 def test_a_training_goes_on_with_or_without_the_compiler(first, second, tmp_path):
     def objective(part):
