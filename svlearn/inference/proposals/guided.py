@@ -34,8 +34,8 @@ class Guided(Proposal):
     found out at the first last step: it gives none where torch sees no way from the states to what it returns, or
     where it refuses states that require one (as x.numpy() does). Every other error of the reward is raised.
     at "state": g = ∇_{x_t} v_t(x_t)/α through the reference (DPS, arXiv 2209.14687); one gradient call of the reference
-    for each kept state, in the same call that the sampler makes anyway where M = 1. For tokens the gradient is that in
-    the one-hot of x_t, in a call of the reference besides, which must read one-hots.
+    for each kept state, in the same call that the sampler makes anyway where M = 1. Where a step moves tokens and no
+    floats the gradient is that in the one-hot of x_t, in a call of the reference besides, which must read one-hots.
     None: "state" for a value that reads the prediction, else "mean".
 
     scale: s, or s_0 ... s_{T-1}. clip: the largest norm of s g of a state, nats per unit of x.
@@ -97,8 +97,8 @@ class Guided(Proposal):
         gradients, predictions = self._gradients(x, predicted)
         prediction = concatenate(predictions)
         prediction = replace(prediction, cache=detached(prediction.cache))  # its graph would grow with t
-        if _has_tokens(x) and len(_floats(prediction.transition.expansion_point(x))) > len(_floats(x)):
-            return self._of_tokens(value, x, moments, prediction)  # the floats may be conditions alone
+        if _moves_tokens_alone(prediction.transition, x):  # the floats are conditions
+            return self._of_tokens(value, x, moments, prediction)
         return replace(prediction, gradient=gradients)
 
     def _of_tokens(self, value: Value, x: State, moments: Tensor, prediction: Prediction) -> Prediction:
@@ -216,8 +216,13 @@ class Guided(Proposal):
         return shrunk(gradient) if isinstance(gradient, Tensor) else cast(TensorDict, gradient.apply(shrunk))
 
 
-def _has_tokens(x: State) -> bool:
-    return isinstance(x, TensorDict) and any(leaf.dtype == torch.long for leaf in x.values(True, True))
+def _moves_tokens_alone(law: Transition, x: State) -> bool:
+    """Whether the leaves that a step moves are none of the floats of x_t, and some can be tilted."""
+    if not isinstance(law, FieldTransition) or not isinstance(x, TensorDict):
+        return False
+    if any(x[name].is_floating_point() for name in law.laws):
+        return False
+    return len(_floats(law.expansion_point(x))) > len(_floats(x))
 
 
 def _moved(gradient: State, prediction: Prediction) -> State:
