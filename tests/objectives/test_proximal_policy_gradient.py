@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from distillation_toys import Table
 from tensordict import TensorDict
 from torch import nn
 
@@ -14,29 +15,10 @@ from svlearn.metering import metered
 from svlearn.objectives.fit import fit
 from svlearn.objectives.policy_gradient import PolicyGradient
 from svlearn.objectives.proximal_policy_gradient import ProximalPolicyGradient, clipped_surrogate_loss
-from svlearn.policies import Controlled, Policy
+from svlearn.policies import Controlled
 from svlearn.randomness import seeded
-from svlearn.transitions import CategoricalTransition
 
 ALPHA = 0.7
-
-
-class Table(Policy):
-    """A free logit for each time, state and next state, beside those of the reference."""
-
-    def __init__(self, chain, scale=0.5):
-        super().__init__(chain)
-        shape = (chain.num_steps, chain.num_states, chain.num_states)
-        self.logits = nn.Parameter(scale * torch.randn(shape, generator=seeded("cpu", 0), dtype=torch.float64))
-
-    def steer(self, prediction, x, t):
-        return CategoricalTransition(prediction.transition.log_probs + self.logits[t, x[:, 0]][:, None])
-
-    def trained(self):
-        return [self.logits]
-
-    def matrices(self):
-        return (self.reference.matrices.log() + self.logits).softmax(dim=-1)
 
 
 class LinearInX(nn.Module):
@@ -179,7 +161,7 @@ def test_an_iteration_looks_at_every_trajectory_once_an_epoch_and_then_draws_ane
 def test_the_old_policy_is_held_while_the_new_one_moves():
     oracle = FiniteMarkovChain.random(num_states=5, num_steps=6, seed=0)
     objective = make(oracle, kind=Watched, num_minibatches=1, num_epochs=2, batch_size=8)
-    before = Table(oracle).logits
+    before = Table(oracle, 0.5).logits
     fit(objective, max_steps=2, enable_progress_bar=False)
     last, after = objective.batches[1], objective.policy.logits.data.clone()
     assert (objective.log_ratios(last["states"]) + last["log_ratios"]).abs().max() > 1e-4

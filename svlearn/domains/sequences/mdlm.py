@@ -20,8 +20,8 @@ WEIGHTS = ("ema", "last")
 class Backbone(nn.Module):
     """An MDLM denoiser as `MaskedDiffusion` calls it: (x, moments) -> logits (B, L, V) without the mask's.
 
-    time_conditioning: whether it is told the total noise of the log-linear schedule, with 1 - t/T in the place of
-    MDLM's time; else 0, and what it says of a sequence is the same at any time.
+    time_conditioning: whether it is told the total noise of the log-linear schedule, with the share still
+    masked in the place of MDLM's time; else 0, and what it says of a sequence is the same at any time.
     """
 
     def __init__(self, backbone: FourierCNN, time_conditioning: bool):

@@ -1,10 +1,10 @@
 """An alphabet of three and four places: every sampler and every objective against dynamic programming."""
 
-import functools
 import math
 
 import pytest
 import torch
+from enumerated_toys import ALPHA, SCHEDULES, exact, reference, truth
 from sequence_toys import Enumerated, Table, consistent, index_of, rewards, toy
 
 from svlearn import policies
@@ -26,22 +26,7 @@ from svlearn.randomness import seeded
 from svlearn.targets import Target
 from svlearn.values import Learned, MonteCarlo, PosteriorMean, Zero
 
-ALPHA = 1.5
 TARGET = Target(rewards, ALPHA)
-SCHEDULES = {"log_linear": 5, "cosine": 3, "one_place": 4}
-
-
-@functools.cache
-def truth(schedule):
-    return Enumerated(reference(schedule), ALPHA)
-
-
-def reference(schedule="one_place"):
-    return toy(schedule, SCHEDULES[schedule])
-
-
-def exact(schedule):
-    return Learned(Table(SCHEDULES[schedule], truth(schedule).soft[:-1].clone())).requires_grad_(False)
 
 
 def test_the_oracle_is_a_law():

@@ -1,11 +1,11 @@
 """Guidance, search and greedy choice of sequences: exact where they are, unbiased where they weigh, by enumeration."""
 
-import functools
 import math
 
 import pytest
 import torch
-from sequence_toys import LENGTH, Enumerated, SoftRewards, Table, all_states, index_of, rewards, toy
+from enumerated_toys import ALPHA, SCHEDULES, exact, reference, truth
+from sequence_toys import LENGTH, SoftRewards, Table, all_states, index_of, rewards, toy
 from torch import nn
 from torch.nn import functional as F
 
@@ -18,22 +18,7 @@ from svlearn.randomness import seeded
 from svlearn.targets import Target
 from svlearn.values import Learned, PosteriorMean, Zero
 
-ALPHA = 1.5
 TARGET = Target(SoftRewards(), ALPHA)
-SCHEDULES = {"log_linear": 5, "cosine": 3, "one_place": 4}
-
-
-@functools.cache
-def truth(schedule):
-    return Enumerated(reference(schedule), ALPHA)
-
-
-def reference(schedule="one_place"):
-    return toy(schedule, SCHEDULES[schedule])
-
-
-def exact(schedule):
-    return Learned(Table(SCHEDULES[schedule], truth(schedule).soft[:-1].clone())).requires_grad_(False)
 
 
 def another(process):

@@ -9,8 +9,9 @@ class DilatedCNN(nn.Module):
     """p(x_T | x_t) place by place: residual convolutions whose dilation doubles from 1, and starts again.
 
     forward(x, moments) -> logits (B, L, V), for every place, masked or not; x: token ids (B, L), or soft one-hots
-    (B, L, V + 1); moments (B,), float: t/T, read where time_width > 0. How much is masked tells the time, so by default
-    it is not read (arXiv 2406.04329), and what was predicted stays right as long as the sequence does.
+    (B, L, V + 1); moments (B,), float: the share that is unmasked, read where time_width > 0. How much is
+    masked tells the time, so by default it is not read (arXiv 2406.04329), and what was predicted stays right as long
+    as the sequence does.
 
     num_letters: V. width: channels; kernel_size: odd; depth: convolutions; cycle: after how many the dilation starts
     again; a place sees its neighbours up to (kernel_size - 1)/2 · Σ dilations away. time_width: 0, or the width of the

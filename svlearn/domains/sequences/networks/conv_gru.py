@@ -11,7 +11,7 @@ class ConvGRU(nn.Module):
     As the ConvGRU of SVDD (arXiv 2408.08252, appendix; width 64, kernels 15 and 5, 6 convolutions), with norms over a
     sequence in the place of those over a batch, so that a value depends on its own sequence alone.
     hidden(x, moments) -> (B, L, width); x: token ids (B, L), or soft one-hots (B, L, V + 1) or (B, L, V); moments (B,),
-    float: t/T, read where time_width > 0.
+    float: what tells the time, read where time_width > 0.
     """
 
     def __init__(

@@ -11,7 +11,7 @@ class RotaryTransformer(nn.Module):
     """p(x_T | x_t) place by place: attention in both directions, positions by rotation (RoPE, arXiv 2104.09864).
 
     forward(x, moments) -> logits (B, L, V), for every place, masked or not; x: token ids (B, L), or soft one-hots
-    (B, L, V + 1); moments (B,), float: t/T, read where time_width > 0.
+    (B, L, V + 1); moments (B,), float: the share that is unmasked, read where time_width > 0.
 
     num_letters: V. width: of a place's vector, a multiple of 2 · num_heads; depth: layers; ends: whether (1) each
     place is told how far it is from the two ends, which rotations leave open. time_width: 0, or the width of the time's

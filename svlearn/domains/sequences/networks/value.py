@@ -20,7 +20,7 @@ class SequenceValue(nn.Module):
     """v_t(x_t) = a perceptron of the mean and the largest of what the body says of each place, (B,), 0 at first.
 
     For `values.Learned`: forward(x, t), x token ids (B, L), long, or soft one-hots (B, L, V + 1), in which it has a
-    gradient, so that `proposals.Guided` can follow it; t (B,), long, 0 ... T. It is told t/T.
+    gradient, so that `proposals.Guided` can follow it; t (B,), long, 0 ... T. A body that reads the time is told t/T.
     body: `ConvGRU`, `DilatedCNN` or `RotaryTransformer` of a time_width > 0, or any module with
     hidden(x, moments) -> (B, L, width) and a `width`. Raises TypeError for another, ValueError for no step.
     """
