@@ -74,6 +74,7 @@ def collect_by_noising(
     path: str | os.PathLike,
     *,
     target: Target | None = None,
+    start: State | None = None,
     batch_size: int = 256,
     seed: int = 0,
     progress: bool = True,
@@ -81,14 +82,19 @@ def collect_by_noising(
 ) -> Rollouts:
     """Trajectories x_0 ... x_T that end in the given x_T (N, ...), by the forward process (see `roll_back`).
 
-    The same store, and the same rules of resuming, as `collect`; the finished states are among the arguments that
-    must be the same. Raises TypeError where the reference has no `noise`.
+    start: x_0 (N, ...), for a process that reads there what its samples are conditioned on (see `Reference.noise`).
+    The same store, and the same rules of resuming, as `collect`; the finished states and the start are among the
+    arguments that must be the same. Raises TypeError where the reference has no `noise`, ValueError for another number
+    of starts.
     """
-    request = _request("noising", reference, len(finished_states), target, batch_size, seed, finished_states)
+    if start is not None and len(start) != len(finished_states):
+        raise ValueError(f"start: expected {len(finished_states)} states, one for each that ends, got {len(start)}")
+    request = _request("noising", reference, len(finished_states), target, batch_size, seed, (finished_states, start))
     check_has_noise(reference)
 
     def draw(rows: slice, generator: torch.Generator) -> TensorDict:
-        return roll_back(reference, finished_states[rows], target=target, generator=generator)
+        own = None if start is None else start[rows]
+        return roll_back(reference, finished_states[rows], target=target, start=own, generator=generator)
 
     return _fill(path, request, draw, device_of(reference), progress, max_batch)
 
@@ -137,7 +143,7 @@ def _request(
     target: Target | None,
     batch_size: int,
     seed: int,
-    finished_states: State | None = None,
+    ends: tuple[State, State | None] | None = None,
     proposal: Proposal | None = None,
     conditions: Conditions | None = None,
 ) -> Request:
@@ -154,7 +160,9 @@ def _request(
         seed=as_seed(seed),
         process=fingerprint(process),
         reward=None if target is None else _name(target),
-        finished_states=None if finished_states is None else fingerprint_of_states(finished_states),
+        finished_states=None
+        if ends is None
+        else " ".join(fingerprint_of_states(each) for each in ends if each is not None),
         proposal=None if proposal is None else _name_of_proposal(proposal),
         process_identity=identity_of_process(process),
         reward_identity=None if target is None else _identity_of_reward(target),

@@ -10,6 +10,7 @@ from svlearn.domains.sequences.landscape import Landscape
 from svlearn.domains.sequences.masked_diffusion import MaskedDiffusion
 from svlearn.domains.sequences.remasking import RemaskingDiffusion
 from svlearn.fingerprint import fingerprint
+from svlearn.rollouts import collect_by_noising
 from svlearn.rollouts.roll_out import roll_back
 
 
@@ -88,3 +89,16 @@ def test_a_step_that_may_mask_again_is_not_relaxed():
     law = reference(reference.initial(2), torch.tensor([1, 1])).transition
     with pytest.raises(TypeError):
         law[torch.tensor([0])].rsample_relaxed(law.expansion_point(reference.initial(1)), 1.0)
+
+
+def test_so_do_those_that_are_kept_on_disk_which_are_those_of_their_start(tmp_path):
+    reference = toy()
+    start = reference.initial(4, condition=["_c__", "a__b"] * 2)
+    ends = torch.where(start == ABC.mask, 0, start)
+    options = dict(batch_size=3, progress=False)
+    kept = collect_by_noising(reference, ends, tmp_path / "kept", start=start, **options)
+    assert torch.equal(kept[torch.arange(4)]["states"][:, 0], start)
+    with pytest.raises(ValueError, match="finished_states"):
+        collect_by_noising(reference, ends, tmp_path / "kept", **options)
+    with pytest.raises(ValueError, match="start: expected 4 states, one for each that ends, got 3"):
+        collect_by_noising(reference, ends, tmp_path / "other", start=start[:3], **options)
