@@ -113,3 +113,11 @@ def test_places_of_any_shape_and_a_mask_among_the_tokens():
     redrawn = CategoricalTransition(logits(7))
     again = redrawn.rsample_relaxed(redrawn.expansion_point(torch.zeros(3, 3).long()), 0.5, generator=seeded("cpu", 8))
     assert again.shape == (3, 3, V) and torch.allclose(again.sum(dim=2), torch.ones(3, 3, dtype=DOUBLE))
+
+
+@pytest.mark.parametrize("other", [0.0, 1.0])
+def test_a_row_without_a_mask_has_no_choice_to_diverge_in(other):
+    """0 places times an infinite divergence is 0; beside it a row that has a place."""
+    x, logits = torch.tensor([[1, 2], [3, 3]]), torch.zeros(2, 2, 3)
+    p, q = (MaskedTransition(x, logits, 3, probability=share) for share in (0.5, other))
+    assert p.kl(q).tolist() == [0.0, float("inf")]
