@@ -12,11 +12,15 @@ import torch
 
 import svlearn
 
+# What decides a figure, as git matches paths.
+DECIDES = [f":(top,glob)**/*.{ending}" for ending in ("py", "yaml", "toml", "txt", "safetensors")]
+
 
 def provenance() -> dict[str, Any]:
     """What is needed to make the numbers again; plain JSON values.
 
-    git_commit: of the checkout that holds the package (with "+changes" where it has uncommitted ones), or None.
+    git_commit: of the checkout that holds the package, or None; with "+changes" where code, configurations or weights
+    have uncommitted ones. What a run itself writes, results and pages, is none of them.
     """
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     return {
@@ -37,7 +41,7 @@ def _git_commit() -> str | None:
     commit = _git("rev-parse", "HEAD")
     if not commit:
         return None
-    return f"{commit}+changes" if _git("status", "--porcelain", "--untracked-files=no") else commit
+    return f"{commit}+changes" if _git("status", "--porcelain", "--untracked-files=no", "--", *DECIDES) else commit
 
 
 def _git(*arguments: str) -> str | None:
