@@ -44,7 +44,7 @@ HEAVY = {
     "logomaker": {"sequences"},
     "rapidfuzz": {"sequences"},
     "diffusers": {"images"},
-    "transformers": {"language", "sequences"},
+    "transformers": {"images", "language", "sequences"},
 }
 OPTIONAL = {"svlearn.policies.adapters": {"peft"}}  # of an extra, imported only where it is used
 OUTSIDE = ("scripts", "benchmarks", "tests")

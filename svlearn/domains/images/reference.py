@@ -179,8 +179,8 @@ def open_pipeline(name: str | Path) -> Any:
         return DiffusionPipeline.from_pretrained(str(name))
     except Exception as error:
         raise OSError(
-            f"pipeline: {str(name)!r} is no folder here, and could not be fetched by that name ({error}); save it where "
-            "there is a network by DiffusionPipeline.from_pretrained(name).save_pretrained(folder), and give the folder"
+            f"pipeline: {str(name)!r} is no folder here, and could not be fetched by that name ({error}); where there "
+            "is a network, save it by DiffusionPipeline.from_pretrained(name).save_pretrained(folder), and give that"
         ) from error
 
 

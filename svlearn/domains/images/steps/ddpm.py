@@ -11,7 +11,7 @@ VARIANCES = ("fixed_small", "fixed_small_log", "fixed_large")
 
 
 def ddpm(scheduler: Any, num_steps: int) -> StepTables:
-    """The steps of diffusers' `DDPMScheduler` (arXiv 2006.11239, equations 6 and 7): with β = 1 - ᾱ_t/ᾱ_{t+1}, our time,
+    """The steps of diffusers' `DDPMScheduler` (arXiv 2006.11239, equations 6 and 7), β = 1 - ᾱ_t/ᾱ_{t+1}:
 
         mean = √ᾱ_{t+1} β/(1 - ᾱ_t) x̂_T + √(1 - β) (1 - ᾱ_{t+1})/(1 - ᾱ_t) x_t
 

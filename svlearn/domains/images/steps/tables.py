@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -60,15 +59,15 @@ class StepTables(nn.Module):
     def __init__(
         self,
         *,
-        clean_x: Any,
-        clean_output: Any,
-        mean_x: Any,
-        mean_clean: Any,
-        stds: Any,
-        timesteps: Any,
+        clean_x: Tensor,
+        clean_output: Tensor,
+        mean_x: Tensor,
+        mean_clean: Tensor,
+        stds: Tensor,
+        timesteps: Tensor,
         levels: NoiseLevels,
-        mean_output: Any = 0.0,
-        input_scales: Any = 1.0,
+        mean_output: Tensor | float = 0.0,
+        input_scales: Tensor | float = 1.0,
         initial_std: float = 1.0,
         clip: Clip | None = None,
     ):
@@ -85,12 +84,12 @@ class StepTables(nn.Module):
         }
         size = len(timesteps)
         for name, row in rows.items():
-            self.register_buffer(name, torch.as_tensor(np.array(row), dtype=torch.float64).expand(size).clone())
+            self.register_buffer(name, torch.as_tensor(row, dtype=torch.float64).expand(size).clone())
         self.register_buffer("initial_std", torch.tensor(float(initial_std), dtype=torch.float64))
         self.register_buffer("scales", levels.scales.clone())
         self.register_buffer("noise_stds", levels.stds.clone())
         self.clip, self.num_steps = clip, size
-        self.whole_timesteps = bool((self.timesteps == self.timesteps.round()).all()) and _is_whole(timesteps)
+        self.whole_timesteps = not timesteps.dtype.is_floating_point
         self._reads_output = bool((self.mean_output != 0).any())
         self._scales_input = bool((self.input_scales != 1).any())
         bounds = torch.tensor([] if clip is None else [clip.most, clip.quantile or 0.0], dtype=torch.float64)
@@ -132,11 +131,6 @@ class StepTables(nn.Module):
 def _row(table: Tensor, t: Tensor, x: Tensor) -> Tensor:
     """The table's entries at t (B,), (B, 1, ...), in the dtype of x."""
     return table[t].to(x.dtype).view(-1, *[1] * (x.dim() - 1))
-
-
-def _is_whole(timesteps: Any) -> bool:
-    dtype = timesteps.dtype if isinstance(timesteps, Tensor) else torch.as_tensor(np.array(timesteps)).dtype
-    return not dtype.is_floating_point
 
 
 def noise_levels(scales: Tensor, stds: Tensor) -> NoiseLevels:
