@@ -81,6 +81,21 @@ def test_guidance_is_the_combination_of_both_outputs():
     assert said.evaluations.tolist() == [2, 2, 1]
 
 
+def test_a_class_that_is_not_read_stays_in_the_state_and_moves_nothing():
+    network = small_unet(4)
+    blind = DiffusersReference(network, 3, scheduler=DDPMScheduler(), reads_class=False)
+    x = blind.initial(3, condition=[0, 1, 2], generator=seeded())
+    t = torch.tensor([0, 1, 2])
+    with torch.no_grad():
+        said = network(x["sample"], blind.steps.timesteps[t].long(), class_labels=torch.tensor([3, 3, 3])).sample
+        law = blind(x, t).transition
+    mean = blind.steps.law(x["sample"], blind.steps.clean(x["sample"], said, t), said, t).mean
+    torch.testing.assert_close(law.laws["sample"].mean, mean)
+    assert law.sample(generator=seeded())["class"].tolist() == [0, 1, 2]
+    with pytest.raises(ValueError, match="expected 1 where the class is not read"):
+        DiffusersReference(network, 3, scheduler=DDPMScheduler(), reads_class=False, guidance_scale=2.0)
+
+
 def test_another_scale_of_guidance_is_another_process():
     network = small_unet(4)
     one, other = (DiffusersReference(network, 3, scheduler=DDPMScheduler(), guidance_scale=s) for s in (2.0, 3.0))
@@ -164,7 +179,10 @@ def test_a_network_that_is_not_diffusers_is_called_the_same():
     [
         ({"scheduler": PNDMScheduler()}, "expected one with a stochastic step, of DDPMScheduler"),
         ({}, "scheduler: expected one of diffusers, for the network brings none"),
-        ({"scheduler": DDPMScheduler(), "guidance_scale": 2.0}, "guidance_scale: expected 1 for a network without"),
+        (
+            {"scheduler": DDPMScheduler(), "guidance_scale": 2.0},
+            "expected 1 and True for a network without a null class",
+        ),
         ({"scheduler": DDIMScheduler(), "eta": 1.5}, "eta: expected a finite number of at least 0 and at most 1"),
         ({"scheduler": DDPMScheduler(), "num_steps": 0}, "num_steps"),
     ],

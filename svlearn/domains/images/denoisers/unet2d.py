@@ -21,7 +21,9 @@ class UNet2D(Denoiser):
     num_classes: of classes 0 ... num_classes - 1, in the leaf "class" (B,), long; None: those of the configuration's
     `num_class_embeds`, the null class apart. null_class: stands for no class, None: there is none, or the last
     embedding where guidance_scale is not 1. guidance_scale: of classifier-free guidance, which takes two evaluations.
-    Raises ValueError for guidance without a null class, and TypeError for what is no module.
+    reads_class: False: the network is called with the null class whatever the leaf says: an unconditional process whose
+    rewards, values and policies know what is wanted of each sample.
+    Raises ValueError for guidance without a null class, and where the class is not read; TypeError for no module.
     """
 
     guidance: Tensor
@@ -34,33 +36,40 @@ class UNet2D(Denoiser):
         num_classes: int | None = None,
         null_class: int | None = None,
         guidance_scale: float = 1.0,
+        reads_class: bool = True,
     ):
         super().__init__()
         self.network = expect(network, nn.Module, "network")
         self.shape = _shape_of(network) if shape is None else _as_shape(shape)
         embeddings = getattr(getattr(network, "config", None), "num_class_embeds", None)
         self.guidance_scale = real(guidance_scale, "guidance_scale", 0)
-        if null_class is None and self.guidance_scale != 1 and num_classes is None and embeddings is not None:
+        self.reads_class = bool(reads_class)
+        needs_null = self.guidance_scale != 1 or not self.reads_class
+        if null_class is None and needs_null and num_classes is None and embeddings is not None:
             null_class = embeddings - 1
         if num_classes is None and embeddings is not None:
             num_classes = embeddings - (null_class == embeddings - 1)
         self.num_classes = None if num_classes is None else integer(num_classes, "num_classes")
         self.null_class = None if null_class is None else integer(null_class, "null_class", 0)
-        if self.guidance_scale != 1 and self.null_class is None:
+        if needs_null and self.null_class is None:
             raise ValueError(
-                f"guidance_scale: expected 1 for a network without a null class, got {self.guidance_scale}; name the "
-                "class that stands for none by null_class="
+                f"guidance_scale, reads_class: expected 1 and True for a network without a null class, got "
+                f"{self.guidance_scale} and {self.reads_class}; name the class that stands for none by null_class="
             )
-        told = [self.guidance_scale, -1 if self.null_class is None else self.null_class]
+        if self.guidance_scale != 1 and not self.reads_class:
+            raise ValueError(f"guidance_scale: expected 1 where the class is not read, got {self.guidance_scale}")
+        told = [self.guidance_scale, -1 if self.null_class is None else self.null_class, float(self.reads_class)]
         self.register_buffer("guidance", torch.tensor(told, dtype=torch.float64))  # another scale, another process
 
     def forward(self, sample: Tensor, timesteps: Tensor, leaves: Mapping[str, Tensor]) -> Denoised:
         if self.num_classes is None:
             return self._call(sample, timesteps, {})
         classes = leaves["class"]
-        if self.guidance_scale == 1:
+        if self.null_class is None or (self.guidance_scale == 1 and self.reads_class):
             return self._call(sample, timesteps, {"class": classes})
-        null = torch.full_like(classes, self.null_class)  # type: ignore[arg-type]
+        null = torch.full_like(classes, self.null_class)
+        if not self.reads_class:
+            return self._call(sample, timesteps, {"class": null})
         guided = classes != self.null_class
         scale = self.guidance_scale
         return classifier_free(self._call, sample, timesteps, {"class": classes}, {"class": null}, scale, guided)
