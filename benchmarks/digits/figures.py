@@ -12,7 +12,8 @@ from benchmarks.digits.findings import Cell, gather
 from benchmarks.digits.problem import ALPHAS, CLASSES
 from svlearn.evaluation.report.figures import COLORS, MARKERS
 
-ACCURACY, PICTURES = "digits_accuracy.svg", "digits_samples.png"
+ACCURACY, PICTURES = "digits_accuracy.svg", "digits_samples.svg"
+SHOWN = ALPHAS[1]  # the alpha of the pictures
 TICKS = [base * 10**power for power in range(1, 5) for base in (1, 2, 5)]
 SIDE, GAP = 28, 2
 
@@ -20,7 +21,7 @@ SIDE, GAP = 28, 2
 def figures(held: dict) -> dict[str, str]:
     """SVG by file name, as far as there are rows."""
     cells = gather(held)
-    return {ACCURACY: accuracies(cells)} if cells else {}
+    return {ACCURACY: accuracies(cells), PICTURES: pictures(cells, SHOWN)} if cells else {}
 
 
 def accuracies(cells: list[Cell]) -> str:
@@ -50,8 +51,8 @@ def accuracies(cells: list[Cell]) -> str:
         return svg(figure, panels[0], columns=4)
 
 
-def pictures(cells: list[Cell], alpha: float) -> bytes:
-    """One image of each class (columns), of each row at an alpha, as PNG."""
+def pictures(cells: list[Cell], alpha: float) -> str:
+    """One image of each class (columns) by each row, at an alpha, as SVG."""
     rows = [cell for cell in cells if cell.alpha in (alpha, None)]
     page = np.full((len(rows) * (SIDE + GAP), CLASSES * (SIDE + GAP)), 255, dtype=np.uint8)
     for place, cell in enumerate(rows):
@@ -60,5 +61,14 @@ def pictures(cells: list[Cell], alpha: float) -> bytes:
             top, left = place * (SIDE + GAP), column * (SIDE + GAP)
             page[top : top + SIDE, left : left + SIDE] = image
     buffer = io.BytesIO()
-    Image.fromarray(page).resize((page.shape[1] * 2, page.shape[0] * 2), Image.Resampling.NEAREST).save(buffer, "PNG")
-    return buffer.getvalue()
+    Image.fromarray(page).save(buffer, "PNG")
+    data, (height, width) = base64.b64encode(buffer.getvalue()).decode(), page.shape
+    names = "".join(
+        f'<text x="{width + 6}" y="{place * (SIDE + GAP) + SIDE * 0.65:g}">{cell.name}</text>'
+        for place, cell in enumerate(rows)
+    )
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width + 210} {height}" width="{1.5 * (width + 210):g}">'
+        f'<rect width="100%" height="100%" fill="white"/><g font-family="sans-serif" font-size="10">{names}</g>'
+        f'<image width="{width}" height="{height}" href="data:image/png;base64,{data}"/></svg>\n'
+    )

@@ -3,14 +3,14 @@
 from statistics import fmean
 
 from benchmarks.common.pages import not_measured
-from benchmarks.digits.figures import ACCURACY
+from benchmarks.digits.figures import ACCURACY, PICTURES, SHOWN
 from benchmarks.digits.findings import Cell, gather, nearest
 from benchmarks.digits.problem import ALPHAS, NUM_STEPS
 from benchmarks.digits.rows import ROWS
 from svlearn.evaluation.report.numbers import plain, with_error
 
 TITLE = "Digits: a class from an unconditional diffusion of images"
-HEAD = ("Row", "needs", "accuracy", "log p(class)", "diversity", "ESS", "calls", "values", "gradients", "seconds")
+HEAD = ("Row", "needs", "accuracy", "reward", "diversity", "ESS", "calls", "values", "gradients", "seconds")
 NOTES = """\
 ## How it was measured
 
@@ -40,6 +40,7 @@ def page(held: dict) -> str:
     if not cells:
         return not_measured(TITLE, "digits")
     parts = [f"# {TITLE}\n", f"![Accuracy by calls]({ACCURACY})\n", f"{headline(cells)}\n"]
+    parts += [f"![An image of each class by each row, alpha = {SHOWN:g}]({PICTURES})\n"]
     parts += [table([cell for cell in cells if cell.alpha is None], held["data"].get("held out"))]
     for alpha in ALPHAS:
         own = [cell for cell in cells if cell.alpha == alpha]
@@ -88,8 +89,9 @@ def table(cells: list[Cell], data: dict | None = None) -> str:
         costs, size = cell.held["per_image"], cell.held["particles"]
         ess = "–" if size == 1 else f"{plain(cell.held['ess'], 2)} of {size}"
         spent = (plain(costs[kind], 3) for kind in ("value_calls", "gradient_calls", "cpu_seconds"))
-        figures = [with_error(*cell.accuracy), with_error(*cell.reward), plain(cell.diversity, 3), ess]
-        lines.append(f"| {' | '.join([cell.name, ROWS[cell.name].needs, *figures, plain(cell.calls, 3), *spent])} |")
+        of_images = [with_error(*cell.accuracy), with_error(*cell.reward), plain(cell.diversity, 3), ess]
+        row = [cell.name, ROWS[cell.name].needs, *of_images, plain(cell.calls, 3), *spent]
+        lines.append(f"| {' | '.join(row)} |")
     return "\n".join([*lines, ""])
 
 

@@ -124,7 +124,7 @@ def learned(kind: str) -> Learned:
 
 
 class Control(nn.Module):
-    """g(x, t) of `policies.Controlled`: a small UNet2DModel of the sample, the time and the wanted class; 0 at first."""
+    """g(x, t) of `policies.Controlled`: a small UNet2DModel of sample, time and wanted class; 0 at first."""
 
     def __init__(self) -> None:
         super().__init__()
