@@ -1,0 +1,1 @@
+"""Images: pipelines of diffusers, diffusion and flow matching, as references."""
