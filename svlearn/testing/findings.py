@@ -8,6 +8,7 @@ from tensordict import TensorDict
 from torch import Tensor
 
 from svlearn.state import State
+from svlearn.transitions import Transition, gaussian_of
 
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}  # float32 sums in another order differ by less
 
@@ -87,6 +88,16 @@ def same(one: State, other: State) -> bool:
 def close(one: Tensor, other: Tensor) -> bool:
     """Whether numbers (B,) are the same but for rounding; infinities and NaN where the others are."""
     return torch.allclose(one.double(), other.double(), equal_nan=True, **CLOSE)
+
+
+def same_law(one: Transition, other: Transition, point: State) -> bool:
+    """Whether two laws of the same rows say the same of a point but for rounding. Of Gaussians of which some elements
+    have no noise, the means and stds are compared: rounding alone, as of another batch size, moves a Dirac off it."""
+    laws = gaussian_of(one), gaussian_of(other)
+    if laws[0] is None or laws[1] is None or not bool(laws[0].diracs.any()):
+        return close(one.log_prob(point), other.log_prob(point))
+    means, stds = zip(*((law.mean, law.std.expand_as(law.mean)) for law in laws if law is not None), strict=True)
+    return means[0].shape == means[1].shape and close(*means) and close(*stds)
 
 
 def layout(x: Any) -> Any:

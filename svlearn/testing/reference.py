@@ -12,7 +12,7 @@ from svlearn.placement import at_home
 from svlearn.process import Prediction, Reference, draw_initial, predict
 from svlearn.shapes import forget
 from svlearn.state import State, device_of_state, take, times
-from svlearn.testing.findings import Findings, close, layout, leaves, same
+from svlearn.testing.findings import Findings, layout, leaves, same, same_law
 from svlearn.testing.optional import check_optional
 from svlearn.testing.presentation import check_presentation
 from svlearn.testing.transition import check_law
@@ -106,20 +106,20 @@ def _check_forward(findings: Findings, reference: Reference, x: State, t: int, o
         findings.wrong(f"{where}: expected x as it came, got it changed; write to a clone of it")
     generator = torch.Generator(device_of_state(x)).manual_seed(2)
     point = own.transition.sample(generator=generator)
-    logs = findings.attempt(where, lambda: own.transition.log_prob(point))
-    twice = findings.attempt(where, lambda: again.transition.log_prob(point))
-    if logs is None or twice is None:
+    alike = findings.attempt(where, lambda: same_law(own.transition, again.transition, point))
+    if alike is None:
         return
-    if not close(logs, twice):
+    if not alike:
         findings.wrong(
             f"{where}: expected the same law for the same states, got another; all chance is in the law's draws"
         )
         return
     rows = torch.tensor([2, 0, 0, 3], device=device_of_state(x))
     turned = findings.attempt(
-        where, lambda: predict(reference, take(x, rows), t).transition.log_prob(take(point, rows))
+        where,
+        lambda: same_law(predict(reference, take(x, rows), t).transition, own.transition[rows], take(point, rows)),
     )
-    if turned is not None and not close(turned, logs[rows]):
+    if turned is False:
         findings.wrong(
             f"{where}: expected of chosen rows the law that they have among all, got another; a row's prediction must "
             "depend on that row of x and t alone (a norm over the batch, a sum without dim=)"
@@ -147,14 +147,13 @@ def _check_cache(findings: Findings, reference: Reference, x: State, t: int, pre
     if plain is None or cached is None or chosen is None or again is None:
         return
     point = plain.transition.sample(generator=torch.Generator(device_of_state(x)).manual_seed(2))
-    logs = plain.transition.log_prob(point)
-    if not close(cached.transition.log_prob(point), logs):
+    if not same_law(cached.transition, plain.transition, point):
         findings.wrong(
             f"{where}: expected with previous= the law that it has without, got another; a cache saves time only"
         )
-    elif not close(again.transition.log_prob(point), logs):
+    elif not same_law(again.transition, plain.transition, point):
         findings.wrong(f"{where}: expected a cache that a call leaves as it is, got it changed; return a new one")
-    elif not close(chosen.transition.log_prob(take(point, rows)), logs[rows]):
+    elif not same_law(chosen.transition, plain.transition[rows], take(point, rows)):
         findings.wrong(
             f"{where}: expected a cache that follows its rows, got another law from chosen ones; let it be tensors, "
             "batch first, or write __getitem__(rows) and cat(parts), see svlearn.caches"
@@ -180,8 +179,7 @@ def _check_times(findings: Findings, reference: Reference, steps: list, where: s
         return
     for kind, law, rows in (("0", early, slice(0, size)), (str(last), late, slice(size, 2 * size))):
         point = law.transition.sample(generator=torch.Generator(device).manual_seed(2))
-        expected = law.transition.log_prob(point)
-        if not close(mixed.transition[rows].log_prob(point), expected):
+        if not same_law(mixed.transition[rows], law.transition, point):
             findings.wrong(
                 f"{where}: expected of rows at t = 0 and t = {last} in one call what each has alone, got another law "
                 f"at t = {kind}; t is (B,), one time a row: write self.table[t], not self.table[t[0]]"

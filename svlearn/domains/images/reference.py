@@ -1,0 +1,222 @@
+"""Any pipeline of diffusers as a reference."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from tensordict import TensorDict
+from torch import Tensor, nn
+
+from svlearn.arguments import expect, integer, real
+from svlearn.deferred_checks import check_finite
+from svlearn.domains.images.denoisers import Denoiser, UNet2D
+from svlearn.domains.images.drawing import draw_grid
+from svlearn.domains.images.pixels import decode_latents, to_pil, to_unit
+from svlearn.domains.images.steps import steps_of
+from svlearn.files import user_path
+from svlearn.process import Prediction, Reference
+from svlearn.randomness import randn
+from svlearn.schedules import NoiseLevels
+from svlearn.state import State
+from svlearn.targets import NonFiniteError
+from svlearn.transitions import FieldTransition, Transition
+
+SAMPLE = "sample"
+
+
+class DiffusersReference(Reference):
+    """x_0: noise; a step: the exact Gaussian law of the scheduler's stochastic step; x_T: an image, or its latents.
+
+    States are samples (B, C, H, W), or where the network reads a condition TensorDicts {"sample": (B, C, H, W), and the
+    condition's leaves}, which no step changes. clean is x̂_T of the network and the scheduler (clipped where that
+    clips); features are the hidden states of the network's middle. Samples are float32, whatever the network's dtype.
+
+    pipeline: a diffusers pipeline; its name or folder (`DiffusionPipeline.from_pretrained`: nothing is fetched unless a
+    name asks for it); a network of (sample, timestep) with `scheduler`; or a `Denoiser`, with `scheduler`.
+    num_steps: T. scheduler: in the place of the pipeline's own, a scheduler, or a class of diffusers, which takes over
+    the own one's settings. eta: of DDIM. flow: "flow_grpo", "memoryless" or "scheduler", noise_level: of flow matching;
+    see `steps.flow`. guidance_scale: of classifier-free guidance; None: 1 for classes, and as the pipeline's own call
+    has it by default for prompts. options: of the network's `Denoiser`, as shape, null_class, height.
+    decode_chunk: how many latents the autoencoder decodes at once.
+
+    The parts beside the network (autoencoder, text encoders) are frozen; a policy shares them.
+    Raises ValueError for a scheduler without a stochastic step (and says which to take) and for a pipeline that lacks
+    a part; OSError where a name or folder has no pipeline.
+    """
+
+    def __init__(
+        self,
+        pipeline: Any,
+        num_steps: int = 50,
+        *,
+        scheduler: Any = None,
+        eta: float = 1.0,
+        flow: str = "flow_grpo",
+        noise_level: float = 0.7,
+        guidance_scale: float | None = None,
+        decode_chunk: int = 8,
+        **options: Any,
+    ):
+        super().__init__()
+        if isinstance(pipeline, (str, Path)):
+            pipeline = open_pipeline(pipeline)
+        self.num_steps, self.decode_chunk = integer(num_steps, "num_steps"), integer(decode_chunk, "decode_chunk")
+        self.scheduler = _scheduler_of(pipeline, scheduler)
+        self.denoiser = _denoiser_of(pipeline, guidance_scale, options)
+        self.autoencoder: nn.Module | None = getattr(pipeline, "vae", None)
+        if self.autoencoder is not None:
+            self.autoencoder.requires_grad_(False)
+        self._choices = {"eta": real(eta, "eta", 0, 1), "flow_sampler": flow}
+        self._choices["noise_level"] = real(noise_level, "noise_level", above=0)
+        self.steps = steps_of(
+            self.scheduler,
+            self.num_steps,
+            options=self.denoiser.schedule_options(self.scheduler, self.num_steps),
+            **self._choices,
+        )
+        self.pipeline = None if isinstance(pipeline, nn.Module) else pipeline
+        self.eval()
+
+    def initial(self, batch_size: int, *, condition: Any = None, generator: torch.Generator | None = None) -> State:
+        """condition: as the network's `Denoiser.leaves` takes it: classes, prompts, or a dict of these."""
+        leaves = self.denoiser.leaves(batch_size, condition)
+        shape = (batch_size, *self.denoiser.shape)
+        sample = randn(shape, generator, self.device, self._dtype) * float(self.steps.initial_std)
+        if not leaves:
+            return sample
+        on = {name: leaf.to(self.device) for name, leaf in leaves.items()}
+        return TensorDict({SAMPLE: sample, **on}, batch_size=[batch_size])
+
+    def forward(self, x: State, t: Tensor, previous: Prediction | None = None) -> Prediction:
+        sample, leaves = parts(x)
+        inputs, timesteps = self.steps.network_input(sample, t)
+        dtype = self._network_dtype
+        said = self.denoiser(inputs.to(dtype), timesteps, leaves)
+        output = said.output.to(sample.dtype)
+        if dtype in (torch.float16, torch.bfloat16):
+            check_finite(output.detach().sum(), lambda: _refuse(output, t, dtype))
+        clean = self.steps.clean(sample, output, t)
+        law: Transition = self.steps.law(sample, clean, output, t)
+        if isinstance(x, TensorDict):
+            law = FieldTransition({SAMPLE: law}, x)
+        return Prediction(law, clean=with_sample(x, clean), features=said.features, evaluations=said.evaluations)
+
+    def noise(self, x: State, t_from: Tensor, t_to: Tensor, *, generator: torch.Generator | None = None) -> State:
+        """The forward process: x_{t_to} = (a_{t_to}/a_{t_from}) x_{t_from} + noise, see `schedules.NoiseLevels`."""
+        sample, _ = parts(x)
+        scales, stds = self.steps.scales, self.steps.noise_stds
+        kappa = scales[t_to] / scales[t_from]
+        added = (stds[t_to] ** 2 - kappa**2 * stds[t_from] ** 2).clamp(min=0).sqrt()
+        form = (-1, *[1] * (sample.dim() - 1))
+        drawn = randn(sample.shape, generator, sample.device, sample.dtype)
+        return with_sample(x, kappa.to(sample).view(form) * sample + added.to(sample).view(form) * drawn)
+
+    def noise_levels(self) -> NoiseLevels:
+        """Those of the forward process."""
+        return self.steps.levels()
+
+    def images(self, x: State) -> Tensor:
+        """Images (B, C, H, W) in [0, 1], C of 1 or 3, of finished states: latents through the autoencoder in chunks of
+        `decode_chunk`, with a gradient where x has one."""
+        sample, _ = parts(x)
+        if self.autoencoder is None:
+            return to_unit(sample)
+        return to_unit(decode_latents(self.autoencoder, sample, self.decode_chunk))
+
+    def decode(self, x: State) -> list[Image.Image]:
+        with torch.no_grad():
+            return to_pil(self.images(x))
+
+    def draw(self, objects: list[Image.Image], captions: list[str]) -> str:
+        """In a grid, each over its caption."""
+        return draw_grid(objects, captions)
+
+    @property
+    def _network_dtype(self) -> torch.dtype:
+        network = getattr(self.denoiser, "network", self.denoiser)
+        return next((each.dtype for each in network.parameters() if each.is_floating_point()), self._dtype)
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        """Of the samples: that of a network of float64, else float32."""
+        parameters = [each for each in self.denoiser.parameters() if each.is_floating_point()]
+        dtype = parameters[0].dtype if parameters else torch.get_default_dtype()
+        return dtype if dtype == torch.float64 else torch.float32
+
+    def extra_repr(self) -> str:
+        return f"{self.num_steps} steps of {type(self.scheduler).__name__}, samples {self.denoiser.shape}"
+
+
+def parts(x: State) -> tuple[Tensor, Mapping[str, Tensor]]:
+    """The sample (B, C, H, W) of states, and the leaves that they are conditioned on."""
+    if isinstance(x, Tensor):
+        return x, {}
+    return x[SAMPLE], {name: leaf for name, leaf in x.items() if name != SAMPLE}
+
+
+def with_sample(x: State, sample: Tensor) -> State:
+    """The states with another sample, under the same conditions."""
+    if isinstance(x, Tensor):
+        return sample
+    changed = x.clone(recurse=False)
+    changed[SAMPLE] = sample
+    return changed
+
+
+def open_pipeline(name: str | Path) -> Any:
+    """The diffusers pipeline of a folder, or of a published name. OSError where there is none, and no network to fetch
+    it with."""
+    from diffusers import DiffusionPipeline
+
+    folder = user_path(name)
+    if folder.exists():
+        if not (folder / "model_index.json").is_file():
+            raise FileNotFoundError(f"{folder}: expected a folder of a diffusers pipeline, without model_index.json")
+        return DiffusionPipeline.from_pretrained(folder, local_files_only=True)
+    try:
+        return DiffusionPipeline.from_pretrained(str(name))
+    except Exception as error:
+        raise OSError(
+            f"pipeline: {str(name)!r} is no folder here, and could not be fetched by that name ({error}); where there "
+            "is a network, save it by DiffusionPipeline.from_pretrained(name).save_pretrained(folder), and give that"
+        ) from error
+
+
+def _scheduler_of(pipeline: Any, scheduler: Any) -> Any:
+    own = getattr(pipeline, "scheduler", None)
+    if scheduler is None:
+        if own is None:
+            raise ValueError("scheduler: expected one of diffusers, for the network brings none, got None")
+        return own
+    if isinstance(scheduler, type):
+        if own is None:
+            raise ValueError(f"scheduler: expected {scheduler.__name__} with its settings, for the network brings none")
+        return scheduler.from_config(own.config)  # type: ignore[attr-defined]
+    return scheduler
+
+
+def _denoiser_of(pipeline: Any, guidance_scale: float | None, options: dict[str, Any]) -> Denoiser:
+    if isinstance(pipeline, Denoiser):
+        if guidance_scale is not None or options:
+            raise ValueError("guidance_scale, options: a Denoiser has its own; expected none")
+        return pipeline
+    if guidance_scale is not None:
+        options = {**options, "guidance_scale": guidance_scale}
+    if isinstance(pipeline, nn.Module):
+        return UNet2D(pipeline, **options)
+    network = getattr(pipeline, "unet", None)
+    if network is None:
+        raise ValueError(f"pipeline: expected one with a unet or a transformer, got {type(pipeline).__name__}")
+    return UNet2D(expect(network, nn.Module, "pipeline.unet"), **options)
+
+
+def _refuse(output: Tensor, t: Tensor, dtype: torch.dtype) -> None:
+    broken = ~output.isfinite().flatten(1).all(dim=1)
+    if bool(broken.any()):
+        row = int(broken.nonzero()[0])
+        raise NonFiniteError(
+            f"reference: the network's output for row {row} at t = {int(t[row])} is not finite in {dtype}; run it in "
+            "torch.bfloat16 or torch.float32 (reference.denoiser.float())"
+        )
