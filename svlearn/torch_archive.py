@@ -3,11 +3,13 @@
 A file of `torch.save` is a zip archive of a pickle and of the tensors' bytes. Of the pickle's language this knows what
 writes dicts, lists, tuples, strings, numbers and tensors; it calls nothing that a file names. What it takes grows with
 the length of the file alone. `content_of` refuses what names more; `content_around_code` reads what lies around it.
+What torch wrote before its version 1.6 is no archive: `svlearn.torch_legacy` reads it.
 """
 
 import io
 import pickletools
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import reduce
 from typing import Any
@@ -71,14 +73,20 @@ def _read(file: bytes, refuses: bool, most: int) -> Any:
     try:
         with zipfile.ZipFile(io.BytesIO(file)) as archive:
             pickled, prefix = _checked(archive, len(file))
-            names = {str(arg).replace(" ", ".") for op, arg, _ in pickletools.genops(pickled) if op.name == "GLOBAL"}
-            if refuses and names - KNOWN:
-                raise NamesCode(sorted(names - KNOWN))
-            return _Reader(archive, prefix, most).run(pickled)
+            if refuses:
+                refuse_code(pickled)
+            return Reader(lambda key, num_bytes: archive.read(f"{prefix}data/{key}"), most).run(pickled)
     except NamesCode:
         raise
     except Exception as error:  # whatever a damaged file makes of the parsers
         raise ValueError(f"{type(error).__name__}: {error}") from error
+
+
+def refuse_code(pickled: bytes) -> None:
+    """Raise NamesCode for a pickle that names more than data need."""
+    names = {str(arg).replace(" ", ".") for op, arg, _ in pickletools.genops(pickled) if op.name == "GLOBAL"}
+    if names - KNOWN:
+        raise NamesCode(sorted(names - KNOWN))
 
 
 def _checked(archive: zipfile.ZipFile, size: int) -> tuple[bytes, str]:
@@ -112,11 +120,14 @@ class _Mark:
     pass
 
 
-class _Reader:
-    """The stack, the memo and the tensors' bytes of one pickle. Any slip in it is an exception of some kind."""
+class Reader:
+    """The stack, the memo and the tensors' bytes of one pickle. Any slip in it is an exception of some kind.
 
-    def __init__(self, archive: zipfile.ZipFile, prefix: str, most: int):
-        self.archive, self.prefix, self.most = archive, prefix, most
+    part: the bytes of a storage, of its key and of how many bytes the pickle says that it has. most: of all tensors.
+    """
+
+    def __init__(self, part: Callable[[str, int], bytes], most: int = MAX_BYTES):
+        self.part, self.most = part, most
         self.stack: list[Any] = []
         self.memo: dict[Any, Any] = {}
         self.storages: dict[tuple[str, str], Tensor] = {}
@@ -166,7 +177,9 @@ class _Reader:
                     else:
                         _of(dict, stack[-1])
                 case "BINPERSID":
-                    kind, storage, key, _, length = _of(tuple, stack.pop())
+                    kind, storage, key, _, length, *view = _of(tuple, stack.pop())
+                    if view not in ([], [None]):  # the older layout's, of a part of another storage
+                        raise ValueError("a storage that is a view of another")
                     stack.append(self._storage(kind, _of(_Name, storage).name, _of(str, key), _of(int, length)))
                 case "STOP":
                     (content,) = stack
@@ -201,7 +214,8 @@ class _Reader:
 
     def _storage(self, kind: str, name: str, key: str, length: int) -> Tensor:
         if (name, key) not in self.storages:
-            content, dtype = bytearray(self.archive.read(f"{self.prefix}data/{key}")), STORAGES[name]
+            dtype = STORAGES[name]
+            content = bytearray(self.part(key, length * dtype.itemsize))
             if kind != "storage" or len(content) != length * dtype.itemsize:
                 raise ValueError(f"part {key}: {len(content)} bytes for {length} numbers")
             self.storages[name, key] = (

@@ -22,6 +22,7 @@ RANKS = {
     **dict.fromkeys(("arguments", "compiled", "files", "locks", "modes", "progress", "randomness", "metering"), 0),
     **dict.fromkeys(("fingerprint", "bytecode", "plain_text", "identity", "caches", "shapes", "unpacking", "state"), 0),
     "torch_archive": 0,
+    "torch_legacy": 0,
     "public_files": 0,
     **dict.fromkeys(
         ("transitions", "process", "trajectories", "conditions", "reward", "targets", "schedules", "assets"), 0

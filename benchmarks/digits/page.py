@@ -15,12 +15,12 @@ NOTES = """\
 ## How it was measured
 
 The shipped `digits` in T = {steps} steps of DDPM, called without a class: p_ref draws any digit. r = log p(class | x_T)
-by one public classifier, nats; the judge is another, which no method sees. p*(x_T) ∝ p_ref(x_T) p(class |
-x_T)^(1/alpha). Eight images of each of the ten classes a row and alpha, two of TDS with K = 64; ± is one standard error of sampling
-(of a share with one hit and one miss more), and does not hold the chance of training, which was done once. Diversity:
-the mean distance of two images of a class in the judge's features. ESS: of the particles of a group at the end.
-A call is one image; gradients are counted apart, and each costs about two calls. Seconds: of the processor, one thread
-of a shared machine, without training.
+by one public classifier, nats; the judge is another, which no method sees. p*(x_T) ∝ p_ref(x_T) p(class | x_T)^(1/α).
+Eight images of each of the ten classes a row and alpha, two of TDS with K = 64; ± is one standard error of sampling (of
+a share, with one hit and one miss more), and does not hold the chance of training, which was done once. Diversity: the
+mean distance of two images of a class in the judge's features. ESS: of the particles of a group at the end. A call is
+one image; gradients are counted apart, and each costs about two calls. Seconds: of the processor, one thread of a
+shared machine, without training.
 
 Values learn log E[p(class | x_T) | x_t], the soft value at alpha = 1, of all ten classes in one network, and serve
 every alpha: on simulated trajectories of the reference, or on real digits noised by the forward process (the recipe of
@@ -78,13 +78,10 @@ def cheaper(cells: list[Cell], free: Cell) -> str:
 
 
 def table(cells: list[Cell], data: dict | None = None) -> str:
-    head = "| Row | needs | accuracy | log p(class), reward | diversity | ESS of K | calls | values | gradients | seconds |"
-    lines = [head, f"| --- | --- {'| --: ' * 8}|"]
+    lines = [f"| {' | '.join(HEAD)} |", f"| --- | --- {'| --: ' * (len(HEAD) - 2)}|"]
     if data is not None:
-        share = fmean(data["hits"])
-        lines.append(
-            f"| *real digits* | – | {plain(share, 3)} | – | {plain(fmean(data['diversity']), 3)} | – | – | – | – | – |"
-        )
+        real = [plain(fmean(data[name]), 3) for name in ("hits", "rewards", "diversity")]
+        lines.append(f"| {' | '.join(['*real digits*', '–', *real, *['–'] * (len(HEAD) - 5)])} |")
     for cell in cells:
         costs, size = cell.held["per_image"], cell.held["particles"]
         ess = "–" if size == 1 else f"{plain(cell.held['ess'], 2)} of {size}"

@@ -26,10 +26,11 @@ def page(held: dict) -> str:
     floor = held["floor"]["exact draws"]
     head = ("Row", "mean", "covariance", "components", "log Z", "calls", "gradients", "seconds")
     lines = [f"| {' | '.join(head)} |", f"| --- {'| --: ' * (len(head) - 1)}|"]
-    exact = [f"{plain(floor[name][0], 2)} ± {plain(floor[name][1], 1)}" for name in ("mean", "covariance", "components")]
+    names = ("mean", "covariance", "components")
+    exact = [f"{plain(floor[name][0], 2)} ± {plain(floor[name][1], 1)}" for name in names]
     lines.append(f"| {' | '.join(['*exact draws*', *exact, plain(floor['log_normalizer'], 4), '–', '–', '–'])} |")
     for name, row in held["rows"].items():
-        figures = [plain(row[each], 2) for each in ("mean", "covariance", "components")]
+        figures = [plain(row[each], 2) for each in names]
         log_z = "–" if row["log_normalizer"] is None else plain(row["log_normalizer"], 4)
         spent = [plain(row["per_sample"][each], 3) for each in ("reference_calls", "gradient_calls", "cpu_seconds")]
         lines.append(f"| {' | '.join([name, *figures, log_z, *spent])} |")

@@ -23,7 +23,7 @@ from benchmarks.common.command import add_choice
 from benchmarks.common.paths import PAGES
 from benchmarks.common.results import Results
 from benchmarks.inpainting.page import page
-from benchmarks.inpainting.problem import posterior, prior, process, target
+from benchmarks.inpainting.problem import posterior, process, target
 from svlearn.evaluation.report.provenance import provenance
 from svlearn.metering import KINDS
 from svlearn.randomness import seeded

@@ -1,0 +1,1 @@
+"""MNIST digits: data, the trained references, classifiers and measures."""
