@@ -44,7 +44,7 @@ HEAVY = {
     "logomaker": {"sequences"},
     "rapidfuzz": {"sequences"},
     "diffusers": {"images"},
-    "transformers": {"language", "sequences"},
+    "transformers": {"images", "language", "sequences"},
 }
 OPTIONAL = {"svlearn.policies.adapters": {"peft"}}  # of an extra, imported only where it is used
 OUTSIDE = ("scripts", "benchmarks", "tests")
@@ -140,7 +140,11 @@ def test_every_part_has_a_rank():
         ("svlearn.evaluation.compare", "import importlib as i\ni.import_module('rdkit')", "only the domain molecules"),
         ("svlearn.domains.images.digits", "from svlearn.domains.molecules import graph", "no domain knows another"),
         ("svlearn.domains.images.digits", "from ..molecules import graph", "no domain knows another"),
-        ("svlearn.domains.images.digits", "import transformers", "only the domain language or sequences may"),
+        (
+            "svlearn.domains.molecules.graph",
+            "import transformers",
+            "only the domain images or language or sequences may",
+        ),
         ("svlearn.evaluation.metrics", "from rdkit import Chem", "only the domain molecules may"),
         ("svlearn.evaluation.metrics", "from scripts import demo", "the package knows no scripts"),
         ("svlearn.objectives.fit", "from benchmarks.common.clock import clock", "the package knows no benchmarks"),

@@ -9,9 +9,9 @@ from PIL import Image
 from tensordict import TensorDict
 from torch import Tensor, nn
 
-from svlearn.arguments import expect, integer, real
+from svlearn.arguments import integer, real
 from svlearn.deferred_checks import check_finite
-from svlearn.domains.images.denoisers import Denoiser, UNet2D
+from svlearn.domains.images.denoisers import denoiser_of
 from svlearn.domains.images.drawing import draw_grid
 from svlearn.domains.images.pixels import decode_latents, to_pil, to_unit
 from svlearn.domains.images.steps import steps_of
@@ -64,7 +64,7 @@ class DiffusersReference(Reference):
             pipeline = open_pipeline(pipeline)
         self.num_steps, self.decode_chunk = integer(num_steps, "num_steps"), integer(decode_chunk, "decode_chunk")
         self.scheduler = _scheduler_of(pipeline, scheduler)
-        self.denoiser = _denoiser_of(pipeline, guidance_scale, options)
+        self.denoiser = denoiser_of(pipeline, guidance_scale, options)
         self.autoencoder: nn.Module | None = getattr(pipeline, "vae", None)
         if self.autoencoder is not None:
             self.autoencoder.requires_grad_(False)
@@ -195,21 +195,6 @@ def _scheduler_of(pipeline: Any, scheduler: Any) -> Any:
             raise ValueError(f"scheduler: expected {scheduler.__name__} with its settings, for the network brings none")
         return scheduler.from_config(own.config)  # type: ignore[attr-defined]
     return scheduler
-
-
-def _denoiser_of(pipeline: Any, guidance_scale: float | None, options: dict[str, Any]) -> Denoiser:
-    if isinstance(pipeline, Denoiser):
-        if guidance_scale is not None or options:
-            raise ValueError("guidance_scale, options: a Denoiser has its own; expected none")
-        return pipeline
-    if guidance_scale is not None:
-        options = {**options, "guidance_scale": guidance_scale}
-    if isinstance(pipeline, nn.Module):
-        return UNet2D(pipeline, **options)
-    network = getattr(pipeline, "unet", None)
-    if network is None:
-        raise ValueError(f"pipeline: expected one with a unet or a transformer, got {type(pipeline).__name__}")
-    return UNet2D(expect(network, nn.Module, "pipeline.unet"), **options)
 
 
 def _refuse(output: Tensor, t: Tensor, dtype: torch.dtype) -> None:
