@@ -1,5 +1,6 @@
 """Any pipeline of diffusers as a reference."""
 
+import copy
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -30,15 +31,16 @@ class DiffusersReference(Reference):
     """x_0: noise; a step: the exact Gaussian law of the scheduler's stochastic step; x_T: an image, or its latents.
 
     States are samples (B, C, H, W), or where the network reads a condition TensorDicts {"sample": (B, C, H, W), and the
-    condition's leaves}, which no step changes. clean is x̂_T of the network and the scheduler (clipped where that
-    clips); features are the hidden states of the network's middle. Samples are float32, whatever the network's dtype.
+    condition's leaves}, which no step changes: classes, or prompts as bytes. clean is x̂_T of the network and the
+    scheduler (clipped where that clips); features are the hidden states of the network's middle. Samples are float32,
+    whatever the network's dtype.
 
     pipeline: a diffusers pipeline; its name or folder (`DiffusionPipeline.from_pretrained`: nothing is fetched unless a
     name asks for it); a network of (sample, timestep) with `scheduler`; or a `Denoiser`, with `scheduler`.
     num_steps: T. scheduler: in the place of the pipeline's own, a scheduler, or a class of diffusers, which takes over
     the own one's settings. eta: of DDIM. flow: "flow_grpo", "memoryless" or "scheduler", noise_level: of flow matching;
-    see `steps.flow`. guidance_scale: of classifier-free guidance; None: 1 for classes, and as the pipeline's own call
-    has it by default for prompts. options: of the network's `Denoiser`, as shape, null_class, height.
+    see `steps.flow`. guidance_scale: of classifier-free guidance; None: as the pipeline's own call has it by default, 1
+    where it has none. options: of the network's `Denoiser`, as shape, null_class, height.
     decode_chunk: how many latents the autoencoder decodes at once.
 
     The parts beside the network (autoencoder, text encoders) are frozen; a policy shares them.
@@ -63,7 +65,7 @@ class DiffusersReference(Reference):
         if isinstance(pipeline, (str, Path)):
             pipeline = open_pipeline(pipeline)
         self.num_steps, self.decode_chunk = integer(num_steps, "num_steps"), integer(decode_chunk, "decode_chunk")
-        self.scheduler = _scheduler_of(pipeline, scheduler)
+        self.scheduler = copy.deepcopy(_scheduler_of(pipeline, scheduler))  # the pipeline's calls change its own
         self.denoiser = denoiser_of(pipeline, guidance_scale, options)
         self.autoencoder: nn.Module | None = getattr(pipeline, "vae", None)
         if self.autoencoder is not None:
@@ -76,8 +78,13 @@ class DiffusersReference(Reference):
             options=self.denoiser.schedule_options(self.scheduler, self.num_steps),
             **self._choices,
         )
-        self.pipeline = None if isinstance(pipeline, nn.Module) else pipeline
+        self._source = None if isinstance(pipeline, nn.Module) else pipeline
         self.eval()
+
+    @property
+    def pipeline(self) -> Any:
+        """The diffusers pipeline, which has this reference's network and parts; None where a network was given."""
+        return self._source
 
     def initial(self, batch_size: int, *, condition: Any = None, generator: torch.Generator | None = None) -> State:
         """condition: as the network's `Denoiser.leaves` takes it: classes, prompts, or a dict of these."""

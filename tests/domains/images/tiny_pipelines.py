@@ -226,7 +226,7 @@ def pixart(folder: Path, scheduler: Any = None) -> PixArtAlphaPipeline:
     return quiet(pipeline)
 
 
-def dit(folder: Path | None = None, scheduler: Any = None) -> DiTPipeline:
+def dit(scheduler: Any = None) -> DiTPipeline:
     transformer = DiTTransformer2DModel(
         sample_size=8,
         num_layers=2,

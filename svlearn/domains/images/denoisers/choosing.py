@@ -7,16 +7,27 @@ from torch import nn
 from svlearn.arguments import expect
 from svlearn.compiled import plain
 from svlearn.domains.images.denoisers.denoiser import Denoiser
+from svlearn.domains.images.denoisers.dit import DiT
+from svlearn.domains.images.denoisers.flux import Flux
+from svlearn.domains.images.denoisers.pixart import PixArt
+from svlearn.domains.images.denoisers.sd3 import SD3
 from svlearn.domains.images.denoisers.unet2d import UNet2D
 from svlearn.domains.images.denoisers.unet2d_condition import UNet2DCondition
 
-PARTS = {"UNet2DConditionModel": UNet2DCondition}  # by the class of the network, those that need their pipeline
+KINDS: dict[str, type[Denoiser]] = {  # by the class of the network, those that need their pipeline
+    "UNet2DConditionModel": UNet2DCondition,
+    "SD3Transformer2DModel": SD3,
+    "FluxTransformer2DModel": Flux,
+    "PixArtTransformer2DModel": PixArt,
+    "DiTTransformer2DModel": DiT,
+}
 
 
 def denoiser_of(pipeline: Any, guidance_scale: float | None, options: dict[str, Any]) -> Denoiser:
     """The denoiser of a diffusers pipeline, of a network of (sample, timestep), or the one that is given.
 
-    Raises ValueError for a pipeline without a unet or a transformer, and a network that needs its pipeline."""
+    Raises ValueError for a pipeline without a unet or a transformer, or with one of another kind, and for a network that
+    needs its pipeline."""
     if isinstance(pipeline, Denoiser):
         if guidance_scale is not None or options:
             raise ValueError("guidance_scale, options: a Denoiser has its own; expected none")
@@ -25,14 +36,20 @@ def denoiser_of(pipeline: Any, guidance_scale: float | None, options: dict[str, 
         options = {**options, "guidance_scale": guidance_scale}
     if isinstance(pipeline, nn.Module):
         kind = type(plain(pipeline)).__name__
-        if kind in PARTS:
+        if kind in KINDS:
             raise ValueError(f"pipeline: expected that of the {kind}, with all that it reads, got the network alone")
         return UNet2D(pipeline, **options)
-    networks = [getattr(pipeline, name, None) for name in ("unet", "transformer")]
-    network = next((each for each in networks if each is not None), None)
-    if network is None:
-        raise ValueError(f"pipeline: expected one with a unet or a transformer, got {type(pipeline).__name__}")
-    kind = type(plain(expect(network, nn.Module, "pipeline.unet"))).__name__
-    if kind in PARTS:
-        return PARTS[kind](pipeline, **options)
-    return UNet2D(network, **options)
+    for part in ("unet", "transformer"):
+        network = getattr(pipeline, part, None)
+        if network is None:
+            continue
+        kind = type(plain(expect(network, nn.Module, f"pipeline.{part}"))).__name__
+        if kind in KINDS:
+            return KINDS[kind](pipeline, **options)
+        if part == "transformer" or hasattr(pipeline, "encode_prompt"):
+            raise ValueError(
+                f"pipeline: expected one whose {part} is of {', '.join(KINDS)}, or a unet of (sample, timestep), got "
+                f"{kind}; write a Denoiser that calls it, and give that with scheduler="
+            )
+        return UNet2D(network, **options)
+    raise ValueError(f"pipeline: expected one with a unet or a transformer, got {type(pipeline).__name__} without")

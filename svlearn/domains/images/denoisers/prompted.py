@@ -105,14 +105,14 @@ class Prompted(Denoiser):
         negatives = to_texts(leaves["negative_prompt"])
         return [f"{one} (not: {other})" if other else one for one, other in zip(prompts, negatives, strict=True)]
 
-    def ask(self, prompt: str, negative: str, **options: Any) -> Sequence[Any]:
-        """What `pipeline.encode_prompt` says of them; an empty negative one is as none."""
+    def ask(self, prompt: str, negatives: list[str] | None, **options: Any) -> Sequence[Any]:
+        """What `pipeline.encode_prompt` says of a prompt, and of a negative one."""
         said: Sequence[Any] = self.encoding.encode_prompt(
             prompt=[prompt],
             device=device_of(self.text_encoders),
             num_images_per_prompt=1,
             do_classifier_free_guidance=self.guided,
-            negative_prompt=[negative] if negative else None,
+            negative_prompt=negatives,
             **options,
         )
         return said

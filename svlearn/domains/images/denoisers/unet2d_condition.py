@@ -47,9 +47,9 @@ class UNet2DCondition(Prompted):
 
     def encode(self, prompt: str, negative: str) -> Encoded:
         if not self.large:
-            embeds, null = self.ask(prompt, negative)
+            embeds, null = self.ask(prompt, [negative] if negative else None)
             return Encoded({"embeds": embeds}, {"embeds": null} if self.guided else None)
-        embeds, null, pooled, null_pooled = self.ask(prompt, negative)
+        embeds, null, pooled, null_pooled = self.ask(prompt, [negative] if negative else None)
         nulls = {"embeds": null, "pooled": null_pooled} if self.guided else None
         return Encoded({"embeds": embeds, "pooled": pooled}, nulls)
 
