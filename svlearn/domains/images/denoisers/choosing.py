@@ -26,8 +26,8 @@ KINDS: dict[str, type[Denoiser]] = {  # by the class of the network, those that 
 def denoiser_of(pipeline: Any, guidance_scale: float | None, options: dict[str, Any]) -> Denoiser:
     """The denoiser of a diffusers pipeline, of a network of (sample, timestep), or the one that is given.
 
-    Raises ValueError for a pipeline without a unet or a transformer, or with one of another kind, and for a network that
-    needs its pipeline."""
+    Raises ValueError for a pipeline without a unet or a transformer, or with one of another kind, and for a network
+    that needs its pipeline."""
     if isinstance(pipeline, Denoiser):
         if guidance_scale is not None or options:
             raise ValueError("guidance_scale, options: a Denoiser has its own; expected none")

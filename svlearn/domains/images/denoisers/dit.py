@@ -7,7 +7,6 @@ from torch import Tensor
 
 from svlearn.domains.images.denoisers.denoiser import Denoised
 from svlearn.domains.images.denoisers.features import as_map, middle_block, with_features
-from svlearn.domains.images.denoisers.features import as_map, middle_block
 from svlearn.domains.images.denoisers.prompted import check_parts, default_of
 from svlearn.domains.images.denoisers.unet2d import UNet2D
 

@@ -47,7 +47,7 @@ class PixArt(Prompted):
         return Encoded({"embeds": embeds, "mask": mask}, {"embeds": null, "mask": null_mask} if self.guided else None)
 
     def call(self, sample: Tensor, timesteps: Tensor, conditions: Conditions) -> Denoised:
-        size, channels = sample.shape[:2]
+        channels = sample.shape[1]
 
         def run() -> Any:
             return self.network(
