@@ -1,18 +1,18 @@
-"""Images side by side for a report."""
+"""Images side by side for a report, as SVG that holds them."""
 
 import base64
+import html
 import io
 from collections.abc import Sequence
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
 CELL, SMALLEST = 112, 84  # pixels: the largest side of an image, and the least to which a small one is enlarged
-CAPTION, GAP = 16, 4
-WHITE, BLACK = (255, 255, 255), (20, 20, 20)
+CAPTION, GAP, LETTER = 18, 6, 6.2  # pixels, as the width of a letter
 
 
 def draw_grid(images: Sequence[Image.Image], captions: Sequence[str], columns: int = 8) -> str:
-    """An <img> of images, row by row, each over its caption, as a PNG inside the markup.
+    """An <svg> of images, row by row, each over its caption; the images are PNGs inside the markup.
 
     Large images are shrunk to 112 pixels, small ones enlarged by whole factors, without smoothing.
     Raises ValueError where there is no image, or not one caption for each."""
@@ -20,36 +20,37 @@ def draw_grid(images: Sequence[Image.Image], captions: Sequence[str], columns: i
         raise ValueError("images: expected at least one, got none")
     if len(captions) != len(images):
         raise ValueError(f"captions: expected one for each of {len(images)} images, got {len(captions)}")
-    columns = min(columns, len(images))
-    cells = [_cell(image, caption) for image, caption in zip(images, captions, strict=True)]
-    width, height = (max(getattr(cell, side) for cell in cells) for side in ("width", "height"))
-    rows = -(-len(cells) // columns)
-    page = Image.new("RGB", (columns * (width + GAP), rows * (height + GAP)), WHITE)
-    for place, cell in enumerate(cells):
-        row, column = divmod(place, columns)
-        page.paste(cell, (column * (width + GAP), row * (height + GAP)))
-    return as_markup(page, f"{len(images)} images")
+    columns, shown = min(columns, len(images)), [_resized(image) for image in images]
+    width = max(*(image.width for image in shown), *(round(len(caption) * LETTER) for caption in captions)) + GAP
+    height = max(image.height for image in shown) + CAPTION + GAP
+    rows = -(-len(shown) // columns)
+    cells = []
+    for place, (image, caption) in enumerate(zip(shown, captions, strict=True)):
+        x, y = place % columns * width, place // columns * height
+        cells.append(
+            f'<image x="{x}" y="{y}" width="{image.width}" height="{image.height}" href="{data_of(image)}"/>'
+            f'<text x="{x}" y="{y + image.height + 13}">{html.escape(caption)}</text>'
+        )
+    size = f'width="{columns * width}" height="{rows * height}"'
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" {size}><rect width="100%" height="100%" fill="white"/>'
+        f'<g font-family="sans-serif" font-size="11">{"".join(cells)}</g></svg>'
+    )
 
 
-def as_markup(picture: Image.Image, words: str) -> str:
-    """An <img> that holds the picture."""
+def data_of(image: Image.Image) -> str:
+    """The address of an image that holds it, as PNG."""
     buffer = io.BytesIO()
-    picture.save(buffer, "PNG")
-    data = base64.b64encode(buffer.getvalue()).decode()
-    return f'<img alt="{words}" src="data:image/png;base64,{data}">'
+    image.save(buffer, "PNG")
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def _cell(image: Image.Image, caption: str) -> Image.Image:
+def _resized(image: Image.Image) -> Image.Image:
     longest = max(image.size)
     if longest > CELL:
         size = [max(1, round(side * CELL / longest)) for side in image.size]
-        image = image.resize((size[0], size[1]), Image.Resampling.LANCZOS)
-    elif longest < SMALLEST:
+        return image.resize((size[0], size[1]), Image.Resampling.LANCZOS)
+    if longest < SMALLEST:
         factor = -(-SMALLEST // longest)
-        image = image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
-    font = ImageFont.load_default()
-    left, _, right, _ = font.getbbox(caption)
-    cell = Image.new("RGB", (max(image.width, int(right - left)), image.height + CAPTION), WHITE)
-    cell.paste(image.convert("RGB"), (0, 0))
-    ImageDraw.Draw(cell).text((0, image.height + 2), caption, fill=BLACK, font=font)
-    return cell
+        return image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
+    return image

@@ -1,0 +1,98 @@
+"""The page docs/leaderboards/digits.md, written from its results."""
+
+from statistics import fmean
+
+from benchmarks.common.pages import not_measured
+from benchmarks.digits.figures import ACCURACY, PICTURES, SHOWN
+from benchmarks.digits.findings import Cell, gather, nearest
+from benchmarks.digits.problem import ALPHAS, NUM_STEPS
+from benchmarks.digits.rows import ROWS
+from svlearn.evaluation.report.numbers import plain, with_error
+
+TITLE = "Digits: a class from an unconditional diffusion of images"
+HEAD = ("Row", "needs", "accuracy", "reward", "diversity", "ESS", "calls", "values", "gradients", "seconds")
+NOTES = """\
+## How it was measured
+
+The shipped `digits` in T = {steps} steps of DDPM, called without a class: p_ref draws any digit. r = log p(class | x_T)
+by one public classifier, nats; the judge is another, which no method sees. p*(x_T) ∝ p_ref(x_T) p(class | x_T)^(1/α).
+Eight images of each of the ten classes a row and alpha, two of TDS with K = 64; ± is one standard error of sampling (of
+a share, with one hit and one miss more), and does not hold the chance of training, which was done once. Diversity: the
+mean distance of two images of a class in the judge's features. ESS: of the particles of a group at the end. A call is
+one image; gradients are counted apart, and each costs about two calls. Seconds: of the processor, one thread of a
+shared machine, without training.
+
+Values learn log E[p(class | x_T) | x_t], the soft value at alpha = 1, of all ten classes in one network, and serve
+every alpha: on simulated trajectories of the reference, or on real digits noised by the forward process (the recipe of
+SVDD's authors; no call of the reference). Policies are controls (mean + std² g of a small network that knows the class)
+by adjoint matching, PPO (DDPO) and path consistency (log-variance, trajectories that share their start), each trained
+at its alpha. "SMC, K = 4, of ..." proposes by the policy and weighs by r(x̂_T).
+
+{training}
+
+Written by `python -m benchmarks digits` from `benchmarks/results/digits.json`; `--quote` writes this page again.
+"""
+
+
+def page(held: dict) -> str:
+    """The Markdown of the results, as far as they go."""
+    cells = gather(held)
+    if not cells:
+        return not_measured(TITLE, "digits")
+    parts = [f"# {TITLE}\n", f"![Accuracy by calls]({ACCURACY})\n", f"{headline(cells)}\n"]
+    parts += [f"![An image of each class by each row, alpha = {SHOWN:g}]({PICTURES})\n"]
+    parts += [table([cell for cell in cells if cell.alpha is None], held["data"].get("held out"))]
+    for alpha in ALPHAS:
+        own = [cell for cell in cells if cell.alpha == alpha]
+        if own:
+            parts += [f"## alpha = {alpha:g}\n", table(own)]
+    absent = [name for name in ROWS if all(cell.name != name for cell in cells)]
+    if absent:
+        parts.append(f"Not measured: {', '.join(absent)}.\n")
+    return "\n".join([*parts, NOTES.format(steps=NUM_STEPS, training=trainings(held))])
+
+
+def headline(cells: list[Cell]) -> str:
+    """Who comes nearest at alpha = 1, without training and with, at which cost."""
+    own = [cell for cell in cells if cell.alpha == ALPHAS[0]]
+    free, trained = nearest(own, False), nearest(own, True)
+    if free is None or trained is None:
+        return "Not yet enough rows to tell who wins."
+    words = [
+        f"{cell.name}, {with_error(*cell.accuracy)} for {plain(cell.calls, 3)} calls an image"
+        for cell in (free, trained)
+    ]
+    return (
+        "**At alpha = 1 the judge sees the wanted class most often, without training, in images of "
+        f"{words[0]}; of what is trained, {words[1]}.** {cheaper(own, free)}"
+    )
+
+
+def cheaper(cells: list[Cell], free: Cell) -> str:
+    """What is trained, costs a quarter at most of the best that is not, and is not told apart from it."""
+    own = [cell for cell in cells if cell.trained and cell.calls <= free.calls / 4]
+    if not own:
+        return ""
+    best = max(own, key=lambda cell: cell.accuracy[0])
+    return f"At a quarter of its calls or less: {best.name}, {with_error(*best.accuracy)} for {plain(best.calls, 3)}."
+
+
+def table(cells: list[Cell], data: dict | None = None) -> str:
+    lines = [f"| {' | '.join(HEAD)} |", f"| --- | --- {'| --: ' * (len(HEAD) - 2)}|"]
+    if data is not None:
+        real = [plain(fmean(data[name]), 3) for name in ("hits", "rewards", "diversity")]
+        lines.append(f"| {' | '.join(['*real digits*', '–', *real, *['–'] * (len(HEAD) - 5)])} |")
+    for cell in cells:
+        costs, size = cell.held["per_image"], cell.held["particles"]
+        ess = "–" if size == 1 else f"{plain(cell.held['ess'], 2)} of {size}"
+        spent = (plain(costs[kind], 3) for kind in ("value_calls", "gradient_calls", "cpu_seconds"))
+        of_images = [with_error(*cell.accuracy), with_error(*cell.reward), plain(cell.diversity, 3), ess]
+        row = [cell.name, ROWS[cell.name].needs, *of_images, plain(cell.calls, 3), *spent]
+        lines.append(f"| {' | '.join(row)} |")
+    return "\n".join([*lines, ""])
+
+
+def trainings(held: dict) -> str:
+    """What the trainings took."""
+    own = [f"{name.replace('_', ' ')} {plain(each['cpu_seconds'], 2)} s" for name, each in held["training"].items()]
+    return f"Trainings, seconds of the processor: {'; '.join(own)}." if own else ""

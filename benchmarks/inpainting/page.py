@@ -1,0 +1,60 @@
+"""The page docs/leaderboards/inpainting.md, written from its results."""
+
+from benchmarks.common.pages import not_measured
+from svlearn.evaluation.report.numbers import plain
+
+TITLE = "Inpainting whose posterior is exact"
+NOTES = """\
+
+The prior is Σ_k N(m_k, 0.2² I)/20 on images of 8 x 8, its means two real digits of each class; the network is the
+exact E[ε | x_t] of it, run by diffusers' DDPM in 100 steps through `DiffusersReference`. Seen is the left half, with
+noise of std 0.4; r = log N(y; A x, σ²) and alpha = 1, so p* is the posterior, itself a mixture. {number:,} samples a
+row, one of each group. Mean: root mean squared error over the pixels. Covariance: Frobenius norm of the error by that
+of the exact one. Components: total variation of the shares of the 20 digits that samples belong to; the posterior
+holds {components:.1f} of them (one over the sum of squares). Exact draws: the same figures of as many draws of the
+posterior, ten times, ± their standard deviation: nothing can be told to be below it. log Z is exactly {exact:.2f}.
+Seconds: of the processor, one thread of a shared machine.
+
+Written by `python -m benchmarks inpainting` from `benchmarks/results/inpainting.json`; `--quote` writes it again.
+"""
+
+
+def page(held: dict) -> str:
+    """The Markdown of the results, as far as they go."""
+    if not held["rows"] or not held["floor"]:
+        return not_measured(TITLE, "inpainting")
+    floor = held["floor"]["exact draws"]
+    head = ("Row", "mean", "covariance", "components", "log Z", "calls", "gradients", "seconds")
+    lines = [f"| {' | '.join(head)} |", f"| --- {'| --: ' * (len(head) - 1)}|"]
+    names = ("mean", "covariance", "components")
+    exact = [f"{plain(floor[name][0], 2)} ± {plain(floor[name][1], 1)}" for name in names]
+    lines.append(f"| {' | '.join(['*exact draws*', *exact, plain(floor['log_normalizer'], 4), '–', '–', '–'])} |")
+    for name, row in held["rows"].items():
+        figures = [plain(row[each], 2) for each in names]
+        log_z = "–" if row["log_normalizer"] is None else plain(row["log_normalizer"], 4)
+        spent = [plain(row["per_sample"][each], 3) for each in ("reference_calls", "gradient_calls", "cpu_seconds")]
+        lines.append(f"| {' | '.join([name, *figures, log_z, *spent])} |")
+    notes = NOTES.format(
+        number=floor["number"], components=floor["components_of_posterior"], exact=floor["log_normalizer"]
+    )
+    return "\n".join([f"# {TITLE}\n", f"{headline(held)}\n", *lines, notes])
+
+
+def headline(held: dict) -> str:
+    """Which rows come near the posterior, by both moments, and which do not."""
+    floor, rows = held["floor"]["exact draws"], held["rows"]
+    order = sorted(rows, key=lambda name: rows[name]["covariance"])
+    best, worst = order[0], order[-1]
+    near = rows[best]["covariance"] / floor["covariance"][0]
+    text = (
+        f"**The nearest to the posterior is {best}: the error of its covariance is {plain(near, 2)} times that of as "
+        f"many exact draws; the farthest is {worst}, {plain(rows[worst]['covariance'] / floor['covariance'][0], 2)} "
+        "times.**"
+    )
+    if "DPS" in rows and "SVDD-PM, M = 10" in rows:
+        pair = {name: rows[name]["covariance"] / floor["covariance"][0] for name in ("DPS", "SVDD-PM, M = 10")}
+        text += " Single samples that are only moved or chosen stay away from it: " + ", ".join(
+            f"{name} {plain(each, 2)} times" for name, each in pair.items()
+        )
+        text += "; weighing them against each other is what corrects it."
+    return text
