@@ -30,7 +30,7 @@ def test_a_training_is_exported(name, assets, tmp_path, monkeypatch):
     kind = "FlowMatchEulerDiscreteScheduler" if name == "digits-flow" else "DDPMScheduler"
     assert type(pipeline.scheduler).__name__ == type(reference.scheduler).__name__ == kind
     assert reference.initial(2, condition=None)["class"].tolist() == [10, 10]
-    figures = json.loads((tmp_path / "results" / f"{name.replace('-', '_')}.json").read_text())
+    figures = json.loads((tmp_path / "results" / f"{name.replace('-', '_')}_reference.json").read_text())
     assert (figures["steps"], figures["num_samples"], figures["num_training"]) == (2, 20, 16)
     assert figures["accuracy_b"] == pytest.approx(sum(figures["by_class_b"].values()) / 10)
     card = (tmp_path / "out" / f"{name}.md").read_text()

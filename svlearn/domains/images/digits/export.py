@@ -4,7 +4,7 @@
 
 Measures the loss on the held-out digits, draws as many images of each class, and lets two public classifiers judge
 them beside held-out digits. Writes <output>/<name> (a pipeline in diffusers' own format), <output>/<name>.md (the card)
-and the figures to <results>/<name>.json.
+and the figures to <results>/<name>_reference.json.
 """
 
 import json
@@ -108,7 +108,7 @@ def export(
         raise ValueError(f"num_samples: expected at least two of each of {CLASSES} classes, got {num_samples}")
     checkpoint, folder = user_path(checkpoint), user_path(output) / name
     card_file = check_writable(folder.with_suffix(".md"), "output")
-    file = check_writable(user_path(results) / f"{name.replace('-', '_')}.json", "results")
+    file = check_writable(user_path(results) / f"{name.replace('-', '_')}_reference.json", "results")
     loaded = torch.load(checkpoint, weights_only=True)
     configured = _config(checkpoint)
     training = _training(name, configured["model"], loaded["state_dict"])
@@ -152,7 +152,7 @@ def card_of(name: str, figures: dict[str, Any]) -> str:
         by_class_a=" | ".join(f"{each:.2f}" for each in by_class["a"]),
         by_class_b=" | ".join(f"{each:.2f}" for each in by_class["b"]),
         command=f"svlearn export digits --name {name} --checkpoint runs/{name}/last.ckpt",
-        results=f"benchmarks/results/{name.replace('-', '_')}.json",
+        results=f"benchmarks/results/{name.replace('-', '_')}_reference.json",
     )
 
 
