@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import cast
 
 import torch
 from tensordict import TensorDict
@@ -38,10 +39,19 @@ class ConditionEmbedding(nn.Module):
         angles = (t / self.num_steps).to(self.frequencies.dtype)[:, None] * self.frequencies
         total = self.time(torch.cat([angles.sin(), angles.cos()], dim=1))
         if self.classes is not None:
-            total = total + self.classes(classes)
+            total = total + self._of_classes(self.classes, classes)
         if self.prompt is not None:
             total = total + self.prompt(prompt)
         return total
+
+    @staticmethod
+    def _of_classes(embedding: nn.Embedding, classes: Tensor | None) -> Tensor:
+        try:
+            return embedding(classes)
+        except IndexError as error:
+            most, came = embedding.num_embeddings - 1, cast(Tensor, classes).aminmax()
+            expected = f"classes of 0 ... {most} (num_classes counts the null class)"
+            raise ValueError(f"class: expected {expected}, got {int(came.min)} ... {int(came.max)}") from error
 
 
 class Block(nn.Module):
@@ -82,11 +92,12 @@ class ImageValue(nn.Module):
     largest of each channel. x: (B, C, H, W), or a TensorDict with it as "sample"; t: (B,), long, 0 ... T. It has a
     gradient in the sample, so that `proposals.Guided` can follow it.
 
-    channels: C; height and width may be any. num_classes: of the leaf "class" (B,), the null class counted, where the value depends on it.
-    prompt_width: of a prompt's embedding, where the value depends on that: it is the leaf "embedding" of the state,
-    (B, prompt_width), or the mean over L of (B, L, prompt_width); or what `encode` says of the leaf "prompt" (B, 512).
-    encode is not saved with a value: set it again on what was loaded.
-    Raises ValueError for another number of channels, for a state without the leaf, and for an embedding of another width.
+    channels: C; height and width may be any. num_classes: of the leaf "class" (B,), the null class counted, where the
+    value depends on it. prompt_width: of a prompt's embedding, where the value depends on that: it is the leaf
+    "embedding" of the state, (B, prompt_width), or the mean over L of (B, L, prompt_width); or what `encode` says of
+    the leaf "prompt" (B, 512). encode is not saved with a value: set it again on what was loaded.
+    Raises ValueError for another number of channels, for a class that is not counted, for a state without the leaf, and
+    for an embedding of another width.
     """
 
     encode: Callable[[Tensor], Tensor] | None

@@ -54,6 +54,8 @@ def test_time_and_class_are_read():
     assert bool((network(x, times(3)) != value).all())
     other = states(**{"class": torch.tensor([0, 1, 2, 9])})
     assert (network(other, times(2)) != value).tolist() == [False, False, False, True]
+    with pytest.raises(ValueError, match=r"class: expected classes of 0 ... 10 .*, got 0 ... 11"):
+        network(states(**{"class": torch.tensor([0, 1, 2, 11])}), times(2))
     with pytest.raises(ValueError, match="a leaf 'class', which num_classes asks for, got a sample alone"):
         network(x["sample"], times(2))
 

@@ -19,8 +19,8 @@ class DigitClassifier(nn.Module):
     """log p(class | image), (B, 10), nats, of images (B, 1, 28, 28) in [0, 1], white on black.
 
     Convolutions of 5 x 5 to 20 and to 50 channels, each with a rectifier and the maximum of 2 x 2, then dense layers of
-    500 and 10 (PyTorch's own MNIST example of 2019). Of digits on a background of -1 it takes (x + 1)/2; `rewards.LogProbability` is the reward of it. Raises
-    ValueError for images of another shape.
+    500 and 10 (PyTorch's own MNIST example of 2019). Of digits on a background of -1 it takes (x + 1)/2; as a reward it
+    goes into `images.rewards.LogProbability`. Raises ValueError for images of another shape.
     """
 
     def __init__(self) -> None:

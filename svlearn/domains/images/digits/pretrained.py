@@ -24,8 +24,8 @@ def digits(path: str | Path | None = None, **options: Any) -> DiffusersReference
 
 
 def digits_flow(path: str | Path | None = None, **options: Any) -> DiffusersReference:
-    """As `digits`, by flow matching, with the sampler that forgets its start: flow="memoryless", whose digits are better
-    at 50 steps than those of "flow_grpo", and which the fine-tuning of a flow asks for."""
+    """As `digits`, by flow matching, with flow="memoryless", the sampler that forgets its start: at 50 steps its digits
+    are better than those of "flow_grpo", and the fine-tuning of a flow asks for it."""
     return load("digits-flow", path, **options)
 
 
