@@ -37,9 +37,9 @@ def load(name_or_path: str | Path, map_location: torch.device | str | None = Non
 
 
 def shipped(file: str) -> Path:
-    """A file of `checkpoints/`, which are data of the package; FileNotFoundError if absent."""
+    """A file or a folder of `checkpoints/`, which are data of the package; FileNotFoundError if absent."""
     path = package_data("checkpoints") / file
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(f"{file}: no such shipped checkpoint in {path.parent}")
     return path
 

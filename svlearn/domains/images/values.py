@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import cast
 
 import torch
 from tensordict import TensorDict
@@ -38,10 +39,19 @@ class ConditionEmbedding(nn.Module):
         angles = (t / self.num_steps).to(self.frequencies.dtype)[:, None] * self.frequencies
         total = self.time(torch.cat([angles.sin(), angles.cos()], dim=1))
         if self.classes is not None:
-            total = total + self.classes(classes)
+            total = total + self._of_classes(self.classes, classes)
         if self.prompt is not None:
             total = total + self.prompt(prompt)
         return total
+
+    @staticmethod
+    def _of_classes(embedding: nn.Embedding, classes: Tensor | None) -> Tensor:
+        try:
+            return embedding(classes)
+        except IndexError as error:
+            most, came = embedding.num_embeddings - 1, cast(Tensor, classes).aminmax()
+            expected = f"classes of 0 ... {most} (num_classes counts the null class)"
+            raise ValueError(f"class: expected {expected}, got {int(came.min)} ... {int(came.max)}") from error
 
 
 class Block(nn.Module):
@@ -82,18 +92,19 @@ class ImageValue(nn.Module):
     largest of each channel. x: (B, C, H, W), or a TensorDict with it as "sample"; t: (B,), long, 0 ... T. It has a
     gradient in the sample, so that `proposals.Guided` can follow it.
 
-    shape: (C, H, W). num_classes: of the leaf "class" (B,), the null class counted, where the value depends on it.
-    prompt_width: of a prompt's embedding, where the value depends on that: it is the leaf "embedding" of the state,
-    (B, prompt_width), or the mean over L of (B, L, prompt_width); or what `encode` says of the leaf "prompt" (B, 512).
-    encode is not saved with a value: set it again on what was loaded.
-    Raises ValueError for another shape, for a state without the leaf, and for an embedding of another width.
+    channels: C; height and width may be any. num_classes: of the leaf "class" (B,), the null class counted, where the
+    value depends on it. prompt_width: of a prompt's embedding, where the value depends on that: it is the leaf
+    "embedding" of the state, (B, prompt_width), or the mean over L of (B, L, prompt_width); or what `encode` says of
+    the leaf "prompt" (B, 512). encode is not saved with a value: set it again on what was loaded.
+    Raises ValueError for another number of channels, for a class that is not counted, for a state without the leaf, and
+    for an embedding of another width.
     """
 
     encode: Callable[[Tensor], Tensor] | None
 
     def __init__(
         self,
-        shape: tuple[int, int, int],
+        channels: int,
         num_steps: int,
         widths: tuple[int, ...] = (32, 64, 64),
         num_classes: int | None = None,
@@ -101,26 +112,29 @@ class ImageValue(nn.Module):
         encode: Callable[[Tensor], Tensor] | None = None,
     ):
         super().__init__()
-        sizes, channels = integers(shape, "shape"), integers(widths, "widths")
-        if len(sizes) != 3 or not channels:
-            raise ValueError(f"shape, widths: expected (C, H, W) and at least one width, got {shape} and {widths}")
-        self.shape = tuple(sizes)
+        self.channels, sizes = integer(channels, "channels"), integers(widths, "widths")
+        if not sizes:
+            raise ValueError("widths: expected at least one, got none")
         object.__setattr__(self, "encode", encode)  # no part: a text encoder is neither trained nor saved with a value
         steps = integer(num_steps, "num_steps")
         num_classes = None if num_classes is None else integer(num_classes, "num_classes")
         self.prompt_width = None if prompt_width is None else integer(prompt_width, "prompt_width")
         self.hyperparameters = dict(
-            shape=sizes, num_steps=steps, widths=channels, num_classes=num_classes, prompt_width=self.prompt_width
+            channels=self.channels,
+            num_steps=steps,
+            widths=sizes,
+            num_classes=num_classes,
+            prompt_width=self.prompt_width,
         )
-        width = channels[-1]
+        width = sizes[-1]
         self.condition = ConditionEmbedding(width, steps, num_classes, self.prompt_width)
-        self.blocks = nn.ModuleList(Block(*pair, width) for pair in zip([sizes[0], *channels], channels))
+        self.blocks = nn.ModuleList(Block(*pair, width) for pair in zip([self.channels, *sizes], sizes))
         self.out = perceptron(2 * width, width)
 
     def forward(self, x: State, t: Tensor) -> Tensor:
         sample = x["sample"] if isinstance(x, TensorDict) else x
-        if sample.shape[1:] != self.shape:
-            raise ValueError(f"x: expected samples (B, {', '.join(map(str, self.shape))}), got {tuple(sample.shape)}")
+        if sample.dim() != 4 or sample.shape[1] != self.channels:
+            raise ValueError(f"x: expected samples (B, {self.channels}, H, W), got {tuple(sample.shape)}")
         hidden = sample.to(self.condition.frequencies.dtype)
         condition = self.condition(t, self._classes(x), self._prompt(x))
         for block in self.blocks:

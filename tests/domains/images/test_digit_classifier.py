@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from svlearn.domains.images.digits.classifier import FILES, ClassLogProbability, DigitClassifier, classifier
+from svlearn.domains.images.digits.classifier import FILES, DigitClassifier, classifier
 from svlearn.domains.images.digits.data import IMAGES, LABELS, read
 from svlearn.domains.images.digits.metrics import accuracy, class_accuracies, features_of
 
@@ -32,15 +32,10 @@ def test_the_layers_are_those_of_the_example():
     torch.testing.assert_close(network(images), logits - logits.logsumexp(1, keepdim=True))
 
 
-def test_the_reward_of_a_class_has_a_gradient():
-    network = DigitClassifier()
-    images = torch.rand(2, 1, 28, 28, requires_grad=True)
-    reward = ClassLogProbability(network, 3)(images)
-    torch.testing.assert_close(reward, network(images)[:, 3])
-    (gradient,) = torch.autograd.grad(reward[1], images)
+def test_the_images_have_a_gradient_each_of_its_own():
+    network, images = DigitClassifier(), torch.rand(2, 1, 28, 28, requires_grad=True)
+    (gradient,) = torch.autograd.grad(network(images)[1, 3], images)
     assert bool((gradient[0] == 0).all()) and float(gradient[1].abs().sum()) > 0
-    with pytest.raises(ValueError, match="digit: expected an integer of 0 ... 9, got 10"):
-        ClassLogProbability(network, 10)
 
 
 def test_what_is_no_such_image_or_name_is_refused():

@@ -34,7 +34,7 @@ def stirred(network):
 
 @pytest.mark.parametrize("shape", [(1, 28, 28), (4, 9, 16), (3, 1, 1)])
 def test_a_value_of_any_shape_is_0_at_first_and_has_a_gradient(shape):
-    x, network = states(shape)["sample"].requires_grad_(), ImageValue(shape, T)
+    x, network = states(shape)["sample"].requires_grad_(), ImageValue(shape[0], T)
     assert torch.equal(network(x, times(0, 1, 2, 5)), torch.zeros(4))
     value = stirred(network)(x.double(), times(0, 1, 2, 5))
     (gradient,) = torch.autograd.grad(value[2], x)
@@ -43,23 +43,25 @@ def test_a_value_of_any_shape_is_0_at_first_and_has_a_gradient(shape):
 
 
 def test_the_gradient_is_that_of_the_value():
-    network, x = stirred(ImageValue((1, 6, 6), T, widths=(4, 8))), torch.randn(2, 1, 6, 6, dtype=torch.float64)
+    network, x = stirred(ImageValue(1, T, widths=(4, 8))), torch.randn(2, 1, 6, 6, dtype=torch.float64)
     assert torch.autograd.gradcheck(lambda each: network(each, torch.tensor([1, 3])), x.requires_grad_())
 
 
 def test_time_and_class_are_read():
-    network = stirred(ImageValue((1, 28, 28), T, num_classes=11))
+    network = stirred(ImageValue(1, T, num_classes=11))
     x = states(**{"class": torch.tensor([0, 1, 2, 10])})
     value = network(x, times(2))
     assert bool((network(x, times(3)) != value).all())
     other = states(**{"class": torch.tensor([0, 1, 2, 9])})
     assert (network(other, times(2)) != value).tolist() == [False, False, False, True]
+    with pytest.raises(ValueError, match=r"class: expected classes of 0 ... 10 .*, got 0 ... 11"):
+        network(states(**{"class": torch.tensor([0, 1, 2, 11])}), times(2))
     with pytest.raises(ValueError, match="a leaf 'class', which num_classes asks for, got a sample alone"):
         network(x["sample"], times(2))
 
 
 def test_a_prompt_is_read_by_its_embedding():
-    network, embedding = stirred(ImageValue((1, 28, 28), T, prompt_width=6)), torch.randn(4, 3, 6)
+    network, embedding = stirred(ImageValue(1, T, prompt_width=6)), torch.randn(4, 3, 6)
     value = network(states(embedding=embedding), times(2))
     torch.testing.assert_close(network(states(embedding=embedding.mean(dim=1)), times(2)), value)
     embedding[1] += torch.arange(6.0)
@@ -77,7 +79,7 @@ def test_a_prompt_is_encoded_where_the_state_holds_its_letters():
         def forward(self, prompt):
             return prompt[:, :6].float()
 
-    network = ImageValue((1, 28, 28), T, prompt_width=6, encode=Letters(2, 2))
+    network = ImageValue(1, T, prompt_width=6, encode=Letters(2, 2))
     assert not [name for name, _ in network.named_parameters() if "encode" in name]
     prompt = torch.zeros(4, 512, dtype=torch.uint8)
     prompt[:, 0] = torch.arange(4)
@@ -103,13 +105,26 @@ def test_features_are_pooled_by_channel():
     assert pooled(torch.tensor([[1.0, 2.0]])).tolist() == [[1, 2, 1, 2]]
 
 
-@pytest.mark.parametrize("arguments", [((1, 28), 5), ((1, 28, 28), 0), ((1, 28, 28), 5, ()), ((1, 28, 28), 5, (8,), 0)])
-def test_what_is_no_network_is_refused(arguments):
-    with pytest.raises(ValueError, match="expected"):
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ((0, 5), "channels: expected an integer of at least 1, got 0"),
+        ((1, 0), "num_steps: expected an integer of at least 1, got 0"),
+        ((1, 5, ()), "widths: expected at least one, got none"),
+        ((1, 5, (8,), 0), "num_classes: expected an integer of at least 1, got 0"),
+    ],
+)
+def test_what_is_no_network_is_refused(arguments, error):
+    with pytest.raises(ValueError, match=error):
         ImageValue(*arguments)
 
 
-@pytest.mark.parametrize("network", [ImageValue((1, 8, 8), 4, (8, 12), 11, 6), FeaturesValue(8, 4)])
+def test_other_channels_are_refused():
+    with pytest.raises(ValueError, match=r"x: expected samples \(B, 3, H, W\), got \(4, 1, 28, 28\)"):
+        ImageValue(3, T)(states(), times(2))
+
+
+@pytest.mark.parametrize("network", [ImageValue(1, 4, (8, 12), 11, 6), FeaturesValue(8, 4)])
 def test_a_value_is_saved_and_loaded(network, tmp_path):
     from diffusers import DDPMScheduler
 
@@ -125,7 +140,7 @@ def test_samplers_take_both(kind):
     from diffusers import DDPMScheduler
 
     reference = DiffusersReference(small_unet(11), 4, scheduler=DDPMScheduler())
-    network = ImageValue((1, 8, 8), 4, (8,), num_classes=11) if kind is Learned else FeaturesValue(8, 4)
+    network = ImageValue(1, 4, (8,), num_classes=11) if kind is Learned else FeaturesValue(8, 4)
     target = Target(lambda x: x["sample"].mean(dim=(1, 2, 3)), 1.0)
     samples = smc(reference, target, kind(stirred(network).float()), 3).sample(2, condition=[1, 7])
     assert samples.states["class"].tolist() == [[1] * 3, [7] * 3]

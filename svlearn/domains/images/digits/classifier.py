@@ -6,7 +6,6 @@ from typing import cast
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from svlearn.arguments import integer
 from svlearn.assets import fetch
 from svlearn.domains.images.digits.data import CLASSES, SIZE
 from svlearn.domains.images.digits.weights import load_into
@@ -20,8 +19,8 @@ class DigitClassifier(nn.Module):
     """log p(class | image), (B, 10), nats, of images (B, 1, 28, 28) in [0, 1], white on black.
 
     Convolutions of 5 x 5 to 20 and to 50 channels, each with a rectifier and the maximum of 2 x 2, then dense layers of
-    500 and 10 (PyTorch's own MNIST example of 2019). Of digits on a background of -1 it takes (x + 1)/2. Raises
-    ValueError for images of another shape.
+    500 and 10 (PyTorch's own MNIST example of 2019). Of digits on a background of -1 it takes (x + 1)/2; as a reward it
+    goes into `images.rewards.LogProbability`. Raises ValueError for images of another shape.
     """
 
     def __init__(self) -> None:
@@ -39,20 +38,6 @@ class DigitClassifier(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         return F.log_softmax(self.fc2(self.features(images)), dim=1)
-
-
-class ClassLogProbability(nn.Module):
-    """The reward log p(class | image), (B,), nats, of images (B, 1, 28, 28) in [0, 1]: the class is the same for all.
-
-    It has a gradient in the images. Raises ValueError for a class that is none of 0 ... 9.
-    """
-
-    def __init__(self, classifier: nn.Module, digit: int):
-        super().__init__()
-        self.classifier, self.digit = classifier, integer(digit, "digit", 0, CLASSES - 1)
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.classifier(images)[:, self.digit]
 
 
 def classifier(name: str = "a", path: str | Path | None = None) -> DigitClassifier:

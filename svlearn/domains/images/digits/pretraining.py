@@ -1,6 +1,8 @@
 """Training of a class-conditional denoiser of images: prediction of the noise, or of a flow's velocity."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytorch_lightning as pl
 import torch
@@ -27,12 +29,21 @@ def without_class(classes: Tensor, share: float, null: int, generator: torch.Gen
     return classes.masked_fill(uniform(classes.shape, generator, classes.device) < share, null)
 
 
+@contextmanager
+def dropout_from(generator: torch.Generator, device: torch.device) -> Iterator[None]:
+    """Dropout, which knows the global generator alone, drawn by this one; the global one stays as it was."""
+    seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
+
+
 class DenoiserTraining(pl.LightningModule, ABC):
     """Train network(noised, timesteps, class_labels=classes).sample on batches of images (B, C, H, W) and classes (B,).
 
     The loss is the mean square of network - target, of what `noised` says. AdamW, linear warm-up, cosine decay to 1 %;
-    the noise of step k depends on (seed, k), the process' rank and the micro-batch alone, so a resumed run goes on as
-    it would have. null_class: the class of `null_share` of the rows, for guidance without a classifier.
+    the noise and the dropout of step k depend on (seed, k), the process' rank and the micro-batch alone, so a resumed
+    run goes on as it would have. null_class: the class of `null_share` of the rows, for guidance without a classifier.
     """
 
     def __init__(
@@ -74,7 +85,9 @@ class DenoiserTraining(pl.LightningModule, ABC):
         labels = without_class(classes, self.null_share, self.null_class, generator)
         noise = randn(clean.shape, generator, clean.device, clean.dtype)
         noised, times, target = self.noised(clean, noise, levels)
-        return (self.network(noised, times, class_labels=labels).sample.float() - target).square().mean()
+        with dropout_from(generator, clean.device):
+            output = self.network(noised, times, class_labels=labels).sample
+        return (output.float() - target).square().mean()
 
     def configure_optimizers(self) -> dict:
         optimizer = torch.optim.AdamW(self.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay)

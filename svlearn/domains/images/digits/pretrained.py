@@ -1,0 +1,42 @@
+"""The shipped references of digits: saving them as pipelines of diffusers, loading them."""
+
+from pathlib import Path
+from typing import Any
+
+from diffusers import DDPMPipeline, UNet2DModel
+
+from svlearn.domains.images.digits.data import CLASSES
+from svlearn.domains.images.reference import DiffusersReference
+from svlearn.files import user_path
+from svlearn.loading import shipped
+
+NUM_STEPS = 50
+NULL_CLASS = CLASSES  # the last embedding
+
+
+def digits(path: str | Path | None = None, **options: Any) -> DiffusersReference:
+    """MNIST digits by class or without one, a diffusion of 50 steps, not to be trained.
+
+    States are {"sample": (B, 1, 28, 28) in [-1, 1], "class": (B,)}, with class 10 for none. path: a folder of the
+    pipeline; None: the shipped one. options: of `DiffusersReference`, as num_steps and guidance_scale.
+    """
+    return load("digits", path, **options)
+
+
+def digits_flow(path: str | Path | None = None, **options: Any) -> DiffusersReference:
+    """As `digits`, by flow matching, with flow="memoryless", the sampler that forgets its start: at 50 steps its digits
+    are better than those of "flow_grpo", and the fine-tuning of a flow asks for it."""
+    return load("digits-flow", path, **options)
+
+
+def load(name: str, path: str | Path | None = None, **options: Any) -> DiffusersReference:
+    """The reference in a folder, or of None, the shipped one of that name."""
+    folder = shipped(name) if path is None else user_path(path)
+    settings: dict[str, Any] = {"num_steps": NUM_STEPS, "null_class": NULL_CLASS, "flow": "memoryless"}
+    return DiffusersReference(folder, **(settings | options)).requires_grad_(False)
+
+
+def save(network: UNet2DModel, scheduler: Any, folder: Path) -> Path:
+    """Write a pipeline of both, in diffusers' own format, with the weights in safetensors."""
+    DDPMPipeline(network, scheduler).save_pretrained(folder, safe_serialization=True)
+    return folder
