@@ -21,7 +21,7 @@ def process(reads_class: bool = False, guidance_scale: float = 1.0) -> Diffusers
     """The shipped digits in 25 steps. By default it draws any digit, and the class of its states is of the reward
     alone; with reads_class it is the class-conditional model."""
     options = {"guidance_scale": guidance_scale} if reads_class else {"reads_class": False}
-    return DiffusersReference(shipped("digits"), NUM_STEPS, null_class=CLASSES, **options)
+    return digits(num_steps=NUM_STEPS, **options)
 
 
 @cache

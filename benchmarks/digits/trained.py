@@ -97,7 +97,7 @@ VALUES: dict[str, Callable[[], Labelled]] = {"simulated": simulated, "noised rea
 
 def network() -> ImageValue:
     torch.manual_seed(SEED)  # of the network's first weights
-    return ImageValue((1, 28, 28), NUM_STEPS, num_classes=CLASSES)
+    return ImageValue(1, NUM_STEPS, num_classes=CLASSES)
 
 
 def learned(kind: str) -> Learned:
