@@ -3,13 +3,12 @@
 from functools import cache
 
 import torch
-from svlearn.domains.images.digits.classifier import DigitClassifier, classifier
-from svlearn.domains.images.rewards import LogProbability, OnImages
 from torch import Tensor
 
 import svlearn as sv
 from svlearn.domains.images import DiffusersReference
-from svlearn.loading import shipped
+from svlearn.domains.images.digits.classifier import DigitClassifier, classifier
+from svlearn.domains.images.rewards import LogProbability, OnImages
 
 NUM_STEPS = 25
 CLASSES = 10
