@@ -16,13 +16,13 @@ from svlearn.transitions import CategoricalTransition, GaussianTransition, Trans
 MOST = 256  # shapes that are remembered of a process
 DISTRIBUTIONS = "GaussianTransition(mean, std) in the place of a Normal, CategoricalTransition(logits) of a Categorical"
 
-_seen: WeakKeyDictionary[nn.Module, set] = WeakKeyDictionary()
+_seen: WeakKeyDictionary[object, set] = WeakKeyDictionary()
 _cached: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()  # whether it was seen to give a cache
 _unclear: WeakKeyDictionary[nn.Module, set] = WeakKeyDictionary()  # the numbers of rows that a std is as long as
 
 
-def is_new(process: nn.Module, key: Any) -> bool:
-    """Whether a process was not yet seen with this key, a shape of its states; from now on it was.
+def is_new(process: object, key: Any) -> bool:
+    """Whether a process, or a reward, was not yet seen with this key, a shape of its states; from now on it was.
 
     Never inside what torch compiles: its guards would be on this memory, from which processes go as they are freed.
     """
@@ -39,7 +39,7 @@ def is_new(process: nn.Module, key: Any) -> bool:
     return True
 
 
-def forget(process: nn.Module) -> None:
+def forget(process: object) -> None:
     """Look at it anew: a call has failed."""
     _seen.pop(process, None)
 

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-MAX_BYTES = 2**28  # of a file, and of all tensors together
+MAX_BYTES = 2**28  # of a file, and of all tensors together, where nothing else is said
 MAX_PICKLE = 2**20  # bytes of its pickle
 STORAGES = {
     "torch.DoubleStorage": torch.float64,
@@ -50,31 +50,32 @@ class Foreign:
     entries: list = field(default_factory=list)
 
 
-def content_of(file: bytes) -> Any:
+def content_of(file: bytes, most: int | None = None) -> Any:
     """What a file of `torch.save` holds, of dicts (whatever their class), lists, tuples, strings, numbers and tensors.
 
     Raises NamesCode for one that names anything else, and ValueError for one that is cut or damaged (the checksums of
-    all its parts are looked at) or passes a limit: MAX_BYTES for the file and for its tensors together, MAX_PICKLE.
+    all its parts are looked at) or passes a limit: MAX_PICKLE, and `most` bytes (None: MAX_BYTES) for the file and for
+    its tensors together.
     """
-    return _read(file, refuses=True)
+    return _read(file, True, MAX_BYTES if most is None else most)
 
 
 def content_around_code(file: bytes) -> Any:
     """As `content_of`, of a file that names code as well, as a training's checkpoint names the classes of its settings:
     what would be made by code is a `Foreign`, in whose place nothing is imported, made or called."""
-    return _read(file, refuses=False)
+    return _read(file, False, MAX_BYTES)
 
 
-def _read(file: bytes, refuses: bool) -> Any:
-    if len(file) > MAX_BYTES:
-        raise ValueError(f"more than {MAX_BYTES} bytes")
+def _read(file: bytes, refuses: bool, most: int) -> Any:
+    if len(file) > most:
+        raise ValueError(f"more than {most} bytes")
     try:
         with zipfile.ZipFile(io.BytesIO(file)) as archive:
             pickled, prefix = _checked(archive, len(file))
             names = {str(arg).replace(" ", ".") for op, arg, _ in pickletools.genops(pickled) if op.name == "GLOBAL"}
             if refuses and names - KNOWN:
                 raise NamesCode(sorted(names - KNOWN))
-            return _Reader(archive, prefix).run(pickled)
+            return _Reader(archive, prefix, most).run(pickled)
     except NamesCode:
         raise
     except Exception as error:  # whatever a damaged file makes of the parsers
@@ -115,8 +116,8 @@ class _Mark:
 class _Reader:
     """The stack, the memo and the tensors' bytes of one pickle. Any slip in it is an exception of some kind."""
 
-    def __init__(self, archive: zipfile.ZipFile, prefix: str):
-        self.archive, self.prefix = archive, prefix
+    def __init__(self, archive: zipfile.ZipFile, prefix: str, most: int):
+        self.archive, self.prefix, self.most = archive, prefix, most
         self.stack: list[Any] = []
         self.memo: dict[Any, Any] = {}
         self.storages: dict[tuple[str, str], Tensor] = {}
@@ -212,15 +213,15 @@ class _Reader:
     def _tensor(self, storage: Tensor, offset: int, shape: tuple[int, ...], strides: tuple[int, ...]) -> Tensor:
         """A tensor of its own; no number of the storage may be behind two of its elements, nor any from beside it."""
         numbers = [offset, *shape, *strides]
-        if not all(type(each) is int and 0 <= each <= MAX_BYTES for each in numbers) or len(shape) != len(strides):
+        if not all(type(each) is int and 0 <= each <= self.most for each in numbers) or len(shape) != len(strides):
             raise ValueError("a tensor of a shape that cannot be")
-        size = reduce(lambda a, b: min(a * b, MAX_BYTES), shape, 1)
+        size = reduce(lambda a, b: min(a * b, self.most), shape, 1)
         last = offset + sum((length - 1) * stride for length, stride in zip(shape, strides))
         if size and (size > len(storage) or last >= len(storage)):
             raise ValueError("a tensor of more numbers than its part has")
         self.num_bytes += size * storage.element_size()
-        if self.num_bytes > MAX_BYTES:
-            raise ValueError(f"tensors of more than {MAX_BYTES} bytes")
+        if self.num_bytes > self.most:
+            raise ValueError(f"tensors of more than {self.most} bytes")
         return storage.as_strided(shape, strides, offset).clone(memory_format=torch.contiguous_format)
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from svlearn.arguments import each_of, integer, is_number
 from svlearn.scoring.codec import Codec
 from svlearn.scoring.counts import Counts
-from svlearn.scoring.failures import ITEM, MACHINE, Failure, printable
+from svlearn.scoring.failures import ITEM, LONGEST_REASON, MACHINE, Failure, printable
 from svlearn.scoring.score_store import Known, ScoreStore
 from svlearn.scoring.workers import Workers, apply_here
 from svlearn.state import State
@@ -233,7 +233,8 @@ class Scorer:
     def _fail(self, what: str, why: str, score: float) -> None:
         self.failures.append((what, why))
         self._count(failed=1)
-        logger.warning("%s could not be scored and gets %g: %s", printable(what), score, printable(why))
+        shown = printable(what) if len(what) <= LONGEST_REASON else f"{printable(what)[:LONGEST_REASON]}…"
+        logger.warning("%s could not be scored and gets %g: %s", shown, score, printable(why))
 
     def _count(self, **more: int) -> None:
         self.counts = Counts(**{name: count + more.get(name, 0) for name, count in vars(self.counts).items()})

@@ -202,6 +202,9 @@ def test_a_long_file_is_refused(monkeypatch):
     monkeypatch.setattr(archive, "MAX_BYTES", 399)
     with pytest.raises(ValueError, match="more than 399 bytes"):
         content_of(file)
+    assert len(content_of(file, most=len(file))) == 100
+    with pytest.raises(ValueError, match=f"more than {len(file) - 1} bytes"):
+        content_of(file, most=len(file) - 1)
 
 
 @pytest.mark.parametrize(
