@@ -37,15 +37,17 @@ class DiffusersReference(Reference):
 
     pipeline: a diffusers pipeline; its name or folder (`DiffusionPipeline.from_pretrained`: nothing is fetched unless a
     name asks for it); a network of (sample, timestep) with `scheduler`; or a `Denoiser`, with `scheduler`.
-    device, dtype: of a pipeline that is read by its name or folder: where it goes, and what its weights are read as
-    ("float16"); others are moved by `to`.
     num_steps: T. scheduler: in the place of the pipeline's own, a scheduler, or a class of diffusers or its name, which
-    takes over the own one's settings. eta: of DDIM. flow: "flow_grpo", "memoryless" or "scheduler", noise_level: of flow matching;
-    see `steps.flow`. guidance_scale: of classifier-free guidance; None: as the pipeline's own call has it by default, 1
-    where it has none. options: of the network's `Denoiser`, as shape, null_class, height.
+    takes over the own one's settings. eta: of DDIM. flow: "flow_grpo", "memoryless" or "scheduler", noise_level: of
+    flow matching; see `steps.flow`. guidance_scale: of classifier-free guidance; None: the default of the call of the
+    pipeline, 1 where it has none. options: of the network's `Denoiser`, as shape, null_class, height.
+    device, dtype: of a pipeline that is read by its name or folder: where it goes, and what its weights are read as
+    ("float16"); any other is moved by `to`.
     decode_chunk: how many latents the autoencoder decodes at once.
 
-    The parts beside the network (autoencoder, text encoders) are frozen; a policy shares them.
+    The parts beside the network (autoencoder, text encoders) are frozen; a policy shares them, and under adapters the
+    network's own weights too where these are frozen before (`reference.requires_grad_(False)`, `Finetuned(reference,
+    lora_rank, modules="denoiser.network")`).
     Raises ValueError for a scheduler without a stochastic step (and says which to take) and for a pipeline that lacks
     a part; OSError where a name or folder has no pipeline.
     """
@@ -136,7 +138,7 @@ class DiffusersReference(Reference):
         sample, _ = parts(x)
         if self.autoencoder is None:
             return to_unit(sample)
-        return to_unit(decode_latents(self.autoencoder, sample, self.decode_chunk))
+        return to_unit(decode_latents(self.autoencoder, sample, self.decode_chunk, self.denoiser.upcasts))
 
     def decode(self, x: State) -> list[Image.Image]:
         with torch.no_grad():
