@@ -8,6 +8,7 @@ from torch import Tensor
 import svlearn as sv
 from svlearn.domains.images import DiffusersReference
 from svlearn.domains.images.digits.classifier import DigitClassifier, classifier
+from svlearn.domains.images.digits.pretrained import digits
 from svlearn.domains.images.rewards import LogProbability, OnImages
 
 NUM_STEPS = 25

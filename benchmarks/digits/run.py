@@ -16,6 +16,7 @@ from pathlib import Path
 
 import torch
 
+import svlearn as sv
 from benchmarks.common.clock import clock, since
 from benchmarks.common.command import add_choice
 from benchmarks.common.paths import PAGES

@@ -9,17 +9,17 @@ from torch.func import functional_call
 from torch.utils.checkpoint import checkpoint
 
 
-def decode_latents(autoencoder: nn.Module, latents: Tensor, chunk: int) -> Tensor:
+def decode_latents(autoencoder: nn.Module, latents: Tensor, chunk: int, upcast: bool = False) -> Tensor:
     """Pixels (B, 3, H, W) in [-1, 1] of latents (B, C, h, w), `chunk` at a time, so that memory does not grow with B.
 
     latents/scaling_factor + shift_factor go in, or (latents_std/scaling_factor) latents + latents_mean where the
-    configuration has these, as in diffusers' pipelines. An autoencoder in float16 whose configuration says
+    configuration has these, as in diffusers' pipelines. upcast: an autoencoder in float16 whose configuration says
     `force_upcast`, as SDXL's, whose hidden states overflow there, decodes in float32, and stays as it is. A chunk of
     more than one whose gradient is wanted is computed again when it is asked for."""
     config: Any = autoencoder.config
     scale, shift = _affine(config, latents)
     dtype, weights = next(autoencoder.parameters()).dtype, {}
-    if dtype == torch.float16 and getattr(config, "force_upcast", False):
+    if upcast and dtype == torch.float16 and getattr(config, "force_upcast", False):
         dtype = torch.float32
         state = [*autoencoder.named_parameters(), *autoencoder.named_buffers()]
         weights = {f"autoencoder.{name}": each.float() for name, each in state if each.is_floating_point()}

@@ -14,9 +14,9 @@ from svlearn.arguments import integer, real
 from svlearn.deferred_checks import check_finite
 from svlearn.domains.images.denoisers import denoiser_of
 from svlearn.domains.images.drawing import draw_grid
+from svlearn.domains.images.opening import open_pipeline
 from svlearn.domains.images.pixels import decode_latents, to_pil, to_unit
-from svlearn.domains.images.steps import steps_of
-from svlearn.files import user_path
+from svlearn.domains.images.steps import STOCHASTIC, steps_of
 from svlearn.process import Prediction, Reference
 from svlearn.randomness import randn
 from svlearn.schedules import NoiseLevels
@@ -37,13 +37,17 @@ class DiffusersReference(Reference):
 
     pipeline: a diffusers pipeline; its name or folder (`DiffusionPipeline.from_pretrained`: nothing is fetched unless a
     name asks for it); a network of (sample, timestep) with `scheduler`; or a `Denoiser`, with `scheduler`.
-    num_steps: T. scheduler: in the place of the pipeline's own, a scheduler, or a class of diffusers, which takes over
-    the own one's settings. eta: of DDIM. flow: "flow_grpo", "memoryless" or "scheduler", noise_level: of flow matching;
-    see `steps.flow`. guidance_scale: of classifier-free guidance; None: as the pipeline's own call has it by default, 1
-    where it has none. options: of the network's `Denoiser`, as shape, null_class, height.
+    num_steps: T. scheduler: in the place of the pipeline's own, a scheduler, or a class of diffusers or its name, which
+    takes over the own one's settings. eta: of DDIM. flow: "flow_grpo", "memoryless" or "scheduler", noise_level: of
+    flow matching; see `steps.flow`. guidance_scale: of classifier-free guidance; None: the default of the call of the
+    pipeline, 1 where it has none. options: of the network's `Denoiser`, as shape, null_class, height.
+    device, dtype: of a pipeline that is read by its name or folder: where it goes, and what its weights are read as
+    ("float16"); any other is moved by `to`.
     decode_chunk: how many latents the autoencoder decodes at once.
 
-    The parts beside the network (autoencoder, text encoders) are frozen; a policy shares them.
+    The parts beside the network (autoencoder, text encoders) are frozen; a policy shares them, and under adapters the
+    network's own weights too where these are frozen before (`reference.requires_grad_(False)`, `Finetuned(reference,
+    lora_rank, modules="denoiser.network")`).
     Raises ValueError for a scheduler without a stochastic step (and says which to take) and for a pipeline that lacks
     a part; OSError where a name or folder has no pipeline.
     """
@@ -59,11 +63,15 @@ class DiffusersReference(Reference):
         noise_level: float = 0.7,
         guidance_scale: float | None = None,
         decode_chunk: int = 8,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | str | None = None,
         **options: Any,
     ):
         super().__init__()
         if isinstance(pipeline, (str, Path)):
-            pipeline = open_pipeline(pipeline)
+            pipeline = open_pipeline(pipeline, device, dtype)
+        elif device is not None or dtype is not None:
+            raise ValueError("device, dtype: they are for a pipeline by its name or folder; move others by to()")
         self.num_steps, self.decode_chunk = integer(num_steps, "num_steps"), integer(decode_chunk, "decode_chunk")
         self.scheduler = copy.deepcopy(_scheduler_of(pipeline, scheduler))  # the pipeline's calls change its own
         self.denoiser = denoiser_of(pipeline, guidance_scale, options)
@@ -130,7 +138,7 @@ class DiffusersReference(Reference):
         sample, _ = parts(x)
         if self.autoencoder is None:
             return to_unit(sample)
-        return to_unit(decode_latents(self.autoencoder, sample, self.decode_chunk))
+        return to_unit(decode_latents(self.autoencoder, sample, self.decode_chunk, self.denoiser.upcasts))
 
     def decode(self, x: State) -> list[Image.Image]:
         with torch.no_grad():
@@ -172,36 +180,30 @@ def with_sample(x: State, sample: Tensor) -> State:
     return changed
 
 
-def open_pipeline(name: str | Path) -> Any:
-    """The diffusers pipeline of a folder, or of a published name. OSError where there is none, and no network to fetch
-    it with."""
-    from diffusers import DiffusionPipeline
-
-    folder = user_path(name)
-    if folder.exists():
-        if not (folder / "model_index.json").is_file():
-            raise FileNotFoundError(f"{folder}: expected a folder of a diffusers pipeline, without model_index.json")
-        return DiffusionPipeline.from_pretrained(folder, local_files_only=True)
-    try:
-        return DiffusionPipeline.from_pretrained(str(name))
-    except Exception as error:
-        raise OSError(
-            f"pipeline: {str(name)!r} is no folder here, and could not be fetched by that name ({error}); where there "
-            "is a network, save it by DiffusionPipeline.from_pretrained(name).save_pretrained(folder), and give that"
-        ) from error
-
-
 def _scheduler_of(pipeline: Any, scheduler: Any) -> Any:
     own = getattr(pipeline, "scheduler", None)
     if scheduler is None:
         if own is None:
             raise ValueError("scheduler: expected one of diffusers, for the network brings none, got None")
         return own
+    if isinstance(scheduler, str):
+        scheduler = _scheduler_named(scheduler)
     if isinstance(scheduler, type):
         if own is None:
             raise ValueError(f"scheduler: expected {scheduler.__name__} with its settings, for the network brings none")
         return scheduler.from_config(own.config)  # type: ignore[attr-defined]
     return scheduler
+
+
+def _scheduler_named(name: str) -> Any:
+    import diffusers
+
+    kind = getattr(diffusers, name, None)
+    if not (isinstance(kind, type) and issubclass(kind, diffusers.SchedulerMixin)):
+        raise ValueError(
+            f"scheduler: expected the name of one of diffusers, as of {', '.join(STOCHASTIC)}, got {name!r}"
+        )
+    return kind
 
 
 def _refuse(output: Tensor, t: Tensor, dtype: torch.dtype) -> None:

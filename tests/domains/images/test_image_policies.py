@@ -3,6 +3,7 @@
 import pytest
 import tiny_pipelines
 import torch
+from diffusers import DDIMScheduler
 
 from svlearn.domains.images import DiffusersReference
 from svlearn.inference import proposals
@@ -79,3 +80,33 @@ def test_the_last_step_adds_nothing_to_log_q(reference):
     ratios = objective.log_ratios(states)
     assert ratios[:, -1].tolist() == [0.0] * 4
     assert (ratios[:, :-1] != 0).all() and ratios.isfinite().all()
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_what_is_frozen_is_shared(frozen, tmp_path):
+    reference = DiffusersReference(tiny_pipelines.stable_diffusion(tmp_path), STEPS)
+    if frozen:
+        reference.requires_grad_(False)
+    policy = Finetuned(reference, 2, modules="denoiser.network", target_modules=["to_q"])
+    held = {id(each) for each in reference.parameters()}
+    for part in (policy.copy.denoiser.text_encoders, policy.copy.autoencoder):
+        assert {id(each) for each in part.parameters()} <= held
+    own = {id(each) for each in policy.copy.parameters()} - held
+    assert (own == {id(each) for each in policy.trained()}) == frozen
+
+
+def test_a_policy_is_trained_under_prompts(tmp_path):
+    scheduler = DDIMScheduler(**tiny_pipelines.BETAS, clip_sample=False)
+    reference = DiffusersReference(tiny_pipelines.stable_diffusion(tmp_path, scheduler), STEPS)
+    assert reference.steps.stds[-1] == 0
+    target = Target(lambda x: x["sample"].mean(dim=(1, 2, 3)), 0.1)
+    options = dict(modules="denoiser.network", target_modules=["to_q", "to_v"], noiseless="reference")
+    policy = Finetuned(reference, 2, **options)
+    prompts = {"prompt": ["a cat", "a dog"], "negative_prompt": ["", "fog"]}
+    objective = ProximalPolicyGradient(reference, target, policy, conditions=prompts, **SMALL)
+    fit(objective, max_steps=2, default_root_dir=tmp_path, enable_progress_bar=False)
+    assert all(each.isfinite().all() for each in policy.trained())
+    states = roll_out(policy, 2, condition=prompts, generator=seeded("cpu", 0))["states"]
+    ratios = objective.log_ratios(states)
+    assert ratios.isfinite().all() and ratios[:, -1].tolist() == [0.0, 0.0]
+    assert (ratios[:, :-1] != 0).any()

@@ -46,6 +46,22 @@ def test_latents_are_scaled_as_the_configuration_says() -> None:
         torch.testing.assert_close(decode_latents(autoencoder, latents, 8), expected, atol=1e-4, rtol=1e-4)
 
 
+def test_images_are_decoded_in_float32_where_the_pipeline_does_so(tmp_path: Path) -> None:
+    """As SDXL's; the others decode in float16, whatever the autoencoder's configuration says."""
+    for build, dtype in (
+        (tiny_pipelines.stable_diffusion_xl, torch.float32),
+        (tiny_pipelines.stable_diffusion, torch.float16),
+    ):
+        reference = DiffusersReference(build(tmp_path), 3)
+        seen: list[torch.dtype] = []
+        reference.autoencoder.half().decoder.register_forward_pre_hook(
+            lambda module, inputs, seen=seen: seen.append(inputs[0].dtype)
+        )
+        assert reference.autoencoder.config.force_upcast
+        assert reference.images(torch.randn(1, 4, 8, 8)).dtype == torch.float32
+        assert seen == [dtype]
+
+
 @pytest.mark.parametrize("force", [True, False])
 def test_an_autoencoder_that_overflows_decodes_in_float32(force: bool) -> None:
     """Its first layer is 30,000 times too large, which a norm takes back further on."""
@@ -56,13 +72,15 @@ def test_an_autoencoder_that_overflows_decodes_in_float32(force: bool) -> None:
     latents = 10 * torch.randn(3, 4, 8, 8)
     with torch.no_grad():
         expected = decode_latents(autoencoder, latents, 8)
-        actual = decode_latents(autoencoder.half(), latents, 2)
+        actual = decode_latents(autoencoder.half(), latents, 2, upcast=True)
     assert all(each.dtype == torch.float16 for each in autoencoder.parameters())
     assert bool(actual.isfinite().all()) == force
     if force:  # what differs is the rounding of the weights
         torch.testing.assert_close(actual, expected, atol=0.02, rtol=0.02)
         x = latents.requires_grad_()
-        (gradient,) = torch.autograd.grad(decode_latents(autoencoder, x, 2).sum(), x)  # computed again in float32
+        (gradient,) = torch.autograd.grad(
+            decode_latents(autoencoder, x, 2, upcast=True).sum(), x
+        )  # computed again in float32
         assert gradient.isfinite().all() and gradient.abs().sum() > 0
 
 

@@ -179,3 +179,12 @@ def test_a_saved_pipeline_is_read_from_its_folder(tmp_path: Path) -> None:
         torch.testing.assert_close(predict(again, x, 0).clean["sample"], predict(reference, x, 0).clean["sample"])
     with pytest.raises(FileNotFoundError, match="expected a folder of a diffusers pipeline, without model_index.json"):
         DiffusersReference(tmp_path, 3)
+    half = DiffusersReference(tmp_path / "saved", 3, scheduler="DDPMScheduler", dtype="bfloat16", device="cpu")
+    assert {each.dtype for each in half.parameters()} == {torch.bfloat16}
+    assert type(half.scheduler) is DDPMScheduler and half.scheduler.config.beta_end == tiny_pipelines.BETAS["beta_end"]
+    with pytest.raises(ValueError, match="dtype: expected one of torch's floats, .*, got 'float17'"):
+        DiffusersReference(tmp_path / "saved", 3, dtype="float17")
+    with pytest.raises(ValueError, match="device, dtype: they are for a pipeline by its name or folder"):
+        DiffusersReference(pipeline, 3, dtype="float16")
+    with pytest.raises(ValueError, match="scheduler: expected the name of one of diffusers, .*, got 'DDIM'"):
+        DiffusersReference(pipeline, 3, scheduler="DDIM")

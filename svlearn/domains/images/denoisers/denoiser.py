@@ -26,10 +26,12 @@ class Denoiser(nn.Module, ABC):
     """A network with the conditions that it reads, as leaves of a state. A subclass writes `forward`, and `leaves`
     where there is a condition.
 
-    shape: of a sample, (C, H, W).
+    shape: of a sample, (C, H, W). upcasts: whether its pipeline decodes latents in float32 where the autoencoder is in
+    float16 and says so.
     """
 
     shape: tuple[int, int, int]
+    upcasts: bool = False
 
     @abstractmethod
     def forward(self, sample: Tensor, timesteps: Tensor, leaves: Mapping[str, Tensor]) -> Denoised:

@@ -30,6 +30,7 @@ class Prompted(Denoiser):
     none; None: the default of the pipeline's own call. prompts_kept: how many pairs are kept, the last read ones.
     """
 
+    network: Any
     settings: Tensor
 
     def __init__(

@@ -36,7 +36,7 @@ class UNet2DCondition(Prompted):
             )
         shape = latent_shape(pipeline, channels, config.sample_size, height, width)
         super().__init__(pipeline, network, shape, **options)
-        self.large = config.addition_embed_type == "text_time"
+        self.large = self.upcasts = config.addition_embed_type == "text_time"
         self.register_buffer("time_ids", _time_ids(pipeline, shape) if self.large else None)
         self.register_buffer("time_condition", _time_condition(pipeline, self.guidance_scale))
 
