@@ -105,8 +105,8 @@ def page(held: dict) -> str:
     worst = max(ratios.values())
     first = f"**With the same noise both draw the same images; svlearn's loop takes {plain(worst, 3)} times at most.**"
     notes = (
-        f"\n{BATCH} images of 28 x 28 in {STEPS} steps by one random UNet2DModel of the size of the shipped digits, one\n"
-        f"thread; {TURNS} turns, each of both loops in changing order; seconds of the processor, a batch. Written by\n"
+        f"\n{BATCH} images of 28 x 28 in {STEPS} steps by one random UNet2DModel of the size of the shipped digits, "
+        f"one\nthread; {TURNS} turns, each of both loops in changing order; seconds of the processor, a batch. Written by\n"
         "`python -m benchmarks pipeline_loop` from `benchmarks/results/pipeline_loop.json`.\n"
     )
     return "\n".join([f"# {TITLE}\n", f"{first}\n", *lines, notes])
