@@ -28,6 +28,11 @@ from svlearn.evaluation.report.provenance import provenance
 RESULTS, PAGE = Results("pipeline_loop", {"loops": {}}), PAGES / "pipeline_loop.md"
 BATCH, STEPS, TURNS = 32, 25, 8
 TITLE = "What the loop costs beside diffusers' own"
+NOTES = """
+{batch} images of 28 x 28 in {steps} steps by one random UNet2DModel of the size of the shipped digits, one thread;
+{turns} turns, each of both loops in changing order; seconds of the processor, a batch. Written by
+`python -m benchmarks pipeline_loop` from `benchmarks/results/pipeline_loop.json`.
+"""
 KINDS = {"DDPM": (DDPMPipeline, DDPMScheduler, {}), "DDIM, eta = 1": (DDIMPipeline, DDIMScheduler, {"eta": 1.0})}
 
 
@@ -104,9 +109,5 @@ def page(held: dict) -> str:
         lines.append(f"| {' | '.join(cells)} |")
     worst = max(ratios.values())
     first = f"**With the same noise both draw the same images; svlearn's loop takes {plain(worst, 3)} times at most.**"
-    notes = (
-        f"\n{BATCH} images of 28 x 28 in {STEPS} steps by one random UNet2DModel of the size of the shipped digits, "
-        f"one\nthread; {TURNS} turns, each of both loops in changing order; seconds of the processor, a batch. Written by\n"
-        "`python -m benchmarks pipeline_loop` from `benchmarks/results/pipeline_loop.json`.\n"
-    )
+    notes = NOTES.format(batch=BATCH, steps=STEPS, turns=TURNS)
     return "\n".join([f"# {TITLE}\n", f"{first}\n", *lines, notes])
