@@ -34,7 +34,10 @@ from svlearn.files import check_writable, user_path, write
 from svlearn.inference.samplers import ancestral
 from svlearn.randomness import seeded
 
-TRAININGS: dict[str, type[DenoiserTraining]] = {"digits": DiffusionTraining, "digits-flow": FlowTraining}
+TRAININGS: dict[str, type[DiffusionTraining] | type[FlowTraining]] = {
+    "digits": DiffusionTraining,
+    "digits-flow": FlowTraining,
+}
 REPEATS = 8  # draws of each held-out digit
 CARD = """# The reference {name!r}
 
@@ -204,8 +207,8 @@ def _config(checkpoint: Path) -> dict[str, Any]:
 def _training(name: str, configured: dict[str, Any], state: dict[str, Tensor]) -> Any:
     """The training with its network filled, in evaluation mode."""
     arguments = configured["init_args"]
-    network = diffusers.UNet2DModel(**arguments["network"]["init_args"])
+    network: Any = diffusers.UNet2DModel(**arguments["network"]["init_args"])
     kind = getattr(diffusers, arguments["scheduler"]["class_path"].rsplit(".", 1)[-1])
-    training = TRAININGS[name](network, kind(**arguments["scheduler"]["init_args"]))  # type: ignore[call-arg]
+    training = TRAININGS[name](network, kind(**arguments["scheduler"]["init_args"]))
     training.load_state_dict(state)
     return training.eval()
