@@ -52,13 +52,14 @@ class Foreign:
     entries: list = field(default_factory=list)
 
 
-def content_of(file: bytes, most: int = MAX_BYTES) -> Any:
+def content_of(file: bytes, most: int | None = None) -> Any:
     """What a file of `torch.save` holds, of dicts (whatever their class), lists, tuples, strings, numbers and tensors.
 
     Raises NamesCode for one that names anything else, and ValueError for one that is cut or damaged (the checksums of
-    all its parts are looked at) or passes a limit: `most` bytes for the file and for its tensors together, MAX_PICKLE.
+    all its parts are looked at) or passes a limit: MAX_PICKLE, and `most` bytes (None: MAX_BYTES) for the file and for
+    its tensors together.
     """
-    return _read(file, True, most)
+    return _read(file, True, MAX_BYTES if most is None else most)
 
 
 def content_around_code(file: bytes) -> Any:

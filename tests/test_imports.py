@@ -141,7 +141,11 @@ def test_every_part_has_a_rank():
         ("svlearn.evaluation.compare", "import importlib as i\ni.import_module('rdkit')", "only the domain molecules"),
         ("svlearn.domains.images.digits", "from svlearn.domains.molecules import graph", "no domain knows another"),
         ("svlearn.domains.images.digits", "from ..molecules import graph", "no domain knows another"),
-        ("svlearn.domains.molecules.gin", "import transformers", "only the domain images or language or sequences may"),
+        (
+            "svlearn.domains.molecules.graph",
+            "import transformers",
+            "only the domain images or language or sequences may",
+        ),
         ("svlearn.evaluation.metrics", "from rdkit import Chem", "only the domain molecules may"),
         ("svlearn.evaluation.metrics", "from scripts import demo", "the package knows no scripts"),
         ("svlearn.objectives.fit", "from benchmarks.common.clock import clock", "the package knows no benchmarks"),

@@ -127,6 +127,20 @@ def test_a_condition_that_does_not_stay_is_named(kind, words):
         check_reference(kind(), condition=torch.arange(4.0)[:, None] + 1, num_draws=200)
 
 
+class Spoken(Prompted):
+    """Starts from a dict of words, which its states hold as their lengths."""
+
+    def initial(self, batch_size, *, condition=None, generator=None):
+        lengths = torch.tensor([[float(len(word))] for word in condition["words"]]) if condition else None
+        return super().initial(batch_size, condition=lengths, generator=generator)
+
+
+def test_a_dict_of_words_is_a_condition_of_as_many_rows():
+    check_reference(Spoken(), condition={"words": ["a", "cat", "", "dog"]}, num_draws=200)
+    with pytest.raises(ValueError, match="condition: expected 4 rows, got 2"):
+        check_reference(Spoken(), condition={"words": ["a", "cat"]}, num_draws=200)
+
+
 def test_states_on_another_device_than_the_weights_are_named():
     class Elsewhere(Walk):
         def initial(self, batch_size, *, condition=None, generator=None):

@@ -46,6 +46,7 @@ def page(held: dict) -> str:
         own = [cell for cell in cells if cell.alpha == alpha]
         if own:
             parts += [f"## alpha = {alpha:g}\n", table(own)]
+    parts += strengths(cells)
     absent = [name for name in ROWS if all(cell.name != name for cell in cells)]
     if absent:
         parts.append(f"Not measured: {', '.join(absent)}.\n")
@@ -90,6 +91,23 @@ def table(cells: list[Cell], data: dict | None = None) -> str:
         row = [cell.name, ROWS[cell.name].needs, *of_images, plain(cell.calls, 3), *spent]
         lines.append(f"| {' | '.join(row)} |")
     return "\n".join([*lines, ""])
+
+
+def strengths(cells: list[Cell]) -> list[str]:
+    """What policies pay for their reward: KL to the reference and diversity, by alpha."""
+    own = [cell for cell in cells if "kl" in cell.held]
+    if not own:
+        return []
+    lines = [
+        "## What policies pay\n",
+        "KL(q‖p_ref) of trajectories, nats: a smaller alpha asks for more reward at a larger distance.\n",
+        "| Policy | alpha | KL | reward | accuracy | diversity |",
+        "| --- | --: | --: | --: | --: | --: |",
+    ]
+    for cell in own:
+        figures = (with_error(*each) for each in (cell.held["kl"], cell.reward, cell.accuracy))
+        lines.append(f"| {' | '.join([cell.name, f'{cell.alpha:g}', *figures, plain(cell.diversity, 3)])} |")
+    return ["\n".join([*lines, ""])]
 
 
 def trainings(held: dict) -> str:

@@ -3,13 +3,12 @@
 from functools import cache
 
 import torch
-from svlearn.domains.images.digits.classifier import DigitClassifier, classifier
-from svlearn.domains.images.rewards import LogProbability, OnImages
 from torch import Tensor
 
 import svlearn as sv
 from svlearn.domains.images import DiffusersReference
-from svlearn.loading import shipped
+from svlearn.domains.images.digits.classifier import DigitClassifier, classifier
+from svlearn.domains.images.rewards import LogProbability, OnImages
 
 NUM_STEPS = 25
 CLASSES = 10
@@ -21,7 +20,7 @@ def process(reads_class: bool = False, guidance_scale: float = 1.0) -> Diffusers
     """The shipped digits in 25 steps. By default it draws any digit, and the class of its states is of the reward
     alone; with reads_class it is the class-conditional model."""
     options = {"guidance_scale": guidance_scale} if reads_class else {"reads_class": False}
-    return DiffusersReference(shipped("digits"), NUM_STEPS, null_class=CLASSES, **options)
+    return digits(num_steps=NUM_STEPS, **options)
 
 
 @cache

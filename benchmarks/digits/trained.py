@@ -8,8 +8,6 @@ import pytorch_lightning as pl
 import torch
 from diffusers import UNet2DModel
 from safetensors.torch import load_file, save_file
-from svlearn.domains.images.digits.data import part
-from svlearn.domains.images.values import ImageValue
 from tensordict import TensorDict
 from torch import Tensor, nn
 
@@ -18,6 +16,8 @@ from benchmarks.common.clock import clock, since
 from benchmarks.common.paths import RUNS as ALL_RUNS
 from benchmarks.digits.problem import CLASSES, NUM_STEPS, process, rewarding, target
 from svlearn.checkpoints import load_policy, load_value, save, save_value
+from svlearn.domains.images.digits.data import part
+from svlearn.domains.images.values import ImageValue
 from svlearn.files import write
 from svlearn.fingerprint import fingerprint
 from svlearn.objectives import AdjointMatching, MonteCarloRegression, Objective, PathConsistency, ProximalPolicyGradient

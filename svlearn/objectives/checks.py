@@ -121,5 +121,6 @@ def _refusal(need: str, t: int, who: str) -> str:
     return (
         f"{need}: the reference has no noise at t = {t} (a std of 0), so that log q - log p_ref is -inf where q moves "
         f"x at all, and {who} does; take a reference with noise in that step, policies.Controlled, whose mean + std² g "
-        "stays there, or a policy whose `steer` returns prediction.transition at that t"
+        "stays there, policies.Finetuned with noiseless='reference', or a policy whose `steer` returns "
+        "prediction.transition at that t"
     )

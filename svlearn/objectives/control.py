@@ -8,6 +8,7 @@ from torch import Tensor
 
 from svlearn.policies import Controlled, Policy
 from svlearn.process import Prediction, call, predict
+from svlearn.randomness import randn, seeded
 from svlearn.state import State, device_of_state, times
 from svlearn.transitions import Coordinates, GaussianTransition, Transition, coordinates_of, described, gaussian_of
 
@@ -24,7 +25,7 @@ def gaussian(prediction: Prediction) -> GaussianTransition:
 
 def control_of(policy: Policy, x: State, t: Tensor, prediction: Prediction | None) -> Tensor:
     """g_θ(x_t, t) = (m_θ(x_t) - m(x_t))/s_t² over the coordinates, (B, ...), nats per unit of x, of a policy that
-    `check_controls` took.
+    `check_controls` took; 0 where s_t is.
 
     prediction: the reference's, of x_t, `completed`; a `Controlled`, which says g_θ itself, does without.
     """
@@ -32,7 +33,8 @@ def control_of(policy: Policy, x: State, t: Tensor, prediction: Prediction | Non
         return policy.coordinates.gradient(policy.control(x, t), x)
     own = gaussian(_given(prediction))
     law = _steered(policy, x, t, _given(prediction))
-    return (gaussian(Prediction(law)).mean - own.mean) / own.std**2
+    noisy = own.std > 0
+    return torch.where(noisy, gaussian(Prediction(law)).mean - own.mean, 0.0) / torch.where(noisy, own.std, 1.0) ** 2
 
 
 def prediction_for_control(policy: Policy, x: State, t: int, previous: Prediction | None = None) -> Prediction | None:
@@ -63,16 +65,17 @@ def handed_on(prediction: Prediction | None) -> Prediction | None:
 
 
 def _steered(policy: Policy, x: State, t: Tensor, prediction: Prediction) -> Transition:
-    return policy.steer(prediction, x, t) if prediction.policy is None else prediction.policy.transition
+    own = prediction.policy
+    return policy.steer(prediction, x, t) if own is None else policy.law_of(own, prediction)
 
 
 def check_controls(policy: Any, states: State) -> Coordinates:
     """The coordinates that a control moves; raises where the policy has none that can be trained. states (B, T + 1,
     ...) of its reference.
 
-    A `Controlled` has one. Of another, each step must be Gaussian with the reference's std, which is above 0 and not
-    trained, and the mean must be trained at some step: TypeError for what is not Gaussian or trains no mean, ValueError
-    for the std, both with the step.
+    A `Controlled` has one. Of another, each step must be Gaussian with the reference's std, which is not trained; the
+    mean must be trained at some step, and stay the reference's where the std is 0: TypeError for what is not Gaussian
+    or trains no mean, ValueError for the std and for a step without noise that is moved, all with the step.
     """
     if isinstance(policy, Controlled):
         return policy.coordinates
@@ -96,11 +99,11 @@ def check_controls(policy: Any, states: State) -> Coordinates:
                 f"step {t}; policies.Controlled keeps it, and modules= of Finetuned leaves out what it depends on; "
                 f"{OTHERS}"
             )
-        if not bool((own.std > 0).all()):
+        if moves_diracs(law, own, policy):
             raise ValueError(
                 f"policy: expected noise at every step, got a std of 0 at step {t}, where {name} would move the state "
-                "at no cost; policies.Controlled leaves such a step as it is, and a DDPM has noise there with the "
-                "variance 'large' of schedules.gaussian_steps"
+                "at no cost; policies.Controlled leaves such a step as it is, and so does policies.Finetuned with "
+                "noiseless='reference'; a DDPM has noise there with the variance 'large' of schedules.gaussian_steps"
             )
         moved = moved or law.mean.requires_grad
     if not moved:
@@ -109,6 +112,22 @@ def check_controls(policy: Any, states: State) -> Coordinates:
             f"Finetuned whose steps are Gaussian will do; {OTHERS}"
         )
     return coordinates_of(prediction.transition)
+
+
+def moves_diracs(law: GaussianTransition, own: GaussianTransition, policy: Policy) -> bool:
+    """Whether a policy's law moves x where the reference's own has no noise, or would once it is trained."""
+    diracs = own.diracs
+    if not bool(diracs.any()):
+        return False
+    moved = law.mean[diracs]
+    if bool((moved != own.mean[diracs]).any()):
+        return True
+    if not law.mean.requires_grad:
+        return False
+    weights = randn(moved.shape, seeded(moved.device, 0), moved.device, moved.dtype)
+    parameters = [each for each in policy.trained() if each.requires_grad]
+    gradients = torch.autograd.grad((weights * moved).sum(), parameters, allow_unused=True, retain_graph=True)
+    return any(each is not None and bool((each != 0).any()) for each in gradients)
 
 
 def _given(prediction: Prediction | None) -> Prediction:

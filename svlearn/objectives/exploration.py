@@ -34,6 +34,7 @@ class EpsilonMixture(Reference):
             own = Prediction(self.policy.steer(prediction, x, t))
         else:
             own = call(self.policy, x, t, _with_cache(previous, of_policy))
+            own = replace(own, transition=self.policy.law_of(own, prediction))
         cached = prediction.cache is not None or own.cache is not None
         law = MixtureTransition([own.transition, prediction.transition], [1.0 - self.share, self.share])
         cache = (prediction.cache, own.cache) if cached else None

@@ -2,19 +2,22 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from svlearn.arguments import names_of
 from svlearn.compiled import plain_copy, plain_name
 from svlearn.conditions import rows_for
 from svlearn.policies.adapters import adapted
+from svlearn.policies.noiseless import NOISY, PART, WHOLE, joined, noiseless_steps
 from svlearn.policies.policy import Policy
 from svlearn.policies.reading import check_read, read_by
-from svlearn.process import Prediction, Reference, call, has
-from svlearn.state import State, repeat
-from svlearn.transitions import Transition
+from svlearn.process import Prediction, Reference, call, has, predict
+from svlearn.state import State, repeat, take
+from svlearn.transitions import Transition, gaussian_of
 
 
 class Finetuned(Policy):
@@ -34,8 +37,11 @@ class Finetuned(Policy):
     was loaded for sampling. So what a reference has frozen, a VAE or a text encoder inside it, stays frozen. Parameters
     that the reference has frozen and that are not trained are shared with it in memory, not copied.
 
-    Where a step of the reference has no noise, as the last of many samplers, a copy that moves it at all has
-    log q - log p_ref = -inf: objectives refuse to train one that would (see `objectives.checks.check_unmoved`).
+    noiseless: whose the steps are in which the reference has no noise, as the last of many samplers. "copy": the
+    copy's; where it moves x at all, log q - log p_ref is -inf, and objectives refuse to train one that would (see
+    `objectives.checks.check_unmoved`). "reference": the reference's, element by element where only some have no noise,
+    so that log q - log p_ref is 0 there; such a step costs a call of the reference, and none of the copy, but where
+    some elements are noisy or a cache is kept. Which steps these are is looked at once, in T calls on two states.
     A step costs one call of the copy; as a proposal it takes nothing from the reference's prediction, and keeps a cache
     of its own beside the reference's. `along` is the copy's, in one pass where the reference has one. The copy is in
     evaluation mode: dropout would make log q random. The copy of a compiled reference is not compiled. The state_dict
@@ -56,9 +62,13 @@ class Finetuned(Policy):
         *,
         target_modules: str | list[str] | None = None,
         modules: str | list[str] | None = None,
+        noiseless: str = "copy",
         condition: Any = None,
     ):
         super().__init__(reference)
+        if noiseless not in ("copy", "reference"):
+            raise ValueError(f"noiseless: expected 'copy' or 'reference', got {noiseless!r}")
+        self.noiseless = noiseless
         rows = rows_for(condition, 1, "for the look at what it reads")
         rows = None if rows is None else repeat(rows, 2)
         self.lora_rank = lora_rank
@@ -71,6 +81,10 @@ class Finetuned(Policy):
         else:
             self.copy = _whole(reference, free, rows)
         self.copy.eval()
+        self._kinds, self._cached = torch.full((self.num_steps,), NOISY), False
+        if noiseless == "reference":
+            self._kinds, self._cached = noiseless_steps(reference, rows)
+        self._always_noisy = bool((self._kinds == NOISY).all())
         self.register_state_dict_post_hook(_without_reference)
         self.register_load_state_dict_pre_hook(_with_own_reference)
 
@@ -80,21 +94,52 @@ class Finetuned(Policy):
         return type(self).steer is not Finetuned.steer
 
     def steer(self, prediction: Prediction, x: State, t: Tensor) -> Transition:
-        return call(self.copy, x, t).transition
+        own = None if self._always_noisy else gaussian_of(prediction.transition)
+        if own is not None and bool(own.diracs.all()):
+            return prediction.transition
+        return self.law_of(call(self.copy, x, t), prediction)
+
+    def law_of(self, own: Prediction, prediction: Prediction) -> Transition:
+        return own.transition if self._always_noisy else own.transition.with_diracs_of(prediction.transition)
 
     def forward(self, x: State, t: Tensor, previous: Prediction | None = None) -> Prediction:
-        """All that the copy says, its own x̂_T and cache included: one call, and none of the reference."""
+        """All that the copy says, its own x̂_T and cache included: one call, and none of the reference; but for steps
+        that it leaves to the reference (see `noiseless`), of which that says all."""
+        if self._always_noisy:
+            return self._predict(NOISY, x, t, previous)
+        kinds = self._kinds.to(t.device)[t]
+        rows = {kind: (kinds == kind).nonzero().flatten() for kind in (NOISY, WHOLE, PART)}
+        rows = {kind: own for kind, own in rows.items() if len(own)}
+        if len(rows) == 1:
+            return self._predict(next(iter(rows)), x, t, previous)
+        parts = [self._predict(kind, take(x, own), t[own], take(previous, own)) for kind, own in rows.items()]
+        return joined(parts, list(rows.values()))
+
+    def _predict(self, kind: int, x: State, t: Tensor, previous: Prediction | None) -> Prediction:
+        """At steps of one kind."""
         options = {} if previous is None else {"previous": previous}
-        return self.copy(x, t, **options)
+        if kind == NOISY:
+            return self.copy(x, t, **options)
+        leaves = [x] if isinstance(x, Tensor) else x.values(include_nested=True, leaves_only=True)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and any(each.requires_grad for each in leaves)):
+            prediction = predict(self.reference, x, t)
+        if kind == WHOLE and not self._cached:
+            return replace(prediction, evaluations=torch.zeros_like(t))
+        own = self.copy(x, t, **options)
+        return replace(own, transition=self.law_of(own, prediction))
 
     def along(self, trajectory: State) -> Iterable[Prediction]:
         if self.corrects:
             return super().along(trajectory)
+        if not self._always_noisy:
+            return Reference.along(self, trajectory)
         return self.copy.along(trajectory) if has(self.copy, "along") else Reference.along(self, trajectory)
 
     def defines(self, method: str) -> bool:
         if method != "along":
             return super().defines(method)
+        if not self._always_noisy:
+            return False
         return has(self.reference if self.corrects else self.copy, method)
 
     def train(self, mode: bool = True) -> "Finetuned":

@@ -40,6 +40,11 @@ class Policy(Reference, ABC):
     def trained(self) -> Iterable[nn.Parameter]:
         """The parameters that an objective trains; the reference's are not among them."""
 
+    def law_of(self, own: Prediction, prediction: Prediction) -> Transition:
+        """q(· | x_t) of what the policy predicted by a network of its own, where the reference predicts as given: a
+        policy that leaves some of a step to the reference takes that from there, so that it is the same to the bit."""
+        return own.transition
+
     def initial(self, batch_size: int, *, condition: Any = None, generator: torch.Generator | None = None) -> State:
         options = {} if condition is None else {"condition": condition}
         return self.reference.initial(batch_size, generator=generator, **options)

@@ -11,7 +11,7 @@ from svlearn.modes import evaluating
 from svlearn.placement import at_home
 from svlearn.process import Prediction, Reference, draw_initial, predict
 from svlearn.shapes import forget
-from svlearn.state import State, device_of_state, take, times
+from svlearn.state import State, device_of_state, number_of_rows, take, times
 from svlearn.testing.findings import Findings, layout, leaves, same, same_law
 from svlearn.testing.optional import check_optional
 from svlearn.testing.presentation import check_presentation
@@ -76,7 +76,7 @@ def _walk(findings: Findings, reference: Reference, condition: Any, num_draws: i
 
 def _check_start(findings: Findings, reference: Reference, condition: Any, name: str) -> bool:
     options = {} if condition is None else {"condition": condition}
-    size = ROWS if condition is None else len(condition)
+    size = ROWS if condition is None else number_of_rows(condition)
     if size != ROWS:
         findings.wrong(f"condition: expected {ROWS} rows, got {size}")
         return False
@@ -194,6 +194,8 @@ def _check_condition(findings: Findings, condition: Any, steps: list, name: str)
     start = leaves(steps[0][0])
     rows = condition.items() if isinstance(condition, dict) else leaves(condition).items()
     tensors = [each for _, each in rows if isinstance(each, Tensor)]
+    if not tensors:  # as of words, which the state holds in a form of its own
+        return
     names = [key for key, leaf in start.items() if any(same(leaf.cpu(), each.cpu()) for each in tensors)]
     if not names and isinstance(steps[0][0], TensorDict):
         findings.wrong(

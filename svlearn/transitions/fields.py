@@ -93,6 +93,14 @@ class FieldTransition(Transition):
         tilted = {name: law.tilt(gradient[name]) if name in has else law for name, law in self.laws.items()}
         return self._of(tilted, self.conditions)
 
+    def with_diracs_of(self, other: Transition) -> Transition:
+        """Leaf by leaf."""
+        if not isinstance(other, FieldTransition) or other.laws.keys() != self.laws.keys():
+            return self
+        laws = {name: law.with_diracs_of(other.laws[name]) for name, law in self.laws.items()}
+        same = all(laws[name] is law for name, law in self.laws.items())
+        return self if same else self._of(laws, self.conditions)
+
     def expansion_point(self, x: TensorDict) -> TensorDict:
         """x_t with the expansion points of the laws that can be tilted in their leaves; TypeError where none can."""
         points = {name: law.expansion_point(x[name]) for name, law in self.laws.items() if can_be_tilted(law)}

@@ -132,6 +132,13 @@ class GaussianTransition(Transition):
         """Exact for a linear tilt: N(mean + std² · gradient, std²)."""
         return self._of(self.mean + self._std**2 * gradient, self._std, self._diracs)
 
+    def with_diracs_of(self, other: Transition) -> Transition:
+        if not isinstance(other, GaussianTransition) or not other._diracs:
+            return self
+        dirac = other._std == 0
+        mean = torch.where(dirac, other.mean, self.mean)
+        return self._of(mean, torch.where(dirac, other._std, self._std), diracs=True)
+
     def expansion_point(self, x: State) -> Tensor:
         """The mean."""
         return self.mean

@@ -60,6 +60,10 @@ class Transition(ABC):
         """Where a function of x_{t+1} is linearised to tilt this law of it, given x_t: in floats, (B, ...)."""
         raise TypeError(f"expansion_point: {type(self).__name__} cannot be tilted by a gradient")
 
+    def with_diracs_of(self, other: "Transition") -> "Transition":
+        """This law, but where the other has no noise the other one: element by element, of laws that can be such."""
+        return self
+
     def kl(self, other: "Transition") -> Tensor:
         """KL(self || other), exactly, (B,), nats, float64; inf where other cannot reach what self does."""
         kinds = f"{type(self).__name__} and {type(other).__name__}"

@@ -1,5 +1,6 @@
 """Any pipeline of diffusers as a reference."""
 
+import copy
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,9 @@ from PIL import Image
 from tensordict import TensorDict
 from torch import Tensor, nn
 
-from svlearn.arguments import expect, integer, real
+from svlearn.arguments import integer, real
 from svlearn.deferred_checks import check_finite
-from svlearn.domains.images.denoisers import Denoiser, UNet2D
+from svlearn.domains.images.denoisers import denoiser_of
 from svlearn.domains.images.drawing import draw_grid
 from svlearn.domains.images.pixels import decode_latents, to_pil, to_unit
 from svlearn.domains.images.steps import steps_of
@@ -30,15 +31,16 @@ class DiffusersReference(Reference):
     """x_0: noise; a step: the exact Gaussian law of the scheduler's stochastic step; x_T: an image, or its latents.
 
     States are samples (B, C, H, W), or where the network reads a condition TensorDicts {"sample": (B, C, H, W), and the
-    condition's leaves}, which no step changes. clean is x̂_T of the network and the scheduler (clipped where that
-    clips); features are the hidden states of the network's middle. Samples are float32, whatever the network's dtype.
+    condition's leaves}, which no step changes: classes, or prompts as bytes. clean is x̂_T of the network and the
+    scheduler (clipped where that clips); features are the hidden states of the network's middle. Samples are float32,
+    whatever the network's dtype.
 
     pipeline: a diffusers pipeline; its name or folder (`DiffusionPipeline.from_pretrained`: nothing is fetched unless a
     name asks for it); a network of (sample, timestep) with `scheduler`; or a `Denoiser`, with `scheduler`.
     num_steps: T. scheduler: in the place of the pipeline's own, a scheduler, or a class of diffusers, which takes over
     the own one's settings. eta: of DDIM. flow: "flow_grpo", "memoryless" or "scheduler", noise_level: of flow matching;
-    see `steps.flow`. guidance_scale: of classifier-free guidance; None: 1 for classes, and as the pipeline's own call
-    has it by default for prompts. options: of the network's `Denoiser`, as shape, null_class, height.
+    see `steps.flow`. guidance_scale: of classifier-free guidance; None: as the pipeline's own call has it by default, 1
+    where it has none. options: of the network's `Denoiser`, as shape, null_class, height.
     decode_chunk: how many latents the autoencoder decodes at once.
 
     The parts beside the network (autoencoder, text encoders) are frozen; a policy shares them.
@@ -63,8 +65,8 @@ class DiffusersReference(Reference):
         if isinstance(pipeline, (str, Path)):
             pipeline = open_pipeline(pipeline)
         self.num_steps, self.decode_chunk = integer(num_steps, "num_steps"), integer(decode_chunk, "decode_chunk")
-        self.scheduler = _scheduler_of(pipeline, scheduler)
-        self.denoiser = _denoiser_of(pipeline, guidance_scale, options)
+        self.scheduler = copy.deepcopy(_scheduler_of(pipeline, scheduler))  # the pipeline's calls change its own
+        self.denoiser = denoiser_of(pipeline, guidance_scale, options)
         self.autoencoder: nn.Module | None = getattr(pipeline, "vae", None)
         if self.autoencoder is not None:
             self.autoencoder.requires_grad_(False)
@@ -76,8 +78,13 @@ class DiffusersReference(Reference):
             options=self.denoiser.schedule_options(self.scheduler, self.num_steps),
             **self._choices,
         )
-        self.pipeline = None if isinstance(pipeline, nn.Module) else pipeline
+        self._source = None if isinstance(pipeline, nn.Module) else pipeline
         self.eval()
+
+    @property
+    def pipeline(self) -> Any:
+        """The diffusers pipeline, which has this reference's network and parts; None where a network was given."""
+        return self._source
 
     def initial(self, batch_size: int, *, condition: Any = None, generator: torch.Generator | None = None) -> State:
         """condition: as the network's `Denoiser.leaves` takes it: classes, prompts, or a dict of these."""
@@ -195,21 +202,6 @@ def _scheduler_of(pipeline: Any, scheduler: Any) -> Any:
             raise ValueError(f"scheduler: expected {scheduler.__name__} with its settings, for the network brings none")
         return scheduler.from_config(own.config)  # type: ignore[attr-defined]
     return scheduler
-
-
-def _denoiser_of(pipeline: Any, guidance_scale: float | None, options: dict[str, Any]) -> Denoiser:
-    if isinstance(pipeline, Denoiser):
-        if guidance_scale is not None or options:
-            raise ValueError("guidance_scale, options: a Denoiser has its own; expected none")
-        return pipeline
-    if guidance_scale is not None:
-        options = {**options, "guidance_scale": guidance_scale}
-    if isinstance(pipeline, nn.Module):
-        return UNet2D(pipeline, **options)
-    network = getattr(pipeline, "unet", None)
-    if network is None:
-        raise ValueError(f"pipeline: expected one with a unet or a transformer, got {type(pipeline).__name__}")
-    return UNet2D(expect(network, nn.Module, "pipeline.unet"), **options)
 
 
 def _refuse(output: Tensor, t: Tensor, dtype: torch.dtype) -> None:

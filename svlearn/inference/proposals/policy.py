@@ -35,7 +35,8 @@ class Policy(Proposal):
         policy, size = self._correction(), len(x)
         if policy is None:
             own = prediction.policy
-            return (predict(self.policy, x, t, kind="policy_calls") if own is None else own).transition
+            own = predict(self.policy, x, t, kind="policy_calls") if own is None else own
+            return self.policy.law_of(own, prediction) if isinstance(self.policy, policies.Policy) else own.transition
         count("policy_calls", size)
         moments, limit = times(t, size, device_of_state(x)), current_max_batch() or max(1, size)
         if size <= limit:

@@ -6,9 +6,9 @@ from typing import Any
 from torch import Tensor, nn
 
 
-def with_features(inner: nn.Module | None, run: Callable[[], Any]) -> tuple[Any, Tensor | None]:
+def with_features(inner: nn.Module | None, run: Callable[[], Any], entry: int = 0) -> tuple[Any, Tensor | None]:
     """What `run()` returns, and what the inner module returned meanwhile; None where there is no inner module, or it
-    was not called. A tuple is read by its first entry."""
+    was not called. Of a tuple the given entry is read."""
     if inner is None:
         return run(), None
     caught: list[Any] = []
@@ -18,4 +18,15 @@ def with_features(inner: nn.Module | None, run: Callable[[], Any]) -> tuple[Any,
     finally:
         handle.remove()
     last = caught[-1] if caught else None
-    return said, last[0] if isinstance(last, tuple) else last
+    return said, last[entry] if isinstance(last, tuple) else last
+
+
+def middle_block(network: nn.Module) -> nn.Module | None:
+    """Of a transformer of diffusers: the last of the first half of its blocks."""
+    blocks = [*getattr(network, "transformer_blocks", ()), *getattr(network, "single_transformer_blocks", ())]
+    return blocks[(len(blocks) - 1) // 2] if blocks else None
+
+
+def as_map(tokens: Tensor | None, height: int, width: int) -> Tensor | None:
+    """Tokens (B, height · width, D), row by row, as (B, D, height, width)."""
+    return None if tokens is None else tokens.transpose(1, 2).unflatten(2, (height, width))
