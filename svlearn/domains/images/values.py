@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import cast
+from typing import Any, cast
 
 import torch
 from tensordict import TensorDict
@@ -180,7 +180,7 @@ class FeaturesValue(nn.Module):
 
 
 def _leaf(x: State, name: str, argument: str) -> Tensor:
-    leaves = dict(x.items()) if isinstance(x, TensorDict) else {}
+    leaves: dict[str, Any] = dict(x.items()) if isinstance(x, TensorDict) else {}
     if name not in leaves:
         came = ", ".join(leaves) if leaves else "a sample alone"
         raise ValueError(f"x: expected states with a leaf {name!r}, which {argument} asks for, got {came}")

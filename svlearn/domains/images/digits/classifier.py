@@ -1,7 +1,6 @@
 """Two public classifiers of MNIST digits, trained by others: one to reward with, one to judge with."""
 
 from pathlib import Path
-from typing import cast
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -50,4 +49,4 @@ def classifier(name: str = "a", path: str | Path | None = None) -> DigitClassifi
         raise ValueError(f"name: expected one of {', '.join(FILES)}, got {name!r}")
     network = DigitClassifier()
     load_into(network, fetch(FILES[name]) if path is None else path, "the weights of a digit classifier")
-    return cast(DigitClassifier, network.eval().requires_grad_(False))
+    return network.eval().requires_grad_(False)

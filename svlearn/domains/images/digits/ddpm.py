@@ -3,7 +3,6 @@
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
-from typing import cast
 
 import torch
 from diffusers import DDPMScheduler
@@ -99,7 +98,7 @@ def digit_unet(path: str | Path | None = None) -> DigitUNet:
     """
     network = DigitUNet()
     load_into(network, fetch(FILE) if path is None else path, "the weights of a denoiser of digits", prefix="network.")
-    return cast(DigitUNet, network.eval().requires_grad_(False))
+    return network.eval().requires_grad_(False)
 
 
 def scheduler() -> DDPMScheduler:

@@ -34,7 +34,10 @@ from svlearn.files import check_writable, user_path, write
 from svlearn.inference.samplers import ancestral
 from svlearn.randomness import seeded
 
-TRAININGS: dict[str, type[DenoiserTraining]] = {"digits": DiffusionTraining, "digits-flow": FlowTraining}
+TRAININGS: dict[str, type[DiffusionTraining] | type[FlowTraining]] = {
+    "digits": DiffusionTraining,
+    "digits-flow": FlowTraining,
+}
 REPEATS = 8  # draws of each held-out digit
 CARD = """# The reference {name!r}
 
@@ -44,7 +47,7 @@ parameters in float32, in diffusers' own format in `{name}/` (MNIST: CC BY-SA 3.
 ```python
 import svlearn as sv
 
-reference = sv.load({name!r})
+reference = sv.load("{name}")
 samples = sv.ancestral(reference).sample(10, condition=list(range(10)))
 reference.images(samples.states[:, 0])  # (10, 1, 28, 28) in [0, 1]
 ```
@@ -59,15 +62,15 @@ reference.images(samples.states[:, 0])  # (10, 1, 28, 28) in [0, 1]
 | command of these figures | `{command}` |
 | commit | {git_commit} |
 
-{num_samples:,} samples, as many of each class (seed {seed}), beside the {num_real} held-out digits. The classifiers are
-public, trained by others on MNIST's training set: `images/mnist_cnn_a.pt`, to reward with, and
+{num_samples:,} samples, as many of each class (seed {seed}), beside the {num_real} held-out digits. The classifiers
+are public, trained by others on MNIST's training set: `images/mnist_cnn_a.pt`, to reward with, and
 `images/mnist_cnn_b.pt`, the judge, in whose features distance and diversity are measured.
 
 | | samples | held-out digits |
 |---|---|---|
 | of their class, by a | {accuracy_a:.3f} | {real_accuracy_a:.3f} |
 | of their class, by b | {accuracy_b:.3f} | {real_accuracy_b:.3f} |
-| Fréchet distance to the held-out digits | {distance:.1f} | {real_distance:.1f} (500 others) |
+| Fréchet distance to the held-out digits | {distance:.1f} | {real_distance:.1f} ({num_others} others) |
 | mean distance of two | {diversity:.2f} | {real_diversity:.2f} |
 
 | class | {classes} |
@@ -75,7 +78,7 @@ public, trained by others on MNIST's training set: `images/mnist_cnn_a.pt`, to r
 | by a | {by_class_a} |
 | by b | {by_class_b} |
 
-Sampling: {rate:.1f} images ({calls:,.0f} network calls) a second on {threads} thread(s), shared. The figures are in
+Sampling: {rate:.1f} images ({calls:,.0f} network calls) a second, threads: {threads}, cores shared. The figures are in
 `{results}`.
 """
 
@@ -178,6 +181,7 @@ def _measured(
     figures: dict[str, Any] = {
         "num_samples": len(classes),
         "num_real": len(real),
+        "num_others": few,
         "seed": seed,
         "distance": frechet_distance(features, real_features),
         "real_distance": frechet_distance(other_features[:few], real_features),
@@ -204,8 +208,8 @@ def _config(checkpoint: Path) -> dict[str, Any]:
 def _training(name: str, configured: dict[str, Any], state: dict[str, Tensor]) -> Any:
     """The training with its network filled, in evaluation mode."""
     arguments = configured["init_args"]
-    network = diffusers.UNet2DModel(**arguments["network"]["init_args"])
+    network: Any = diffusers.UNet2DModel(**arguments["network"]["init_args"])
     kind = getattr(diffusers, arguments["scheduler"]["class_path"].rsplit(".", 1)[-1])
-    training = TRAININGS[name](network, kind(**arguments["scheduler"]["init_args"]))  # type: ignore[call-arg]
+    training = TRAININGS[name](network, kind(**arguments["scheduler"]["init_args"]))
     training.load_state_dict(state)
     return training.eval()

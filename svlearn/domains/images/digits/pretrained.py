@@ -53,5 +53,6 @@ def load(name: str, path: str | Path | None = None, **options: Any) -> Diffusers
 
 def save(network: UNet2DModel, scheduler: Any, folder: Path) -> Path:
     """Write a pipeline of both, in diffusers' own format, with the weights in safetensors."""
-    DDPMPipeline(network, scheduler).save_pretrained(folder, safe_serialization=True)
+    pipeline: Any = DDPMPipeline(network, scheduler)
+    pipeline.save_pretrained(folder, safe_serialization=True)
     return folder
