@@ -38,7 +38,8 @@ def noiseless_steps(reference: Reference, condition: Any = None) -> NoiselessSte
             "noiseless: the reference is looked at before it is trained, and draws no x_0 without a condition; give "
             f"one row as condition= ({error})"
         ) from error
-    kinds, cached, previous = [], False, None
+    kinds, cached = [], False
+    previous: Prediction | None = None
     for t in range(reference.num_steps):
         cache = None if previous is None or previous.cache is None else previous
         previous = call(reference, x, times(t, 2, device_of_state(x)), cache)

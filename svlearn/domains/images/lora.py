@@ -57,11 +57,12 @@ def save_pipeline(policy: Finetuned, folder: str | Path) -> Path:
     `DiffusersReference`, which saves no other parts than the network as they were trained.
     Raises ValueError for a reference that was given a network, without a pipeline."""
     pipeline, part = _pipeline_of(policy)
-    network = copy.deepcopy(plain(policy.reference.denoiser.network))
+    reference: Any = plain(policy.reference)
+    network = copy.deepcopy(plain(reference.denoiser.network))
     network.load_state_dict(_merged(policy))
     saved = copy.copy(pipeline)
     setattr(saved, part, network)
-    saved.scheduler = policy.reference.scheduler
+    saved.scheduler = reference.scheduler
     folder = writable(folder, "folder")
     saved.save_pretrained(folder)
     return folder
@@ -70,7 +71,7 @@ def save_pipeline(policy: Finetuned, folder: str | Path) -> Path:
 def _pipeline_of(policy: Any) -> tuple[Any, str]:
     """The pipeline of a policy's reference, and the name of the part that is the network."""
     expect(policy, Finetuned, "policy")
-    reference = plain(policy.reference)
+    reference: Any = plain(policy.reference)
     pipeline = getattr(reference, "pipeline", None)
     if not isinstance(reference, DiffusersReference) or pipeline is None:
         raise ValueError(

@@ -35,7 +35,7 @@ def to_texts(leaf: Tensor) -> list[str]:
 def leaf_of(prompts: Any, batch_size: int, name: str) -> Tensor:
     """The leaf (B, 512) of prompts, a list of them or a leaf already; of None the empty prompt.
 
-    Raises ValueError where they are not one for each of B samples, TypeError for what are no prompts."""
+    Raises ValueError where they are not one for each of B samples or no UTF-8, TypeError for what are no prompts."""
     if prompts is None:
         prompts = [""] * batch_size
     if isinstance(prompts, str):
@@ -44,6 +44,10 @@ def leaf_of(prompts: Any, batch_size: int, name: str) -> Tensor:
         if prompts.dtype != torch.uint8 or prompts.dim() != 2 or prompts.shape[1] != MOST_BYTES:
             actual = f"a tensor {tuple(prompts.shape)} of {prompts.dtype}"
             raise TypeError(f"{name}: expected a list of prompts, or (B, {MOST_BYTES}) of torch.uint8, got {actual}")
+        try:
+            to_texts(prompts)
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{name}: expected UTF-8 with zeros after the end, got other bytes ({error})") from error
         leaf = prompts
     elif isinstance(prompts, Sequence):
         leaf = to_bytes(prompts, name)

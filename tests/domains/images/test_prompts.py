@@ -37,6 +37,8 @@ def test_what_is_no_prompt_is_refused() -> None:
         leaf_of("a cat", 2, "condition")
     with pytest.raises(TypeError, match=r"or \(B, 512\) of torch.uint8, got a tensor \(2,\) of torch.int64"):
         leaf_of(torch.tensor([1, 2]), 2, "condition")
+    with pytest.raises(ValueError, match="condition: expected UTF-8 with zeros after the end, got other bytes"):
+        leaf_of(torch.full((1, 512), 0xFF, dtype=torch.uint8), 1, "condition")
 
 
 def test_prompts_and_batch_sizes_agree(reference: DiffusersReference) -> None:

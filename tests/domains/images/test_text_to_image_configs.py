@@ -42,7 +42,7 @@ def run(name: str, pipeline: Any, folder: Path, monkeypatch: Any, *words: str) -
     overrides = [word for key, value in changes.items() for word in (f"--{key}", str(value))]
     monkeypatch.setattr(sys, "argv", ["evaluate", "--config", name, *overrides, *words])
     evaluate.run()
-    assert "<img" in (folder / "report/report.html").read_text()
+    assert "data:image/png;base64" in (folder / "report/report.html").read_text()
     return json.loads((folder / "report/comparison.json").read_text())
 
 

@@ -27,7 +27,8 @@ class Prompted(Denoiser):
     frozen. A subclass checks the parts that it needs, and writes `encode` and `call`.
 
     guidance_scale: of classifier-free guidance, two evaluations of the network; as in diffusers one of at most 1 means
-    none; None: the default of the pipeline's own call. prompts_kept: how many pairs are kept, the last read ones.
+    none; None: the default of the pipeline's own call. prompts_kept: how many pairs are kept, the last read ones:
+    a pair takes 0.5 MB of Stable Diffusion 1.5 in float32, 5 MB of 3 with its T5 encoder in half precision.
     """
 
     network: Any
@@ -78,8 +79,7 @@ class Prompted(Denoiser):
         """The embeddings (B, ...) of the leaves' prompts."""
         prompts = to_texts(leaves["prompt"])
         negatives = to_texts(leaves["negative_prompt"]) if self.guided else [""] * len(prompts)
-        with torch.inference_mode(False), torch.no_grad(), evaluating(self.text_encoders):
-            return self.embeddings.gather(list(zip(prompts, negatives, strict=True)), self.encode)
+        return self.embeddings.gather(list(zip(prompts, negatives, strict=True)), self._encode)
 
     def leaves(self, batch_size: int, condition: Any) -> dict[str, Tensor]:
         """condition: prompts, a list of B, or {"prompt": ..., "negative_prompt": ...}; None: the empty prompt.
@@ -117,6 +117,11 @@ class Prompted(Denoiser):
             **options,
         )
         return said
+
+    def _encode(self, prompt: str, negative: str) -> Encoded:
+        """As what is kept: it may be part of a gradient later, whoever asks first."""
+        with torch.inference_mode(False), torch.no_grad(), evaluating(self.text_encoders):
+            return self.encode(prompt, negative)
 
     def _apply(self, fn: Any, recurse: bool = True) -> "Prompted":
         """Elsewhere, or in another dtype, the embeddings are others."""

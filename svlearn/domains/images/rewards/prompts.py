@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from svlearn.arguments import expect, names_of
+from svlearn.domains.images.prompts import to_texts
 
 MOST = 10_000  # texts that are remembered
 UNREADABLE = "expected texts in UTF-8, zeros after the end"
@@ -23,7 +24,7 @@ def texts_of(prompts: Tensor | Sequence[str], number: int) -> list[str]:
         if prompts.dim() != 2 or prompts.dtype != torch.uint8:
             raise ValueError(f"prompts: {UNREADABLE}, (B, L) uint8, got {tuple(prompts.shape)} of {prompts.dtype}")
         try:
-            texts = [bytes(row).rstrip(b"\0").decode() for row in prompts.tolist()]
+            texts = to_texts(prompts)
         except UnicodeDecodeError as error:
             raise ValueError(f"prompts: {UNREADABLE}, got other bytes ({error})") from error
     if len(texts) != number:
