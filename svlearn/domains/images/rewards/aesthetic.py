@@ -36,7 +36,7 @@ class AestheticScore(nn.Module):
         return self.head(self.clip.of_images(images).to(self.head[0].weight.dtype)).squeeze(1)
 
 
-def read_head(path: str | Path) -> nn.Module:
+def read_head(path: str | Path) -> nn.Sequential:
     """The head in a file, in evaluation mode, frozen; ValueError where it is none, with the path."""
     head, prefix = score_head(), "layers."
     own = {name.removeprefix(prefix): each for name, each in read_weights(path, KIND).items()}

@@ -41,7 +41,7 @@ class CLIP(nn.Module):
         self.model = model.eval().requires_grad_(False)
         self.tokens = None
         if hasattr(model, "text_projection") and tokenizer is not None:
-            self.tokens = Tokenizer(tokenizer, model.config.text_config.max_position_embeddings)
+            self.tokens = Tokenizer(tokenizer, self.model.config.text_config.max_position_embeddings)
         self.remembered = Remembered()
 
     @property
