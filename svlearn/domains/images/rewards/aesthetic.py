@@ -9,7 +9,7 @@ from svlearn.assets import fetch
 from svlearn.domains.images.rewards.checks import check_images
 from svlearn.domains.images.rewards.clip import CLIP
 from svlearn.domains.images.rewards.heads import WIDTH, score_head
-from svlearn.domains.images.rewards.weights import read_weights
+from svlearn.domains.images.rewards.weights import keep_names, read_weights
 
 HEAD = "images/laion_aesthetic_v2_head.pth"
 KIND = "the head of the LAION aesthetic predictor"
@@ -26,14 +26,16 @@ class AestheticScore(nn.Module):
 
     def __init__(self, model: Any = "openai/clip-vit-large-patch14", head: str | Path | None = None):
         super().__init__()
+        keep_names(self, model=model, head=head)
         self.clip = CLIP(model, texts=False)
         if self.clip.width != WIDTH:
             raise ValueError(f"model: expected embeddings of {WIDTH} numbers, as of ViT-L/14, got {self.clip.width}")
-        self.head = read_head(fetch(HEAD) if head is None else head)
+        self.layers = read_head(fetch(HEAD) if head is None else head)
 
     def forward(self, images: Tensor) -> Tensor:
         check_images(images, self)
-        return self.head(self.clip.of_images(images).to(self.head[0].weight.dtype)).squeeze(1)
+        embeddings = self.clip.of_images(images).to(next(self.layers.parameters()).dtype)
+        return self.layers(embeddings).squeeze(1)
 
 
 def read_head(path: str | Path) -> nn.Module:

@@ -41,7 +41,7 @@ class CLIP(nn.Module):
         self.model = model.eval().requires_grad_(False)
         self.tokens = None
         if hasattr(model, "text_projection") and tokenizer is not None:
-            self.tokens = Tokenizer(tokenizer, model.config.text_config.max_position_embeddings)
+            self.tokens = Tokenizer(tokenizer, self.model.config.text_config.max_position_embeddings)
         self.remembered = Remembered()
 
     @property
@@ -64,12 +64,12 @@ class CLIP(nn.Module):
         device = self.model.visual_projection.weight.device
         return self.remembered.of(texts, self._embed).to(device)
 
+    @torch.no_grad()
     def _embed(self, texts: list[str]) -> Tensor:
         if self.tokens is None:
             raise ValueError("tokenizer: expected that of a CLIPModel, by which texts are read, got none")
-        with torch.inference_mode(False), torch.no_grad():  # it is remembered, and may be part of a gradient later
-            pooled = self.model.text_model(**self.tokens(texts, self.model.text_projection.weight.device))[1]
-            return F.normalize(self.model.text_projection(pooled).float(), dim=1)
+        pooled = self.model.text_model(**self.tokens(texts, self.model.text_projection.weight.device))[1]
+        return F.normalize(self.model.text_projection(pooled).float(), dim=1)
 
 
 def _read_model(name: str | Path, texts: bool) -> Any:

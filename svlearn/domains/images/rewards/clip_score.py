@@ -8,6 +8,7 @@ from torch import Tensor
 from svlearn.domains.images.rewards.checks import check_images
 from svlearn.domains.images.rewards.clip import CLIP
 from svlearn.domains.images.rewards.prompts import Prompted
+from svlearn.domains.images.rewards.weights import keep_names
 
 
 class PromptSimilarity(Prompted):
@@ -19,6 +20,8 @@ class PromptSimilarity(Prompted):
 
     def __init__(self, model: Any, tokenizer: Any = None, prompt: str | None = None, fit: str = "crop"):
         super().__init__(prompt)
+        keep_names(self, model=model, tokenizer=tokenizer)
+        self.fit = fit
         self.clip = CLIP(model, tokenizer, fit)
 
     def forward(self, images: Tensor, prompts: Tensor | Sequence[str] | None = None) -> Tensor:

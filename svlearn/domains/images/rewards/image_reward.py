@@ -11,7 +11,7 @@ from svlearn.domains.images.rewards.blip import BlipScore, read_blip_score
 from svlearn.domains.images.rewards.checks import check_images
 from svlearn.domains.images.rewards.prompts import Prompted
 from svlearn.domains.images.rewards.tokens import Tokenizer
-from svlearn.domains.images.rewards.weights import published
+from svlearn.domains.images.rewards.weights import keep_names, published
 
 REPOSITORY, FILE = "THUDM/ImageReward", "ImageReward.pt"
 MEAN, STD = 0.16717362830052426, 1.0333394966054072  # of the head's output over the authors' data
@@ -32,12 +32,13 @@ class ImageReward(Prompted):
         self, model: Any = REPOSITORY, tokenizer: Any = "google-bert/bert-base-uncased", prompt: str | None = None
     ):
         super().__init__(prompt)
+        keep_names(self, model=model, tokenizer=tokenizer)
         if isinstance(model, (str, Path)):
             model = read_blip_score(published(REPOSITORY, FILE) if str(model) == REPOSITORY else model)
-        self.model = expect(model, BlipScore, "model").eval().requires_grad_(False)
+        self.network = expect(model, BlipScore, "model").eval().requires_grad_(False)
         self.tokens = Tokenizer(tokenizer, LONGEST, "max_length")
 
     def forward(self, images: Tensor, prompts: Tensor | Sequence[str] | None = None) -> Tensor:
         check_images(images, self)
         tokens = self.tokens(self.texts(images, prompts), images.device)
-        return (self.model(images, tokens["input_ids"], tokens["attention_mask"]) - MEAN) / STD
+        return (self.network(images, tokens["input_ids"], tokens["attention_mask"]) - MEAN) / STD

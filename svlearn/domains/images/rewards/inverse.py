@@ -1,6 +1,6 @@
 """Inverse problems: what was seen of an image through a linear operator, with Gaussian noise, as a likelihood."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -21,11 +21,12 @@ class GaussianObservation(nn.Module):
 
     observation: Tensor
 
-    def __init__(self, observation: Tensor, operator: Callable[[Tensor], Tensor], noise_std: float):
+    def __init__(self, observation: Tensor | Sequence, operator: Callable[[Tensor], Tensor], noise_std: float):
         super().__init__()
         if not callable(operator):
             raise TypeError(f"operator: expected a callable of images (B, C, H, W), got {type(operator).__name__}")
-        if not bool(expect(observation, Tensor, "observation").isfinite().all()):
+        observation = torch.as_tensor(observation)
+        if not bool(observation.isfinite().all()):
             raise ValueError("observation: expected finite numbers, got others")
         self.noise_std = real(noise_std, "noise_std", above=0)
         self.operator = operator
@@ -40,7 +41,7 @@ class GaussianObservation(nn.Module):
         return law.log_prob(self.observation.to(seen)).flatten(1).sum(dim=1)
 
 
-def inverse_problem(observation: Tensor, operator: Callable[[Tensor], Tensor], noise_std: float) -> Target:
+def inverse_problem(observation: Tensor | Sequence, operator: Callable[[Tensor], Tensor], noise_std: float) -> Target:
     """p*(x) ∝ p_ref(x) N(y; A x, σ² I), the posterior of states that are images; see `GaussianObservation`."""
     return likelihood(GaussianObservation(observation, operator, noise_std))
 
@@ -53,9 +54,10 @@ class Inpainting(nn.Module):
 
     mask: Tensor
 
-    def __init__(self, mask: Tensor):
+    def __init__(self, mask: Tensor | Sequence):
         super().__init__()
-        if expect(mask, Tensor, "mask").dtype != torch.bool or mask.dim() not in (2, 3):
+        mask = torch.as_tensor(mask)
+        if mask.dtype != torch.bool or mask.dim() not in (2, 3):
             raise TypeError(f"mask: expected bool (H, W) or (C, H, W), got {tuple(mask.shape)} of {mask.dtype}")
         if not bool(mask.any()):
             raise ValueError("mask: expected one that sees a pixel, got one that sees none")

@@ -46,7 +46,7 @@ class OnImages:
         self.asynchronous = self._sum.asynchronous
 
     def __call__(self, x: State) -> Tensor:
-        with self._frozen():
+        with self._frozen(x):
             images = self.reference.images(x)  # type: ignore[operator]
             check_images(images, self)
             if not isinstance(self.reward, Mapping):
@@ -73,10 +73,13 @@ class OnImages:
         return type(self)(memo.get(id(self.reference), self.reference), deepcopy(self.reward, memo))
 
     @contextmanager
-    def _frozen(self) -> Iterator[None]:
+    def _frozen(self, x: State) -> Iterator[None]:
+        """Record no gradient of the reference's parameters and of the rewards' where one of the states is recorded."""
+        leaves = [x] if isinstance(x, Tensor) else x.values(True, True)
         with ExitStack() as held:
-            for module in modules_of(self) if torch.is_grad_enabled() else ():
-                held.enter_context(frozen(module))
+            if torch.is_grad_enabled() and any(leaf.requires_grad for leaf in leaves):
+                for module in (self.reference, *modules_of([reward for _, reward in self._sum.terms])):
+                    held.enter_context(frozen(module))
             yield
 
 

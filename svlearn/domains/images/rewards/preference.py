@@ -8,7 +8,7 @@ from torch import Tensor
 
 from svlearn.domains.images.rewards.clip_score import PromptSimilarity
 from svlearn.domains.images.rewards.open_clip import read_open_clip
-from svlearn.domains.images.rewards.weights import published
+from svlearn.domains.images.rewards.weights import keep_names, published
 
 VIT_H = "laion/CLIP-ViT-H-14-laion2B-s32B-b79K"  # whose tokenizer both have
 HPS_REPOSITORY = "xswu/HPSv2"
@@ -39,8 +39,10 @@ class HPSv2(PromptSimilarity):
     """
 
     def __init__(self, model: Any = "v2.1", tokenizer: Any = VIT_H, prompt: str | None = None):
+        given = model
         if isinstance(model, str) and model in HPS_FILES:
             model = published(HPS_REPOSITORY, HPS_FILES[model])
         if isinstance(model, (str, Path)) and Path(model).suffix in (".pt", ".safetensors"):
             model = read_open_clip(model)
         super().__init__(model, tokenizer, prompt, fit="pad")
+        keep_names(self, model=given)

@@ -29,6 +29,13 @@ def reading(name: Any, argument: str = "model") -> Iterator[None]:
         ) from error
 
 
+def keep_names(reward: object, **arguments: Any) -> None:
+    """Keep what a constructor was given as a name or a path, `_model` of model="...", so that it has a recipe."""
+    for name, each in arguments.items():
+        if each is None or isinstance(each, (str, Path)):
+            setattr(reward, f"_{name}", None if each is None else str(each))
+
+
 def published(repository: str, file: str) -> Path:
     """A file of a repository of the hub, from the hub's cache, else fetched; OSError where it is not to be had."""
     from huggingface_hub import hf_hub_download

@@ -46,7 +46,7 @@ def test_scores_by_hand(tmp_path, generator):
     assert torch.equal(AestheticScore(model, tmp_path / "head.safetensors")(images), rewards)
     rewards.sum().backward()
     assert images.grad.abs().sum() > 0 and all(each.grad is None for each in reward.parameters())
-    assert not reward.training or not any(each.training for each in (*reward.clip.model.modules(), *reward.head))
+    assert not reward.training or not any(each.training for each in (*reward.clip.model.modules(), *reward.layers))
 
 
 def test_the_public_head(assets, generator):
@@ -62,8 +62,8 @@ def test_the_public_head(assets, generator):
     reward = AestheticScore(clip_model(projection=768), path)
     rewards = reward(torch.rand(4, 3, 40, 40, generator=generator))
     assert rewards.shape == (4,) and rewards.isfinite().all()
-    assert torch.allclose(reward.head(embeddings), head(embeddings))
-    assert reward.head(embeddings).std() > 0.1
+    assert torch.allclose(reward.layers(embeddings), head(embeddings))
+    assert reward.layers(embeddings).std() > 0.1
 
 
 def test_what_is_no_head_is_refused(tmp_path):

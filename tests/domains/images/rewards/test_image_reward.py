@@ -47,7 +47,7 @@ def test_scores_are_those_of_the_authors(made, weights, generator):
 
 def test_one_prompt_for_all_and_its_identity(made, generator):
     images = torch.rand(2, 1, 32, 32, generator=generator)
-    before, single = identity(made), ImageReward(made.model, made.tokens.tokenizer, prompt="a cat")
+    before, single = identity(made), ImageReward(made.network, made.tokens.tokenizer, prompt="a cat")
     assert torch.equal(single(images), made(images, ["a cat", "a cat"]))
     assert identity(made) == before != identity(single) and single.leaf is None
 

@@ -47,7 +47,8 @@ def test_the_longer_side_is_padded_with_black():
     images = torch.ones(1, 3, 20, 31)
     square = padded(images, 16)  # 20 · 16/31 is 10.3
     assert square.shape == (1, 3, 16, 16)
-    assert square.sum(dim=(1, 3))[0].tolist() == [0.0] * 3 + [48.0] * 10 + [0.0] * 3
+    assert square.sum(dim=(1, 3))[0].tolist() == pytest.approx([0.0] * 3 + [48.0] * 10 + [0.0] * 3, abs=1e-4)
+    assert torch.allclose(padded(images.mT, 16), square.mT, atol=1e-6)
 
 
 def test_the_gradient_passes_and_numbers_stay_in_the_range(generator):
