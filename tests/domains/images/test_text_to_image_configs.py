@@ -1,6 +1,7 @@
 """The configurations for text to image run as they are, with small pipelines in the place of the published ones."""
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,9 @@ def run(name: str, pipeline: Any, folder: Path, monkeypatch: Any, *words: str) -
     overrides = [word for key, value in changes.items() for word in (f"--{key}", str(value))]
     monkeypatch.setattr(sys, "argv", ["evaluate", "--config", name, *overrides, *words])
     evaluate.run()
-    assert "data:image/png;base64" in (folder / "report/report.html").read_text()
+    pages = [(folder / "report" / file).read_text() for file in ("report.html", "samples.svg")]
+    assert re.search('<img alt="[^"]*" src="data:image/', pages[0])  # whatever holds the images
+    assert "data:image/png;base64" in pages[1]
     return json.loads((folder / "report/comparison.json").read_text())
 
 
