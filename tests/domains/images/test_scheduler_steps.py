@@ -52,6 +52,7 @@ def own_steps(scheduler, outputs, x, eta):
             if hasattr(scheduler, "_step_index"):
                 scheduler._step_index = t
                 scheduler.scale_model_input(x, timestep) if hasattr(scheduler, "scale_model_input") else None
+            torch.manual_seed(seed)  # which flows draw by before diffusers 0.39, whatever generator they are given
             own = scheduler.step(outputs, timestep, x, generator=torch.Generator().manual_seed(seed), **options)
             drawn.append(own.prev_sample.double())
             noise = torch.float32 if isinstance(scheduler, FlowMatchEulerDiscreteScheduler) else torch.float64
