@@ -78,13 +78,13 @@ class DiffusersReference(Reference):
         self.autoencoder: nn.Module | None = getattr(pipeline, "vae", None)
         if self.autoencoder is not None:
             self.autoencoder.requires_grad_(False)
-        self._choices = {"eta": real(eta, "eta", 0, 1), "flow_sampler": flow}
-        self._choices["noise_level"] = real(noise_level, "noise_level", above=0)
         self.steps = steps_of(
             self.scheduler,
             self.num_steps,
+            eta=real(eta, "eta", 0, 1),
+            flow_sampler=flow,
+            noise_level=real(noise_level, "noise_level", above=0),
             options=self.denoiser.schedule_options(self.scheduler, self.num_steps),
-            **self._choices,
         )
         self._source = None if isinstance(pipeline, nn.Module) else pipeline
         self.eval()
@@ -168,7 +168,8 @@ def parts(x: State) -> tuple[Tensor, Mapping[str, Tensor]]:
     """The sample (B, C, H, W) of states, and the leaves that they are conditioned on."""
     if isinstance(x, Tensor):
         return x, {}
-    return x[SAMPLE], {name: leaf for name, leaf in x.items() if name != SAMPLE}
+    leaves: dict[str, Any] = {name: leaf for name, leaf in x.items() if name != SAMPLE}
+    return x[SAMPLE], leaves
 
 
 def with_sample(x: State, sample: Tensor) -> State:

@@ -55,6 +55,9 @@ class StepTables(nn.Module):
     stds: Tensor
     input_scales: Tensor
     timesteps: Tensor
+    initial_std: Tensor
+    scales: Tensor
+    noise_stds: Tensor
 
     def __init__(
         self,
