@@ -30,7 +30,7 @@ from svlearn.values import Learned
 
 RUNS = ALL_RUNS / "digits_study"
 SEED, NUM_TRAJECTORIES = 0, 2_000
-VALUE_STEPS, VALUE_BATCH, VALUE_RATE = 600, 128, 2e-3
+VALUE_STEPS, VALUE_BATCH, VALUE_RATE = 2_500, 128, 2e-3
 POLICY_RATE = 1e-3
 
 
