@@ -87,7 +87,7 @@ class DenoiserTraining(pl.LightningModule, ABC):
         noised, times, target = self.noised(clean, noise, levels)
         with dropout_from(generator, clean.device):
             output = self.network(noised, times, class_labels=labels).sample
-        return (output.float() - target).square().mean()
+        return (output.to(target.dtype) - target).square().mean()
 
     def configure_optimizers(self) -> dict:
         optimizer = torch.optim.AdamW(self.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay)
@@ -106,7 +106,8 @@ class DiffusionTraining(DenoiserTraining):
         self.scheduler = expect(scheduler, DDPMScheduler, "scheduler")
 
     def noised(self, clean: Tensor, noise: Tensor, levels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        timesteps = (levels * self.scheduler.config["num_train_timesteps"]).long()
+        number = self.scheduler.config["num_train_timesteps"]
+        timesteps = (levels * number).long().clamp(max=number - 1)  # a level may round to 1
         return self.scheduler.add_noise(clean, noise, timesteps), timesteps, noise
 
 
