@@ -1,6 +1,8 @@
 """Pipelines of diffusers by their folder or published name."""
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,8 @@ def open_pipeline(
     if folder.exists():
         if not (folder / "model_index.json").is_file():
             raise FileNotFoundError(f"{folder}: expected a folder of a diffusers pipeline, without model_index.json")
-        pipeline = _read(folder, wanted, local_files_only=True)
+        with _without_bars():  # for what takes no time
+            pipeline = _read(folder, wanted, local_files_only=True)
     else:
         try:
             pipeline = _read(str(name), wanted)
@@ -31,6 +34,19 @@ def open_pipeline(
                 "give that"
             ) from error
     return pipeline.to("cpu" if device is None else device)
+
+
+@contextmanager
+def _without_bars() -> Iterator[None]:
+    from diffusers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def dtype_of(dtype: torch.dtype | str) -> torch.dtype:
