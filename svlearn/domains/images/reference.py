@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from svlearn.arguments import integer, real
 from svlearn.deferred_checks import check_finite
+from svlearn.domains.images import metrics
 from svlearn.domains.images.denoisers import denoiser_of
 from svlearn.domains.images.drawing import draw_grid
 from svlearn.domains.images.opening import open_pipeline
@@ -143,6 +144,10 @@ class DiffusersReference(Reference):
     def decode(self, x: State) -> list[Image.Image]:
         with torch.no_grad():
             return to_pil(self.images(x))
+
+    def describe(self, objects: list[Image.Image]) -> dict[str, float]:
+        """uniqueness and diversity; see `metrics.describe`."""
+        return metrics.describe(objects)
 
     def draw(self, objects: list[Image.Image], captions: list[str]) -> str:
         """In a grid, each over its caption."""
