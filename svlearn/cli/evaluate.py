@@ -163,13 +163,17 @@ def calibrations(
 
 
 def draw_best(comparison: sv.Comparison, reference: sv.Reference, path: Path, each: int = 6) -> None:
-    """A row of pictures for every sampler: its best samples with their rewards."""
+    """A row of pictures for every sampler: its best samples with their rewards, of several conditions the best of
+    each, then the second best of each, until there are so many."""
     objects, captions = [], []
     for name, gallery in comparison.galleries.items():
         if gallery.draw is None:  # text
             continue
-        objects += [thing for thing, _ in gallery.best[:each]]
-        captions += [f"{name}: {reward:.3f}" for _, reward in gallery.best[:each]]
+        parts = [(f"{name}, {label}", part.galleries.get(name)) for label, part in comparison.by_condition.items()]
+        bests = [(title, [] if part is None else part.best) for title, part in parts] or [(name, gallery.best)]
+        ranked = [(title, best[rank]) for rank in range(each) for title, best in bests if rank < len(best)]
+        objects += [thing for _, (thing, _) in ranked[:each]]
+        captions += [f"{title}: {reward:.3f}" for title, (_, reward) in ranked[:each]]
     markup = reference.draw(objects, captions) if objects else None
     if markup is not None:
         write(path, markup)

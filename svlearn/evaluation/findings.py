@@ -11,6 +11,8 @@ from svlearn.conditions import ALL
 from svlearn.evaluation.report.verdict import verdict
 from svlearn.evaluation.summary import Floats
 
+GALLERY_SIZE = 8
+
 
 @dataclass(frozen=True)
 class Gallery:

@@ -12,7 +12,7 @@ from svlearn.conditions import labels
 from svlearn.evaluation.by_condition import figures_of_all, split
 from svlearn.evaluation.curves import curves
 from svlearn.evaluation.diagnosis import diagnose
-from svlearn.evaluation.findings import Gallery
+from svlearn.evaluation.findings import GALLERY_SIZE, Gallery
 from svlearn.evaluation.judging import Judging, overall_errors, score_figures
 from svlearn.evaluation.summary import (
     OWN_FIGURES,
@@ -29,8 +29,6 @@ from svlearn.metering import Cost
 from svlearn.process import Reference, has
 from svlearn.randomness import device_of, seeded
 from svlearn.state import repeat
-
-GALLERY_SIZE = 8
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ CELL, SMALLEST = 112, 84  # pixels: the largest side of an image, and the least 
 CAPTION, GAP, LETTER = 18, 6, 6.2  # pixels, as the width of a letter
 
 
-def draw_grid(images: Sequence[Image.Image], captions: Sequence[str], columns: int = 8) -> str:
+def draw_grid(images: Sequence[Image.Image], captions: Sequence[str], columns: int = 6) -> str:
     """An <svg> of images, row by row, each over its caption; the images are PNGs inside the markup.
 
     Large images are shrunk to 112 pixels, small ones enlarged by whole factors, without smoothing.

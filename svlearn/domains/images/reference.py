@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from svlearn.arguments import integer, real
 from svlearn.deferred_checks import check_finite
+from svlearn.domains.images import metrics
 from svlearn.domains.images.denoisers import denoiser_of
 from svlearn.domains.images.drawing import draw_grid
 from svlearn.domains.images.opening import open_pipeline
@@ -48,8 +49,9 @@ class DiffusersReference(Reference):
     The parts beside the network (autoencoder, text encoders) are frozen; a policy shares them, and under adapters the
     network's own weights too where these are frozen before (`reference.requires_grad_(False)`, `Finetuned(reference,
     lora_rank, modules="denoiser.network")`).
-    Raises ValueError for a scheduler without a stochastic step (and says which to take) and for a pipeline that lacks
-    a part; OSError where a name or folder has no pipeline.
+    Raises ValueError for a scheduler without a stochastic step (and says which to take), for one of flows where the
+    pipeline's own is of a diffusion and the other way round, and for a pipeline that lacks a part; TypeError for
+    unknown options; OSError where a name or folder has no pipeline.
     """
 
     def __init__(
@@ -68,6 +70,8 @@ class DiffusersReference(Reference):
         **options: Any,
     ):
         super().__init__()
+        if isinstance(pipeline, type):
+            raise TypeError(f"pipeline: expected a pipeline, its name or its folder, got the class {pipeline.__name__}")
         if isinstance(pipeline, (str, Path)):
             pipeline = open_pipeline(pipeline, device, dtype)
         elif device is not None or dtype is not None:
@@ -134,8 +138,14 @@ class DiffusersReference(Reference):
 
     def images(self, x: State) -> Tensor:
         """Images (B, C, H, W) in [0, 1], C of 1 or 3, of finished states: latents through the autoencoder in chunks of
-        `decode_chunk`, with a gradient where x has one."""
+        `decode_chunk`, with a gradient where x has one. Raises ValueError for samples of another shape."""
         sample, _ = parts(x)
+        if sample.shape[1:] != tuple(self.denoiser.shape):
+            wanted = ", ".join(map(str, self.denoiser.shape))
+            raise ValueError(
+                f"x: expected samples (B, {wanted}), got {tuple(sample.shape)}; of `Samples.states` (B, K, ...) take "
+                "states[:, k], or states.flatten(0, 1) for all"
+            )
         if self.autoencoder is None:
             return to_unit(sample)
         return to_unit(decode_latents(self.autoencoder, sample, self.decode_chunk, self.denoiser.upcasts))
@@ -143,6 +153,10 @@ class DiffusersReference(Reference):
     def decode(self, x: State) -> list[Image.Image]:
         with torch.no_grad():
             return to_pil(self.images(x))
+
+    def describe(self, objects: list[Image.Image]) -> dict[str, float]:
+        """uniqueness and diversity; see `metrics.describe`."""
+        return metrics.describe(objects)
 
     def draw(self, objects: list[Image.Image], captions: list[str]) -> str:
         """In a grid, each over its caption."""
@@ -189,11 +203,23 @@ def _scheduler_of(pipeline: Any, scheduler: Any) -> Any:
         return own
     if isinstance(scheduler, str):
         scheduler = _scheduler_named(scheduler)
+    if own is not None and _of_flows(own) != _of_flows(scheduler):
+        kind, other = (each.__name__ if isinstance(each, type) else type(each).__name__ for each in (own, scheduler))
+        process = "flow" if _of_flows(own) else "diffusion"
+        raise ValueError(f"scheduler: expected one of a {process}, as the pipeline's own {kind} is, got {other}")
     if isinstance(scheduler, type):
         if own is None:
             raise ValueError(f"scheduler: expected {scheduler.__name__} with its settings, for the network brings none")
         return scheduler.from_config(own.config)  # type: ignore[attr-defined]
     return scheduler
+
+
+def _of_flows(scheduler: Any) -> bool:
+    """Whether a scheduler, or a class of them, is of flow matching: its networks predict a velocity."""
+    config = getattr(scheduler, "config", None)
+    flow_sigmas = getattr(config, "use_flow_sigmas", None) or getattr(config, "prediction_type", None)
+    kind = scheduler if isinstance(scheduler, type) else type(scheduler)
+    return kind.__name__.startswith("FlowMatch") or flow_sigmas in (True, "flow_prediction")
 
 
 def _scheduler_named(name: str) -> Any:

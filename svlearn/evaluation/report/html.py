@@ -12,14 +12,20 @@ import pandas as pd
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from svlearn.evaluation.findings import Findings, Gallery
+from svlearn.conditions import ALL
+from svlearn.evaluation.findings import GALLERY_SIZE, Findings, Gallery
 from svlearn.evaluation.report import by_time, figures
 from svlearn.evaluation.report.numbers import plain
 from svlearn.evaluation.report.tables import costs, readable
 
 TEMPLATE = "report.html.j2"
 LONGEST_TEXT = 2000  # characters of a sample
-MOST_DRAWN = 8  # conditions that get figures and pictures of their own
+MOST_DRAWN = 8  # conditions that get figures of their own,
+MOST_ROWS = 32  # and a row of pictures for each sampler, which has
+MOST_PICTURES = 60  # of the best in all its rows, and as many random ones, 2 to 6 a row
+Pictures = list[tuple[str, Markup]]  # each under its heading
+Texts = list[tuple[str, list[tuple[str, str]]]]  # rewards and texts, likewise
+Row = tuple[str, Pictures, Texts, str]  # with its label, and why there is none
 _ATTRIBUTES = {"img": {"alt", "height", "src", "title", "width"}}
 
 
@@ -41,14 +47,15 @@ def render(comparison: Findings, title: str) -> str:
         tables=[_rows(part) for part in parts],
         colors={name: figures.color_of(place) for name, place in places.items()},
         charts=_charts(comparison),
-        galleries=[(name, *_shown(gallery)) for name, gallery in comparison.galleries.items()],
+        samples=_samples(comparison),
+        unshown=max(0, len(comparison.by_condition) - MOST_ROWS),
         conditions=[_of_condition(*each, drawn=drawn) for each in comparison.by_condition.items()],
         provenance=[(key, _text(value)) for key, value in comparison.provenance.items()],
     )
 
 
 def _of_condition(label: str, comparison: Findings, drawn: bool) -> dict[str, Any]:
-    """What the page says of one condition; drawn: its figures and pictures as well."""
+    """What the page says of one condition; drawn: its figures as well. Pictures: see `_samples`."""
     table = readable(comparison.overall_table)
     places = {name: place for place, name in enumerate(comparison.figures)}
     charts = by_time.sections(comparison.curves, places, salt=label) if drawn else []
@@ -59,7 +66,6 @@ def _of_condition(label: str, comparison: Findings, drawn: bool) -> dict[str, An
         "table": _rows(table.drop(columns=costs(table.columns))),
         "charts": [Markup(chart) for _, _, some in charts for chart in some],
         "diagnoses": list(comparison.diagnoses.items()),
-        "galleries": [(name, *_shown(each)) for name, each in comparison.galleries.items()] if drawn else [],
     }
 
 
@@ -131,16 +137,28 @@ def _inside(tag: str, attribute: str, value: str) -> str | None:
     return value if attribute != "src" or value.lstrip().lower().startswith("data:image/") else None
 
 
-def _shown(gallery: Gallery) -> tuple[list[tuple[str, Markup]], list[tuple[str, list[tuple[str, str]]]], str]:
-    """Of all, of the best and of random samples: pictures, or the texts with their rewards; and why there are none."""
-    drawn: list[tuple[str, Markup]] = []
+def _samples(comparison: Findings) -> list[tuple[str, list[Row]]]:
+    """Of each sampler its rows of pictures or texts: one, or of several conditions one for each, and what is drawn of
+    all of them together before these."""
+    if not comparison.by_condition:
+        shown = [(name, [("", *_shown(gallery, GALLERY_SIZE))]) for name, gallery in comparison.galleries.items()]
+        return [(name, rows) for name, rows in shown if any(rows[0][1:])]
+    parts = list(comparison.by_condition.items())[:MOST_ROWS]
+    number = min(6, max(2, MOST_PICTURES // len(parts)))
+    samples = []
+    for name, whole in comparison.galleries.items():
+        rows = [(ALL, _overview(whole), [], "")]
+        rows += [(label, *_shown(part.galleries[name], number)) for label, part in parts if name in part.galleries]
+        samples.append((name, [row for row in rows if any(row[1:])]))
+    return [(name, rows) for name, rows in samples if rows]
+
+
+def _shown(gallery: Gallery, number: int) -> tuple[Pictures, Texts, str]:
+    """Of all, and of so many of the best and of random samples: pictures, or the texts with their rewards; and why
+    there are none."""
+    drawn = _overview(gallery)
     texts = []
-    try:
-        markup = None if gallery.overview is None else gallery.overview()
-        drawn += [] if markup is None else [("All", embed(markup))]
-    except Exception as error:  # what a user's code raises: the other pictures stand
-        drawn.append(("All", Markup("No picture: {}: {}").format(type(error).__name__, error)))
-    for heading, picked in (("Best", gallery.best), ("Random", gallery.random)):
+    for heading, picked in (("Best", gallery.best[:number]), ("Random", gallery.random[:number])):
         objects, rewards = [each for each, _ in picked], [plain(reward, 3) for _, reward in picked]
         try:
             markup = None if gallery.draw is None else gallery.draw(objects, rewards)
@@ -151,6 +169,15 @@ def _shown(gallery: Gallery) -> tuple[list[tuple[str, Markup]], list[tuple[str, 
         except Exception as error:  # what a user's code raises: all else of the page stands
             return [], [], f"No pictures: {type(error).__name__}: {error}"
     return drawn, texts, ""
+
+
+def _overview(gallery: Gallery) -> Pictures:
+    """The picture of all samples, where there is one."""
+    try:
+        markup = None if gallery.overview is None else gallery.overview()
+        return [] if markup is None else [("All", embed(markup))]
+    except Exception as error:  # what a user's code raises: the other pictures stand
+        return [("All", Markup("No picture: {}: {}").format(type(error).__name__, error))]
 
 
 def _short(text: str) -> str:

@@ -1,5 +1,6 @@
 """Which kind of network a pipeline has."""
 
+import inspect
 from typing import Any
 
 from torch import nn
@@ -27,7 +28,7 @@ def denoiser_of(pipeline: Any, guidance_scale: float | None, options: dict[str, 
     """The denoiser of a diffusers pipeline, of a network of (sample, timestep), or the one that is given.
 
     Raises ValueError for a pipeline without a unet or a transformer, or with one of another kind, and for a network
-    that needs its pipeline."""
+    that needs its pipeline; TypeError for options that its kind does not take."""
     if isinstance(pipeline, Denoiser):
         if guidance_scale is not None or options:
             raise ValueError("guidance_scale, options: a Denoiser has its own; expected none")
@@ -38,18 +39,32 @@ def denoiser_of(pipeline: Any, guidance_scale: float | None, options: dict[str, 
         kind = type(plain(pipeline)).__name__
         if kind in KINDS:
             raise ValueError(f"pipeline: expected that of the {kind}, with all that it reads, got the network alone")
-        return UNet2D(pipeline, **options)
+        return _make(UNet2D, pipeline, options)
     for part in ("unet", "transformer"):
         network = getattr(pipeline, part, None)
         if network is None:
             continue
         kind = type(plain(expect(network, nn.Module, f"pipeline.{part}"))).__name__
         if kind in KINDS:
-            return KINDS[kind](pipeline, **options)
+            return _make(KINDS[kind], pipeline, options)
         if part == "transformer" or hasattr(pipeline, "encode_prompt"):
             raise ValueError(
                 f"pipeline: expected one whose {part} is of {', '.join(KINDS)}, or a unet of (sample, timestep), got "
                 f"{kind}; write a Denoiser that calls it, and give that with scheduler="
             )
-        return UNet2D(network, **options)
+        return _make(UNet2D, network, options)
     raise ValueError(f"pipeline: expected one with a unet or a transformer, got {type(pipeline).__name__} without")
+
+
+def _make(kind: type[Denoiser], source: Any, options: dict[str, Any]) -> Denoiser:
+    """Raises TypeError for options that it does not take, and says which it does."""
+    names: set[str] = set()
+    for each in kind.__mro__:
+        parameters = inspect.signature(each.__init__).parameters.values()
+        names |= {own.name for own in parameters if own.default is not own.empty}
+        if not any(own.kind is own.VAR_KEYWORD for own in parameters):
+            break
+    unknown = sorted(set(options) - names)
+    if unknown:
+        raise TypeError(f"options: {kind.__name__} takes {', '.join(sorted(names))}, got {', '.join(unknown)}")
+    return kind(source, **options)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 import torch
+from tensordict import TensorDict
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -36,7 +37,10 @@ class GaussianObservation(nn.Module):
         seen = self.operator(x)
         if seen.shape[1:] != self.observation.shape:
             came = tuple(seen.shape[1:])
-            raise ValueError(f"observation: expected the form of A x, {came}, got {tuple(self.observation.shape)}")
+            raise ValueError(
+                f"observation: expected the form of A x, {came}, got {tuple(self.observation.shape)}; of an image "
+                "(C, H, W) it is operator(image[None])[0]"
+            )
         law = torch.distributions.Normal(seen, self.noise_std, validate_args=False)
         return law.log_prob(self.observation.to(seen)).flatten(1).sum(dim=1)
 
@@ -113,5 +117,10 @@ class Blur(nn.Module):
 
 
 def _check_form(x: Tensor) -> None:
+    if isinstance(x, TensorDict):
+        raise TypeError(
+            "x: expected images (B, C, H, W), got states with conditions; make the reward one of them by "
+            "OnImages(reference, inverse_problem(...).reward)"
+        )
     if expect(x, Tensor, "x").dim() != 4 or not x.is_floating_point():
         raise ValueError(f"x: expected images (B, C, H, W), got shape {tuple(x.shape)} of {x.dtype}")

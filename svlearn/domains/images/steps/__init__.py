@@ -3,6 +3,7 @@
 import copy
 from typing import Any
 
+from svlearn.arguments import integer
 from svlearn.domains.images.steps.ddim import ddim
 from svlearn.domains.images.steps.ddpm import ddpm
 from svlearn.domains.images.steps.euler_ancestral import euler_ancestral
@@ -29,10 +30,13 @@ def steps_of(
     """The tables of a scheduler's steps; it is left as it was.
 
     eta: of DDIM. flow_sampler, noise_level, options: see `flow`.
-    Raises ValueError for a scheduler without a stochastic step, and says which to take."""
+    Raises ValueError for a scheduler without a stochastic step, and says which to take, and for more steps than a
+    diffusion was trained with."""
     scheduler = copy.deepcopy(scheduler)
     kind = type(scheduler).__name__
     options = {} if options is None else options
+    if kind in ("DDPMScheduler", "DDIMScheduler"):
+        integer(num_steps, "num_steps", 1, scheduler.config.num_train_timesteps)
     if kind == "DDPMScheduler":
         return ddpm(scheduler, num_steps)
     if kind == "DDIMScheduler":
