@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from svlearn.arguments import each_of, integer
+from svlearn.arguments import each_of, expect, integer
 
 MAX_COMPARED = 256  # images that `describe` compares pair by pair, spread over all,
 SIDE = 64  # at so many pixels of the longer side
@@ -49,7 +49,7 @@ def mean_pixel_distance(
 
 def _listed(images: Sequence[Image.Image]) -> list[Image.Image]:
     """Raises TypeError for one image instead of a list, and for what is none."""
-    return each_of(images, Image.Image, "images")
+    return [expect(each, Image.Image, "images") for each in each_of(images, Image.Image, "images")]
 
 
 def _pixels(image: Image.Image, side: int | None) -> torch.Tensor:
