@@ -147,7 +147,7 @@ def _samples(comparison: Findings) -> list[tuple[str, list[Row]]]:
     number = min(6, max(2, MOST_PICTURES // len(parts)))
     samples = []
     for name, whole in comparison.galleries.items():
-        rows = [(ALL, _overview(whole), [], "")]
+        rows: list[Row] = [(ALL, _overview(whole), [], "")]
         rows += [(label, *_shown(part.galleries[name], number)) for label, part in parts if name in part.galleries]
         samples.append((name, [row for row in rows if any(row[1:])]))
     return [(name, rows) for name, rows in samples if rows]

@@ -60,7 +60,7 @@ def _make(kind: type[Denoiser], source: Any, options: dict[str, Any]) -> Denoise
     """Raises TypeError for options that it does not take, and says which it does."""
     names: set[str] = set()
     for each in kind.__mro__:
-        parameters = inspect.signature(each.__init__).parameters.values()
+        parameters = inspect.signature(each).parameters.values()
         names |= {own.name for own in parameters if own.default is not own.empty}
         if not any(own.kind is own.VAR_KEYWORD for own in parameters):
             break

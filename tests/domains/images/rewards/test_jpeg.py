@@ -93,3 +93,13 @@ def raises_on_black(image: Image.Image) -> float:
     if mean_of(image) == 0:
         raise ValueError("all black")
     return 1.0
+
+
+def test_an_image_that_cannot_be_written_has_no_good_reward(made):
+    """JPEG has at most 65,535 pixels a side."""
+    small, large = made(Compressibility), made(Incompressibility)
+    good, bad = torch.zeros(1, 1, 8, 8), torch.zeros(1, 1, 1, 65_536)
+    for reward, worst in ((small, -10_000), (large, 0)):
+        assert reward(good)[0] > reward(bad)[0] == worst
+        assert len(reward.scorer.failures) == 1
+    assert made(Compressibility, failure_score=-7.0)(good)[0] > -7
