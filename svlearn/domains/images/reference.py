@@ -39,9 +39,10 @@ class DiffusersReference(Reference):
     pipeline: a diffusers pipeline; its name or folder (`DiffusionPipeline.from_pretrained`: nothing is fetched unless a
     name asks for it); a network of (sample, timestep) with `scheduler`; or a `Denoiser`, with `scheduler`.
     num_steps: T. scheduler: in the place of the pipeline's own, a scheduler, or a class of diffusers or its name, which
-    takes over the own one's settings. eta: of DDIM. flow: "flow_grpo", "memoryless" or "scheduler", noise_level: of
-    flow matching; see `steps.flow`. guidance_scale: of classifier-free guidance; None: the default of the call of the
-    pipeline, 1 where it has none. options: of the network's `Denoiser`, as shape, null_class, height.
+    takes over the own one's settings. eta: of DDIM, 1 by default. flow: "flow_grpo", the default, "memoryless" or
+    "scheduler", noise_level: of flow matching; see `steps.flow`. guidance_scale: of classifier-free guidance; None: the
+    default of the call of the pipeline, 1 where it has none. options: of the network's `Denoiser`, as shape,
+    null_class, height.
     device, dtype: of a pipeline that is read by its name or folder: where it goes, and what its weights are read as
     ("float16"); any other is moved by `to`.
     decode_chunk: how many latents the autoencoder decodes at once.
@@ -60,9 +61,9 @@ class DiffusersReference(Reference):
         num_steps: int = 50,
         *,
         scheduler: Any = None,
-        eta: float = 1.0,
-        flow: str = "flow_grpo",
-        noise_level: float = 0.7,
+        eta: float | None = None,
+        flow: str | None = None,
+        noise_level: float | None = None,
         guidance_scale: float | None = None,
         decode_chunk: int = 8,
         device: torch.device | str | None = None,
@@ -85,9 +86,9 @@ class DiffusersReference(Reference):
         self.steps = steps_of(
             self.scheduler,
             self.num_steps,
-            eta=real(eta, "eta", 0, 1),
+            eta=None if eta is None else real(eta, "eta", 0, 1),
             flow_sampler=flow,
-            noise_level=real(noise_level, "noise_level", above=0),
+            noise_level=None if noise_level is None else real(noise_level, "noise_level", above=0),
             options=self.denoiser.schedule_options(self.scheduler, self.num_steps),
         )
         self._source = None if isinstance(pipeline, nn.Module) else pipeline

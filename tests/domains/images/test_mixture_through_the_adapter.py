@@ -53,7 +53,9 @@ def reference_of(kind):
         "euler": EulerAncestralDiscreteScheduler(),
         "flow": FlowMatchEulerDiscreteScheduler(),
     }[kind]
-    options = {"num_steps": STEPS, "scheduler": scheduler, "flow": "memoryless", "shape": (2, 1, 1)}
+    options = {"num_steps": STEPS, "scheduler": scheduler, "shape": (2, 1, 1)}
+    if kind == "flow":
+        options["flow"] = "memoryless"
     probe = DiffusersReference(nn.Linear(1, 1), **options).steps  # its tables, which the network reads
     network = MixtureNetwork(kind, probe.scales[:-1], probe.noise_stds[:-1], probe.timesteps)
     return DiffusersReference(network, **options)

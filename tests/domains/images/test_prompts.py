@@ -119,8 +119,3 @@ def test_in_another_dtype_the_embeddings_are_others(reference: DiffusersReferenc
     reference.double()
     after = reference.denoiser.embed(leaves).conditions["embeds"]
     assert (before.dtype, after.dtype) == (torch.float32, torch.float64)
-
-
-def test_prompts_in_words(reference: DiffusersReference) -> None:
-    leaves = reference.denoiser.leaves(2, {"prompt": ["a cat", "a dog"], "negative_prompt": ["", "fog"]})
-    assert reference.denoiser.label(leaves) == ["a cat", "a dog (not: fog)"]

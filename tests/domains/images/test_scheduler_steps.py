@@ -42,6 +42,11 @@ SCHEDULERS = {
 }
 
 
+def choices(name, eta=1.0):
+    """What makes the tables those of the scheduler's own step."""
+    return {"flow_sampler": "scheduler"} if "flow" in name else {"eta": eta} if "ddim" in name else {}
+
+
 def own_steps(scheduler, outputs, x, eta):
     """Mean and std of the scheduler's own steps from x (B, ...), by two draws of known noise each."""
     scheduler.set_timesteps(STEPS)
@@ -68,7 +73,7 @@ def test_mean_and_std_are_those_of_the_schedulers_own_step_at_all_t(name, eta):
     scheduler = SCHEDULERS[name]
     generator = torch.Generator().manual_seed(0)
     x, outputs = (torch.randn(SHAPE, generator=generator, dtype=torch.float64) for _ in range(2))
-    tables = steps_of(scheduler, STEPS, eta=eta, flow_sampler="scheduler")
+    tables = steps_of(scheduler, STEPS, **choices(name, eta))
     for t, mean, std in own_steps(scheduler, outputs, x, eta):
         at = torch.full((2,), t)
         law = tables.law(x, tables.clean(x, outputs, at), outputs, at)
@@ -93,7 +98,7 @@ def test_ten_thousand_draws_have_the_law_of_the_schedulers_own(name):
     own = scheduler.step(
         outputs, scheduler.timesteps[t], x, generator=generator, **({"eta": 1.0} if "ddim" in name else {})
     )
-    tables = steps_of(scheduler, STEPS, flow_sampler="scheduler")
+    tables = steps_of(scheduler, STEPS, **choices(name))
     at = torch.full((len(x),), t)
     law = tables.law(x, tables.clean(x, outputs, at), outputs, at)
     for drawn in (own.prev_sample, law.sample(generator=generator)):
@@ -151,3 +156,18 @@ def test_variances_that_no_table_holds_are_refused(kind):
 def test_a_scheduler_without_a_stochastic_step_is_refused_with_those_that_have_one():
     with pytest.raises(ValueError, match=r"DDPMScheduler, DDIMScheduler .* got EulerDiscreteScheduler; .*from_config"):
         steps_of(EulerDiscreteScheduler(), STEPS)
+
+
+@pytest.mark.parametrize(
+    ("name", "choice"),
+    [
+        ("ddpm", {"eta": 0.5}),
+        ("euler", {"noise_level": 0.7}),
+        ("ddim", {"flow_sampler": "memoryless"}),
+        ("flow", {"eta": 1.0}),
+        ("flow", {"flow_sampler": "memoryless", "noise_level": 0.7}),
+    ],
+)
+def test_a_choice_that_would_change_nothing_is_refused(name, choice):
+    with pytest.raises(ValueError, match=r"(eta|flow|noise_level): expected None with"):
+        steps_of(SCHEDULERS[name], STEPS, **choice)

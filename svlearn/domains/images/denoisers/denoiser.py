@@ -43,10 +43,6 @@ class Denoiser(nn.Module, ABC):
             raise ValueError(f"condition: expected None, for {self.name} reads none, got one")
         return {}
 
-    def label(self, leaves: Mapping[str, Tensor]) -> list[str] | None:
-        """The conditions in words, (B,); None where there is none."""
-        return None
-
     def schedule_options(self, scheduler: Any, num_steps: int) -> dict[str, Any]:
         """What `scheduler.set_timesteps` is given besides the number of steps, as the pipeline's own loop does."""
         return {}

@@ -99,13 +99,6 @@ class Prompted(Denoiser):
         words = {name: "condition" if whole else f"condition[{name!r}]" for name in names}
         return {name: leaf_of(given.get(name), batch_size, words[name]) for name in names}
 
-    def label(self, leaves: Mapping[str, Tensor]) -> list[str] | None:
-        prompts = to_texts(leaves["prompt"])
-        if "negative_prompt" not in leaves:
-            return prompts
-        negatives = to_texts(leaves["negative_prompt"])
-        return [f"{one} (not: {other})" if other else one for one, other in zip(prompts, negatives, strict=True)]
-
     def ask(self, prompt: str, negatives: list[str] | None, **options: Any) -> Sequence[Any]:
         """What `pipeline.encode_prompt` says of a prompt, and of a negative one."""
         said: Sequence[Any] = self.encoding.encode_prompt(

@@ -101,11 +101,6 @@ class UNet2D(Denoiser):
             raise ValueError(f"condition: expected {batch_size} classes, one for each sample, got {len(classes)}")
         return {"class": torch.tensor(classes)}
 
-    def label(self, leaves: Mapping[str, Tensor]) -> list[str] | None:
-        if self.num_classes is None:
-            return None
-        return ["no class" if each == self.null_class else f"class {each}" for each in leaves["class"].tolist()]
-
     def _call(self, sample: Tensor, timesteps: Tensor, conditions: Mapping[str, Tensor]) -> Denoised:
         def run() -> Any:
             labels = {"class_labels": conditions["class"]} if conditions else {}

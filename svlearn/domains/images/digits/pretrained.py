@@ -41,13 +41,13 @@ def digits_flow(
     """As `digits`, by flow matching, with flow="memoryless", the sampler that forgets its start: at 50 steps its digits
     are better than those of "flow_grpo", and the fine-tuning of a flow asks for it."""
     own = {"num_steps": num_steps, "guidance_scale": guidance_scale, "reads_class": reads_class}
-    return load("digits-flow", path, **own, **options)
+    return load("digits-flow", path, **{"flow": "memoryless", **own, **options})
 
 
 def load(name: str, path: str | Path | None = None, **options: Any) -> DiffusersReference:
     """The reference in a folder, or of None, the shipped one of that name."""
     folder = shipped(name) if path is None else user_path(path)
-    settings: dict[str, Any] = {"null_class": NULL_CLASS, "flow": "memoryless"}
+    settings: dict[str, Any] = {"null_class": NULL_CLASS}
     return DiffusersReference(folder, **(settings | options)).requires_grad_(False)
 
 
