@@ -23,6 +23,8 @@ def save_lora(policy: Finetuned, folder: str | Path) -> Path:
 
     `pipeline.load_lora_weights(folder)` of plain diffusers then makes a network whose outputs are the policy's, to the
     bit. policy: Finetuned(reference, lora_rank=..., modules="denoiser.network"), of a `DiffusersReference`.
+    A policy that leaves the steps without noise to the reference (noiseless="reference") is so in svlearn alone: a
+    pipeline applies the adapters in its last step as well.
     Raises ValueError for a policy without adapters, one with adapters elsewhere, and a pipeline that reads none:
     `save_pipeline` saves that whole."""
     pipeline, part = _pipeline_of(policy)

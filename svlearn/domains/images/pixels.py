@@ -14,15 +14,16 @@ def decode_latents(autoencoder: nn.Module, latents: Tensor, chunk: int, upcast: 
 
     latents/scaling_factor + shift_factor go in, or (latents_std/scaling_factor) latents + latents_mean where the
     configuration has these, as in diffusers' pipelines. upcast: an autoencoder in float16 whose configuration says
-    `force_upcast`, as SDXL's, whose hidden states overflow there, decodes in float32, and stays as it is. A chunk of
-    more than one whose gradient is wanted is computed again when it is asked for."""
+    `force_upcast`, as SDXL's, whose hidden states overflow there, decodes in float32, and stays as it is. Its weights
+    get no gradient. A chunk of more than one whose gradient is wanted is computed again when it is asked for."""
     config: Any = autoencoder.config
     scale, shift = _affine(config, latents)
-    dtype, weights = next(autoencoder.parameters()).dtype, {}
+    dtype = next(autoencoder.parameters()).dtype
+    state = [*autoencoder.named_parameters(), *autoencoder.named_buffers()]
+    weights = {f"autoencoder.{name}": each.detach() for name, each in state}
     if upcast and dtype == torch.float16 and getattr(config, "force_upcast", False):
         dtype = torch.float32
-        state = [*autoencoder.named_parameters(), *autoencoder.named_buffers()]
-        weights = {f"autoencoder.{name}": each.float() for name, each in state if each.is_floating_point()}
+        weights = {name: each.float() if each.is_floating_point() else each for name, each in weights.items()}
     decoder = Decoder(autoencoder)
 
     def decode(part: Tensor) -> Tensor:

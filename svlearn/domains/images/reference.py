@@ -17,6 +17,7 @@ from svlearn.domains.images.denoisers import denoiser_of
 from svlearn.domains.images.drawing import draw_grid
 from svlearn.domains.images.opening import open_pipeline
 from svlearn.domains.images.pixels import decode_latents, to_pil, to_unit
+from svlearn.domains.images.settings import digest_of
 from svlearn.domains.images.steps import STOCHASTIC, steps_of
 from svlearn.process import Prediction, Reference
 from svlearn.randomness import randn
@@ -26,6 +27,8 @@ from svlearn.targets import NonFiniteError
 from svlearn.transitions import FieldTransition, Transition
 
 SAMPLE = "sample"
+AUTOENCODERS = ("vae", "vqvae")
+LOOKERS = ("safety_checker", "image_encoder")  # parts that no plain call of a pipeline lets change its samples
 
 
 class DiffusersReference(Reference):
@@ -55,6 +58,8 @@ class DiffusersReference(Reference):
     unknown options; OSError where a name or folder has no pipeline.
     """
 
+    settings: Tensor
+
     def __init__(
         self,
         pipeline: Any,
@@ -80,7 +85,9 @@ class DiffusersReference(Reference):
         self.num_steps, self.decode_chunk = integer(num_steps, "num_steps"), integer(decode_chunk, "decode_chunk")
         self.scheduler = copy.deepcopy(_scheduler_of(pipeline, scheduler))  # the pipeline's calls change its own
         self.denoiser = denoiser_of(pipeline, guidance_scale, options)
-        self.autoencoder: nn.Module | None = getattr(pipeline, "vae", None)
+        self.autoencoder: nn.Module | None = next(
+            (each for part in AUTOENCODERS if (each := getattr(pipeline, part, None)) is not None), None
+        )
         if self.autoencoder is not None:
             self.autoencoder.requires_grad_(False)
         self.steps = steps_of(
@@ -92,6 +99,9 @@ class DiffusersReference(Reference):
             options=self.denoiser.schedule_options(self.scheduler, self.num_steps),
         )
         self._source = None if isinstance(pipeline, nn.Module) else pipeline
+        self.register_buffer("settings", digest_of(self.denoiser, self.autoencoder, self._source))
+        self.register_state_dict_pre_hook(_with_settings)
+        _check_all_read(self)
         self.eval()
 
     @property
@@ -114,6 +124,11 @@ class DiffusersReference(Reference):
         inputs, timesteps = self.steps.network_input(sample, t)
         dtype = self._network_dtype
         said = self.denoiser(inputs.to(dtype), timesteps, leaves)
+        if said.output.shape != sample.shape:
+            raise ValueError(
+                f"reference: expected an output of the network of the form of the samples, {tuple(sample.shape)}, got "
+                f"{tuple(said.output.shape)}"
+            )
         output = said.output.to(sample.dtype)
         if dtype in (torch.float16, torch.bfloat16):
             check_finite(output.detach().sum(), lambda: _refuse(output, t, dtype))
@@ -124,10 +139,14 @@ class DiffusersReference(Reference):
         return Prediction(law, clean=with_sample(x, clean), features=said.features, evaluations=said.evaluations)
 
     def noise(self, x: State, t_from: Tensor, t_to: Tensor, *, generator: torch.Generator | None = None) -> State:
-        """The forward process: x_{t_to} = (a_{t_to}/a_{t_from}) x_{t_from} + noise, see `schedules.NoiseLevels`."""
+        """The forward process: x_{t_to} = (a_{t_to}/a_{t_from}) x_{t_from} + noise, see `schedules.NoiseLevels`.
+
+        Raises ValueError for a t_to after t_from."""
+        if bool((t_to > t_from).any()):
+            raise ValueError(f"t_to: expected times at or before t_from, got {t_to.tolist()} and {t_from.tolist()}")
         sample, _ = parts(x)
         scales, stds = self.steps.scales, self.steps.noise_stds
-        kappa = scales[t_to] / scales[t_from]
+        kappa = torch.where(t_to == t_from, 1.0, scales[t_to] / scales[t_from])  # 0/0 at the start of a flow
         added = (stds[t_to] ** 2 - kappa**2 * stds[t_from] ** 2).clamp(min=0).sqrt()
         form = (-1, *[1] * (sample.dim() - 1))
         drawn = randn(sample.shape, generator, sample.device, sample.dtype)
@@ -194,6 +213,23 @@ def with_sample(x: State, sample: Tensor) -> State:
     changed = x.clone(recurse=False)
     changed[SAMPLE] = sample
     return changed
+
+
+def _with_settings(reference: Any, *rest: Any) -> None:
+    """The buffer as the settings are now: what tells processes apart asks for their state."""
+    own = digest_of(reference.denoiser, reference.autoencoder, reference.pipeline)
+    reference.settings = own.to(reference.settings.device)
+
+
+def _check_all_read(reference: DiffusersReference) -> None:
+    """Raise ValueError where the pipeline has a network that this reference would leave out, as a ControlNet."""
+    read = {id(each) for each in reference.modules()}
+    for name, part in getattr(reference.pipeline, "components", {}).items():
+        if isinstance(part, nn.Module) and id(part) not in read and name not in LOOKERS:
+            raise ValueError(
+                f"pipeline: expected one whose networks are all read, got a {type(reference.pipeline).__name__} with "
+                f"its {name}, which is not: the samples would be those of another model; write a Denoiser that calls it"
+            )
 
 
 def _scheduler_of(pipeline: Any, scheduler: Any) -> Any:

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from svlearn.domains.molecules.graph import MASKED_ATOM, MASKED_BOND, pair_mask, permuted
 from svlearn.domains.molecules.masking import hide, num_steps
 from svlearn.domains.molecules.transformer import GraphTransformer
-from svlearn.objectives.lightning.cosine_decay import CosineDecay
+from svlearn.objectives.lightning.warmed_up import warmed_up
 from svlearn.randomness import seeded
 
 APART, VALIDATION = 0, 1  # streams of randomness
@@ -70,9 +70,4 @@ class MaskedGraphTraining(pl.LightningModule):
         return denoising_loss(atom_logits, bond_logits, hidden, clean).mean()
 
     def configure_optimizers(self) -> dict:
-        optimizer = torch.optim.AdamW(self.parameters(), lr=self.learning_rate, weight_decay=0.01)
-        total = int(self.trainer.estimated_stepping_batches)
-        warmup = torch.optim.lr_scheduler.LinearLR(optimizer, 0.01, total_iters=self.warmup_steps)
-        decay = CosineDecay(optimizer, max(1, total - self.warmup_steps), eta_min=0.01 * self.learning_rate)
-        schedule = torch.optim.lr_scheduler.SequentialLR(optimizer, [warmup, decay], [self.warmup_steps])
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return warmed_up(self, self.learning_rate, 0.01, self.warmup_steps)

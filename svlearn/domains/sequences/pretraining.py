@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from svlearn.arguments import expect, integer, real
 from svlearn.domains.sequences.alphabet import Alphabet
-from svlearn.objectives.lightning.cosine_decay import CosineDecay
+from svlearn.objectives.lightning.warmed_up import warmed_up
 from svlearn.randomness import seeded, uniform, uniform_subset
 
 APART, VALIDATION = 0, 1  # streams of randomness
@@ -93,12 +93,7 @@ class SequenceTraining(pl.LightningModule):
         return denoising_loss(self.network(hidden, moments), hidden, clean, self.mask).mean()
 
     def configure_optimizers(self) -> dict:
-        optimizer = torch.optim.AdamW(self.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay)
-        total = int(self.trainer.estimated_stepping_batches)
-        warmup = torch.optim.lr_scheduler.LinearLR(optimizer, 0.01, total_iters=self.warmup_steps)
-        decay = CosineDecay(optimizer, max(1, total - self.warmup_steps), eta_min=0.01 * self.learning_rate)
-        schedule = torch.optim.lr_scheduler.SequentialLR(optimizer, [warmup, decay], [self.warmup_steps])
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return warmed_up(self, self.learning_rate, self.weight_decay, self.warmup_steps)
 
 
 BIT = 0.6931471805599453  # nats

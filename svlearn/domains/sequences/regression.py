@@ -11,7 +11,7 @@ from svlearn.domains.sequences.alphabet import DNA
 from svlearn.domains.sequences.letters import letter_shares
 from svlearn.domains.sequences.measurements import MeasuredData
 from svlearn.domains.sequences.regressor import SequenceRegressor
-from svlearn.objectives.lightning.cosine_decay import CosineDecay
+from svlearn.objectives.lightning.warmed_up import warmed_up
 from svlearn.randomness import seeded
 
 
@@ -75,13 +75,8 @@ class RegressorTraining(pl.LightningModule):
         self.log("validation/mean_square", error.square().mean(), prog_bar=True, batch_size=len(batch))
 
     def configure_optimizers(self) -> dict:
-        optimizer = torch.optim.AdamW(self.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay)
-        total = int(self.trainer.estimated_stepping_batches)
-        rising = max(1, total // 10)
-        warmup = torch.optim.lr_scheduler.LinearLR(optimizer, 0.01, total_iters=rising)
-        decay = CosineDecay(optimizer, max(1, total - rising), eta_min=0.01 * self.learning_rate)
-        schedule = torch.optim.lr_scheduler.SequentialLR(optimizer, [warmup, decay], [rising])
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        rising = max(1, int(self.trainer.estimated_stepping_batches) // 10)
+        return warmed_up(self, self.learning_rate, self.weight_decay, rising)
 
     def _read(self, batch: TensorDict) -> tuple[Tensor, Tensor, Tensor]:
         letters = letter_shares(batch["tokens"], DNA, self.network.length).transpose(1, 2)

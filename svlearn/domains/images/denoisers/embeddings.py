@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from svlearn.arguments import integer
 
@@ -25,12 +25,14 @@ class Encoded:
 class EmbeddingCache:
     """The embeddings of the `most` pairs of a prompt and a negative one that were read last.
 
-    What it holds is no part of what it is: a copy starts empty, as does one that is sent to another process.
+    They are those of the encoders' weights and of what is chosen as these are: `follow` forgets them where one has
+    changed. What it holds is no part of what it is: a copy starts empty, as does one that is sent to another process.
     """
 
     def __init__(self, most: int = 1024):
         self.most = integer(most, "prompts_kept")
         self._kept: OrderedDict[Pair, Encoded] = OrderedDict()
+        self._made_by: tuple[Any, ...] = ()
 
     def __reduce__(self) -> tuple[type, tuple[int]]:
         return EmbeddingCache, (self.most,)
@@ -40,6 +42,15 @@ class EmbeddingCache:
 
     def clear(self) -> None:
         self._kept.clear()
+
+    def follow(self, encoders: nn.Module, chosen: Mapping[str, Any]) -> None:
+        """Forget all where the encoders' weights, or what was chosen (the scale of guidance, the length of a prompt),
+        are others than when this was last asked, or weights were written to."""
+        weights = [*encoders.parameters(), *encoders.buffers()]
+        written = [(id(each), -1 if each.is_inference() else each._version) for each in weights]
+        if (written, dict(chosen)) != self._made_by:
+            self.clear()
+            self._made_by = (written, dict(chosen))
 
     def of(self, pair: Pair, encode: Callable[[str, str], Encoded]) -> Encoded:
         """As it is kept, else as `encode` says."""

@@ -3,6 +3,7 @@
 import inspect
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -32,7 +33,6 @@ class Prompted(Denoiser):
     """
 
     network: Any
-    settings: Tensor
 
     def __init__(
         self,
@@ -51,8 +51,6 @@ class Prompted(Denoiser):
         scale = default_of(pipeline, "guidance_scale", 1.0) if guidance_scale is None else guidance_scale
         self.guidance_scale = real(scale, "guidance_scale", 0)
         self.encoding, self.embeddings = pipeline, EmbeddingCache(prompts_kept)
-        settings = torch.tensor([self.guidance_scale], dtype=torch.float64)  # another scale, another process
-        self.register_buffer("settings", settings)
 
     @property
     def guided(self) -> bool:
@@ -77,8 +75,11 @@ class Prompted(Denoiser):
 
     def embed(self, leaves: Mapping[str, Tensor]) -> Encoded:
         """The embeddings (B, ...) of the leaves' prompts."""
+        chosen = {name: each for name, each in vars(self).items() if isinstance(each, (bool, int, float))}
+        self.embeddings.follow(self.text_encoders, chosen)
         prompts = to_texts(leaves["prompt"])
-        negatives = to_texts(leaves["negative_prompt"]) if self.guided else [""] * len(prompts)
+        reads = self.guided and "negative_prompt" in leaves
+        negatives = to_texts(leaves["negative_prompt"]) if reads else [""] * len(prompts)
         return self.embeddings.gather(list(zip(prompts, negatives, strict=True)), self._encode)
 
     def leaves(self, batch_size: int, condition: Any) -> dict[str, Tensor]:
@@ -112,8 +113,10 @@ class Prompted(Denoiser):
         return said
 
     def _encode(self, prompt: str, negative: str) -> Encoded:
-        """As what is kept: it may be part of a gradient later, whoever asks first."""
-        with torch.inference_mode(False), torch.no_grad(), evaluating(self.text_encoders):
+        """As what is kept: it may be part of a gradient later, and read outside `autocast`, whoever asks first."""
+        kind = device_of(self.text_encoders).type
+        whole = torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext()
+        with torch.inference_mode(False), torch.no_grad(), whole, evaluating(self.text_encoders):
             return self.encode(prompt, negative)
 
     def _apply(self, fn: Any, recurse: bool = True) -> "Prompted":

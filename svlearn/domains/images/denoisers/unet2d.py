@@ -26,8 +26,6 @@ class UNet2D(Denoiser):
     Raises ValueError for guidance without a null class, and where the class is not read; TypeError for no module.
     """
 
-    guidance: Tensor
-
     def __init__(
         self,
         network: nn.Module,
@@ -58,8 +56,6 @@ class UNet2D(Denoiser):
             )
         if self.guidance_scale != 1 and not self.reads_class:
             raise ValueError(f"guidance_scale: expected 1 where the class is not read, got {self.guidance_scale}")
-        told = [self.guidance_scale, -1 if self.null_class is None else self.null_class, float(self.reads_class)]
-        self.register_buffer("guidance", torch.tensor(told, dtype=torch.float64))  # another scale, another process
 
     def forward(self, sample: Tensor, timesteps: Tensor, leaves: Mapping[str, Tensor]) -> Denoised:
         if self.num_classes is None:

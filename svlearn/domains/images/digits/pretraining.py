@@ -10,7 +10,7 @@ from diffusers import DDPMScheduler, FlowMatchEulerDiscreteScheduler
 from torch import Tensor, nn
 
 from svlearn.arguments import expect, integer, real
-from svlearn.objectives.lightning.cosine_decay import CosineDecay
+from svlearn.objectives.lightning.warmed_up import warmed_up
 from svlearn.randomness import randn, randperm, seeded, uniform
 
 APART, VALIDATION = 0, 1  # streams of randomness
@@ -90,12 +90,7 @@ class DenoiserTraining(pl.LightningModule, ABC):
         return (output.to(target.dtype) - target).square().mean()
 
     def configure_optimizers(self) -> dict:
-        optimizer = torch.optim.AdamW(self.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay)
-        total = int(self.trainer.estimated_stepping_batches)
-        warmup = torch.optim.lr_scheduler.LinearLR(optimizer, 0.01, total_iters=self.warmup_steps)
-        decay = CosineDecay(optimizer, max(1, total - self.warmup_steps), eta_min=0.01 * self.learning_rate)
-        schedule = torch.optim.lr_scheduler.SequentialLR(optimizer, [warmup, decay], [self.warmup_steps])
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        return warmed_up(self, self.learning_rate, self.weight_decay, self.warmup_steps)
 
 
 class DiffusionTraining(DenoiserTraining):
