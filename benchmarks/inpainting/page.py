@@ -51,10 +51,8 @@ def headline(held: dict) -> str:
         f"many exact draws; the farthest is {worst}, {plain(rows[worst]['covariance'] / floor['covariance'][0], 2)} "
         "times.**"
     )
-    if "DPS" in rows and "SVDD-PM, M = 10" in rows:
-        pair = {name: rows[name]["covariance"] / floor["covariance"][0] for name in ("DPS", "SVDD-PM, M = 10")}
-        text += " Single samples that are only moved or chosen stay away from it: " + ", ".join(
-            f"{name} {plain(each, 2)} times" for name, each in pair.items()
-        )
-        text += "; weighing them against each other is what corrects it."
+    pair = [name for name in ("DPS", "SVDD-PM, M = 10") if name in rows and name not in (best, worst)]
+    if pair:
+        times = {name: plain(rows[name]["covariance"] / floor["covariance"][0], 2) for name in pair}
+        text += f" Between them: {', '.join(f'{name} {each} times' for name, each in times.items())}."
     return text

@@ -4,8 +4,8 @@
     python -m benchmarks inpainting --quote   # write the page from the results that are there
 
 The prior is a Gaussian mixture on images of 8 x 8, its diffusion's network is exact, the left half is seen with noise.
-2,000 samples a method; beside them as many exact draws of the posterior, ten times: the floor. docs/inpainting is in
-docs/leaderboards/inpainting.md, written from benchmarks/results/inpainting.json.
+2,000 samples a method; beside them as many exact draws of the posterior, ten times: the floor.
+docs/leaderboards/inpainting.md is written from benchmarks/results/inpainting.json.
 """
 
 import argparse
