@@ -12,7 +12,9 @@ noise of std 0.4; r = log N(y; A x, σ²) and alpha = 1, so p* is the posterior,
 row, one of each group. Mean: root mean squared error over the pixels. Covariance: Frobenius norm of the error by that
 of the exact one. Components: total variation of the shares of the 20 digits that samples belong to; the posterior
 holds {components:.1f} of them (one over the sum of squares). Exact draws: the same figures of as many draws of the
-posterior, ten times, ± their standard deviation: nothing can be told to be below it. log Z is exactly {exact:.2f}.
+posterior, ten times, ± their standard deviation: nothing can be told to be below it. log Z is exactly {exact:.2f}. That
+is of the prior; DDPM's steps only tend to it as their number grows, so a part of every row's errors, and of its log Z,
+is of the 100 steps and not of the method.
 Seconds: of the processor, one thread of a shared machine.
 
 Written by `python -m benchmarks inpainting` from `benchmarks/results/inpainting.json`; `--quote` writes it again.
