@@ -23,6 +23,7 @@ MPRA_DESIGN = ("kircherlab/MPRAsnakeflow", "28f8e0c03971d2b8e6a3095481cd547b5137
 SVDD = ("masa-ue/SVDD", "5ce225a0e363c711e4892acfdc9c74988c3c6fa6")
 CHAR_RNN = ("karpathy/char-rnn", "6f9487a6fe5b420b7ca9afb0d7c078e37c1d1b4e")
 MLDE = ("fhalab/MLDE", "39e9edccc346119a834c62677d16e39dd49dfbdb")
+LLAMA2_C64 = ("ytmytm/llama2.c64", "12b5bec82eb980362b8a7bfe86992a552a492481")
 AESTHETIC = ("christophschuhmann/improved-aesthetic-predictor", "fe88a163f4661b4ddabba0751ff645e2e620746e")
 MNIST = ("HaouchatY/diffusion_tomography", "5661a420f6ec80276e3490525f6dca49b9f3d25b")
 DDPM_MNIST = ("BrianPulfer/PapersReimplementations", "9ebf59af99219b8888695ba0133c299d8251dc7f")
@@ -224,6 +225,18 @@ ASSETS: dict[str, Asset] = {
         "data/tinyshakespeare/input.txt",
         "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
         "public domain",
+    ),
+    "language/stories260K.bin": Asset(
+        LLAMA2_C64,
+        "stories260K.bin",
+        "b0a507e7ad0f626624f17112325e66691f9076d622e1d3274d103d00299f2696",
+        "MIT (karpathy/tinyllamas)",
+    ),
+    "language/tok512.bin": Asset(
+        LLAMA2_C64,
+        "tok512.bin",
+        "037cb335abb25d1fa9e8ecae30ed2a3a8ace9302862ebcdc05d51a6bbb10c312",
+        "MIT (karpathy/tinyllamas)",
     ),
     "images/laion_aesthetic_v2_head.pth": Asset(
         AESTHETIC,

@@ -1,0 +1,265 @@
+"""Any causal language model of transformers as a reference: a step appends a token, to the text under a prompt."""
+
+import inspect
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from tensordict import TensorDict
+from torch import Tensor, nn
+
+from svlearn.arguments import integer, integers, names_of, real
+from svlearn.configurations import configured, digest
+from svlearn.deferred_checks import check_finite
+from svlearn.domains.language.opening import open_model
+from svlearn.domains.language.prompts import Prompts
+from svlearn.domains.language.reading import Called, Inputs, Look, inputs_along, inputs_at, look
+from svlearn.domains.language.texts import LENGTH, PROMPT, TEXT, Text, as_texts, right_aligned
+from svlearn.process import Prediction, Reference
+from svlearn.state import State
+from svlearn.targets import NonFiniteError
+from svlearn.transitions import AppendingTransition, FieldTransition
+
+
+class CausalLM(Reference):
+    """x_0: a prompt; a step appends a token ~ softmax(logits/temperature), until a text has ended; x_T: the text.
+
+    States are TensorDicts (B,) of
+        "text"    (B, T + 1) long: the buffer of T = max_new_tokens new tokens, and in the last column how many are
+                  written; what stands behind them means nothing
+        "prompt"  (B, P) long, padded on the left, and "length" (B,) long, how many of its tokens are real
+    and no step changes the latter two. A text has ended where its last token is one of `end_tokens`, where it ends in
+    one of `stop_strings`, or where its buffer is full; it then steps to itself with log-probability 0.
+
+    A prediction has the law of the next token; features: the last hidden state at the last token (B, D), and
+    features_before, that at the token before it (0 where there is none), which `NextToken` reads; and the keys and
+    values of the model in transformers' own cache, of which each further step computes one position. Prompts that are
+    alike are computed once. `along` says the laws at all steps of whole trajectories from one pass.
+    positions: of how many tokens, padding counted, hidden states were computed so far.
+
+    model: a causal language model of transformers, or its name or folder (then with dtype= and device_map= as
+    transformers has them; nothing is fetched unless a name asks for it). tokenizer: its own, by default that of the
+    name or folder.
+    temperature, top_k, top_p: of the law, as of `generate`: tokens that they leave out have probability 0. Greedy
+    texts are those of top_k=1. end_tokens: the model's own by default, else the tokenizer's.
+    condition: of `initial`: a list of prompts, texts or chats (lists of messages, by the tokenizer's template), or
+    token ids; None stands for empty ones, which begin with the tokenizer's bos_token. `prompts` makes leaves of them.
+
+    Warns where neither model nor tokenizer has an end token, for texts then fill their buffers.
+    Raises TypeError and OSError as `open_model`; ValueError for numbers out of range, a vocabulary smaller than the
+    tokenizer's, a prompt that is empty where there is no bos_token, and one too long for the model's context.
+    """
+
+    settings: Tensor
+    ends: Tensor
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any = None,
+        max_new_tokens: int = 64,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        *,
+        stop_strings: Sequence[str] | str | None = None,
+        end_tokens: Sequence[int] | int | None = None,
+        dtype: torch.dtype | str | None = None,
+        device_map: Any = None,
+    ):
+        super().__init__()
+        self.num_steps = integer(max_new_tokens, "max_new_tokens")
+        self.temperature = real(temperature, "temperature", above=0)
+        self.top_k = None if top_k is None else integer(top_k, "top_k")
+        self.top_p = None if top_p is None else real(top_p, "top_p", above=0, most=1)
+        self.model: Any
+        self.model, self.tokenizer = open_model(model, tokenizer, dtype, device_map)
+        self.vocabulary = int(self.model.get_input_embeddings().weight.shape[0])
+        if len(self.tokenizer) > self.vocabulary:
+            raise ValueError(
+                f"tokenizer: expected at most the {self.vocabulary} tokens of the model, got {len(self.tokenizer)}; "
+                "take the model's own, or resize the model's embeddings before it is trained"
+            )
+        ends = self._ends(end_tokens)
+        self.register_buffer("ends", torch.tensor(ends, dtype=torch.long), persistent=False)
+        pad = self.tokenizer.pad_token_id
+        self.pad = pad if pad is not None else ends[0] if ends else 0
+        self._prompts = Prompts(self.tokenizer, self.pad, ends, self.vocabulary)
+        given = [stop_strings] if isinstance(stop_strings, str) else stop_strings
+        self.stop_strings = [] if given is None else names_of(given, "stop_strings")
+        self._stopping = self._stop_criteria()
+        self._warpers = self._law_warpers()
+        taken = set(inspect.signature(self.model.forward).parameters)
+        self._optional = taken & {"position_ids", "logits_to_keep"}
+        self.positions = 0
+        self.register_buffer("settings", self._digest())
+        self.eval()
+
+    def initial(self, batch_size: int, *, condition: Any = None, generator: torch.Generator | None = None) -> State:
+        leaves = self._prompts.leaves(condition, batch_size)
+        self._check_length(leaves[PROMPT].shape[1])
+        text = torch.full((batch_size, self.num_steps + 1), self.pad)
+        text[:, -1] = 0
+        on = {name: leaf.to(self.device) for name, leaf in {**leaves, TEXT: text}.items()}
+        return TensorDict(on, batch_size=[batch_size])
+
+    def prompts(self, prompts: Any) -> TensorDict:
+        """Prompts as rows that `condition=` and `conditions=` take, all as wide as the longest, so that states drawn
+        under some of them can be joined with those drawn under others."""
+        leaves = self._prompts.leaves(prompts, len(prompts), "prompts")
+        self._check_length(leaves[PROMPT].shape[1])
+        return TensorDict(leaves, batch_size=[len(leaves[PROMPT])])
+
+    def finished(self, x: State) -> Tensor:
+        text = x[TEXT]
+        written = text[:, -1]
+        last = text.gather(1, (written - 1).clamp(min=0)[:, None])[:, 0]
+        ended = torch.isin(last, self.ends)
+        if self._stopping is not None:
+            ended = ended | self._stopping(right_aligned(text[:, :-1], written), None)
+        return (written == self.num_steps) | (ended & (written > 0))
+
+    def forward(self, x: State, t: Tensor, previous: Prediction | None = None) -> Prediction:
+        if previous is None:
+            said = look(self._call, *inputs_at(x, t))
+        else:
+            past, before = previous.cache["past"], previous.cache["last"]  # type: ignore[index]
+            said = self._further(x, past, before)
+        cache = None if said.past is None else {"past": said.past, "last": said.last}
+        return self._prediction(x, t, said.logits, said.last, said.before, cache)
+
+    def along(self, trajectory: State) -> Iterator[Prediction]:
+        steps, inputs = self.num_steps, inputs_along(trajectory, self.num_steps)
+        said = self._call(inputs, keep=steps + 1, past=None, cached=False)
+        real = inputs.real[:, -said.hidden.shape[1] :, None]
+        hidden, first = torch.where(real, said.hidden, 0.0), said.hidden.shape[1] - steps
+        for t in range(steps):
+            place = first + t
+            before = hidden[:, place - 1] if place else torch.zeros_like(hidden[:, 0])
+            times = torch.full((len(hidden),), t, device=hidden.device)
+            yield self._prediction(trajectory[:, t], times, said.logits[:, place], hidden[:, place], before, None)
+
+    def noise(self, x: State, t_from: Tensor, t_to: Tensor, *, generator: torch.Generator | None = None) -> State:
+        """Forget all but the first t_to tokens: texts are known by their beginnings. Nothing is drawn."""
+        text = x[TEXT].clone()
+        text[:, :-1] = text[:, :-1].masked_fill(
+            torch.arange(self.num_steps, device=text.device) >= t_to[:, None], self.pad
+        )
+        text[:, -1] = torch.minimum(text[:, -1], t_to)
+        return x.copy().set(TEXT, text)
+
+    def decode(self, x: State) -> list[Text]:
+        """The whole texts, each of which knows its prompt and its continuation."""
+        return as_texts(x, self.tokenizer)
+
+    def extra_repr(self) -> str:
+        return f"{self.num_steps} new tokens of {self.vocabulary}, temperature {self.temperature:g}"
+
+    def _further(self, x: TensorDict, past: Any, before: Tensor) -> Look:
+        """By the cache of all tokens but the last."""
+        width = x[PROMPT].shape[1]
+        written = past.get_seq_length() + 1 - width
+        if not 0 < written <= self.num_steps:
+            raise ValueError(
+                f"previous: expected a cache of {width} to {width + self.num_steps - 1} tokens, got others"
+            )
+        columns = torch.arange(width + written, device=x.device)
+        real = columns >= (width - x[LENGTH])[:, None]
+        tokens = x[TEXT][:, written - 1 : written]
+        inputs = Inputs(tokens, real, (x[LENGTH] + written - 1)[:, None])
+        said = self._call(inputs, keep=1, past=past, cached=True)
+        return Look(said.logits[:, -1], said.hidden[:, -1], before, said.past)
+
+    def _call(self, inputs: Inputs, keep: int, past: Any, cached: bool) -> Called:
+        """The model's logits (B, k, V) and hidden states (B, k, D) at the last k = min(keep, n) of n tokens."""
+        options: dict[str, Any] = {"position_ids": inputs.positions, "logits_to_keep": keep}
+        options = {name: each for name, each in options.items() if name in self._optional}
+        hidden: list[Tensor] = []
+        hook = self.model.get_output_embeddings().register_forward_pre_hook(lambda _, given: hidden.append(given[0]))
+        try:
+            said = self.model(
+                input_ids=inputs.tokens,
+                attention_mask=inputs.real.long(),
+                past_key_values=past,
+                use_cache=cached,
+                **options,
+            )
+        finally:
+            hook.remove()
+        self.positions += inputs.tokens.numel()
+        return Called(said.logits[:, -keep:], hidden[-1][:, -keep:], said.past_key_values if cached else None)
+
+    def _prediction(
+        self, x: TensorDict, t: Tensor, logits: Tensor, last: Tensor, before: Tensor, cache: Any
+    ) -> Prediction:
+        if logits.dtype in (torch.float16, torch.bfloat16):
+            check_finite(logits.detach().sum(), lambda: _refuse(logits, t))
+        scores = logits.float() if logits.dtype != torch.float64 else logits
+        for warper in self._warpers:
+            scores = warper(None, scores)
+        law = FieldTransition({TEXT: AppendingTransition(x[TEXT], scores, finished=self.finished(x))}, x)
+        return Prediction(law, features=last, features_before=before, cache=cache)
+
+    def _ends(self, end_tokens: Any) -> list[int]:
+        if end_tokens is None:
+            own = getattr(getattr(self.model, "generation_config", None), "eos_token_id", None)
+            own = getattr(self.model.config, "eos_token_id", None) if own is None else own
+            end_tokens = self.tokenizer.eos_token_id if own is None else own
+        if end_tokens is None:
+            warnings.warn(
+                "tokenizer: neither it nor the model has an end token, so that texts fill all of max_new_tokens; "
+                "give end_tokens= or stop_strings= where they should end",
+                stacklevel=3,
+            )
+            return []
+        ends = [end_tokens] if not isinstance(end_tokens, (list, tuple)) else list(end_tokens)
+        return integers(ends, "end_tokens", 0, self.vocabulary - 1)
+
+    def _stop_criteria(self) -> Any:
+        if not self.stop_strings:
+            return None
+        from transformers.generation.stopping_criteria import StopStringCriteria
+
+        return StopStringCriteria(self.tokenizer, self.stop_strings)
+
+    def _law_warpers(self) -> list[Any]:
+        from transformers.generation import logits_process
+
+        warpers: list[Any] = []
+        if self.temperature != 1:
+            warpers.append(logits_process.TemperatureLogitsWarper(self.temperature))
+        if self.top_k is not None:
+            warpers.append(logits_process.TopKLogitsWarper(self.top_k))
+        if self.top_p is not None and self.top_p < 1:
+            warpers.append(logits_process.TopPLogitsWarper(self.top_p))
+        return warpers
+
+    def _check_length(self, width: int) -> None:
+        most = getattr(self.model.config, "max_position_embeddings", None)
+        if most is not None and width + self.num_steps > most:
+            raise ValueError(
+                f"condition: expected prompts of at most {most - self.num_steps} tokens, for the model's context is of "
+                f"{most} and max_new_tokens {self.num_steps}, got one of {width}"
+            )
+
+    def _digest(self) -> Tensor:
+        backend = getattr(self.tokenizer, "backend_tokenizer", None)
+        return digest(
+            {
+                "model": configured(self.model),
+                "law": [self.temperature, self.top_k, self.top_p],
+                "ends": [self.ends.tolist(), self.stop_strings],
+                "tokenizer": sorted(self.tokenizer.get_vocab().items()) if backend is None else backend.to_str(),
+            }
+        )
+
+
+def _refuse(logits: Tensor, t: Tensor) -> None:
+    broken = ~logits.isfinite().flatten(1).all(dim=1)
+    if bool(broken.any()):
+        row = int(broken.nonzero()[0])
+        raise NonFiniteError(
+            f"reference: the model's logits for row {row} at t = {int(t[row])} are not finite in {logits.dtype}; run it "
+            "in torch.bfloat16 or torch.float32"
+        )
