@@ -1,4 +1,4 @@
-"""What a process of a library's model does that its weights do not show, as numbers, so that those that differ differ."""
+"""What a library's model does that its weights do not show, in numbers: the settings of models that differ differ."""
 
 import hashlib
 import inspect

@@ -25,7 +25,7 @@ class Prediction:
     clean        x̂_T(x_t), the point prediction of the finished sample, in the form that a reward takes
     clean_law    the network's law of x_T given x_t
     features     what a cheap value head may read, (B, ...)
-    features_before  the same of the state before x_t, where one look at x_t says them too, as in a causal model, (B, ...)
+    features_before  those of the state before x_t, where one look at x_t says them too, as of a causal model
     cache        what the next call may reuse, see `svlearn.caches`; immutable to its readers
     gradient     of a value in x_t, where a proposal that needs it has made the call (B, ...)
     policy       what a policy with a network of its own predicts for x_t, where it proposes: its own cache is there

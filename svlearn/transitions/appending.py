@@ -10,17 +10,10 @@ from torch import Tensor
 from svlearn.arguments import integer
 from svlearn.randomness import multinomial
 from svlearn.state import concatenate, take
+from svlearn.transitions.listed_tokens import ListedTokens, stepped
 from svlearn.transitions.transition import Transition, kind_of, widened
 
 AT_ONCE = 4_000_000  # probabilities that a draw lays side by side, or those of the table where these are more
-
-
-def append(x: Tensor, tokens: Tensor) -> Tensor:
-    """Texts (B, L + 1), the last column the position, with one more token (B,) each."""
-    x_next = x.clone()
-    x_next.scatter_(1, x[:, -1:], tokens[:, None])
-    x_next[:, -1] = x[:, -1] + 1
-    return x_next
 
 
 def ended(x: Tensor, end: int | None = None) -> Tensor:
@@ -76,7 +69,7 @@ class AppendingTransition(Transition):
     def sample_each(self, parents: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         rows = parents if self.rows is None else self.rows[parents]
         tokens = _tokens(self.table.exp(), rows, generator)
-        return _stepped(self.x[parents], self.finished[parents], tokens)
+        return stepped(self.x[parents], self.finished[parents], tokens)
 
     def log_prob(self, x_next: Tensor) -> Tensor:
         """-inf where x_next is no continuation by one token, or another text than a finished one."""
@@ -89,17 +82,19 @@ class AppendingTransition(Transition):
 
     def outcomes(self, limit: int) -> tuple[Tensor, Tensor]:
         """One per token that some row can take; a finished row has itself once, and then again with -inf."""
+        listed = self.listed(limit)
+        if len(listed.tokens) > limit:
+            raise ValueError(f"outcomes: {len(listed.tokens)} next states, the limit is {limit}")
+        return listed.states, listed.log_probs
+
+    def listed(self, limit: int) -> "ListedTokens":
         log_probs = self.log_probs
-        unfinished = log_probs[~self.finished]
-        tokens = (unfinished > -math.inf).any(dim=0).nonzero().flatten()
-        if len(tokens) > limit:
-            raise ValueError(f"outcomes: {len(tokens)} next states, the limit is {limit}")
-        if not len(tokens):
-            return self.x[:, None], torch.zeros(len(self.x), 1, dtype=torch.float64, device=self.x.device)
-        states = torch.stack([self._step(token.expand(len(self.x))) for token in tokens], dim=1)
+        tokens = (log_probs[~self.finished] > -math.inf).any(dim=0).nonzero().flatten()
+        tokens = tokens if len(tokens) else tokens.new_zeros(1)  # of finished texts alone
         itself = torch.full_like(log_probs[:, tokens], -math.inf)
         itself[:, 0] = 0.0
-        return states, torch.where(self.finished[:, None], itself, log_probs[:, tokens]).double()
+        kept = torch.where(self.finished[:, None], itself, log_probs[:, tokens])
+        return ListedTokens(self.x, tokens, kept, self.finished)
 
     def tilt(self, gradient: Tensor) -> "AppendingTransition":
         """logits + gradient (B, V), taken in the one-hot of the next token; a finished text stays."""
@@ -127,7 +122,7 @@ class AppendingTransition(Transition):
         return law
 
     def _step(self, tokens: Tensor) -> Tensor:
-        return _stepped(self.x, self.finished, tokens)
+        return stepped(self.x, self.finished, tokens)
 
     def _written(self, x_next: Tensor) -> tuple[Tensor, Tensor]:
         """The token that x_next has where this step writes (B,), and whether it can be reached (B,)."""
@@ -137,14 +132,6 @@ class AppendingTransition(Transition):
         written = torch.where(legal, written, 0)
         reached = (x_next == self._step(written)).all(dim=1)
         return written, reached
-
-
-def _stepped(x: Tensor, finished: Tensor, tokens: Tensor) -> Tensor:
-    """Each text (B, L + 1) with its token (B,) more; a finished one as it is."""
-    moving = ~finished
-    x_next = x.clone()
-    x_next[moving] = append(x[moving], tokens[moving])
-    return x_next
 
 
 def _tokens(probs: Tensor, rows: Tensor | None, generator: torch.Generator | None) -> Tensor:

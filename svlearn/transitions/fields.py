@@ -9,9 +9,11 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor
 
-from svlearn.state import State, concatenate, flattened, take
+from svlearn.state import concatenate, take
 from svlearn.transitions.coordinates import LeafCoordinates, Name
 from svlearn.transitions.gaussian import GaussianTransition, coordinates_of, gaussian_of
+from svlearn.transitions.listed import ListedTransition
+from svlearn.transitions.listed_leaf import ListedLeaf, joined, reaches
 from svlearn.transitions.transition import Transition
 
 
@@ -49,11 +51,11 @@ class FieldTransition(Transition):
 
     def sample(self, *, generator: torch.Generator | None = None) -> TensorDict:
         """The laws draw one after the other, in the order of `laws`."""
-        return self._joined({name: law.sample(generator=generator) for name, law in self.laws.items()}, self.conditions)
+        return joined({name: law.sample(generator=generator) for name, law in self.laws.items()}, self.conditions)
 
     def sample_each(self, parents: Tensor, *, generator: torch.Generator | None = None) -> TensorDict:
         drawn = {name: law.sample_each(parents, generator=generator) for name, law in self.laws.items()}
-        return self._joined(drawn, take(self.conditions, parents))
+        return joined(drawn, take(self.conditions, parents))
 
     def log_prob(self, x_next: TensorDict) -> Tensor:
         total = sum(law.log_prob(x_next[name]) for name, law in self.laws.items())
@@ -85,7 +87,13 @@ class FieldTransition(Transition):
         rows = torch.arange(len(log_probs), device=device).repeat_interleave(number)
         conditions = take(self.conditions, rows)
         copies = None if conditions is None else conditions.unflatten(0, (len(log_probs), number))
-        return self._joined(states, copies, (len(log_probs), number)), total
+        return joined(states, copies, (len(log_probs), number)), total
+
+    def listed(self, limit: int) -> ListedTransition:
+        if len(self.laws) > 1:
+            return super().listed(limit)
+        ((name, law),) = self.laws.items()
+        return ListedLeaf(name, law.listed(limit), self.conditions)
 
     def tilt(self, gradient: TensorDict) -> "FieldTransition":
         """Each law by the gradient in its leaf."""
@@ -107,7 +115,7 @@ class FieldTransition(Transition):
         if not points:
             kinds = ", ".join(sorted({type(law).__name__ for law in self.laws.values()}))
             raise TypeError(f"expansion_point: no leaf can be tilted by a gradient: {kinds}")
-        return self._joined(points, x)
+        return joined(points, x)
 
     def __getitem__(self, index: Any) -> "FieldTransition":
         return self._of({name: law[index] for name, law in self.laws.items()}, take(self.conditions, index))
@@ -123,24 +131,8 @@ class FieldTransition(Transition):
         law.laws, law.conditions = laws, conditions
         return law
 
-    @staticmethod
-    def _joined(
-        leaves: Mapping[Name, State], others: TensorDict | None, batch_size: Sequence[int] | None = None
-    ) -> TensorDict:
-        """A state of these leaves, and of the others as they are, which share their memory."""
-        first = next(iter(leaves.values()))
-        size = [first.shape[0]] if batch_size is None else list(batch_size)
-        state = TensorDict({}, batch_size=size, device=first.device) if others is None else others.copy()
-        for name, leaf in leaves.items():
-            state[name] = leaf
-        return state
-
     def _reaches(self, x_next: TensorDict) -> Tensor:
-        """Whether the conditions of x_next are those of x_t, (B,)."""
-        if self.conditions is None or self.conditions.is_empty():
-            return torch.ones(x_next.shape[0], dtype=torch.bool, device=x_next[next(iter(self.laws))].device)
-        leaves = self.conditions.items(include_nested=True, leaves_only=True)
-        return torch.stack([flattened(leaf == x_next[name]).all(dim=1) for name, leaf in leaves]).all(dim=0)
+        return reaches(self.conditions, x_next, next(iter(self.laws)))
 
 
 def described(law: Transition) -> str:

@@ -17,7 +17,11 @@ class ListedTransition(Transition):
     """A law over few next states that are listed: states (B, N, ...) with logits (B, N), unnormalised, nats.
 
     A state that is listed twice has the sum of its probabilities.
+    A subclass need not hold the states: it makes `states` when it is asked for them.
     """
+
+    states: State
+    log_probs: Tensor  # (B, N), float64
 
     def __init__(self, states: State, logits: Tensor):
         if not isinstance(logits, Tensor) or not logits.is_floating_point():
@@ -40,6 +44,18 @@ class ListedTransition(Transition):
         if number > limit:
             raise ValueError(f"outcomes: {number} next states, the limit is {limit}")
         return self.states, self.log_probs
+
+    def listed(self, limit: int) -> "ListedTransition":
+        self.outcomes(limit)
+        return self
+
+    def reweighted(self, logits: Tensor) -> "ListedTransition":
+        """A law over the same states by other logits (B, N), unnormalised, nats."""
+        return ListedTransition(self.states, logits)
+
+    def places_of(self, x: State) -> Tensor:
+        """Where possible states (B, ...) are listed, (B,): the first place that has a probability."""
+        return (self._equal(self.states, x) & (self.log_probs > -math.inf)).long().argmax(dim=1)
 
     def __getitem__(self, index: Any) -> "ListedTransition":
         return ListedTransition(self.states[index], self.log_probs[index])

@@ -2,12 +2,15 @@
 
 import math
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from svlearn.state import State, flattened
+
+if TYPE_CHECKING:
+    from svlearn.transitions.listed import ListedTransition
 
 HALVES = (torch.float16, torch.bfloat16)
 
@@ -51,6 +54,13 @@ class Transition(ABC):
     def outcomes(self, limit: int) -> tuple[State, Tensor]:
         """All next states (B, N, ...) and their log-probabilities (B, N), where N <= limit; else ValueError."""
         raise ValueError(f"outcomes: {type(self).__name__} cannot list its next states (the limit is {limit})")
+
+    def listed(self, limit: int) -> "ListedTransition":
+        """The law as one over listed states, as `outcomes` gives them; a subclass that can list its next states without
+        making them, as a text's next tokens, keeps to no limit. Its states are made when they are asked for."""
+        from svlearn.transitions.listed import ListedTransition
+
+        return ListedTransition(*self.outcomes(limit))
 
     def tilt(self, gradient: State) -> "Transition":
         """∝ self · exp(<gradient, x_next>), to first order; gradient has the shape of `expansion_point`."""

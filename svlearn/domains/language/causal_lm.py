@@ -3,11 +3,11 @@
 import inspect
 import warnings
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from tensordict import TensorDict
-from torch import Tensor, nn
+from torch import Tensor
 
 from svlearn.arguments import integer, integers, names_of, real
 from svlearn.configurations import configured, digest
@@ -121,12 +121,8 @@ class CausalLM(Reference):
         return (written == self.num_steps) | (ended & (written > 0))
 
     def forward(self, x: State, t: Tensor, previous: Prediction | None = None) -> Prediction:
-        if previous is None:
-            said = look(self._call, *inputs_at(x, t))
-        else:
-            past, before = previous.cache["past"], previous.cache["last"]  # type: ignore[index]
-            said = self._further(x, past, before)
-        cache = None if said.past is None else {"past": said.past, "last": said.last}
+        said = look(self._call, *inputs_at(x, t)) if previous is None else self._further(x, cast(dict, previous.cache))
+        cache = None if said.past is None else {"past": said.past, "last": said.last, "before": said.before}
         return self._prediction(x, t, said.logits, said.last, said.before, cache)
 
     def along(self, trajectory: State) -> Iterator[Prediction]:
@@ -134,11 +130,13 @@ class CausalLM(Reference):
         said = self._call(inputs, keep=steps + 1, past=None, cached=False)
         real = inputs.real[:, -said.hidden.shape[1] :, None]
         hidden, first = torch.where(real, said.hidden, 0.0), said.hidden.shape[1] - steps
+        hidden = torch.nn.functional.pad(hidden, (0, 0, 1, 0))  # before the first token
+        rows, written = torch.arange(len(hidden), device=hidden.device), trajectory[:, -1][TEXT][:, -1]
         for t in range(steps):
-            place = first + t
-            before = hidden[:, place - 1] if place else torch.zeros_like(hidden[:, 0])
-            times = torch.full((len(hidden),), t, device=hidden.device)
-            yield self._prediction(trajectory[:, t], times, said.logits[:, place], hidden[:, place], before, None)
+            places = first + written.clamp(max=t)
+            last, before = hidden[rows, places + 1], hidden[rows, places]
+            times = torch.full_like(written, t)
+            yield self._prediction(trajectory[:, t], times, said.logits[:, first + t], last, before, None)
 
     def noise(self, x: State, t_from: Tensor, t_to: Tensor, *, generator: torch.Generator | None = None) -> State:
         """Forget all but the first t_to tokens: texts are known by their beginnings. Nothing is drawn."""
@@ -156,20 +154,22 @@ class CausalLM(Reference):
     def extra_repr(self) -> str:
         return f"{self.num_steps} new tokens of {self.vocabulary}, temperature {self.temperature:g}"
 
-    def _further(self, x: TensorDict, past: Any, before: Tensor) -> Look:
-        """By the cache of all tokens but the last."""
-        width = x[PROMPT].shape[1]
+    def _further(self, x: TensorDict, cache: dict[str, Any]) -> Look:
+        """By the cache of all tokens but the last. Of a text that has ended before, what was said then stands."""
+        width, past = x[PROMPT].shape[1], cache["past"]
         written = past.get_seq_length() + 1 - width
         if not 0 < written <= self.num_steps:
-            raise ValueError(
-                f"previous: expected a cache of {width} to {width + self.num_steps - 1} tokens, got others"
-            )
+            most, came = width + self.num_steps - 1, past.get_seq_length()
+            raise ValueError(f"previous: expected a cache of {width} to {most} tokens, got one of {came}")
         columns = torch.arange(width + written, device=x.device)
         real = columns >= (width - x[LENGTH])[:, None]
         tokens = x[TEXT][:, written - 1 : written]
         inputs = Inputs(tokens, real, (x[LENGTH] + written - 1)[:, None])
         said = self._call(inputs, keep=1, past=past, cached=True)
-        return Look(said.logits[:, -1], said.hidden[:, -1], before, said.past)
+        ended = x[TEXT][:, -1:] < written
+        last = torch.where(ended, cache["last"], said.hidden[:, -1])
+        before = torch.where(ended, cache["before"], cache["last"])
+        return Look(said.logits[:, -1], last, before, said.past)
 
     def _call(self, inputs: Inputs, keep: int, past: Any, cached: bool) -> Called:
         """The model's logits (B, k, V) and hidden states (B, k, D) at the last k = min(keep, n) of n tokens."""
@@ -221,7 +221,10 @@ class CausalLM(Reference):
             return None
         from transformers.generation.stopping_criteria import StopStringCriteria
 
-        return StopStringCriteria(self.tokenizer, self.stop_strings)
+        try:
+            return StopStringCriteria(self.tokenizer, self.stop_strings)
+        except ValueError as error:
+            raise ValueError(f"stop_strings: transformers cannot read them by this tokenizer: {error}") from error
 
     def _law_warpers(self) -> list[Any]:
         from transformers.generation import logits_process
@@ -260,6 +263,6 @@ def _refuse(logits: Tensor, t: Tensor) -> None:
     if bool(broken.any()):
         row = int(broken.nonzero()[0])
         raise NonFiniteError(
-            f"reference: the model's logits for row {row} at t = {int(t[row])} are not finite in {logits.dtype}; run it "
-            "in torch.bfloat16 or torch.float32"
+            f"reference: the model's logits for row {row} at t = {int(t[row])} are not finite in {logits.dtype}; run "
+            "it in torch.bfloat16 or torch.float32"
         )

@@ -86,9 +86,8 @@ class Prompts:
                 raise TypeError(f"{name}['prompt']: expected token ids (B, P), got {type(prompt).__name__}")
             return self.leaves(prompt, len(prompt), f"{name}['prompt']")
         if prompt.dtype != torch.long or prompt.dim() != 2 or not prompt.shape[1]:
-            raise ValueError(
-                f"{name}: expected token ids (B, P), long, of a token at least, got {tuple(prompt.shape)} of {prompt.dtype}"
-            )
+            came = f"{tuple(prompt.shape)} of {prompt.dtype}"
+            raise ValueError(f"{name}: expected token ids (B, P), long, of a token at least, got {came}")
         length = leaves[LENGTH] if LENGTH in named else torch.full((len(prompt),), prompt.shape[1])
         if length.shape != prompt.shape[:1] or bool((length < 1).any()) or bool((length > prompt.shape[1]).any()):
             raise ValueError(f"{name}['length']: expected (B,) of 1 to {prompt.shape[1]}, got {length.tolist()}")

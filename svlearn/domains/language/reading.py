@@ -14,7 +14,7 @@ from svlearn.domains.language.texts import LENGTH, PROMPT, TEXT
 
 @dataclass(frozen=True)
 class Inputs:
-    """tokens (B, n); real (B, m): which of all m columns, those of the cache first, are no padding; positions (B, n)."""
+    """tokens (B, n); real (B, m): which of all columns, those of the cache first, are no padding; positions (B, n)."""
 
     tokens: Tensor
     real: Tensor
@@ -61,7 +61,9 @@ def look(call: Callable[..., Called], inputs: Inputs, alike: bool) -> Look:
 
 
 def inputs_at(x: TensorDict, t: Tensor) -> tuple[Inputs, bool]:
-    """The prompt and the first t (B,) tokens of each text, which end in the last column; whether all t are one."""
+    """The prompt and the first t (B,) tokens of each text, of an ended one all, which end in the last column; whether
+    all are as many."""
+    t = torch.minimum(t, x[TEXT][:, -1])
     low, high = (int(each) for each in torch.stack(t.aminmax()).tolist())
     width = x[PROMPT].shape[1]
     tokens = torch.cat([x[PROMPT], x[TEXT][:, :high]], dim=1)
@@ -73,7 +75,7 @@ def inputs_at(x: TensorDict, t: Tensor) -> tuple[Inputs, bool]:
 
 
 def inputs_along(trajectory: TensorDict, steps: int) -> Inputs:
-    """All that the laws at the `steps` steps of trajectories (B, T + 1) read: the prompts and all new tokens but one."""
+    """All that the laws at all steps of trajectories (B, T + 1) read: the prompts and all new tokens but the last."""
     x = trajectory[:, -1]
     tokens = torch.cat([x[PROMPT], x[TEXT][:, : steps - 1]], dim=1)
     columns = torch.arange(tokens.shape[1], device=tokens.device).expand(len(tokens), -1)

@@ -7,7 +7,7 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor
 
-from svlearn.transitions.appending import append
+from svlearn.transitions import append
 
 TEXT, PROMPT, LENGTH = "text", "prompt", "length"
 

@@ -4,7 +4,8 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from svlearn.domains.language import CausalLM
+from svlearn.domains.language import CausalLM, NextToken
+from svlearn.domains.language.values import TokenTwists
 
 LETTERS = "abc"
 END = 3  # the token after those of the letters
@@ -58,3 +59,21 @@ def tiny_reference(max_new_tokens=4, model=None, **options):
 
 
 PROMPTS = ["ab", "c", "bca", "a"]
+
+
+def wave_of_tokens(x):
+    """A number for each text (B,), of which tokens are written where."""
+    text = x["text"]
+    places = torch.arange(1, text.shape[1], dtype=torch.float64)
+    written = torch.arange(text.shape[1] - 1) < text[:, -1:]
+    return torch.where(written, torch.sin(places * (text[:, :-1] + 1)), 0.0).sum(dim=1)
+
+
+def random_twists(seed=0, vocabulary=4, num_steps=4, std=0.15):
+    """A head of next tokens that has learned nothing."""
+    network = TokenTwists(16, vocabulary, num_steps).double()
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator, dtype=torch.float64) * std)
+    return NextToken(network)
