@@ -1,0 +1,6 @@
+"""Rewards of texts, and `OnTexts`, which makes one of states."""
+
+from svlearn.domains.language.rewards.lexical import Length, MustContain, MustNotContain
+from svlearn.domains.language.rewards.on_texts import OnTexts
+
+__all__ = ["Length", "MustContain", "MustNotContain", "OnTexts"]
