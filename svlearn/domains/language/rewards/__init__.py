@@ -2,5 +2,6 @@
 
 from svlearn.domains.language.rewards.lexical import Length, MustContain, MustNotContain
 from svlearn.domains.language.rewards.on_texts import OnTexts
+from svlearn.domains.language.rewards.sentiment import SentimentClassifier, Vader
 
-__all__ = ["Length", "MustContain", "MustNotContain", "OnTexts"]
+__all__ = ["Length", "MustContain", "MustNotContain", "OnTexts", "SentimentClassifier", "Vader"]
