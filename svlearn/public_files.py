@@ -24,6 +24,7 @@ SVDD = ("masa-ue/SVDD", "5ce225a0e363c711e4892acfdc9c74988c3c6fa6")
 CHAR_RNN = ("karpathy/char-rnn", "6f9487a6fe5b420b7ca9afb0d7c078e37c1d1b4e")
 MLDE = ("fhalab/MLDE", "39e9edccc346119a834c62677d16e39dd49dfbdb")
 LLAMA2_C64 = ("ytmytm/llama2.c64", "12b5bec82eb980362b8a7bfe86992a552a492481")
+SST2 = ("clairett/pytorch-sentiment-classification", "457ffd83de90a9d6d472d8ffc31bbffe40a8b236")
 AESTHETIC = ("christophschuhmann/improved-aesthetic-predictor", "fe88a163f4661b4ddabba0751ff645e2e620746e")
 MNIST = ("HaouchatY/diffusion_tomography", "5661a420f6ec80276e3490525f6dca49b9f3d25b")
 DDPM_MNIST = ("BrianPulfer/PapersReimplementations", "9ebf59af99219b8888695ba0133c299d8251dc7f")
@@ -237,6 +238,23 @@ ASSETS: dict[str, Asset] = {
         "tok512.bin",
         "037cb335abb25d1fa9e8ecae30ed2a3a8ace9302862ebcdc05d51a6bbb10c312",
         "MIT (karpathy/tinyllamas)",
+    "language/sst2_train.tsv": Asset(
+        SST2,
+        "data/SST2/train.tsv",
+        "ec192f833a64da08f475488a77b0d0b47db47acd0f458bd18433fc793b569920",
+        "none stated: fetch, do not redistribute",
+    ),
+    "language/sst2_dev.tsv": Asset(
+        SST2,
+        "data/SST2/dev.tsv",
+        "eddea6b39e601dd4e7a672b53cc40fdf6019fa80522f351206c24340ca5d9359",
+        "none stated: fetch, do not redistribute",
+    ),
+    "language/sst2_test.tsv": Asset(
+        SST2,
+        "data/SST2/test.tsv",
+        "831169c7e2e429d6026e1bdbb542f33b636e3e596caad9602ebc953c205928b7",
+        "none stated: fetch, do not redistribute",
     ),
     "images/laion_aesthetic_v2_head.pth": Asset(
         AESTHETIC,
