@@ -238,6 +238,7 @@ ASSETS: dict[str, Asset] = {
         "tok512.bin",
         "037cb335abb25d1fa9e8ecae30ed2a3a8ace9302862ebcdc05d51a6bbb10c312",
         "MIT (karpathy/tinyllamas)",
+    ),
     "language/sst2_train.tsv": Asset(
         SST2,
         "data/SST2/train.tsv",

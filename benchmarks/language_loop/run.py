@@ -1,0 +1,157 @@
+"""What svlearn's loop costs beside transformers' own `generate`: texts of one model, in turns, as ratios.
+
+    python -m benchmarks language_loop
+
+The model is stories260k, on float32, under one prompt: 64 texts of 100 tokens that do not end, by `generate` with
+sampling, by `ancestral`, and by `smc` with groups of 16 that are resampled at every tenth step or so; and the memory of
+what is kept as the group grows. Each turn runs all in changing order; a ratio of a turn is of seconds of the processor.
+docs/leaderboards/language_loop.md is written from the results.
+"""
+
+import argparse
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from statistics import median
+
+import torch
+
+import svlearn as sv
+from benchmarks.common.clock import timed
+from benchmarks.common.pages import not_measured
+from benchmarks.common.paths import PAGES
+from benchmarks.common.results import Results
+from svlearn.domains.language import CausalLM, stories
+from svlearn.evaluation.report.numbers import plain
+from svlearn.evaluation.report.provenance import provenance
+from svlearn.values import Learned
+
+RESULTS, PAGE = Results("language_loop", {"loops": {}, "memory": {}}), PAGES / "language_loop.md"
+TEXTS, TOKENS, PARTICLES, TURNS, PROMPT = 64, 100, 16, 9, "Once upon a time"
+GROUPS = (4, 16, 64, 256)
+TITLE = "What the loop costs beside transformers' own"
+NOTES = """
+{texts} texts of {tokens} new tokens under "{prompt}" by stories260k (260,000 parameters, float32), one thread; {turns}
+turns, each of all in changing order; seconds of the processor. Positions: how many tokens are computed; the prompt is
+computed once for all texts, the last token not at all. In SMC ({particles} particles a group,
+systematic, at half the effective sample size) the value of a text is a fixed function of its last token, so that
+weights vary: of {steps} steps, {resampled} resampled on average. Cache: keys and values of one group at its last step.
+Written by `python -m benchmarks language_loop` from `benchmarks/results/language_loop.json`.
+"""
+
+
+class OfLastToken(torch.nn.Module):
+    """A fixed number of each last token, so that particles have weights that cost nothing."""
+
+    def forward(self, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        text = x["text"]
+        last = text.gather(1, (text[:, -1:] - 1).clamp(min=0))[:, 0]
+        return 0.5 * torch.sin(last.float())
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """None of its own."""
+
+
+def process() -> CausalLM:
+    return stories.load(max_new_tokens=TOKENS, end_tokens=[])
+
+
+def measure(options: argparse.Namespace) -> None:
+    RESULTS.finish(turns, "loops", "turns")
+    for number in GROUPS:
+        RESULTS.finish(partial(memory, number), "memory", str(number))
+
+
+def samplers(reference: CausalLM) -> dict[str, sv.Sampler]:
+    value = Learned(OfLastToken())
+    target = sv.Target(lambda x: torch.zeros(len(x)), 1.0)
+    return {"ancestral": sv.ancestral(reference), "SMC": sv.smc(reference, target, value, PARTICLES)}
+
+
+def turns() -> dict:
+    """Seconds of the processor of each, turn by turn, and the token positions that ours compute."""
+    reference = process()
+    known = samplers(reference)
+    tokens = torch.tensor([reference.tokenizer(PROMPT)["input_ids"]] * TEXTS)
+
+    def generate() -> None:
+        torch.manual_seed(1)  # `generate` takes no generator
+        options = {"do_sample": True, "top_k": 0, "top_p": 1.0, "pad_token_id": 0}
+        reference.model.generate(tokens, max_new_tokens=TOKENS, min_new_tokens=TOKENS, **options)
+
+    def draw(name: str, groups: int) -> sv.Samples:
+        return known[name].sample(groups, condition=[PROMPT] * groups, generator=torch.Generator().manual_seed(1))
+
+    work: dict[str, Callable] = {
+        "generate": generate,
+        "ancestral": partial(draw, "ancestral", TEXTS),
+        "SMC": partial(draw, "SMC", TEXTS // PARTICLES),
+    }
+    positions = {}
+    for name, each in work.items():
+        before = reference.positions
+        each()
+        positions[name] = reference.positions - before
+    seconds: dict[str, list[float]] = {name: [] for name in work}
+    for turn in range(TURNS):
+        names = list(work)
+        for name in names[turn % 3 :] + names[: turn % 3]:
+            seconds[name].append(timed(work[name])[1])
+    resampled = known["SMC"].sample(8, condition=[PROMPT] * 8, generator=torch.Generator().manual_seed(1)).resampled
+    return {
+        "seconds": seconds,
+        "positions": positions,
+        "resampled": float(resampled.double().sum(dim=1).mean()),
+        "provenance": provenance(),
+    }
+
+
+def memory(number: int) -> dict:
+    """Bytes of the keys and values of one group of this many particles at its last step."""
+    reference = process()
+    x = reference.initial(number, condition=[PROMPT] * number)
+    previous, generator = None, torch.Generator().manual_seed(0)
+    for t in range(TOKENS):
+        times = torch.full((number,), t)
+        previous = reference(x, times) if previous is None else reference(x, times, previous)
+        x = previous.transition.sample(generator=generator)
+    layers = previous.cache["past"].layers  # type: ignore[union-attr, index]
+    held = sum(each.numel() * each.element_size() for layer in layers for each in (layer.keys, layer.values))
+    return {"cache_bytes": held, "provenance": provenance()}
+
+
+def pages() -> dict[Path, str]:
+    return {PAGE: page(RESULTS.read())}
+
+
+def page(held: dict) -> str:
+    if not held["loops"]:
+        return not_measured(TITLE, "language_loop")
+    row = held["loops"]["turns"]
+    ratios = {
+        name: [own / theirs for own, theirs in zip(seconds, row["seconds"]["generate"], strict=True)]
+        for name, seconds in row["seconds"].items()
+    }
+    lines = ["| Loop | seconds | ratio, median | ratios | positions |", "| --- | --: | --: | --: | --: |"]
+    for name, each in ratios.items():
+        spread = f"{plain(min(each), 3)} to {plain(max(each), 3)}"
+        number = f"{row['positions'][name]:,}" if name != "generate" else "–"
+        cells = [name, plain(median(row["seconds"][name]), 3), plain(median(each), 3), spread, number]
+        lines.append(f"| {' | '.join(cells)} |")
+    lines += ["", "| Particles | cache, MB |", "| --: | --: |"]
+    lines += [f"| {number} | {plain(each['cache_bytes'] / 1e6, 3)} |" for number, each in held["memory"].items()]
+    first = (
+        f"**For as many tokens `ancestral` takes {plain(median(ratios['ancestral']), 3)} times what `generate` does, "
+        f"and SMC with {PARTICLES} particles {plain(median(ratios['SMC']), 3)} times.**"
+    )
+    notes = NOTES.format(
+        texts=TEXTS,
+        tokens=TOKENS,
+        prompt=PROMPT,
+        turns=TURNS,
+        particles=PARTICLES,
+        steps=TOKENS,
+        resampled=plain(row["resampled"], 2),
+    )
+    return "\n".join([f"# {TITLE}\n", f"{first}\n", *lines, notes])
