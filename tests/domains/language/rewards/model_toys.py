@@ -3,6 +3,7 @@
 import json
 
 import torch
+from tensordict import TensorDict
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import (
     AutoTokenizer,
@@ -10,10 +11,14 @@ from transformers import (
     BertForSequenceClassification,
     GPT2Config,
     GPT2ForSequenceClassification,
+    GPT2LMHeadModel,
     LlamaConfig,
     LlamaForCausalLM,
     PreTrainedTokenizerFast,
 )
+
+from svlearn.process import Prediction, Reference
+from svlearn.transitions import AppendingTransition, FieldTransition
 
 WORDS = ("a", "the", "dog", "cat", "sad", "happy", "was", "play", "##ed")
 TEXTS = ["the dog was sad", "a cat", "", "the happy cat played a happy dog", "unknown", "the dog was sad"]
@@ -96,3 +101,44 @@ def llama(longest=64, dtype=torch.float64):
         tie_word_embeddings=False,
     )
     return scatter(LlamaForCausalLM(config)).to(dtype)
+
+
+def gpt2(dtype=torch.float64):
+    """Positions are learned, and its classifier is its embedding."""
+    config = GPT2Config(vocab_size=40, n_embd=16, n_layer=2, n_head=2, n_positions=32, bos_token_id=1, eos_token_id=2)
+    return scatter(GPT2LMHeadModel(config)).to(dtype)
+
+
+class Writer(Reference):
+    """Writes `num_steps` tokens behind prompts of one length by a causal language model, in one full pass a token."""
+
+    def __init__(self, model, tokenizer, num_steps=2):
+        super().__init__()
+        self.num_steps, self.model, self.tokenizer = num_steps, model, tokenizer
+
+    def initial(self, batch_size, *, condition=None, generator=None):
+        prompt = torch.tensor([[1]] * batch_size if condition is None else condition)
+        leaves = {
+            "text": torch.zeros(batch_size, self.num_steps + 1, dtype=torch.long),
+            "prompt": prompt,
+            "length": torch.full((batch_size,), prompt.shape[1]),
+        }
+        return TensorDict(leaves, batch_size=[batch_size])
+
+    def forward(self, x, t, previous=None):
+        tokens = torch.cat([x["prompt"], x["text"][:, : int(t[0])]], dim=1)
+        law = AppendingTransition(x["text"], self.model(input_ids=tokens).logits[:, -1])
+        return Prediction(FieldTransition({"text": law}, x))
+
+    def decode(self, x):
+        return [self.tokenizer.decode(row[: row[-1]]) for row in x["text"].tolist()]
+
+
+@torch.no_grad()
+def direct(model, row, start):
+    """Σ_{i >= start} log p(token i | before) of one row, from one call of the model for each token."""
+    total = 0.0
+    for place in range(start, len(row)):
+        logits = model(input_ids=torch.tensor([row[:place]])).logits[0, -1].double()
+        total += float(logits.log_softmax(dim=0)[row[place]])
+    return total
