@@ -96,7 +96,7 @@ def _read(kind: str, name: str | Path, argument: str, **options: Any) -> Any:
     source = str(user_path(name)) if user_path(name).exists() else str(name)
     try:
         return getattr(transformers, kind).from_pretrained(source, **options)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # the latter of a name that cannot be one, and of a folder of another kind
         reason = str(error).strip().split("\n")[0]
         raise OSError(
             f"{argument}: expected a folder in transformers' format or a published name that can be fetched, got "
