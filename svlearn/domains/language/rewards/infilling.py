@@ -17,6 +17,7 @@ from svlearn.modes import evaluating
 from svlearn.process import Reference
 
 LEAVES = ("text", "prompt", "length")
+MARKS = (".", "a", "0")  # what a suffix may stand behind
 
 
 class Infilling:
@@ -28,8 +29,9 @@ class Infilling:
     written count as text, an end token too: what should follow it is asked of the model.
     reference: a causal language model with `model` and `tokenizer`, of transformers, whose states are TensorDicts of
     "text" (B, T + 1), the last column the number of tokens written, "prompt" (B, P), padded on the left, and "length"
-    (B,); it is shared, never copied. suffix: a text, which the tokenizer turns into tokens without what it puts around
-    one (some begin it with a space), or the ids themselves. batch_size: texts at once.
+    (B,); it is shared, never copied. suffix: a text as it is written behind the other, with its first space where there
+    is one, of which the tokenizer makes tokens without what it puts around a text; or the ids themselves. batch_size:
+    texts at once.
     Raises TypeError for another reference and another suffix, ValueError for an empty suffix, ids that are no tokens
     and, at a call, for no token before the suffix and for more tokens than the model's context has.
     Source: twisted SMC (arXiv 2404.17546, section 7).
@@ -44,7 +46,7 @@ class Infilling:
         self.reference, self.batch_size = reference, integer(batch_size, "batch_size")
         self.suffix = suffix if isinstance(suffix, str) else integers(suffix, "suffix", 0)
         model: Any = reference.model
-        tokens = Tokens(reference.tokenizer, special=False)([suffix])[0] if isinstance(suffix, str) else self.suffix
+        tokens = _behind(Tokens(reference.tokenizer, special=False), suffix) if isinstance(suffix, str) else self.suffix
         size = model.get_input_embeddings().weight.shape[0]
         if not tokens or max(tokens) >= size:
             came = "none" if not tokens else f"{max(tokens)}"
@@ -77,3 +79,12 @@ class Infilling:
     def __deepcopy__(self, memo: dict[int, Any]) -> "Infilling":
         """With the same reference."""
         return type(self)(memo.get(id(self.reference), self.reference), self.suffix, self.batch_size)
+
+
+def _behind(tokens: Tokens, suffix: str) -> list[int]:
+    """The tokens of a text as it stands behind another: some tokenizers put a space before one that stands alone."""
+    for mark in MARKS:
+        alone, together = tokens([mark, mark + suffix])
+        if together[: len(alone)] == alone:
+            return together[len(alone) :]
+    return tokens([suffix])[0]

@@ -16,6 +16,7 @@ from svlearn.recipes import Context, build
 pytest.importorskip("transformers", reason="needs transformers: the extra `language`")
 
 from model_toys import Writer, direct, gpt2, letters_tokenizer, llama, scatter
+from tokenizers import normalizers
 from transformers import LlamaConfig, LlamaForCausalLM
 
 PROMPTS = [[1, 5, 9], [1, 8, 8]]
@@ -58,6 +59,18 @@ def test_what_is_alike_is_computed_once(monkeypatch):
     model.register_forward_pre_hook(lambda _, args, kwargs: rows.append(len(kwargs["input_ids"])), with_kwargs=True)
     Infilling(reference, "a")(x)
     assert rows == [2]
+
+
+def test_a_suffix_is_read_as_it_is_written():
+    """A tokenizer that begins every text with a space puts none before a suffix, and none twice."""
+    tokenizer = letters_tokenizer()
+    tokenizer.backend_tokenizer.normalizer = normalizers.Prepend(" ")
+    reference = Writer(llama(), tokenizer)
+    names = {
+        text: tokenizer.convert_ids_to_tokens(Infilling(reference, text)._tokens) for text in (" the cat", "nd", ".")
+    }
+    assert names == {" the cat": [" ", "the", " ", "c", "at"], "nd": ["n", "d"], ".": ["."]}
+    assert tokenizer.tokenize(" the cat")[:3] == [" ", " ", "the"]
 
 
 def tiny():
