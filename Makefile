@@ -35,7 +35,7 @@ $(READY): pyproject.toml constraints.txt
 		"svlearn needs Python 3.11 or newer, got " + sys.version.split()[0] + "; try make PYTHON=python3.11")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(INSTALL) setuptools wheel
-	$(INSTALL) --no-build-isolation --editable '.[molecules,docking,metrics,sequences,images,dev]'
+	$(INSTALL) --no-build-isolation --editable '.[molecules,docking,metrics,sequences,images,language,dev]'
 	@touch $@
 
 $(DOCS_READY): $(READY)
@@ -69,7 +69,7 @@ $(LOWEST)/.ready: pyproject.toml constraints-lowest.txt
 	test -x $(LOWEST)/bin/python || $(PYTHON) -m venv $(LOWEST)
 	$(LOWEST)/bin/python -m pip install --quiet 'setuptools>=77' wheel
 	$(LOWEST)/bin/python -m pip install --quiet --constraint constraints-lowest.txt \
-		--no-build-isolation --editable '.[molecules,docking,metrics,dev]'
+		--no-build-isolation --editable '.[molecules,docking,metrics,language,dev]'
 	@touch $@
 
 lint: $(READY) ## check style, format and types

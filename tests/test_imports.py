@@ -47,6 +47,9 @@ HEAVY = {
     "rapidfuzz": {"sequences"},
     "diffusers": {"images"},
     "transformers": {"images", "language", "sequences"},
+    "nltk": {"language"},
+    "vaderSentiment": {"language"},
+    "profanity_check": {"language"},
 }
 OPTIONAL = {"svlearn.policies.adapters": {"peft"}}  # of an extra, imported only where it is used
 OUTSIDE = ("scripts", "benchmarks", "tests")

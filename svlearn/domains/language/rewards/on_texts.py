@@ -79,14 +79,14 @@ class OnTexts:
 
     def _texts(self, x: State) -> tuple[list[str], Tensor]:
         """The different texts of states (B, ...), and the place of each state's among them, (B,)."""
-        rows, states = _distinct(_keys(x))
+        rows, states = distinct(_keys(x))
         decoded = self.reference.decode(take(x, torch.tensor(rows, device="cpu"))) if rows else []
         if len(decoded) != len(rows):
             raise ValueError(
                 f"reference: expected decode to give {len(rows)} texts, one for each state, got {len(decoded)}"
             )
         read = [self._part(text) for text in decoded]
-        firsts, texts = _distinct([(str(text), *parts_of(text)) for text in read])
+        firsts, texts = distinct([(str(text), *parts_of(text)) for text in read])
         places = torch.tensor([texts[place] for place in states], dtype=torch.long, device="cpu")
         return [read[place] for place in firsts], places
 
@@ -102,7 +102,7 @@ class OnTexts:
         return text.continuation
 
 
-def _distinct(keys: Sequence[Hashable]) -> tuple[list[int], list[int]]:
+def distinct(keys: Sequence[Hashable]) -> tuple[list[int], list[int]]:
     """Where each different key comes first, and the place of each key among the different ones."""
     firsts: dict[Hashable, int] = {}
     for row, key in enumerate(keys):
