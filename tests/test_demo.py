@@ -46,7 +46,7 @@ def test_the_demo_of_sequences_is_that_of_its_name():
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["DOMAIN=nope"], "DOMAIN: expected one of qm9 digits utr5, got nope"),
+        (["DOMAIN=nope"], "DOMAIN: expected one of qm9 digits stories utr5, got nope"),
         (["DOMAIN=utr5", "FAMILY=soft_q"], "FAMILY: the demo of utr5 has one value alone"),
     ],
 )

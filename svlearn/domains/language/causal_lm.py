@@ -12,6 +12,7 @@ from torch import Tensor
 from svlearn.arguments import integer, integers, names_of, real
 from svlearn.configurations import configured, digest
 from svlearn.deferred_checks import check_finite
+from svlearn.domains.language import drawing, metrics
 from svlearn.domains.language.opening import open_model
 from svlearn.domains.language.prompts import Prompts
 from svlearn.domains.language.reading import Called, Inputs, Look, inputs_along, inputs_at, look
@@ -150,6 +151,14 @@ class CausalLM(Reference):
     def decode(self, x: State) -> list[Text]:
         """The whole texts, each of which knows its prompt and its continuation."""
         return as_texts(x, self.tokenizer)
+
+    def describe(self, objects: list[Text]) -> dict[str, float]:
+        """Uniqueness, distinct-n, self-BLEU and length of the continuations; see `metrics.describe`."""
+        return metrics.describe(objects)
+
+    def draw(self, objects: list[Text], captions: list[str]) -> str:
+        """Each below its caption, the prompt faint."""
+        return drawing.draw(objects, captions)
 
     def extra_repr(self) -> str:
         return f"{self.num_steps} new tokens of {self.vocabulary}, temperature {self.temperature:g}"

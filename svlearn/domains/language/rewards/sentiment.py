@@ -21,15 +21,22 @@ LABELS = ("negative", "positive")
 class Vader:
     """r = the compound score of VADER, in [-1, 1], (B,), of texts: 1 is most positive, -1 most negative, 0 neither.
 
+    label: "positive", or "negative" for minus that score.
+
     The sum s of the valences of the words, changed by rules of negation, emphasis and punctuation, as s/√(s² + 15),
     rounded to four decimals; its authors call a text negative from -0.05 down, positive from 0.05 up. A text without a
-    word of the lexicon has 0. Raises ImportError where vaderSentiment is missing.
+    word of the lexicon has 0. Raises ImportError where vaderSentiment is missing, ValueError for an unknown label.
     Source: Hutto and Gilbert, ICWSM 2014; the library vaderSentiment.
     """
 
+    label: str = "positive"
+
+    def __post_init__(self) -> None:
+        _check_label(self.label)
+
     def __call__(self, texts: Any) -> Tensor:
-        analyzer = _analyzer()
-        return torch.tensor([analyzer.polarity_scores(text)["compound"] for text in texts_of(texts, self)])
+        analyzer, sign = _analyzer(), 1 if self.label == "positive" else -1
+        return torch.tensor([sign * analyzer.polarity_scores(text)["compound"] for text in texts_of(texts, self)])
 
 
 class SentimentClassifier(nn.Module):
@@ -43,14 +50,18 @@ class SentimentClassifier(nn.Module):
 
     def __init__(self, label: str = "positive", path: str | Path | None = None):
         super().__init__()
-        if label not in LABELS:
-            raise ValueError(f"label: expected one of {', '.join(LABELS)}, got {label!r}")
-        self.label, self.path = label, None if path is None else str(path)
+        self.label, self.path = _check_label(label), None if path is None else str(path)
         self.network = load(shipped(FILE) if path is None else path)
 
     def forward(self, texts: Any) -> Tensor:
         log_odds = self.network(texts_of(texts, self))
         return F.logsigmoid(log_odds if self.label == "positive" else -log_odds)
+
+
+def _check_label(label: str) -> str:
+    if label not in LABELS:
+        raise ValueError(f"label: expected one of {', '.join(LABELS)}, got {label!r}")
+    return label
 
 
 @cache
