@@ -1,6 +1,6 @@
 """The reward r(x_T): what a callable must do to be one, what it may say of itself, and the weighted sum of several."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from torch import Tensor
@@ -43,21 +43,29 @@ def forget(reward: Callable) -> None:
         empty()
 
 
+def as_sum(reward: Any) -> "WeightedSum":
+    """A weighted sum as it is, or of a dict {reward: weight}; of one reward that of weight 1."""
+    if isinstance(reward, WeightedSum):
+        return reward
+    return WeightedSum(reward if isinstance(reward, Mapping) else {reward: 1.0})
+
+
 class WeightedSum:
     """r(x_T) = Σ_i w_i r_i(x_T), (B,), reward units: what `Target({r_1: w_1, r_2: w_2}, alpha)` stands for.
 
+    weights: {reward: weight}, or pairs [[reward, weight], ...], as a recipe holds them, in which no reward is a key.
     A reward of weight 0 is not called. It is asynchronous where one of them is, and reads one-hots where all do.
     Raises ValueError for no reward and for a weight that is not finite, TypeError for what is not callable.
     """
 
-    def __init__(self, weights: Mapping[Callable, float]):
-        if not weights:
+    def __init__(self, weights: Mapping[Callable, float] | Sequence[Sequence[Any]]):
+        pairs: Iterable[Any] = weights.items() if isinstance(weights, Mapping) else map(_pair, weights)
+        self.terms = tuple((real(weight, f"reward[{place}]"), reward) for place, (reward, weight) in enumerate(pairs))
+        if not self.terms:
             raise ValueError("reward: expected at least one, as {reward: weight}, got {}")
-        for reward in weights:
+        for _, reward in self.terms:
             if not callable(reward):
                 raise TypeError(f"reward: expected callables of states, as {{reward: weight}}, got {reward!r}")
-        weighed = {reward: real(weight, f"reward[{place}]") for place, (reward, weight) in enumerate(weights.items())}
-        self.terms = tuple((weight, reward) for reward, weight in weighed.items())
         self.asynchronous = any(is_asynchronous(reward) for _, reward in self.terms)
         self.reads_one_hot = all(reads_one_hot(reward) for _, reward in self.terms)
 
@@ -70,3 +78,13 @@ class WeightedSum:
         """Empty what its rewards remember."""
         for _, reward in self.terms:
             forget(reward)
+
+    def arguments(self) -> dict[str, Any]:
+        """What its recipe holds: the pairs."""
+        return {"weights": [[reward, weight] for weight, reward in self.terms]}
+
+
+def _pair(pair: Any) -> Sequence[Any]:
+    if not isinstance(pair, Sequence) or isinstance(pair, str) or len(pair) != 2:
+        raise TypeError(f"reward: expected pairs [reward, weight], got {pair!r}")
+    return pair

@@ -1,13 +1,16 @@
 """What a reward may say of itself, and the weighted sum of several."""
 
+import json
 import math
 
 import pytest
 import torch
 
 import svlearn as sv
+from svlearn.description import describe
 from svlearn.identity import identity
-from svlearn.reward import WeightedSum, forget, is_asynchronous, reads_one_hot
+from svlearn.recipes import Context, build
+from svlearn.reward import WeightedSum, as_sum, forget, is_asynchronous, reads_one_hot
 
 
 class Remembers:
@@ -72,6 +75,24 @@ def test_sums_are_told_apart_by_weights_and_rewards():
     assert len(identities) == 4 and identity(sv.Target({torch.neg: 1.0}, 1.0)) in identities
 
 
+def test_pairs_are_a_sum_of_all_of_them():
+    x = torch.tensor([1.0, -2.0])
+    assert WeightedSum([[torch.neg, 1.0], (torch.neg, 2.0), [torch.abs, 1.0]])(x).tolist() == [-2.0, 8.0]
+    assert as_sum(torch.neg)(x).tolist() == as_sum({torch.neg: 1.0})(x).tolist() == [-1.0, 2.0]
+
+
+def negative(x):
+    return -x
+
+
+def test_a_target_of_a_sum_is_built_again(walk):
+    target = sv.Target({negative: 0.5}, 0.1)
+    recipe = json.loads(json.dumps(describe(target, walk, "target")))
+    again = build(recipe, Context(), "target")
+    x = torch.tensor([1.0, -2.0])
+    assert again(x).tolist() == target(x).tolist() == [-0.5, 1.0] and identity(again) == identity(target)
+
+
 @pytest.mark.parametrize(
     ("weights", "error", "words"),
     [
@@ -84,3 +105,18 @@ def test_sums_are_told_apart_by_weights_and_rewards():
 def test_bad_sums_are_refused(weights, error, words):
     with pytest.raises(error, match=words):
         sv.Target(weights, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "error", "words"),
+    [
+        ([], ValueError, "reward: expected at least one"),
+        ([torch.neg], TypeError, r"reward: expected pairs \[reward, weight\], got <built-in"),
+        ([[torch.neg, 1.0, 2.0]], TypeError, r"reward: expected pairs \[reward, weight\]"),
+        (["ab"], TypeError, r"reward: expected pairs \[reward, weight\], got 'ab'"),
+        ([[torch.neg, "much"]], TypeError, r"reward\[0\]: expected .*, got str"),
+    ],
+)
+def test_bad_pairs_are_refused(pairs, error, words):
+    with pytest.raises(error, match=words):
+        WeightedSum(pairs)

@@ -39,19 +39,19 @@ class TfidfClassifier(nn.Module):
         self.register_buffer("location", torch.tensor(0.0))
 
     def forward(self, texts: Sequence[str]) -> Tensor:
-        rows, words, counts = [], [], []
+        rows, places, counts = [], [], []
         for row, text in enumerate(texts):
             for word, count in Counter(re.findall(WORD, text.lower())).items():
                 if word in self.places:
                     rows.append(row)
-                    words.append(self.places[word])
+                    places.append(self.places[word])
                     counts.append(count)
         device = self.idf.device
-        row, word = (torch.tensor(each, dtype=torch.long, device=device) for each in (rows, words))
-        weights = torch.tensor(counts, dtype=self.idf.dtype, device=device) * self.idf[word]
+        of_text, of_word = (torch.tensor(each, dtype=torch.long, device=device) for each in (rows, places))
+        weights = torch.tensor(counts, dtype=self.idf.dtype, device=device) * self.idf[of_word]
         zeros = weights.new_zeros(len(texts))
-        lengths = zeros.index_add(0, row, weights.square()).sqrt()
-        products = zeros.index_add(0, row, weights * self.slopes[word])
+        lengths = zeros.index_add(0, of_text, weights.square()).sqrt()
+        products = zeros.index_add(0, of_text, weights * self.slopes[of_word])
         return self.location + torch.where(lengths > 0, products / lengths, zeros)
 
     @classmethod

@@ -16,7 +16,7 @@ from svlearn.identity import identity, identity_of_process
 from svlearn.objectives.state_gradients import frozen
 from svlearn.placement import modules_of
 from svlearn.process import Reference
-from svlearn.reward import WeightedSum
+from svlearn.reward import WeightedSum, as_sum
 from svlearn.state import State
 
 
@@ -25,9 +25,9 @@ class OnImages:
 
     reference: has `images(x) -> (B, C, H, W)`, floats in [0, 1], of finished states. It is shared, never copied, and no
     gradient of its parameters is recorded here; that of the states passes where r' has one.
-    reward: r', a callable of images (B, C, H, W) -> (B,), or a dict {r': weight} for the weighted sum, for which the
-    images are made once. One that has a `leaf`, a name, also reads what its sample is conditioned on: it is called with
-    that leaf of the state, (B, ...), as second argument.
+    reward: r', a callable of images (B, C, H, W) -> (B,), or a dict {r': weight} or `WeightedSum` of such, for which
+    the images are made once. One that has a `leaf`, a name, also reads what its sample is conditioned on: it is called
+    with that leaf of the state, (B, ...), as second argument.
     It is asynchronous where one of them is, and forgets what they remember.
     Raises TypeError for a reference without `images` and for what is not callable; a call ValueError where the state
     lacks the leaf, and what `check_images` raises of the reference's images.
@@ -42,14 +42,14 @@ class OnImages:
                 f"{type(reference).__name__} without"
             )
         self.reference, self.reward = reference, reward
-        self._sum = WeightedSum(reward if isinstance(reward, Mapping) else {reward: 1.0})
+        self._sum = as_sum(reward)
         self.asynchronous = self._sum.asynchronous
 
     def __call__(self, x: State) -> Tensor:
         with self._frozen(x):
             images = self.reference.images(x)  # type: ignore[operator]
             check_images(images, self)
-            if not isinstance(self.reward, Mapping):
+            if not isinstance(self.reward, (Mapping, WeightedSum)):
                 return _reward_of(self.reward, images, x)
             parts = [weight * _reward_of(reward, images, x) for weight, reward in self._sum.terms if weight != 0]
         return torch.stack(parts).sum(dim=0) if parts else images.new_zeros(len(images))
@@ -67,6 +67,11 @@ class OnImages:
     def forget(self) -> None:
         """Empty what its rewards remember."""
         self._sum.forget()
+
+    def arguments(self) -> dict[str, Any]:
+        """What its recipe holds."""
+        reward = self._sum if isinstance(self.reward, Mapping) else self.reward
+        return {"reference": self.reference, "reward": reward}
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "OnImages":
         """With rewards of its own, and the same reference."""

@@ -20,8 +20,8 @@ class Classified(nn.Module):
     model: one of transformers for the classification of sequences, its name or its folder, whose weights are read from
     safetensors; it is put into evaluation mode and frozen. tokenizer: its own, by default that of the name or folder.
     max_length: tokens that it reads of a text; by default as many as it can. A longer text is cut, with a warning, what
-    the tokenizer puts around it kept. batch_size: texts at once; where model and tokenizer have not one padding token,
-    it reads them one by one.
+    the tokenizer puts around it kept. One without a token is read as the tokenizer's bos_token, or else its eos_token.
+    batch_size: texts at once; a model whose configuration has no pad_token_id reads them one by one.
     Raises what `open_network` raises, ValueError for a max_length above what the model reads.
     """
 
@@ -35,8 +35,9 @@ class Classified(nn.Module):
         most = longest_text(self.network, tokenizer)
         self.max_length = None if max_length is None else integer(max_length, "max_length", 1, most)
         self.longest = most if max_length is None else self.max_length
-        pad = getattr(self.network.config, "pad_token_id", None)
-        self.pad = pad if pad == tokenizer.pad_token_id else None
+        self.pad = getattr(self.network.config, "pad_token_id", None)
+        ends = (tokenizer.bos_token_id, tokenizer.eos_token_id)
+        self.empty = [each for each in ends if each is not None][:1]
 
     @torch.no_grad()
     def logits(self, texts: Any) -> Tensor:
@@ -49,6 +50,9 @@ class Classified(nn.Module):
                 stacklevel=3,
             )
             rows = self.tokens(texts, self.longest)
+        rows = [row if row else self.empty for row in rows]
+        if not all(rows):
+            raise ValueError(f"texts[{rows.index([])}]: expected a token at least, got none, nor one that begins texts")
         device = next(self.network.parameters()).device
         size = 1 if self.pad is None else self.batch_size
         parts = [torch.zeros(0, self.network.config.num_labels, device=device)]

@@ -36,7 +36,7 @@ class Words:
             raise ValueError(f"words: expected one at least, none of them empty, got {list(words)}")
         object.__setattr__(self, "words", words)
 
-    def found(self, texts: Any) -> Tensor:
+    def matches(self, texts: Any) -> Tensor:
         """Which words are in which texts, (B, number of words) bool."""
         patterns = [_pattern(word, self.ignore_case, self.whole_words) for word in self.words]
         rows = [[pattern.search(text) is not None for pattern in patterns] for text in texts_of(texts, self)]
@@ -47,14 +47,14 @@ class MustContain(Words):
     """Whether a text holds all of these words, bool (B,): `targets.constraint` takes it. See `Words`."""
 
     def __call__(self, texts: Any) -> Tensor:
-        return self.found(texts).all(dim=1)
+        return self.matches(texts).all(dim=1)
 
 
 class MustNotContain(Words):
     """Whether a text holds none of these words, bool (B,): `targets.constraint` takes it. See `Words`."""
 
     def __call__(self, texts: Any) -> Tensor:
-        return ~self.found(texts).any(dim=1)
+        return ~self.matches(texts).any(dim=1)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from svlearn.domains.language.rewards.checks import numbers_of, parts_of
 from svlearn.fingerprint import fingerprint
 from svlearn.identity import identity, identity_of_process
 from svlearn.process import Reference, has
-from svlearn.reward import WeightedSum
+from svlearn.reward import WeightedSum, as_sum
 from svlearn.state import State, take
 
 PARTS = ("text", "continuation")
@@ -24,8 +24,8 @@ class OnTexts:
 
     reference: decodes finished states to texts (strs); it is shared, never copied. States that are alike are decoded
     once, and texts that are alike scored once.
-    reward: r', a callable of a list of texts, or a dict {r': weight} for the weighted sum, of which one of weight 0 is
-    not called. It returns a number for each text, as a tensor or as a list; or truth values, for `targets.constraint`.
+    reward: r', a callable of a list of texts, or a dict {r': weight} or `WeightedSum` of such, of which one of weight 0
+    is not called. It returns a number for each text, as a tensor or a list; or truth values, for `targets.constraint`.
     of: "text", the whole one, which knows its prompt and its continuation; "continuation", what follows the prompt.
     It is asynchronous where one of them is, and forgets what they remember.
     Raises TypeError for a reference without `decode`, for what is not callable, and at a call where what is decoded is
@@ -41,13 +41,13 @@ class OnTexts:
         if of not in PARTS:
             raise ValueError(f"of: expected one of {', '.join(PARTS)}, got {of!r}")
         self.reference, self.reward, self.of = reference, reward, of
-        self._sum = WeightedSum(reward if isinstance(reward, Mapping) else {reward: 1.0})
+        self._sum = as_sum(reward)
         self.asynchronous = self._sum.asynchronous
 
     @torch.no_grad()
     def __call__(self, x: State) -> Tensor:
         texts, places = self._texts(x)
-        if not isinstance(self.reward, Mapping):
+        if not isinstance(self.reward, (Mapping, WeightedSum)):
             return take(self._scores(self.reward, texts), places)
         total = torch.zeros(len(texts))
         for weight, reward in self._sum.terms:
@@ -69,6 +69,11 @@ class OnTexts:
     def forget(self) -> None:
         """Empty what its rewards remember."""
         self._sum.forget()
+
+    def arguments(self) -> dict[str, Any]:
+        """What its recipe holds."""
+        reward = self._sum if isinstance(self.reward, Mapping) else self.reward
+        return {"reference": self.reference, "reward": reward, "of": self.of}
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "OnTexts":
         """With rewards of its own, and the same reference."""

@@ -22,6 +22,7 @@ from svlearn.domains.images.rewards import (
 )
 from svlearn.domains.images.rewards.jpeg import jpeg_size
 from svlearn.recipes import Context, build
+from svlearn.reward import WeightedSum
 
 pytest.importorskip("transformers")
 
@@ -43,6 +44,7 @@ def built_again(reward, reference):
         lambda: GaussianObservation(torch.rand(1, 8, 8), Blur(0.8, radius=2), 0.2),
         lambda: Incompressibility(num_workers=1),
         lambda: ImageFunction(jpeg_size, num_workers=1, failure_score=-1.0),
+        lambda: WeightedSum({Incompressibility(num_workers=1): 0.5}),
     ],
 )
 def test_a_reward_on_states_is_built_again(reward, generator):
@@ -51,6 +53,14 @@ def test_a_reward_on_states_is_built_again(reward, generator):
     first = OnImages(reference, reward())
     again = built_again(first, reference)
     assert again.reference is reference and type(again.reward) is type(first.reward)
+    assert torch.equal(again(x), first(x)) and again.name == first.name
+
+
+def test_a_dict_of_rewards_is_built_again(generator):
+    reference = Pictures()
+    x = reference.initial(3, generator=generator)
+    first = OnImages(reference, {Incompressibility(num_workers=1): 0.5, ImageFunction(jpeg_size, num_workers=1): -2.0})
+    again = built_again(first, reference)
     assert torch.equal(again(x), first(x)) and again.name == first.name
 
 

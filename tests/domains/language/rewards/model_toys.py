@@ -62,7 +62,7 @@ def bert_classifier(longest=16, labels=LABELS, **options):
     return scatter(BertForSequenceClassification(config))
 
 
-def letters_tokenizer(begin=True, pad=False):
+def letters_tokenizer(begin=True):
     """A byte-pair tokenizer of letters and a few pairs of them, with <s> or none before a text that asks for it."""
     letters = [*"abcdehiklnoprstuvwy .!,'"]
     merges = [("t", "h"), ("th", "e"), ("a", "n"), ("a", "t"), ("s", "a"), (" ", "th"), ("y", "t")]
@@ -75,8 +75,6 @@ def letters_tokenizer(begin=True, pad=False):
     if begin:
         backend.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
         special["bos_token"] = "<s>"
-    if pad:
-        special["pad_token"] = "<pad>"
     return PreTrainedTokenizerFast(tokenizer_object=backend, **special)
 
 

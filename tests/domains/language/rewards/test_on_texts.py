@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+import json
 import math
 
 import numpy as np
@@ -11,10 +12,12 @@ from text_toys import LAW, LETTERS, Letters, Parts, written
 from torch import nn
 
 import svlearn as sv
+from svlearn.description import describe
 from svlearn.domains.language.rewards import MustContain, OnTexts
 from svlearn.identity import identity
 from svlearn.placement import modules_of
 from svlearn.process import Reference
+from svlearn.recipes import Context, build
 from svlearn.reward import is_asynchronous
 from svlearn.targets import NonFiniteError
 from svlearn.testing import check_reward
@@ -205,6 +208,15 @@ def test_its_name_tells_what_scores_otherwise():
     assert OnTexts(reference, number_of_a).name == names[0]
     with open(__file__) as file:
         assert OnTexts(reference, lambda texts: file).name is None
+
+
+def test_a_dict_is_built_again():
+    reference, x = Letters(), written("aabb", "b bb")
+    first = OnTexts(reference, {MustContain("b"): 2.0, number_of_a: -0.5}, of="continuation")
+    recipe = json.loads(json.dumps(describe(first, reference, "reward")))
+    again = build(recipe, Context(defaults={"reference": reference}), "reward")
+    assert again(x).tolist() == first(x).tolist() == [-1.0, 2.0] and again.name == first.name
+    assert again.reference is reference and copy.deepcopy(again).name == first.name
 
 
 def test_the_reference_is_shared_by_copies():

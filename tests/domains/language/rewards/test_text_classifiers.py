@@ -94,16 +94,27 @@ def test_the_context_of_roberta_begins_behind_its_padding(tokenizer):
         assert reward(["dog " * 20]).isfinite().all()
 
 
-def test_a_decoder_reads_its_last_token_padded_or_alone():
+@pytest.mark.parametrize(("pad", "batches"), [(None, [1, 1, 1]), (3, [3])])
+def test_a_decoder_reads_its_last_token_padded_or_alone(pad, batches):
     texts = ["the cat was sad", "a", "hello there."]
-    for pad in (None, 3):
-        tokenizer = letters_tokenizer(pad=pad is not None)
-        model = gpt2_classifier(pad)
-        rows = [tokenizer(text)["input_ids"] for text in texts]
-        wanted = torch.cat([model.score(model.transformer(torch.tensor([row]))[0][:, -1]) for row in rows])
-        reward = LogProbability(model, "positive", tokenizer)
-        assert (reward.pad is None) == (pad is None)
-        assert torch.allclose(reward(texts), wanted.log_softmax(dim=1)[:, 2], atol=1e-5)
+    tokenizer, model, sizes = letters_tokenizer(), gpt2_classifier(pad), []
+    rows = [tokenizer(text)["input_ids"] for text in texts]
+    wanted = torch.cat([model.score(model.transformer(torch.tensor([row]))[0][:, -1]) for row in rows])
+    model.register_forward_pre_hook(lambda _, args, inputs: sizes.append(len(inputs["input_ids"])), with_kwargs=True)
+    reward = LogProbability(model, "positive", tokenizer)
+    assert torch.allclose(reward(texts), wanted.log_softmax(dim=1)[:, 2], atol=1e-5)
+    assert sizes == batches
+
+
+def test_an_empty_text_is_the_token_that_begins_or_ends_one():
+    tokenizer, model = letters_tokenizer(begin=False), gpt2_classifier(3)
+    assert tokenizer("")["input_ids"] == []
+    reward = LogProbability(model, 0, tokenizer)
+    wanted = model.score(model.transformer(torch.tensor([[2]]))[0][:, -1]).log_softmax(dim=1)[:, 0]  # </s>
+    assert torch.allclose(reward(["the cat", ""])[1:], wanted, atol=1e-5)
+    tokenizer.eos_token = None
+    with pytest.raises(ValueError, match=r"texts\[1\]: expected a token at least, got none"):
+        LogProbability(model, 0, tokenizer)(["the cat", ""])
 
 
 def test_it_is_a_reward_and_a_constraint_of_states(tokenizer):
