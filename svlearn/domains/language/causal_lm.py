@@ -13,7 +13,7 @@ from svlearn.arguments import integer, integers, names_of, real
 from svlearn.configurations import configured, digest
 from svlearn.deferred_checks import check_finite
 from svlearn.domains.language import drawing, metrics
-from svlearn.domains.language.opening import open_model
+from svlearn.domains.language.opening import open_model, settings_of_tokenizer
 from svlearn.domains.language.prompts import Prompts
 from svlearn.domains.language.reading import Called, Inputs, Look, inputs_along, inputs_at, look
 from svlearn.domains.language.texts import LENGTH, PROMPT, TEXT, Text, as_texts, right_aligned
@@ -256,13 +256,12 @@ class CausalLM(Reference):
             )
 
     def _digest(self) -> Tensor:
-        backend = getattr(self.tokenizer, "backend_tokenizer", None)
         return digest(
             {
                 "model": configured(self.model),
                 "law": [self.temperature, self.top_k, self.top_p],
                 "ends": [self.ends.tolist(), self.stop_strings],
-                "tokenizer": sorted(self.tokenizer.get_vocab().items()) if backend is None else backend.to_str(),
+                "tokenizer": settings_of_tokenizer(self.tokenizer),
             }
         )
 

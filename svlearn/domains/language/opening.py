@@ -1,5 +1,6 @@
-"""Causal language models of transformers by their folder or published name."""
+"""Models and tokenizers of transformers by their folder or published name."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,38 +13,69 @@ from svlearn.files import user_path
 def open_model(
     model: Any, tokenizer: Any, dtype: torch.dtype | str | None = None, device_map: Any = None
 ) -> tuple[nn.Module, Any]:
-    """A model and its tokenizer, each by name, by folder or as it is; nothing is fetched unless a name asks for it.
+    """A causal language model and its tokenizer, as `open_network` reads them; the model is not frozen.
 
-    dtype, device_map: as `AutoModelForCausalLM.from_pretrained` takes them, for a model by name or folder.
-    Raises OSError where there is none, TypeError for a model as it is without its tokenizer, ValueError for a model
-    that is not causal.
+    dtype, device_map: as `AutoModelForCausalLM.from_pretrained` takes them, for a model by name or folder; None: the
+    dtype that it was saved in. Raises as `open_network`, and ValueError for a model that is not causal.
     """
-    if isinstance(model, type):
-        raise TypeError(f"model: expected a model, its name or its folder, got the class {model.__name__}")
+    options: dict[str, Any] = {}
     if isinstance(model, (str, Path)):
-        source = str(user_path(model)) if user_path(model).exists() else str(model)
-        model = _read("AutoModelForCausalLM", source, dtype="auto" if dtype is None else dtype, device_map=device_map)
-        tokenizer = source if tokenizer is None else tokenizer
+        options = {"dtype": "auto" if dtype is None else dtype, "device_map": device_map}
     elif dtype is not None or device_map is not None:
         raise ValueError("dtype, device_map: they are for a model by its name or folder; move others by to()")
-    if isinstance(tokenizer, (str, Path)):
-        tokenizer = _read("AutoTokenizer", str(user_path(tokenizer)) if user_path(tokenizer).exists() else tokenizer)
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"model: expected a model of transformers, its name or folder, got {type(model).__name__}")
-    if tokenizer is None:
-        raise TypeError(f"tokenizer: expected that of the {type(model).__name__}, got None")
-    if getattr(getattr(model, "config", None), "is_encoder_decoder", False) or not hasattr(model, "generate"):
+    model, tokenizer = open_network("AutoModelForCausalLM", model, tokenizer, **options)
+    if getattr(model.config, "is_encoder_decoder", False) or not hasattr(model, "generate"):
         raise ValueError(f"model: expected a causal language model, got a {type(model).__name__}")
     return model, tokenizer
 
 
-def _read(kind: str, source: str, **options: Any) -> Any:
-    import transformers
+def open_network(kind: str, model: Any, tokenizer: Any, **options: Any) -> tuple[nn.Module, Any]:
+    """A network, in evaluation mode, and its tokenizer, each by name, by folder or as it is.
 
+    kind: the class of transformers that reads it, as "AutoModelForSequenceClassification"; weights are read from
+    safetensors. tokenizer None: that of the model, where it was named. options: of `from_pretrained`, for a network by
+    name or folder. Nothing is fetched unless a name asks for it.
+    Raises OSError, saying what to do, where there is none to read or to fetch, TypeError for what is no network and for
+    one as it is without its tokenizer, ValueError for a checkpoint without some of the weights, as of a head.
+    """
+    if isinstance(model, type):
+        raise TypeError(f"model: expected a model, its name or its folder, got the class {model.__name__}")
+    if isinstance(model, (str, Path)):
+        tokenizer = model if tokenizer is None else tokenizer
+        model, report = _read(kind, model, "model", use_safetensors=True, output_loading_info=True, **options)
+        if report["missing_keys"]:
+            missing = ", ".join(sorted(report["missing_keys"])[:3])
+            raise ValueError(f"model: expected the weights of a {type(model).__name__}, got others, without {missing}")
+    if not isinstance(model, nn.Module) or not hasattr(model, "config"):
+        raise TypeError(f"model: expected a model of transformers, its name or folder, got {type(model).__name__}")
+    if isinstance(tokenizer, (str, Path)):
+        tokenizer = _read("AutoTokenizer", tokenizer, "tokenizer")
+    if not callable(tokenizer) or not hasattr(tokenizer, "get_vocab"):
+        raise TypeError(
+            f"tokenizer: expected that of the {type(model).__name__}, or its name, got {type(tokenizer).__name__}"
+        )
+    return model.eval(), tokenizer
+
+
+def settings_of_tokenizer(tokenizer: Any) -> dict[str, Any]:
+    """What a tokenizer does, as plain data; its padding and truncation are left out, which calls change."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    settings = {"vocabulary": tokenizer.get_vocab()} if backend is None else json.loads(backend.to_str())
+    return {name: each for name, each in settings.items() if name not in ("padding", "truncation")}
+
+
+def _read(kind: str, name: str | Path, argument: str, **options: Any) -> Any:
+    try:
+        import transformers
+    except ImportError as error:
+        raise ImportError(f"{argument}: transformers is needed for it: pip install 'svlearn[language]'") from error
+    source = str(user_path(name)) if user_path(name).exists() else str(name)
     try:
         return getattr(transformers, kind).from_pretrained(source, **options)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError) as error:  # the latter of a name that cannot be one, and of a folder of another kind
+        reason = str(error).strip().split("\n")[0]
         raise OSError(
-            f"model: {source!r} is no folder here with what {kind} reads, and could not be fetched by that name "
-            f"({error}); where there is a network, save it by save_pretrained(folder), and give that"
+            f"{argument}: expected a folder in transformers' format or a published name that can be fetched, got "
+            f"{source!r} ({reason}); without a network, copy the files into a folder and name that, or give the object "
+            "itself"
         ) from error

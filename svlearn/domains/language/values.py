@@ -1,6 +1,6 @@
 """The values of all next tokens from one look at a text: log-twists of a language model."""
 
-from typing import Any
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +10,7 @@ from svlearn.domains.language.outcomes import outcome_tokens
 from svlearn.domains.language.texts import PROMPT, TEXT
 from svlearn.process import Prediction
 from svlearn.state import State
-from svlearn.transitions import ListedLeaf, ListedTokens, ListedTransition
+from svlearn.transitions import ListedLeaf, ListedTokens, ListedTransition, Transition
 from svlearn.values.value import Value
 
 
@@ -43,33 +43,34 @@ class NextToken(Value):
                 "prediction.features_before: NextToken reads the hidden state before the last token, and the reference "
                 "predicts none; take a CausalLM, or values.Head, which reads the state itself"
             )
-        return self._values(prediction.features_before, x[TEXT][:, -1], last_token(x)[:, None])[:, 0]
+        return taken(self.network(prediction.features_before, x[TEXT][:, -1]), last_token(x)[:, None])[:, 0]
 
     def of_outcomes(self, x: State, t: Tensor, prediction: Prediction) -> Tensor:
-        outcomes: Any = prediction.transition
+        outcomes = prediction.transition
         features, before, written = prediction.features, prediction.features_before, x[TEXT][:, -1]
         if features is None or before is None:
             raise ValueError(
                 "prediction.features: NextToken reads the last hidden states, and the reference predicts none"
             )
-        ended = _ended(outcomes, x)
+        ended = texts_that_ended(outcomes, x)
         tokens = torch.where(ended[:, None], last_token(x)[:, None], outcome_tokens(x, outcomes))
-        return self._values(torch.where(ended[:, None], before, features), written + (~ended).long(), tokens)
+        values = self.network(torch.where(ended[:, None], before, features), written + (~ended).long())
+        return taken(values, tokens)
 
-    def _values(self, features: Tensor, t: Tensor, tokens: Tensor) -> Tensor:
-        """Of tokens (B, N) that a text of t tokens ends in."""
-        values = self.network(features, t)
-        if values.dim() != 2 or len(values) != len(tokens):
-            raise ValueError(f"network: expected values (B, V), got {tuple(values.shape)} for {len(tokens)} texts")
-        try:
-            return values.gather(1, tokens)
-        except (RuntimeError, IndexError) as error:
-            most = int(tokens.max())
-            if most < values.shape[1]:
-                raise
-            raise ValueError(
-                f"network: expected values of all tokens of the model, got {values.shape[1]} and the token {most}"
-            ) from error
+
+def taken(values: Tensor, tokens: Tensor) -> Tensor:
+    """Of values (B, V) of all tokens those of some (B, N). ValueError for other shapes, and a token that has none."""
+    if values.dim() != 2 or len(values) != len(tokens):
+        raise ValueError(f"network: expected values (B, V), got {tuple(values.shape)} for {len(tokens)} texts")
+    try:
+        return values.gather(1, tokens)
+    except (RuntimeError, IndexError) as error:
+        most = int(tokens.max())
+        if most < values.shape[1]:
+            raise
+        raise ValueError(
+            f"network: expected values of all tokens of the model, got {values.shape[1]} and the token {most}"
+        ) from error
 
 
 class TokenTwists(nn.Module):
@@ -83,6 +84,7 @@ class TokenTwists(nn.Module):
         super().__init__()
         features, vocabulary = integer(features, "features"), integer(vocabulary, "vocabulary")
         num_steps, width = integer(num_steps, "num_steps"), integer(width, "width")
+        self.hyperparameters = {"features": features, "vocabulary": vocabulary, "num_steps": num_steps, "width": width}
         self.entry, self.times = nn.Linear(features, width), nn.Embedding(num_steps + 1, width)
         self.out = nn.Linear(width, vocabulary)
         nn.init.zeros_(self.times.weight)
@@ -102,8 +104,8 @@ def last_token(x: State) -> Tensor:
     return torch.where(written > 0, new, x[PROMPT][:, -1:])[:, 0]
 
 
-def _ended(outcomes: ListedTransition, x: State) -> Tensor:
-    """Which texts (B,) have ended: all their outcomes are themselves."""
+def texts_that_ended(outcomes: Transition, x: State) -> Tensor:
+    """Which texts (B,) have ended, by the listed outcomes of a step: all are themselves."""
     if isinstance(outcomes, ListedLeaf) and isinstance(outcomes.law, ListedTokens):
         return outcomes.law.finished
-    return outcomes.states[TEXT][:, 0, -1] == x[TEXT][:, -1]
+    return cast(ListedTransition, outcomes).states[TEXT][:, 0, -1] == x[TEXT][:, -1]

@@ -6,6 +6,7 @@ import warnings
 import pytest
 import torch
 from language_toys import END, PROMPTS, letters_tokenizer, tiny_gpt2, tiny_llama, tiny_reference
+from transformers import T5Config, T5ForConditionalGeneration
 
 from svlearn import testing
 from svlearn.domains.language import CausalLM, Text
@@ -211,8 +212,11 @@ def test_wrong_arguments():
         CausalLM(model)
     with pytest.raises(ValueError, match="at most the 4 tokens of the model, got 6"):
         CausalLM(model, letters_tokenizer("abcde"))
-    with pytest.raises(ValueError, match="expected a causal language model"):
+    with pytest.raises(TypeError, match="expected a model of transformers"):
         CausalLM(torch.nn.Linear(2, 2), tokenizer)
+    t5 = T5ForConditionalGeneration(T5Config(vocab_size=4, d_model=8, d_kv=4, d_ff=8, num_layers=1, num_heads=1))
+    with pytest.raises(ValueError, match="expected a causal language model, got a T5For"):
+        CausalLM(t5, tokenizer)
     with pytest.raises(TypeError, match="got the class LlamaForCausalLM"):
         CausalLM(type(model), tokenizer)
 
@@ -228,10 +232,9 @@ def test_a_model_by_its_folder(tmp_path):
 
 def test_a_name_that_cannot_be_fetched(monkeypatch, tmp_path):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(OSError, match="is no folder here"):
-        CausalLM("nobody/no-such-model")
-    with pytest.raises(OSError, match="AutoModelForCausalLM"):
-        CausalLM(tmp_path)
+    for name in ("nobody/no-such-model", tmp_path):
+        with pytest.raises(OSError, match="model: expected a folder in transformers' format or a published name"):
+            CausalLM(name)
 
 
 def test_logits_in_half_precision_that_are_not_finite():

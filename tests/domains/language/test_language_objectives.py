@@ -6,11 +6,12 @@ from language_toys import tiny_llama, tiny_reference, wave_of_tokens
 from torch import nn
 
 from svlearn import objectives
-from svlearn.domains.language import Enumeration, NextToken, TokenTwists
+from svlearn.domains.language import Enumeration, ModelTwist, NextToken, TokenTwists
 from svlearn.objectives.fit import fit
 from svlearn.policies import Finetuned
 from svlearn.targets import Target
-from svlearn.values import Head
+from svlearn.testing import check_value
+from svlearn.values import Head, load_value, save_value
 
 STEPS = 3
 TARGET = Target(wave_of_tokens, 0.7)
@@ -81,6 +82,36 @@ def test_a_head_of_the_last_hidden_state_learns_most_of_them():
     objective = objectives.MonteCarloRegression(REFERENCE, TARGET, value, estimand="soft", **OPTIONS)
     fit(objective, max_steps=250, seed=1, enable_progress_bar=False)
     assert r2(value) > 0.75
+
+
+def model_twist(lora_rank):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return ModelTwist(REFERENCE, TokenTwists(16, 4, STEPS, width=64).double(), lora_rank, condition=["ab"])
+
+
+@pytest.mark.parametrize("lora_rank", [None, 4])
+def test_a_model_of_its_own_learns_them(lora_rank):
+    value = model_twist(lora_rank)
+    check_value(value, REFERENCE, condition=["ab", "c", "bca", "a"])
+    objective = objectives.MonteCarloRegression(REFERENCE, TARGET, value, estimand="soft", **OPTIONS)
+    fit(objective, max_steps=100, seed=1, enable_progress_bar=False)
+    assert r2(value) > 0.9
+    check_value(value, REFERENCE, condition=["ab", "c", "bca", "a"])
+
+
+@pytest.mark.parametrize("make", [next_token, lambda: model_twist(4)], ids=["head", "model"])
+def test_a_value_is_saved_and_read_again(make, tmp_path):
+    value = make()
+    value.network.float()
+    with torch.no_grad():
+        value.network.out.bias.add_(torch.arange(4.0))
+    save_value(value, tmp_path / "value.safetensors", REFERENCE)
+    loaded = load_value(tmp_path / "value.safetensors", REFERENCE)
+    x = TEXTS.levels[2].states
+    t = torch.full((len(x),), 2)
+    prediction = REFERENCE(x, t)
+    torch.testing.assert_close(loaded(x, t, prediction), value(x, t, prediction), rtol=0, atol=0)
 
 
 POLICIES = {

@@ -8,8 +8,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from svlearn.arguments import integer, is_integer
+from svlearn.domains.language.opening import open_network
 from svlearn.domains.language.rewards.checks import texts_of
-from svlearn.domains.language.rewards.pretrained import Tokens, keep_names, longest_text, open_network, padded
+from svlearn.domains.language.rewards.pretrained import Tokens, keep_names, longest_text, padded
 
 SEVERAL = "multi_label_classification"  # each label by itself
 
@@ -31,6 +32,7 @@ class Classified(nn.Module):
         super().__init__()
         keep_names(self, model=model, tokenizer=tokenizer)
         self.network, tokenizer = open_network("AutoModelForSequenceClassification", model, tokenizer)
+        self.network.requires_grad_(False)
         self.tokens, self.batch_size = Tokens(tokenizer), integer(batch_size, "batch_size")
         most = longest_text(self.network, tokenizer)
         self.max_length = None if max_length is None else integer(max_length, "max_length", 1, most)

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from svlearn.arguments import integer
+from svlearn.domains.language.opening import open_network
 from svlearn.domains.language.rewards.checks import parts_of, texts_of
 from svlearn.domains.language.rewards.likelihood import log_likelihoods
-from svlearn.domains.language.rewards.pretrained import Tokens, keep_names, longest_text, open_network
+from svlearn.domains.language.rewards.pretrained import Tokens, keep_names, longest_text
 
 PARTS = ("text", "continuation")
 
@@ -36,6 +37,7 @@ class MeanLogLikelihood(nn.Module):
             raise ValueError(f"of: expected one of {', '.join(PARTS)}, got {of!r}")
         keep_names(self, model=model, tokenizer=tokenizer)
         self.network, tokenizer = open_network("AutoModelForCausalLM", model, tokenizer)
+        self.network.requires_grad_(False)
         self.of, self.batch_size = of, integer(batch_size, "batch_size")
         self.tokens, self.longest = Tokens(tokenizer, special=False), longest_text(self.network, tokenizer)
         self.begin = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]

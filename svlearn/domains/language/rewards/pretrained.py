@@ -1,4 +1,4 @@
-"""Networks of transformers that judge texts, from where they lie, and texts as the tokens that they read."""
+"""Networks of transformers that judge texts: how they are kept by name, and texts as the tokens that they read."""
 
 import hashlib
 import json
@@ -9,34 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from svlearn.files import user_path
+from svlearn.domains.language.opening import settings_of_tokenizer
 
 UNBOUNDED = 1 << 30  # what transformers writes where a tokenizer has no longest text is above
-
-
-def open_network(kind: str, model: Any, tokenizer: Any) -> tuple[nn.Module, Any]:
-    """A network, in evaluation mode and frozen, and its tokenizer, each by name, by folder or as it is.
-
-    kind: the class of transformers that reads it, as "AutoModelForSequenceClassification"; weights are read from
-    safetensors. tokenizer None: that of the model, where it was named.
-    Raises OSError, saying what to do, where there is none to read or to fetch, TypeError for what is no network and for
-    one as it is without its tokenizer, ValueError for a checkpoint without some of the weights, as of a head.
-    """
-    if isinstance(model, (str, Path)):
-        tokenizer = model if tokenizer is None else tokenizer
-        model, report = _read(kind, model, "model", use_safetensors=True, output_loading_info=True)
-        if report["missing_keys"]:
-            missing = ", ".join(sorted(report["missing_keys"])[:3])
-            raise ValueError(f"model: expected the weights of a {type(model).__name__}, got others, without {missing}")
-    if not isinstance(model, nn.Module) or not hasattr(model, "config"):
-        raise TypeError(f"model: expected a model of transformers, its name or folder, got {type(model).__name__}")
-    if isinstance(tokenizer, (str, Path)):
-        tokenizer = _read("AutoTokenizer", tokenizer, "tokenizer")
-    if not callable(tokenizer) or not hasattr(tokenizer, "get_vocab"):
-        raise TypeError(
-            f"tokenizer: expected that of the {type(model).__name__}, or its name, got {type(tokenizer).__name__}"
-        )
-    return model.eval().requires_grad_(False), tokenizer
 
 
 def keep_names(reward: object, **arguments: Any) -> None:
@@ -65,10 +40,7 @@ class Tokens:
 
     def __init__(self, tokenizer: Any, special: bool = True):
         self.tokenizer, self.special = tokenizer, special
-        backend = getattr(tokenizer, "backend_tokenizer", None)
-        does = {"vocabulary": tokenizer.get_vocab()} if backend is None else json.loads(backend.to_str())
-        does = {key: each for key, each in does.items() if key not in ("padding", "truncation")}
-        text = json.dumps([type(tokenizer).__name__, special, does], sort_keys=True)
+        text = json.dumps([type(tokenizer).__name__, special, settings_of_tokenizer(tokenizer)], sort_keys=True)
         self.name = hashlib.sha256(text.encode()).hexdigest()
 
     def __call__(self, texts: Sequence[str], longest: int | None = None) -> list[list[int]]:
@@ -86,20 +58,3 @@ def padded(rows: Sequence[Sequence[int]], pad: int, device: torch.device) -> dic
     ids = torch.tensor([[*row, *[pad] * (width - len(row))] for row in rows], dtype=torch.long)
     mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows])
     return {"input_ids": ids.to(device), "attention_mask": mask.to(device)}
-
-
-def _read(kind: str, name: str | Path, argument: str, **options: Any) -> Any:
-    try:
-        import transformers
-    except ImportError as error:
-        raise ImportError(f"{argument}: transformers is needed for it: pip install 'svlearn[language]'") from error
-    source = str(user_path(name)) if user_path(name).exists() else str(name)
-    try:
-        return getattr(transformers, kind).from_pretrained(source, **options)
-    except (OSError, ValueError) as error:  # the latter of a name that cannot be one, and of a folder of another kind
-        reason = str(error).strip().split("\n")[0]
-        raise OSError(
-            f"{argument}: expected a folder in transformers' format or a published name that can be fetched, got "
-            f"{source!r} ({reason}); without a network, copy the files into a folder and name that, or give the object "
-            "itself"
-        ) from error
