@@ -98,7 +98,9 @@ def turns() -> dict:
         names = list(work)
         for name in names[turn % 3 :] + names[: turn % 3]:
             seconds[name].append(timed(work[name])[1])
-    resampled = known["SMC"].sample(8, condition=[PROMPT] * 8, generator=torch.Generator().manual_seed(1)).resampled
+    resampled = (
+        known["SMC"].sample(8, condition=[PROMPT] * 8, generator=torch.Generator().manual_seed(1)).history.resampled
+    )
     return {
         "seconds": seconds,
         "positions": positions,
