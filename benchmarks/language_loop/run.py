@@ -46,7 +46,7 @@ class OfLastToken(torch.nn.Module):
     def forward(self, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         text = x["text"]
         last = text.gather(1, (text[:, -1:] - 1).clamp(min=0))[:, 0]
-        return 0.5 * torch.sin(last.float())
+        return 3.0 * torch.sin(last.float())
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from svlearn.arguments import integer
-from svlearn.randomness import multinomial
+from svlearn.randomness import categorical
 from svlearn.state import concatenate, take
 from svlearn.transitions.listed_tokens import ListedTokens, stepped
 from svlearn.transitions.transition import Transition, kind_of, widened
@@ -138,6 +138,6 @@ def _tokens(probs: Tensor, rows: Tensor | None, generator: torch.Generator | Non
     """A token (N,) by the probabilities (R, V) of each of these rows (N,), None: one by each; of as many rows at once
     as have `AT_ONCE` numbers, and of R at least."""
     if rows is None:
-        return multinomial(probs, 1, generator)[:, 0]
+        return categorical(probs, generator)
     most = max(len(probs), AT_ONCE // probs.shape[1])
-    return torch.cat([multinomial(probs[each], 1, generator)[:, 0] for each in rows.split(most)])
+    return torch.cat([categorical(probs[each], generator) for each in rows.split(most)])

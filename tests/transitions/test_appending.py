@@ -168,13 +168,13 @@ def test_candidates_are_drawn_from_the_table_of_their_rows(monkeypatch):
     """The numbers laid side by side at once are those of the table, however many candidates there are."""
     step, laid = wide(), []
 
-    def recorded(probs, number, generator=None):
+    def recorded(probs, generator=None):
         laid.append(probs.numel())
-        return multinomial(probs, number, generator)
+        return categorical(probs, generator)
 
-    multinomial = appending.multinomial
+    categorical = appending.categorical
     whole = step.sample_each(parents(), generator=seeded("cpu", 1))  # fewer than AT_ONCE: as one draw
-    monkeypatch.setattr(appending, "multinomial", recorded)
+    monkeypatch.setattr(appending, "categorical", recorded)
     monkeypatch.setattr(appending, "AT_ONCE", 1)
     found = step.sample_each(parents(), generator=seeded("cpu", 1))
     copies = step[parents()].sample(generator=seeded("cpu", 1))
