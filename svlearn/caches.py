@@ -17,6 +17,7 @@ from torch import Tensor
 from svlearn.state import concatenate, take
 
 CONTAINERS = (tuple, list, dict)
+PLAIN = (bool, int, float, str, type(None), torch.dtype, torch.device)
 SHARED = (bool, int, float, type(None))  # the same for all rows
 WANTED = (
     "a tensor with the batch first, a tuple, list or dict of such, a cache of transformers, or an object with "
@@ -139,10 +140,20 @@ def _every_tensor(cache: Any) -> list[Tensor]:
 
 def _copied(cache: Any, share: bool = True) -> Any:
     """A copy, by which a gradient passes; share: of the tensors which have rows the very same, as they are replaced and
-    not written to."""
+    not written to. Where layers hold nothing but such tensors and plain values they are copied one by one: deepcopy
+    would take as long as a small model's step."""
+    if share and type(cache).__name__ == "DynamicCache" and all(map(_is_flat, cache.layers)):
+        copied = copy(cache)
+        copied.layers = [copy(layer) for layer in cache.layers]
+        return copied
     memory: dict[int, Any] = {id(each): each for _, _, each in _tensors(cache)} if share else {}
     memory |= {id(each): each.clone() for each in _every_tensor(cache) if id(each) not in memory}
     return deepcopy(cache, memory)
+
+
+def _is_flat(layer: Any) -> bool:
+    """Whether a shallow copy of a layer shares nothing that is written to."""
+    return all(each.dim() > 1 if isinstance(each, Tensor) else isinstance(each, PLAIN) for each in vars(layer).values())
 
 
 def _resized(cache: Any, size: int) -> Any:
