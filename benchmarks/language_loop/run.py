@@ -3,8 +3,8 @@
     python -m benchmarks language_loop
 
 The model is stories260k, on float32, under one prompt: 64 texts of 100 tokens that do not end, by `generate` with
-sampling, by `ancestral`, and by `smc` with groups of 16 whose weights vary, so that they are resampled; and the memory of
-what is kept as the group grows. Each turn runs all in changing order; a ratio of a turn is of seconds of the processor.
+sampling, by `ancestral`, and by `smc` with groups of 16 whose weights vary, so that they are resampled; and the memory
+of what is kept as the group grows. Each turn runs all in changing order; a ratio of a turn is of seconds of the processor.
 docs/leaderboards/language_loop.md is written from the results.
 """
 
