@@ -4,8 +4,8 @@
 
 The model is stories260k, on float32, under one prompt: 64 texts of 100 tokens that do not end, by `generate` with
 sampling, by `ancestral`, and by `smc` with groups of 16 whose weights vary, so that they are resampled; and the memory
-of what is kept as the group grows. Each turn runs all in changing order; a ratio of a turn is of seconds of the processor.
-docs/leaderboards/language_loop.md is written from the results.
+of what is kept as the group grows. Each turn runs all in changing order; a ratio of a turn is of seconds of the
+processor. docs/leaderboards/language_loop.md is written from the results.
 """
 
 import argparse
