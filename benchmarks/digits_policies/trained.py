@@ -58,9 +58,9 @@ def balance(alpha: float, policy: Steered) -> PolicyObjective:
 
 
 POLICIES: dict[str, tuple[Callable[[float, Steered], PolicyObjective], int]] = {
-    "adjoint matching": (adjoint, 40),
-    "DDPO": (proximal, 160),
-    "trajectory balance": (balance, 40),
+    "adjoint matching": (adjoint, 24),
+    "DDPO": (proximal, 80),
+    "trajectory balance": (balance, 24),
 }
 
 
