@@ -6,7 +6,7 @@
     python -m benchmarks rare_digits --quote            # write the page from the results that are there
 
 The reference draws any digit, in 10 steps; the event has a probability below 1 %. Plain samples come in batches of
-1,000, and every sampler has as many groups as the calls of 4,096 plain samples allow. Each part is kept in
+1,000, and every sampler has as many groups as the calls of 1,024 plain samples allow. Each part is kept in
 benchmarks/results/rare_digits.json as soon as it is there. docs/leaderboards/rare_digits.md is written from it.
 """
 
