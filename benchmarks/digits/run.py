@@ -10,29 +10,22 @@ it is there. docs/leaderboards/digits.md and its figures are written from the re
 """
 
 import argparse
-import base64
 from functools import partial
 from pathlib import Path
 
 import torch
 
-import svlearn as sv
-from benchmarks.common.clock import clock, since
 from benchmarks.common.command import add_choice
 from benchmarks.common.paths import PAGES
 from benchmarks.common.results import Results
 from benchmarks.digits.figures import figures
+from benchmarks.digits.measured import measured
 from benchmarks.digits.page import page
 from benchmarks.digits.problem import ALPHAS, CLASSES, classes, judging, process, rewarding
 from benchmarks.digits.rows import ROWS
 from benchmarks.digits.trained import training
 from svlearn.domains.images.digits.data import part
 from svlearn.domains.images.digits.metrics import diversity
-from svlearn.evaluation.report.provenance import provenance
-from svlearn.metering import KINDS
-from svlearn.policies import Policy
-from svlearn.randomness import seeded
-from svlearn.rollouts.roll_out import roll_out
 
 RESULTS = Results("digits", {"cells": {}, "training": {}, "data": {}})
 PAGE = PAGES / "digits.md"
@@ -54,39 +47,9 @@ def measure(options: argparse.Namespace) -> None:
 
 
 def draw(name: str, alpha: float) -> dict:
-    """One row at one alpha: rewards, the judge's verdicts, effective sample size, calls and seconds an image."""
+    """One row at one alpha."""
     row = ROWS[name]
-    labels = classes(row.number)
-    sampler, generator = row.make(alpha), seeded("cpu", SEED)
-    start = clock()
-    samples = sampler.sample(len(labels), condition=labels, generator=generator, max_batch=256)
-    spent = since(start)
-    states, rewards = samples.draw_with_rewards(generator=generator)
-    images = process().images(states)
-    with torch.no_grad():
-        said, features = judging()(images), judging().features(images)
-    weights = samples.log_weights.double().softmax(dim=1)
-    first = [int((labels == each).nonzero()[0]) for each in range(CLASSES)]
-    pixels = (images[first, 0] * 255).round().to(torch.uint8)
-    return {
-        "rewards": [round(each, 4) for each in rewards.tolist()],
-        "hits": (said.argmax(dim=1) == labels).tolist(),
-        "diversity": [diversity(features[labels == each]) for each in range(CLASSES)],
-        "ess": (1 / weights.square().sum(dim=1)).mean().item(),
-        "particles": weights.shape[1],
-        "per_image": {kind: getattr(samples.cost, kind) / len(labels) for kind in KINDS}
-        | {each: amount / len(labels) for each, amount in spent.items()},
-        **({"kl": divergence(sampler)} if isinstance(sampler.reference, Policy) else {}),
-        "first": base64.b64encode(pixels.numpy().tobytes()).decode(),
-        "provenance": provenance(),
-    }
-
-
-def divergence(sampler: sv.Sampler) -> tuple[float, float]:
-    """KL(q || p_ref) of a policy's trajectories, nats, and its standard error, over the ten classes."""
-    drawn = roll_out(process(), 80, generator=seeded("cpu", SEED + 1), condition=classes(8), proposal=sampler.reference)
-    totals = -drawn["log_ratios"].sum(dim=1)
-    return totals.mean().item(), (totals.std() / len(totals) ** 0.5).item()
+    return measured(row.make(alpha), process(), classes(row.number), SEED)
 
 
 def of_data() -> dict:

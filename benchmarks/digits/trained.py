@@ -207,7 +207,7 @@ def note(file: Path, start: tuple[float, float]) -> None:
     write(file.with_suffix(".json"), json.dumps(since(start)))
 
 
-def training() -> dict[str, dict]:
-    """What the trainings that are in runs/ took."""
-    notes = [each for each in sorted(RUNS.glob("*.json")) if not each.name.endswith("made_of.json")]
+def training(folder: Path = RUNS) -> dict[str, dict]:
+    """What the trainings that are in a folder of runs/ took."""
+    notes = [each for each in sorted(folder.glob("*.json")) if not each.name.endswith("made_of.json")]
     return {each.stem: json.loads(each.read_text()) for each in notes}

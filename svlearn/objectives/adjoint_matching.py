@@ -61,11 +61,11 @@ def lean_adjoints(
 
 
 def run_back(reference: Reference, states: State, adjoint: Tensor, coordinates: Coordinates) -> tuple[Tensor, Tensor]:
-    """`lean_adjoints` from a given a_T (B, ...), whatever x_T is."""
+    """`lean_adjoints` from a given a_T (B, ...), whatever x_T is; of x_0 ... x_t alone from a given a_t."""
     run = through_caches if keeps_cache(reference, states[:1, 0]) else _step_by_step
     adjoints, stds = run(reference, states, adjoint, coordinates)
     first = first_alike(coordinates.conditions(states[:, 0]), adjoint)
-    for t in reversed(range(reference.num_steps)):
+    for t in reversed(range(len(stds))):
         std = stds[t]
         if std is None or not bool((std == std[first]).all()):
             raise ValueError(
@@ -82,7 +82,7 @@ def _step_by_step(
     """a_1 ... a_T and s_0 ... s_{T-1}, None where it has a gradient in the state, one step's activations at a time."""
     adjoints: list[Tensor] = []
     stds: list[Tensor | None] = []
-    for t in reversed(range(reference.num_steps)):
+    for t in reversed(range(states.shape[1] - 1)):
         adjoints.append(adjoint)
         if t > 0:
             adjoint, std, varies = pull_back(reference, states[:, t], t, adjoint)

@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from svlearn.arguments import integer
 from svlearn.modes import evaluating
@@ -16,6 +17,7 @@ from svlearn.randomness import randn
 from svlearn.state import State
 from svlearn.targets import Target, check_scalars
 from svlearn.trajectories import prediction_before
+from svlearn.transitions import GaussianTransition
 
 
 def smoothed_gradient(rewards: Tensor, noise: Tensor, std: Tensor) -> Tensor:
@@ -40,13 +42,17 @@ class DerivativeFreeAdjointMatching(AdjointMatching):
     the fixed point and the conditions are those of `AdjointMatching`. The reference must have a gradient. The variance
     is moderate where r is smooth at the scale of s_{T-1}, and grows as 1/s_{T-1}² where it jumps.
 
+    Where the last steps have no noise, as of most samplers of diffusion models, they are a part of the reward: the
+    candidates are of the last step L that has some, K calls of the reference for each step after it finish them, and
+    a_{L+1} is what is run back. No policy moves the steps after L, and what stands there is 0.
+
     From Reinforce Adjoint Matching (arXiv 2605.10759) is the idea: regress on an adjoint whose
     ∇r is replaced by a REINFORCE identity. Where the noise sits is ours: the paper takes it over all that remains of
     a memoryless noising, with no run back, and its main loss drops the path-cost correction, so that its
     fixed point is p*'s to first order in the reward. Here nothing is dropped, for a gradient of the reference.
 
-    Raises as `AdjointMatching`, less what it asks of the reward's gradient; ValueError where the last step has no noise
-    (DDPM's "small" variance), which PolicyGradient takes, and for fewer than 2 candidates.
+    Raises as `AdjointMatching`, less what it asks of the reward's gradient; ValueError where the last step with noise
+    has none in some elements, which PolicyGradient takes, and for fewer than 2 candidates.
     """
 
     def __init__(
@@ -54,23 +60,40 @@ class DerivativeFreeAdjointMatching(AdjointMatching):
     ):
         # first: the base class asks for adjoints at construction
         self.num_candidates = integer(num_candidates, "num_candidates", 2)
+        self._last_noisy: int | None = None
         super().__init__(reference, target, policy, **options)
 
     @torch.no_grad()
     def adjoints(self, states: State, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """As the base class's; x_T of the trajectories is not read, for others are drawn in its place."""
-        x, number, last, kind = states[:, -2], self.num_candidates, self.reference.num_steps - 1, "policy_calls"
+        """As the base class's; of the trajectories, what follows the last noise is not read: others are drawn there."""
+        number, steps = self.num_candidates, self.reference.num_steps
         with evaluating(self.policy):
-            law = gaussian(predict(self.policy, x, last, prediction_before(self.policy, states, last, kind), kind))
-        if not bool((law.std > 0).all()):
-            raise ValueError(
-                "reference: expected noise at the last step, over which the reward is differenced, got a std of 0 from "
-                f"{type(self.reference).__name__}; PolicyGradient takes it"
-            )
+            last, law = self._last_noise(states)
         mean = law.mean
         noise = randn((number, *mean.shape), generator, mean.device, mean.dtype)
         candidates = (mean + law.std * noise).flatten(0, 1)
-        rewards = self.target(self.coordinates.state(candidates, torch.cat([x] * number)))
-        check_scalars(rewards, number * len(x), "reward", "T", finite=True)
-        adjoint = smoothed_gradient(rewards.view(number, len(x)), noise, law.std) / self.target.alpha
-        return run_back(self.reference, states, adjoint, self.coordinates)
+        finished = self.coordinates.state(candidates, torch.cat([states[:, last]] * number))
+        for t in range(last + 1, steps):
+            finished = self.coordinates.state(gaussian(predict(self.reference, finished, t)).mean, finished)
+        rewards = self.target(finished)
+        check_scalars(rewards, len(candidates), "reward", "T", finite=True)
+        adjoint = smoothed_gradient(rewards.view(number, -1), noise, law.std) / self.target.alpha
+        adjoints, stds = run_back(self.reference, states[:, : last + 2], adjoint, self.coordinates)
+        nothing = [0, 0] * (adjoints.dim() - 2) + [0, steps - 1 - last]  # at the steps after
+        return pad(adjoints, nothing), pad(stds, nothing)
+
+    def _last_noise(self, states: State) -> tuple[int, GaussianTransition]:
+        """The last step with noise, and the policy's law of it along trajectories (B, T + 1, ...)."""
+        known, kind = self._last_noisy, "policy_calls"
+        for t in reversed(range(self.reference.num_steps)) if known is None else [known]:
+            before = prediction_before(self.policy, states, t, kind)
+            law = gaussian(predict(self.policy, states[:, t], t, before, kind))
+            if bool((law.std > 0).all()):
+                self._last_noisy = t
+                return t, law
+            if bool((law.std > 0).any()):
+                break
+        raise ValueError(
+            "reference: expected a last step with noise in every element, over which the reward is differenced (steps "
+            f"without any may follow it), got a std of 0 from {type(self.reference).__name__}; PolicyGradient takes it"
+        )

@@ -84,9 +84,9 @@ def through_caches(
     reference: Reference, states: State, adjoint: Tensor, coordinates: Coordinates
 ) -> tuple[list[Tensor], list[Tensor | None]]:
     """a_1 ... a_T of a_T = adjoint, and s_0 ... s_{T-1}, None where it has a gradient in the state, of a reference that
-    keeps a cache, along trajectories (B, T + 1, ...): the path, each x_{t+1} as it is with the gradient of m_t(x_t),
-    is run once with the cache handed on, and back by one gradient, in x_1 ... x_T."""
-    steps = reference.num_steps
+    keeps a cache, along trajectories (B, T + 1, ...), or of x_0 ... x_t alone with a_t: the path, each x_{t+1} as it is
+    with the gradient of m_t(x_t), is run once with the cache handed on, and back by one gradient, in x_1 ... x_T."""
+    steps = states.shape[1] - 1
     point, previous = coordinates.of(states[:, 0]).detach(), None
     points: list[Tensor] = []
     stds: list[Tensor | None] = []

@@ -7,6 +7,7 @@ from tensordict import TensorDict
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from svlearn.arguments import integer
 from svlearn.metering import count
 from svlearn.objectives.control import check_controls, completed, control_of, gaussian, handed_on
 from svlearn.objectives.memoryless_objective import MemorylessObjective
@@ -43,15 +44,22 @@ class StochasticControl(MemorylessObjective):
     of both networks, and memory then holds x_t and ε_t of every step, and the activations of one. The std s_t may
     depend on the state. Learns the policy of the largest ELBO that the network can hold; log Z is reached only where
     the reference is memoryless, else `fit` warns (`check_memory`, see `MemorylessObjective`).
+    truncation: the gradient goes back through the states of the last so many steps (as in AlignProp, arXiv 2310.03739,
+    and DRaFT-K, 2309.17400); None: of all. The reward does not teach the steps before, and their cost draws them to
+    p_ref, a bias towards it; backwards they cost the policy's network, and neither the reference nor the reward.
     policy: a `Controlled`, or any whose steps are Gaussian with the reference's std, as a `Finetuned` of most diffusion
     models: then g_θ = (m_θ - m)/s_t². Of states with leaves the Gaussian ones are controlled, over their `coordinates`.
     Raises TypeError for a policy without such a control, ValueError where it trains the std or moves a step without
-    noise; ValueError for a reward or a reference's mean without a gradient, a reward that is -inf, and stored
-    trajectories, which another policy has drawn.
+    noise; ValueError for a reward or a reference's mean without a gradient, a reward that is -inf, a truncation that
+    is not in 1 ... T, and stored trajectories, which another policy has drawn.
     """
 
-    def __init__(self, reference: Reference, target: Target, policy: Policy, **options: Any):
+    def __init__(
+        self, reference: Reference, target: Target, policy: Policy, *, truncation: int | None = None, **options: Any
+    ):
         super().__init__(reference, target, policy, **options)
+        steps = reference.num_steps
+        self.truncation = steps if truncation is None else integer(truncation, "truncation", 1, steps)
         generator = seeded(device_of(reference), 0)
         states = roll_out(reference, 2, condition=self.draw_conditions(2, generator), generator=generator)["states"]
         with at_home(reference, target, policy):
@@ -71,6 +79,8 @@ class StochasticControl(MemorylessObjective):
         for t in range(self.reference.num_steps):
             x, cost, previous = checkpoint(self._step, x, noise[:, t], t, previous, use_reentrant=False)
             costs = costs + cost
+            if t < self.reference.num_steps - self.truncation:
+                x = x.detach()
         with frozen(self.target.reward):
             rewards = self.target(x)
         check_scalars(rewards, len(x), "reward", "T", finite=True)

@@ -194,16 +194,58 @@ def test_calls_are_counted():
     assert (counted.policy_calls, counted.gradient_calls, counted.reward_calls) == (10, 70, 50)
 
 
-class Still(Reference):
-    """x_{t+1} = sin x_t + noise, of which the last step, of two, has none."""
+class Fading(Reference):
+    """x_{t+1} = sin x_t + s_t · noise."""
 
-    num_steps = 2
+    def __init__(self, *stds):
+        super().__init__()
+        self.num_steps = len(stds)
+        self.stds = torch.stack([torch.tensor(std, dtype=torch.float64).expand(2) for std in stds])
 
     def initial(self, batch_size, *, condition=None, generator=None):
         return torch.randn(batch_size, 2, generator=generator, dtype=torch.float64)
 
     def forward(self, x, t, previous=None):
-        return Prediction(GaussianTransition(x.sin(), torch.where(t == 0, 0.5, 0.0)[:, None].double()))
+        return Prediction(GaussianTransition(x.sin(), self.stds[t]))
+
+
+@pytest.mark.parametrize("tail", [1, 2])
+def test_steps_without_noise_at_the_end_are_a_part_of_the_reward(tail):
+    """Adjoints and loss are those of the process that ends before them, of the reward of where they lead."""
+
+    def finished(x):
+        for _ in range(tail):
+            x = x.sin()
+        return torch.as_tensor((x.numpy() ** 3).sum(1))
+
+    whole, short = Fading(0.5, 0.7, *[0.0] * tail), Fading(0.5, 0.7)
+    ends = (lambda x: torch.as_tensor((x.numpy() ** 3).sum(1)), finished)
+    figures = []
+    for reference, reward in zip((whole, short), ends, strict=True):
+        policy = Controlled(reference, Wave())
+        objective = DerivativeFreeAdjointMatching(reference, Target(reward, ALPHA), policy, num_candidates=3)
+        states = roll_out(Controlled(whole, Wave()), 7, generator=seeded("cpu", 0))["states"]
+        states = states[:, : reference.num_steps + 1]
+        adjoints, stds = objective.adjoints(states, seeded("cpu", 1))
+        loss = objective.loss({"states": states}, seeded("cpu", 1))
+        (slope,) = torch.autograd.grad(loss, policy.network.weight)
+        assert adjoints.shape == states[:, 1:].shape and stds.shape == (1, reference.num_steps, 2)
+        assert not adjoints[:, 2:].any() and not stds[:, 2:].any() and bool((adjoints[:, :2] != 0).all())
+        figures.append((adjoints[:, :2], stds[:, :2], loss, slope))
+    for one, other in zip(*figures, strict=True):
+        torch.testing.assert_close(one, other, **EXACT)
+
+
+def test_their_calls_are_counted():
+    reference = Fading(0.5, 0.7, 0.0)
+    target = Target(lambda x: x.sum(1), ALPHA)
+    objective = DerivativeFreeAdjointMatching(reference, target, Controlled(reference, Wave()), num_candidates=5)
+    trajectories = objective._trajectories(0, 10, seeded("cpu", 0))
+    with metered() as meter:
+        objective.adjoints(trajectories["states"], seeded("cpu", 0))
+    counted = meter.cost
+    assert (counted.policy_calls, counted.gradient_calls, counted.reward_calls) == (10, 10, 50)
+    assert counted.reference_calls == 10 + 20 + 50  # of the policy, of the run back, of the candidates
 
 
 def test_bad_arguments_are_refused_by_name():
@@ -212,8 +254,9 @@ def test_bad_arguments_are_refused_by_name():
     for number in (1, 2.0, True):
         with pytest.raises(ValueError, match="num_candidates: expected an integer of at least 2"):
             kind(oracle, oracle.target(ALPHA), policy, num_candidates=number)
-    with pytest.raises(ValueError, match="reference: expected noise at the last step.* Still; PolicyGradient"):
-        kind(Still(), Target(lambda x: x.sum(1), 1.0), Controlled(Still(), Wave()))
+    partly = Fading(0.5, (0.5, 0.0), 0.0)
+    with pytest.raises(ValueError, match="reference: expected a last step with noise.* Fading; PolicyGradient"):
+        kind(partly, Target(lambda x: x.sum(1), 1.0), Controlled(partly, Wave()))
     with pytest.raises(ValueError, match="reward: expected a finite number at step T, got -inf at index 0"):
         kind(oracle, Target(lambda x: x.sum(1) - math.inf, ALPHA), policy)
     with pytest.raises(TypeError, match="policy: expected a policies.Controlled"):
