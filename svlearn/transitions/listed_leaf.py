@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from tensordict import TensorDict
@@ -24,7 +24,7 @@ class ListedLeaf(ListedTransition):
         self.log_probs = law.log_probs
 
     @property
-    def states(self) -> TensorDict:  # type: ignore[override]
+    def states(self) -> TensorDict:
         size, number = self.log_probs.shape
         rows = torch.arange(size, device=self.log_probs.device).repeat_interleave(number)
         others = take(self.conditions, rows)
@@ -58,7 +58,8 @@ class ListedLeaf(ListedTransition):
         return ListedLeaf(self.name, self.law[index], take(self.conditions, index))
 
     @classmethod
-    def cat(cls, parts: Sequence["ListedTransition"]) -> "ListedTransition":
+    def cat(cls, parts: Sequence[ListedTransition]) -> "ListedLeaf":
+        parts = cast(Sequence[ListedLeaf], parts)
         law = concatenate([part.law for part in parts])
         return cls(parts[0].name, law, concatenate([part.conditions for part in parts]))
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -32,7 +32,7 @@ class ListedTokens(ListedTransition):
         self.log_probs = logits.double().log_softmax(dim=1)
 
     @property
-    def states(self) -> Tensor:  # type: ignore[override]
+    def states(self) -> Tensor:
         size, number = self.log_probs.shape
         rows = torch.arange(size, device=self.x.device).repeat_interleave(number)
         made = stepped(self.x[rows], self.finished[rows], self.tokens.repeat(size))
@@ -66,8 +66,9 @@ class ListedTokens(ListedTransition):
         return ListedTokens(x, self.tokens, log_probs, finished)
 
     @classmethod
-    def cat(cls, parts: Sequence["ListedTransition"]) -> "ListedTransition":
+    def cat(cls, parts: Sequence[ListedTransition]) -> "ListedTokens":
         """Of parts that list other tokens each, all of their tokens."""
+        parts = cast(Sequence[ListedTokens], parts)
         tokens = torch.cat([part.tokens for part in parts]).unique()
         logits = []
         for part in parts:

@@ -37,7 +37,7 @@ def save_adapter(policy: Finetuned, folder: str | Path) -> Path:
     path.mkdir(parents=True, exist_ok=True)
     with replacing(path / WEIGHTS) as beside:
         save_file(_weights(copied), beside)
-    config.save_pretrained(path)
+    config.save_pretrained(str(path))
     copied.tokenizer.save_pretrained(path)
     return path
 

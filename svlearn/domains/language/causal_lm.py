@@ -16,7 +16,7 @@ from svlearn.domains.language import drawing, metrics
 from svlearn.domains.language.opening import open_model, settings_of_tokenizer
 from svlearn.domains.language.prompts import Prompts
 from svlearn.domains.language.reading import Called, Inputs, Look, inputs_along, inputs_at, look
-from svlearn.domains.language.texts import LENGTH, PROMPT, TEXT, Text, as_texts, right_aligned
+from svlearn.domains.language.texts import LENGTH, PROMPT, TEXT, Text, as_texts, expect_texts, right_aligned
 from svlearn.process import Prediction, Reference
 from svlearn.state import State
 from svlearn.targets import NonFiniteError
@@ -113,7 +113,7 @@ class CausalLM(Reference):
         return TensorDict(leaves, batch_size=[len(leaves[PROMPT])])
 
     def finished(self, x: State) -> Tensor:
-        text = x[TEXT]
+        text = expect_texts(x)[TEXT]
         written = text[:, -1]
         last = text.gather(1, (written - 1).clamp(min=0)[:, None])[:, 0]
         ended = torch.isin(last, self.ends)
@@ -122,11 +122,13 @@ class CausalLM(Reference):
         return (written == self.num_steps) | (ended & (written > 0))
 
     def forward(self, x: State, t: Tensor, previous: Prediction | None = None) -> Prediction:
+        x = expect_texts(x)
         said = look(self._call, *inputs_at(x, t)) if previous is None else self._further(x, cast(dict, previous.cache))
         cache = None if said.past is None else {"past": said.past, "last": said.last, "before": said.before}
         return self._prediction(x, t, said.logits, said.last, said.before, cache)
 
     def along(self, trajectory: State) -> Iterator[Prediction]:
+        trajectory = expect_texts(trajectory)
         steps, inputs = self.num_steps, inputs_along(trajectory, self.num_steps)
         said = self._call(inputs, keep=steps + 1, past=None, cached=False)
         real = inputs.real[:, -said.hidden.shape[1] :, None]
@@ -141,6 +143,7 @@ class CausalLM(Reference):
 
     def noise(self, x: State, t_from: Tensor, t_to: Tensor, *, generator: torch.Generator | None = None) -> State:
         """Forget all but the first t_to tokens: texts are known by their beginnings. Nothing is drawn."""
+        x = expect_texts(x)
         text = x[TEXT].clone()
         text[:, :-1] = text[:, :-1].masked_fill(
             torch.arange(self.num_steps, device=text.device) >= t_to[:, None], self.pad
@@ -150,7 +153,7 @@ class CausalLM(Reference):
 
     def decode(self, x: State) -> list[Text]:
         """The whole texts, each of which knows its prompt and its continuation."""
-        return as_texts(x, self.tokenizer)
+        return as_texts(expect_texts(x), self.tokenizer)
 
     def describe(self, objects: list[Text]) -> dict[str, float]:
         """Uniqueness, distinct-n, self-BLEU and length of the continuations; see `metrics.describe`."""

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from svlearn.arguments import integer
 from svlearn.domains.language.causal_lm import CausalLM
-from svlearn.domains.language.texts import TEXT
+from svlearn.domains.language.texts import TEXT, expect_texts
 from svlearn.process import Prediction, predict
 from svlearn.state import State, concatenate
 from svlearn.targets import Target
@@ -55,7 +55,7 @@ class Enumeration:
             raise ValueError("target: expected alpha > 0, got 0")
         self.reference, self.target = reference, target
         self._limit, self._batch_size = integer(limit, "limit"), integer(batch_size, "batch_size")
-        start = reference.initial(1, condition=condition)
+        start = expect_texts(reference.initial(1, condition=condition))
         first = Level(start, torch.zeros(1, dtype=torch.float64), torch.zeros(1, dtype=torch.long))
         self.levels = [first]
         with torch.no_grad():
@@ -160,7 +160,7 @@ def _log_sums(terms: Tensor, groups: Tensor, size: int) -> Tensor:
 
 
 def _keys_of(x: State) -> list[tuple[int, ...]]:
-    return [tuple(row[: row[-1]]) for row in x[TEXT].tolist()]
+    return [tuple(row[: row[-1]]) for row in expect_texts(x)[TEXT].tolist()]
 
 
 def _keys(x: State) -> dict[tuple[int, ...], int]:

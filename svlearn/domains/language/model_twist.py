@@ -1,6 +1,6 @@
 """A twist that is a model of its own: a trainable copy of the language model with a head of all next tokens."""
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from tensordict import TensorDict
@@ -10,7 +10,7 @@ from svlearn.arguments import expect
 from svlearn.compiled import plain
 from svlearn.domains.language.causal_lm import CausalLM
 from svlearn.domains.language.outcomes import outcome_tokens
-from svlearn.domains.language.texts import LENGTH, PROMPT, TEXT
+from svlearn.domains.language.texts import LENGTH, PROMPT, TEXT, expect_texts
 from svlearn.domains.language.values import last_token, taken, texts_that_ended
 from svlearn.policies import Finetuned
 from svlearn.process import Prediction
@@ -43,14 +43,15 @@ class ModelTwist(Value):
     def forward(
         self, x: State, t: Tensor, prediction: Prediction | None = None, *, generator: torch.Generator | None = None
     ) -> Tensor:
+        x = expect_texts(x)
         features, written = self._features_before(x), x[TEXT][:, -1]
         return taken(self.network(features, written), last_token(x)[:, None])[:, 0]
 
     def of_outcomes(self, x: State, t: Tensor, prediction: Prediction) -> Tensor:
-        outcomes = prediction.transition
+        x, outcomes = expect_texts(x), prediction.transition
         ended, written = texts_that_ended(outcomes, x), x[TEXT][:, -1]
         before = _without_last(x)
-        looked = torch.where(ended, before, x)
+        looked = cast(TensorDict, torch.where(ended, before, x))
         tokens = torch.where(ended[:, None], last_token(x)[:, None], outcome_tokens(x, outcomes))
         return taken(self.network(self._features(looked), written + (~ended).long()), tokens)
 

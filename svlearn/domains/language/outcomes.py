@@ -5,7 +5,7 @@ from typing import cast
 from tensordict import TensorDict
 from torch import Tensor
 
-from svlearn.domains.language.texts import TEXT
+from svlearn.domains.language.texts import TEXT, expect_texts
 from svlearn.transitions import ListedLeaf, ListedTokens, ListedTransition, Transition
 
 
@@ -15,5 +15,5 @@ def outcome_tokens(x: TensorDict, outcomes: Transition) -> Tensor:
     if isinstance(outcomes, ListedLeaf) and isinstance(outcomes.law, ListedTokens):
         return outcomes.law.tokens.expand(len(x), -1)
     places = x[TEXT][:, -1:].clamp(max=x[TEXT].shape[1] - 2)
-    written = cast(ListedTransition, outcomes).states[TEXT]
+    written = expect_texts(cast(ListedTransition, outcomes).states)[TEXT]
     return written.gather(2, places[:, None].expand(-1, written.shape[1], 1))[:, :, 0]

@@ -65,7 +65,8 @@ def read_model(path: str | Path) -> Any:
     if len(content) != size + 4 * (number + tables):
         raise ValueError(f"{path}: expected {number + tables} weights by its header, got {(len(content) - size) // 4}")
     weights = torch.frombuffer(bytearray(content[size : size + 4 * number]), dtype=torch.float32)
-    state, place = {}, 0
+    state: dict[str, Tensor] = {}
+    place = 0
     for name, shape in shapes.items():
         count = torch.Size(shape).numel()
         state |= _named(name, weights[place : place + count].view(shape), heads, kv_heads)

@@ -7,6 +7,7 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor
 
+from svlearn.state import State
 from svlearn.transitions import append
 
 TEXT, PROMPT, LENGTH = "text", "prompt", "length"
@@ -29,6 +30,14 @@ class Text(str):
 
     def __getnewargs__(self) -> tuple[str, str]:  # for who copies or pickles it
         return str(self), self.prompt
+
+
+def expect_texts(x: State) -> TensorDict:
+    """States as they are; TypeError for what are no texts under prompts."""
+    if not isinstance(x, TensorDict) or not {TEXT, PROMPT, LENGTH} <= set(x.keys()):
+        came = f"a TensorDict of {', '.join(map(str, x.keys()))}" if isinstance(x, TensorDict) else type(x).__name__
+        raise TypeError(f"x: expected states of texts, TensorDicts of {TEXT}, {PROMPT} and {LENGTH}, got {came}")
+    return x
 
 
 def number_of_prompt_tokens(x: TensorDict) -> int:

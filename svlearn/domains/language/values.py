@@ -3,11 +3,12 @@
 from typing import cast
 
 import torch
+from tensordict import TensorDict
 from torch import Tensor, nn
 
 from svlearn.arguments import integer
 from svlearn.domains.language.outcomes import outcome_tokens
-from svlearn.domains.language.texts import PROMPT, TEXT
+from svlearn.domains.language.texts import PROMPT, TEXT, expect_texts
 from svlearn.process import Prediction
 from svlearn.state import State
 from svlearn.transitions import ListedLeaf, ListedTokens, ListedTransition, Transition
@@ -43,10 +44,11 @@ class NextToken(Value):
                 "prediction.features_before: NextToken reads the hidden state before the last token, and the reference "
                 "predicts none; take a CausalLM, or values.Head, which reads the state itself"
             )
-        return taken(self.network(prediction.features_before, x[TEXT][:, -1]), last_token(x)[:, None])[:, 0]
+        written = expect_texts(x)[TEXT][:, -1]
+        return taken(self.network(prediction.features_before, written), last_token(x)[:, None])[:, 0]
 
     def of_outcomes(self, x: State, t: Tensor, prediction: Prediction) -> Tensor:
-        outcomes = prediction.transition
+        x, outcomes = expect_texts(x), prediction.transition
         features, before, written = prediction.features, prediction.features_before, x[TEXT][:, -1]
         if features is None or before is None:
             raise ValueError(
@@ -98,14 +100,16 @@ class TokenTwists(nn.Module):
 
 def last_token(x: State) -> Tensor:
     """The last token (B,) of each text: of the prompt where none is written."""
+    x = expect_texts(x)
     text = x[TEXT]
     written = text[:, -1:]
     new = text.gather(1, (written - 1).clamp(min=0))
     return torch.where(written > 0, new, x[PROMPT][:, -1:])[:, 0]
 
 
-def texts_that_ended(outcomes: Transition, x: State) -> Tensor:
+def texts_that_ended(outcomes: Transition, x: TensorDict) -> Tensor:
     """Which texts (B,) have ended, by the listed outcomes of a step: all are themselves."""
     if isinstance(outcomes, ListedLeaf) and isinstance(outcomes.law, ListedTokens):
         return outcomes.law.finished
-    return cast(ListedTransition, outcomes).states[TEXT][:, 0, -1] == x[TEXT][:, -1]
+    states = expect_texts(cast(ListedTransition, outcomes).states)
+    return states[TEXT][:, 0, -1] == x[TEXT][:, -1]
