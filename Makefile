@@ -35,7 +35,7 @@ $(READY): pyproject.toml constraints.txt
 		"svlearn needs Python 3.11 or newer, got " + sys.version.split()[0] + "; try make PYTHON=python3.11")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(INSTALL) setuptools wheel
-	$(INSTALL) --no-build-isolation --editable '.[molecules,docking,metrics,sequences,images,dev]'
+	$(INSTALL) --no-build-isolation --editable '.[molecules,docking,metrics,sequences,images,language,dev]'
 	@touch $@
 
 $(DOCS_READY): $(READY)

@@ -46,6 +46,7 @@ HEAVY = {
     "logomaker": {"sequences"},
     "rapidfuzz": {"sequences"},
     "diffusers": {"images"},
+    "llguidance": {"language"},
     "transformers": {"images", "language", "sequences"},
 }
 OPTIONAL = {"svlearn.policies.adapters": {"peft"}}  # of an extra, imported only where it is used
