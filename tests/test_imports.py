@@ -47,6 +47,7 @@ HEAVY = {
     "rapidfuzz": {"sequences"},
     "diffusers": {"images"},
     "llguidance": {"language"},
+    "outlines_core": {"language"},
     "transformers": {"images", "language", "sequences"},
 }
 OPTIONAL = {"svlearn.policies.adapters": {"peft"}}  # of an extra, imported only where it is used

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from svlearn.arguments import expect, real
+from svlearn.domains.language.constraints.automaton import TokenAutomaton
 from svlearn.domains.language.constraints.grammar import Grammar
 from svlearn.domains.language.outcomes import outcome_tokens
 from svlearn.domains.language.texts import TEXT
@@ -42,7 +43,8 @@ class Completable(Value):
         self, x: State, t: Tensor, prediction: Prediction | None = None, *, generator: torch.Generator | None = None
     ) -> Tensor:
         rows = list(zip(self.grammar.prefixes(x), t.tolist(), strict=True))
-        judged = {each: self._holds(*each) for each in set(rows)}
+        size = x[TEXT].shape[1] - 1
+        judged = {each: self._holds(*each, size) for each in set(rows)}
         return self._valued(torch.tensor([judged[each] for each in rows]), x)
 
     def of_outcomes(self, x: State, t: Tensor, prediction: Prediction) -> Tensor:
@@ -53,15 +55,47 @@ class Completable(Value):
         grammar.check_tokens(int(tokens.max()))
         distinct = {each: place for place, each in enumerate(dict.fromkeys(rows))}
         places = torch.tensor([distinct[each] for each in rows])
-        allowed = torch.stack([grammar.next_tokens(each) for each in distinct])[places].gather(1, tokens)
+        size = x[TEXT].shape[1] - 1
+        allowed = torch.stack([self._next_tokens(each, size) for each in distinct])[places].gather(1, tokens)
         whole = torch.tensor([grammar.accepts(each) for each in distinct])[places]
         return self._valued(torch.where(finished, whole[:, None], allowed), x)
 
     def extra_repr(self) -> str:
         return f"{self.grammar!r}, floor {self.floor:g}"
 
-    def _holds(self, row: tuple[int, ...], t: int) -> bool:
+    def _holds(self, row: tuple[int, ...], t: int, size: int) -> bool:
+        """Of a text at t, whose buffer takes `size` tokens."""
         return self.grammar.accepts(row) if len(row) < t else self.grammar.completes(row)
+
+    def _next_tokens(self, row: tuple[int, ...], size: int) -> Tensor:
+        return self.grammar.next_tokens(row)
 
     def _valued(self, judged: Tensor, x: State) -> Tensor:
         return torch.where(judged, 0.0, self.floor).to(x[TEXT].device)
+
+
+class CompletableInTime(Completable):
+    """v_t(x_t) = 0 where tokens that fit into the buffer complete x_t to a text of the grammar, else `floor`, (B,).
+
+    Of a regular expression, whose states over tokens are listed by outlines-core: the fewest tokens from each to a whole
+    text are known, and so no draw of `proposals.Exact` leads into a dead end, if the tokens that are needed have a
+    probability at all. All else is as of `Completable`, also that it is no soft value.
+    Raises ValueError for another grammar than a regular expression, one that accepts the empty text, and one that
+    outlines-core does not compile.
+    """
+
+    def __init__(self, grammar: Grammar, floor: float = FLOOR_NATS):
+        super().__init__(grammar, floor)
+        self.automaton = TokenAutomaton(grammar)
+
+    def _holds(self, row: tuple[int, ...], t: int, size: int) -> bool:
+        if len(row) < t or (row and row[-1] in self.grammar.ends):
+            return self.grammar.accepts(row)
+        return self.automaton.fits(self.automaton.after(row), size - len(row))
+
+    def _next_tokens(self, row: tuple[int, ...], size: int) -> Tensor:
+        if row and row[-1] in self.grammar.ends:
+            return self.grammar.next_tokens(row)
+        may = self.automaton.next_fits(self.automaton.after(row), size - len(row))
+        may[list(self.grammar.ends)] = self.grammar.accepts(row)
+        return may
