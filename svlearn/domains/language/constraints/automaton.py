@@ -12,8 +12,8 @@ NEVER = 2**31  # tokens
 
 
 class TokenAutomaton:
-    """The states of a regular expression over a reference's tokens, by outlines-core, and the fewest tokens from each to
-    a text of the language.
+    """The states of a regular expression over a reference's tokens, by outlines-core, and the fewest tokens from each
+    to a text of the language.
 
     Where a text has no way to end but a full buffer, what counts is whether exactly the tokens that are left do.
     Raises ValueError for a grammar that is no regular expression, that accepts the empty text, or that outlines-core
@@ -39,7 +39,8 @@ class TokenAutomaton:
             index = outlines_core.Index(rf"(?:{grammar.text})\z", vocabulary)  # else a|ab would match no more than a
         except ValueError as error:
             raise ValueError(
-                f"grammar: expected a regular expression that outlines-core compiles, got {grammar.text!r:.200}: {error}"
+                "grammar: expected a regular expression that outlines-core compiles, got "
+                f"{grammar.text!r:.200}: {error}"
             ) from error
         self.start = int(index.get_initial_state())
         self.accepting = frozenset(index.get_final_states())

@@ -77,9 +77,9 @@ class Completable(Value):
 class CompletableInTime(Completable):
     """v_t(x_t) = 0 where tokens that fit into the buffer complete x_t to a text of the grammar, else `floor`, (B,).
 
-    Of a regular expression, whose states over tokens are listed by outlines-core: the fewest tokens from each to a whole
-    text are known, and so no draw of `proposals.Exact` leads into a dead end, if the tokens that are needed have a
-    probability at all. All else is as of `Completable`, also that it is no soft value.
+    Of a regular expression, whose states over tokens are listed by outlines-core: the fewest tokens from each to a
+    whole text are known, and so no draw of `proposals.Exact` leads into a dead end, if the tokens that are needed have
+    a probability at all. All else is as of `Completable`, also that it is no soft value.
     Raises ValueError for another grammar than a regular expression, one that accepts the empty text, and one that
     outlines-core does not compile.
     """
