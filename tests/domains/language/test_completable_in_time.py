@@ -59,6 +59,19 @@ def test_of_all_outcomes_as_of_each(ends):
         assert torch.equal(values.flatten(), each) and {0.0, -100.0} == set(each.tolist())
 
 
+@pytest.mark.parametrize("ends", [True, False])
+def test_the_last_token_is_judged_as_the_reward_does(ends):
+    """v_T of all outcomes from one look at T - 1, which no `forward` is asked for."""
+    reference = letters_reference(seed=2) if ends else letters_reference(seed=2, end_tokens=[])
+    grammar = Grammar.regex(DEAD_ENDS, reference)
+    rows = [tokens_of(each, "abc") for each in strings("abc", 3) if len(each) == 3] + ([[0, 1, 3]] if ends else [])
+    x = texts(reference, PROMPT, rows)
+    prediction = predict(reference, x, 3)
+    listed = ListedTransition(*prediction.transition.outcomes(8))
+    values = CompletableInTime(grammar).of_outcomes(x, torch.full((len(x),), 3), type(prediction)(listed))
+    assert torch.equal(values.flatten() == 0, grammar(listed.states.reshape(-1))) and bool((values == 0).any())
+
+
 def test_masking_by_it_ends_in_no_dead_end_and_smc_is_right():
     reference = letters_reference(seed=2)
     grammar = Grammar.regex(DEAD_ENDS, reference)

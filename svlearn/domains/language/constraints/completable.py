@@ -79,7 +79,9 @@ class CompletableInTime(Completable):
 
     Of a regular expression, whose states over tokens are listed by outlines-core: the fewest tokens from each to a
     whole text are known, and so no draw of `proposals.Exact` leads into a dead end, if the tokens that are needed have
-    a probability at all. All else is as of `Completable`, also that it is no soft value.
+    a probability at all. At T - 1 it tells which next tokens are texts of the language, the reward itself from one
+    look, so that `Exact(value, last="value")` asks the reward of no outcome. All else is as of `Completable`, also that
+    it is no soft value.
     Raises ValueError for another grammar than a regular expression, one that accepts the empty text, and one that
     outlines-core does not compile.
     """
