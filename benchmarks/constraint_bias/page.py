@@ -14,11 +14,11 @@ NOTES = """
 stories260k goes on from "{prompt}" with two tokens, 512² texts of which all are enumerated. The constraint is the
 regular expression `{pattern}`, as the target `targets.constraint(Grammar.regex(...))`: it holds with probability
 {share} (log Z = {log_z} nats). After " little", which the model writes most, one more token never makes a match: a
-dead end. {texts:,} texts match; p\\* is as wide as {effective} equally likely ones. {groups:,} groups a row, one draw of
-each. TV: total variation of the shares of texts to p\\*; as many exact draws show {floor}, and nothing can be told to be
-below that. Match: the share of draws that match. log Z: of the mean of Z over all groups, ± a standard error; spread:
-the standard deviation of one group's Z, relative to the exact one. Calls are of a group; ms: of the processor, one
-thread of a shared machine.
+dead end. {texts:,} texts match; p\\* is as wide as {effective} equally likely ones. {groups:,} groups a row, one draw
+of each. TV: total variation of the shares of texts to p\\*; as many exact draws show {floor}, and nothing can be told
+to be below that. Match: the share of draws that match. log Z: of the mean of Z over all groups, ± a standard error;
+spread: the standard deviation of one group's Z, relative to the exact one. Calls are of a group; ms: of the processor,
+one thread of a shared machine.
 
 "Locally masked" draws each token among those that keep the text completable, `proposals.Exact(Completable(grammar))`
 with one particle; "in time" also sees that the buffer ends, `CompletableInTime`. The exact laws of both are known: TV

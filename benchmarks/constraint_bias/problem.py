@@ -19,8 +19,8 @@ PATTERN = r" (little|big) [a-z]{4,}\.| [a-z]{4}"  # two tokens do not suffice fo
 @dataclass(frozen=True)
 class Truth:
     """Of all V² texts, (V, V) by their tokens, one that ends with its first token standing in the first column:
-    log p_ref, p* and the law of locally masked decoding, blind to the buffer's end and not; what SVDD tends to, which is
-    blind but for the last step; log Z in nats."""
+    log p_ref, p* and the law of locally masked decoding, blind to the buffer's end and not; what SVDD tends to, which
+    is blind but for the last step; log Z in nats."""
 
     log_probs: Tensor
     posterior: Tensor
