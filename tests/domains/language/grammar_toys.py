@@ -4,15 +4,20 @@ import itertools
 
 import torch
 from language_toys import letters_tokenizer, tiny_llama
-from tokenizers import decoders
+from tokenizers import Tokenizer, decoders, models
+from transformers import PreTrainedTokenizerFast
 
 from svlearn.domains.language import CausalLM
 from svlearn.domains.language.texts import with_continuations
 
 
-def byte_tokenizer(letters="abc"):
-    """One token a letter, as those of GPT-2 write them, and the end."""
+def byte_tokenizer(letters="abc", end=True):
+    """One token a letter, as those of GPT-2 write them, and the end, if there is one."""
     tokenizer = letters_tokenizer(letters)
+    if not end:
+        backend = Tokenizer(models.BPE({letter: place for place, letter in enumerate(letters)}, []))
+        backend.pre_tokenizer = tokenizer.backend_tokenizer.pre_tokenizer
+        tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend)
     tokenizer.backend_tokenizer.decoder = decoders.ByteLevel()
     return tokenizer
 

@@ -79,14 +79,31 @@ def test_a_stop_string_is_part_of_the_text():
     assert Grammar.regex("a*", reference)(states).tolist() == [False, False]
 
 
-def test_without_an_end_token_a_text_fills_its_buffer():
-    model, tokenizer = tiny_llama(), byte_tokenizer()
+@pytest.mark.parametrize("named", [True, False])
+def test_without_an_end_token_a_text_fills_its_buffer(named):
+    """Whether the tokenizer has a token of that name or not: its first token is none, then."""
+    model, tokenizer = tiny_llama(), byte_tokenizer() if named else byte_tokenizer("abcd", end=False)
     model.config.eos_token_id = model.generation_config.eos_token_id = tokenizer.eos_token = None
     with pytest.warns(UserWarning, match="neither it nor the model has an end token"):
         reference = CausalLM(model, tokenizer, 4).requires_grad_(False)
     grammar = Grammar.regex("a*", reference)
     assert grammar.next_tokens([0]).tolist() == [True, False, False, False]
     assert grammar(texts(reference, "a", [[0] * 4, [0, 0, 0, 1]])).tolist() == [True, False]
+
+
+def test_tokens_of_the_model_beyond_the_tokenizer_s_write_nothing():
+    reference = CausalLM(tiny_llama(7), byte_tokenizer(), 4, end_tokens=[3]).requires_grad_(False)
+    grammar = Grammar.regex("a*", reference)
+    assert grammar.next_tokens([0]).tolist() == [True, False, False, True, False, False, False]
+    assert not any(grammar.accepts([token]) for token in (1, 2, 4, 5, 6))
+    assert grammar(texts(reference, "a", [[0, 4], [4], [0, 3]])).tolist() == [False, False, True]
+
+
+def test_an_end_token_may_write_something():
+    """A full stop that ends a text is no part of it, and nothing is the text before."""
+    grammar = Grammar.regex("(ab*c?)+", letters_reference("ab", end_tokens=[1]))
+    assert grammar.next_tokens([0]).tolist() == [True, True, False]
+    assert grammar.accepts([0, 1]) and not grammar.completes([0, 1, 0]) and not grammar.completes([1])
 
 
 def test_few_are_remembered_and_all_are_right():

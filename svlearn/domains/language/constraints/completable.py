@@ -1,6 +1,7 @@
 """Whether a prefix can become a text of a grammar, as a value: with `proposals.Exact`, locally masked decoding."""
 
 import torch
+from tensordict import TensorDict
 from torch import Tensor
 
 from svlearn.arguments import expect, real
@@ -9,7 +10,6 @@ from svlearn.domains.language.constraints.grammar import Grammar
 from svlearn.domains.language.outcomes import outcome_tokens
 from svlearn.domains.language.texts import TEXT
 from svlearn.process import Prediction
-from svlearn.state import State
 from svlearn.targets import FLOOR_NATS
 from svlearn.values.value import Value
 
@@ -40,14 +40,19 @@ class Completable(Value):
             raise ValueError(f"floor: expected a finite number below 0, got {self.floor}")
 
     def forward(
-        self, x: State, t: Tensor, prediction: Prediction | None = None, *, generator: torch.Generator | None = None
+        self,
+        x: TensorDict,
+        t: Tensor,
+        prediction: Prediction | None = None,
+        *,
+        generator: torch.Generator | None = None,
     ) -> Tensor:
         rows = list(zip(self.grammar.prefixes(x), t.tolist(), strict=True))
         size = x[TEXT].shape[1] - 1
         judged = {each: self._holds(*each, size) for each in set(rows)}
         return self._valued(torch.tensor([judged[each] for each in rows]), x)
 
-    def of_outcomes(self, x: State, t: Tensor, prediction: Prediction) -> Tensor:
+    def of_outcomes(self, x: TensorDict, t: Tensor, prediction: Prediction) -> Tensor:
         grammar, rows = self.grammar, self.grammar.prefixes(x)
         tokens = outcome_tokens(x, prediction.transition).cpu()  # type: ignore[arg-type]
         finished = grammar.reference.finished(x).cpu()[:, None]
@@ -70,7 +75,7 @@ class Completable(Value):
     def _next_tokens(self, row: tuple[int, ...], size: int) -> Tensor:
         return self.grammar.next_tokens(row)
 
-    def _valued(self, judged: Tensor, x: State) -> Tensor:
+    def _valued(self, judged: Tensor, x: TensorDict) -> Tensor:
         return torch.where(judged, 0.0, self.floor).to(x[TEXT].device)
 
 

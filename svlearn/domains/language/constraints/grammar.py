@@ -46,9 +46,8 @@ class Grammar:
             raise ValueError(f"kind: expected one of {', '.join(KINDS)}, got {kind!r}")
         self.kind, self.text, self.reference = kind, text, expect(reference, CausalLM, "reference")
         self.ends = frozenset(reference.ends.tolist())
-        self.tokens = read_tokens(reference)
+        self.tokens, self._end = read_tokens(reference)
         self.matchers = Matchers(self._compiled(), reference.vocabulary)
-        self._reserved = torch.tensor(sorted({*self.ends, *self.tokens.eos_tokens}))
         if not bool(self.next_tokens(()).any()):
             raise ValueError(
                 f"{kind}: expected {KINDS[kind]} of some text that the tokens can write, got one that accepts nothing: "
@@ -94,7 +93,7 @@ class Grammar:
         if matcher is None:
             return torch.zeros(self.reference.vocabulary, dtype=torch.bool)
         mask = self.matchers.mask(matcher)
-        mask[self._reserved] = False
+        mask[self._end : self._end + 1] = False  # where the model has more tokens than its tokenizer
         mask[list(self.ends)] = matcher.is_accepting()
         return mask
 
@@ -143,11 +142,7 @@ class Grammar:
 
     def _after(self, body: tuple[int, ...]) -> Any:
         """None also where an end token stands in the middle."""
-        return None if self._unreadable.intersection(body) else self.matchers.after(body)
-
-    @cached_property
-    def _unreadable(self) -> frozenset[int]:
-        return frozenset(self._reserved.tolist())
+        return None if self._end in body or self.ends.intersection(body) else self.matchers.after(body)
 
     def _compiled(self) -> Any:
         import llguidance
