@@ -11,13 +11,16 @@ from svlearn.domains.language import CausalLM
 from svlearn.domains.language.texts import with_continuations
 
 
-def byte_tokenizer(letters="abc", end=True):
-    """One token a letter, as those of GPT-2 write them, and the end, if there is one."""
+def byte_tokenizer(letters="abc", end=True, merged=()):
+    """One token a letter, as those of GPT-2 write them, the end, if there is one, and tokens of two letters."""
     tokenizer = letters_tokenizer(letters)
-    if not end:
-        backend = Tokenizer(models.BPE({letter: place for place, letter in enumerate(letters)}, []))
+    if merged or not end:
+        names = [*letters, *(["</s>"] if end else []), *merged]
+        backend = Tokenizer(
+            models.BPE({name: place for place, name in enumerate(names)}, [tuple(two) for two in merged])
+        )
         backend.pre_tokenizer = tokenizer.backend_tokenizer.pre_tokenizer
-        tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend)
+        tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="</s>" if end else None)
     tokenizer.backend_tokenizer.decoder = decoders.ByteLevel()
     return tokenizer
 

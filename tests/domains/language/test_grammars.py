@@ -8,7 +8,7 @@ import torch
 from grammar_toys import byte_tokenizer, letters_reference, strings, texts, tokens_of
 from language_toys import tiny_llama
 
-from svlearn.domains.language import CausalLM
+from svlearn.domains.language import CausalLM, stories
 from svlearn.domains.language.constraints import Grammar
 
 REGEXES = ["ab|cc*", "(a|b)*c", "a{3}|b{2}", "(ab)*", "", "[ab]?c.b?", "((a|bb)c)+"]
@@ -115,3 +115,42 @@ def test_few_are_remembered_and_all_are_right():
         assert grammar.completes(prefixes[place]) == other.completes(prefixes[place])
         assert torch.equal(grammar.next_tokens(prefixes[place]), other.next_tokens(prefixes[place]))
         assert len(grammar.matchers._known) <= 3
+
+
+@pytest.mark.parametrize("kind", ["regex", "json_schema", "lark"])
+def test_a_text_that_must_come_may_be_cut_as_the_tokenizer_would_not(kind):
+    """After c only ab may follow, which is a token, or two."""
+    tokenizer = byte_tokenizer('abc"', merged=["ab"])
+    reference = CausalLM(tiny_llama(6), tokenizer, 4, end_tokens=[4]).requires_grad_(False)
+    text, before = {
+        "regex": ("cab", [2]),
+        "lark": ('start: "c" "ab"', [2]),
+        "json_schema": ('{"const": "cab"}', [3, 2]),
+    }[kind]
+    grammar = Grammar(kind, text, reference)
+    assert grammar.next_tokens(before).nonzero().flatten().tolist() == [0, 5]
+    assert grammar.completes([*before, 0, 1]) and grammar.completes([*before, 5])
+
+
+def test_all_ways_to_cut_a_text_into_real_tokens_are_known(assets):
+    """Of stories260k: after every prefix a token may follow where its letters go on with a text, bytes too."""
+    assets("language/stories260K.bin"), assets("language/tok512.bin")
+    reference = stories.load(max_new_tokens=4)
+    grammar = Grammar.regex(r" (sad|glad)\.", reference)
+    written = [each.replace("▁", " ") for each in reference.tokenizer.convert_ids_to_tokens(range(512))]
+    written = [chr(int(each[3:-1], 16)) if each.startswith("<0x") else each for each in written]
+    begun = {text[:place] for text in (" sad.", " glad.") for place in range(1, len(text) + 1)}
+    ways, whole = [[]], 0
+    while ways:
+        longer = []
+        for way in ways:
+            text = "".join(written[token] for token in way)
+            after = [token for token in range(3, 512) if text + written[token] in begun]
+            assert grammar.next_tokens(way).nonzero().flatten().tolist() == [
+                *([1, 2] if text.endswith(".") else []),
+                *after,
+            ]
+            longer += [[*way, token] for token in after]
+            whole += text.endswith(".")
+        ways = longer
+    assert whole > 100

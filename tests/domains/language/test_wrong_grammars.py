@@ -9,7 +9,6 @@ import torch
 from grammar_toys import letters_reference, texts
 from language_toys import tiny_reference
 
-from svlearn.domains.language import stories
 from svlearn.domains.language.constraints import Completable, Constraint, Grammar
 from svlearn.domains.language.constraints.matchers import Matchers
 from svlearn.identity import identity
@@ -132,25 +131,3 @@ def test_a_letter_that_no_token_writes_is_a_dead_end():
     grammar = Grammar.regex("ad|b", REFERENCE)
     assert grammar.completes([0]) and not grammar.accepts([0]) and not grammar.next_tokens([0]).any()
     assert grammar.next_tokens([]).tolist() == [True, True, False, False]
-
-
-def test_real_tokens_may_be_cut_anywhere(assets):
-    """Of stories260k: a first token is allowed where its letters begin the text, however a tokenizer would cut it."""
-    assets("language/stories260K.bin"), assets("language/tok512.bin")
-    reference = stories.load(max_new_tokens=4)
-    grammar = Grammar.regex(r" (sad|glad)\.", reference)
-    written = [each.replace("▁", " ") for each in reference.tokenizer.convert_ids_to_tokens(range(512))]
-    written = [chr(int(each[3:-1], 16)) if each.startswith("<0x") else each for each in written]
-    allowed = [each for each, may in zip(written, grammar.next_tokens([]).tolist()) if may]
-    begun = {text[:place] for text in (" sad.", " glad.") for place in range(1, len(text) + 1)}
-    assert sorted(allowed) == sorted(each for each in written if each in begun)
-    assert len(allowed) > len(set(allowed)) > 2  # bytes too
-    ways = [[each] for each in range(512) if grammar.completes([each])]
-    full = []
-    while ways:
-        ways = [[*way, int(token)] for way in ways for token in grammar.next_tokens(way).nonzero()]
-        full += [way[:-1] for way in ways if way[-1] in grammar.ends]
-        ways = [way for way in ways if way[-1] not in grammar.ends]
-    texts_written = {"".join(written[token] for token in way) for way in full}
-    assert texts_written == {" sad.", " glad."} and len(full) > 20
-    assert all(grammar.accepts(way) for way in full)

@@ -17,6 +17,7 @@ from svlearn.domains.language.constraints.matchers import Matchers
 from svlearn.domains.language.constraints.tokens import read_tokens
 from svlearn.domains.language.texts import TEXT, written_tokens
 
+EVERY_TOKEN = '%llguidance {"no_forcing": true}'  # else a mask has but one of the tokens that write what must come
 KINDS = {"regex": "a regular expression", "json_schema": "a JSON schema", "lark": "a grammar in Lark's format"}
 
 
@@ -144,11 +145,19 @@ class Grammar:
         """None also where an end token stands in the middle."""
         return None if self._end in body or self.ends.intersection(body) else self.matchers.after(body)
 
+    def _as_lark(self) -> str:
+        import llguidance
+
+        if self.kind == "json_schema":
+            return f"start: %json {self.text}"
+        if self.kind == "regex":
+            return json.loads(llguidance.LLMatcher.grammar_from_regex(self.text))["grammars"][0]["lark_grammar"]
+        return self.text
+
     def _compiled(self) -> Any:
         import llguidance
 
-        make = getattr(llguidance.LLMatcher, f"grammar_from_{self.kind}")
-        source = make(self.text)
+        source = llguidance.LLMatcher.grammar_from_lark(f"{self._as_lark()}\n{EVERY_TOKEN}")
         failed, messages = llguidance.LLMatcher.validate_grammar_with_warnings(source, self.tokens)
         matcher = None if failed else llguidance.LLMatcher(self.tokens, source, log_level=0)
         if matcher is None or matcher.is_error():
