@@ -41,9 +41,14 @@ def grammar() -> Grammar:
 
 
 def exact() -> dict[str, Any]:
-    """log Z, nats: the sum over all ways to write each text in tokens."""
-    process, language = reference(), grammar()
-    ends = process.ends
+    """What is known without a draw."""
+    log_normalizer, ways = summed(grammar())
+    return {"log_normalizer": log_normalizer, "ways": ways, "runs": RUNS, "length": LENGTH}
+
+
+def summed(language: Grammar) -> tuple[float, int]:
+    """log Z, nats, and of how many ways to write the texts in tokens it is the sum."""
+    ends = reference().ends
     rows: list[list[int]] = [[]]
     log_probs, total, number = torch.zeros(1, dtype=torch.float64), 0.0, 0
     for t in range(LENGTH):
@@ -58,7 +63,7 @@ def exact() -> dict[str, Any]:
         if not longer:
             break
         rows, log_probs = longer, law[may]
-    return {"log_normalizer": math.log(total), "ways": number, "runs": RUNS, "length": LENGTH}
+    return math.log(total), number
 
 
 def svlearn(number: int) -> dict[str, Any]:

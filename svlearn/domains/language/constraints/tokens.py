@@ -26,7 +26,7 @@ def read_tokens(reference: CausalLM) -> tuple[Any, int]:
     backend.no_padding()
     backend.no_truncation()
     backend.add_special_tokens([END])
-    end = backend.token_to_id(END)
+    end = backend.get_vocab()[END]
     try:
         tokens = llguidance.LLTokenizer(backend.to_str(), n_vocab=max(reference.vocabulary, end + 1), eos_token=end)
     except ValueError as error:
