@@ -46,6 +46,8 @@ HEAVY = {
     "logomaker": {"sequences"},
     "rapidfuzz": {"sequences"},
     "diffusers": {"images"},
+    "llguidance": {"language"},
+    "outlines_core": {"language"},
     "transformers": {"images", "language", "sequences"},
     "nltk": {"language"},
     "vaderSentiment": {"language"},
