@@ -4,12 +4,13 @@ import math
 from typing import Any
 
 from benchmarks.common.pages import markdown_table, not_measured
-from benchmarks.constraint_bias.beside import END
+from benchmarks.constraint_bias.beside import END, PARTICLES
 from benchmarks.constraint_bias.beside import PATTERN as WORDS
 from benchmarks.constraint_bias.problem import PATTERN, PROMPT
 from svlearn.evaluation.report.numbers import plain, with_error
 
 TITLE = "Constraint bias, against exact truth"
+LIBRARIES = ("svlearn", "genlm-control, exact", "genlm-control, AWRS")
 NOTES = """
 stories260k goes on from "{prompt}" with two tokens, 512² texts of which all are enumerated. The constraint is the
 regular expression `{pattern}`, as the target `targets.constraint(Grammar.regex(...))`: it holds with probability
@@ -30,10 +31,11 @@ tends to {svdd_tv}. Importance sampling and best-of-n draw from the reference; w
 
 The same model, expression and number of particles by [genlm-control](https://github.com/genlm/genlm-control)
 {version}: texts of at most {length} tokens that end with "{end}" and match `{words}`, for which log Z = {long_log_z},
-the sum over {ways} ways to write them in tokens. {runs} runs one after the other, for which genlm-control's memory of
+the sum over {ways:,} ways to write them in tokens. {runs} runs one after the other, for which genlm-control's memory of
 the model's calls was emptied each time, and {runs} at once. "Exact" proposes by the product of model and expression, as
 svlearn does; AWRS by rejection, which looks at fewer tokens. Tokens a second: those of the final texts, by a second of
-the processor, one thread.
+the processor, one thread. The machine was shared, and the same run took up to three times as long at one time as at
+another: of speeds only large differences mean something.
 
 {beside}
 Written by `python -m benchmarks constraint_bias` from `benchmarks/results/constraint_bias.json`; `--quote` writes it
@@ -117,17 +119,16 @@ def line(name: str, row: dict[str, Any]) -> list[str]:
 def beside(held: dict[str, Any]) -> str:
     """The table of the two libraries."""
     head = ("Row", "log Z", "spread", "tokens a second, one run", "all at once")
+    names = [f"{kind}, K = {number}" for number in PARTICLES for kind in LIBRARIES]
     rows = [
         [
             name,
-            with_error(row["log_normalizer"], row["standard_error"]),
-            plain(row["spread"], 2),
-            *(f"{plain(row[kind]['tokens_per_second'], 2)}" for kind in ("alone", "together")),
+            with_error(held[name]["log_normalizer"], held[name]["standard_error"]),
+            plain(held[name]["spread"], 2),
+            *(f"{held[name][kind]['tokens_per_second']:,.0f}" for kind in ("alone", "together")),
         ]
-        for name, row in sorted(
-            held.items(), key=lambda each: (int(each[0].split("= ")[-1] if "=" in each[0] else 0), each[0])
-        )
-        if name != "exact"
+        for name in names
+        if name in held
     ]
     return markdown_table(head, rows)
 
