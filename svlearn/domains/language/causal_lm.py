@@ -118,7 +118,8 @@ class CausalLM(Reference):
         last = text.gather(1, (written - 1).clamp(min=0)[:, None])[:, 0]
         ended = torch.isin(last, self.ends)
         if self._stopping is not None:
-            ended = ended | self._stopping(right_aligned(text[:, :-1], written), None)
+            none = self.vocabulary  # no token's id, so that nothing before the text counts as part of it
+            ended = ended | self._stopping(right_aligned(text[:, :-1], written, fill=none), None)
         return (written == self.num_steps) | (ended & (written > 0))
 
     def forward(self, x: State, t: Tensor, previous: Prediction | None = None) -> Prediction:

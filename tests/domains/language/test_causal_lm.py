@@ -109,6 +109,13 @@ def test_a_text_ends_with_its_end_token_or_a_stop_string_or_its_buffer():
     assert {text.prompt for text in texts} == {"ab"}
 
 
+def test_a_stop_string_is_looked_for_in_what_is_written_alone():
+    reference = CausalLM(tiny_llama(9), letters_tokenizer("abcdef"), 4, stop_strings=["aaa", "bab"])
+    rows = [[0], [0, 0], [1], [1, 0], [0, 0, 0], [8, 0, 0], [2, 1, 0, 1]]  # 8 is a token of the model alone
+    rows = with_continuations(reference.initial(7, condition=["ab"] * 7), rows)
+    assert reference.finished(rows).tolist() == [False, False, False, False, True, False, True]
+
+
 def test_an_ended_text_stays():
     reference = tiny_reference(3)
     x = with_continuations(reference.initial(2, condition=["ab"] * 2), [[END], [1]])
