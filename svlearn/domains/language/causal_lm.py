@@ -1,6 +1,5 @@
 """Any causal language model of transformers as a reference: a step appends a token, to the text under a prompt."""
 
-import inspect
 import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any, cast
@@ -13,6 +12,7 @@ from svlearn.arguments import integer, integers, names_of, real
 from svlearn.configurations import configured, digest
 from svlearn.deferred_checks import check_finite
 from svlearn.domains.language import drawing, metrics
+from svlearn.domains.language.calling import arguments_of, called, check_laws
 from svlearn.domains.language.opening import open_model, settings_of_tokenizer
 from svlearn.domains.language.prompts import Prompts
 from svlearn.domains.language.reading import Called, Inputs, Look, inputs_along, inputs_at, look
@@ -35,8 +35,9 @@ class CausalLM(Reference):
 
     A prediction has the law of the next token; features: the last hidden state at the last token (B, D), and
     features_before, that at the token before it (0 where there is none), which `NextToken` reads; and the keys and
-    values of the model in transformers' own cache, of which each further step computes one position. Prompts that are
-    alike are computed once. `along` says the laws at all steps of whole trajectories from one pass.
+    values of the model in transformers' own cache, of which each further step computes one position (all of them where
+    the model has none). Prompts that are alike are computed once. `along` says the laws at all steps of whole
+    trajectories from one pass.
     positions: of how many tokens, padding counted, hidden states were computed so far.
 
     model: a causal language model of transformers, or its name or folder (then with dtype= and device_map= as
@@ -48,8 +49,10 @@ class CausalLM(Reference):
     token ids; None stands for empty ones, which begin with the tokenizer's bos_token. `prompts` makes leaves of them.
 
     Warns where neither model nor tokenizer has an end token, for texts then fill their buffers.
-    Raises TypeError and OSError as `open_model`; ValueError for numbers out of range, a vocabulary smaller than the
-    tokenizer's, a prompt that is empty where there is no bos_token, and one too long for the model's context.
+    Raises TypeError and OSError as `open_model`; ValueError for a model whose laws are not those of the tokens before
+    alone, at which it looks with two short texts (an encoder, one whose places count padding), numbers out of range, a
+    vocabulary smaller than the tokenizer's, a prompt that is empty where there is no bos_token, and one too long for
+    the model's context.
     """
 
     settings: Tensor
@@ -91,8 +94,8 @@ class CausalLM(Reference):
         self.stop_strings = [] if given is None else names_of(given, "stop_strings")
         self._stopping = self._stop_criteria()
         self._warpers = self._law_warpers()
-        taken = set(inspect.signature(self.model.forward).parameters)
-        self._optional = taken & {"position_ids", "logits_to_keep"}
+        self._names = arguments_of(self.model)
+        check_laws(self.model, self.vocabulary, self.pad)
         self.positions = 0
         self.register_buffer("settings", self._digest())
         self.eval()
@@ -182,23 +185,8 @@ class CausalLM(Reference):
         return Look(said.logits[:, -1], last, before, said.past)
 
     def _call(self, inputs: Inputs, keep: int, past: Any, cached: bool) -> Called:
-        """The model's logits (B, k, V) and hidden states (B, k, D) at the last k = min(keep, n) of n tokens."""
-        options: dict[str, Any] = {"position_ids": inputs.positions, "logits_to_keep": keep}
-        options = {name: each for name, each in options.items() if name in self._optional}
-        hidden: list[Tensor] = []
-        hook = self.model.get_output_embeddings().register_forward_pre_hook(lambda _, given: hidden.append(given[0]))
-        try:
-            said = self.model(
-                input_ids=inputs.tokens,
-                attention_mask=inputs.real.long(),
-                past_key_values=past,
-                use_cache=cached,
-                **options,
-            )
-        finally:
-            hook.remove()
         self.positions += inputs.tokens.numel()
-        return Called(said.logits[:, -keep:], hidden[-1][:, -keep:], said.past_key_values if cached else None)
+        return called(self.model, self._names, inputs, keep, past, cached)
 
     def _prediction(
         self, x: TensorDict, t: Tensor, logits: Tensor, last: Tensor, before: Tensor, cache: Any
