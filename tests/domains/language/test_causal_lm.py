@@ -6,11 +6,12 @@ import warnings
 import pytest
 import torch
 from language_toys import END, PROMPTS, letters_tokenizer, tiny_gpt2, tiny_llama, tiny_reference
+from tokenizers import processors
 from transformers import T5Config, T5ForConditionalGeneration
 
 from svlearn import testing
 from svlearn.domains.language import CausalLM, Text
-from svlearn.domains.language.texts import with_continuations
+from svlearn.domains.language.texts import prompt_tokens, with_continuations
 from svlearn.fingerprint import fingerprint
 from svlearn.inference.samplers import ancestral
 from svlearn.state import concatenate
@@ -165,6 +166,16 @@ def test_a_text_keeps_its_parts_when_it_is_copied():
     text = Text("once upon", "once")
     assert (text.prompt, text.continuation) == ("once", " upon")
     assert copy.deepcopy(text).continuation == " upon"
+
+
+def test_an_end_token_that_the_tokenizer_puts_behind_a_text_is_left_out_and_one_of_the_prompt_stays():
+    plain, adding = letters_tokenizer(bos_token="a"), letters_tokenizer(bos_token="a")
+    special = {"single": "$A </s>", "special_tokens": [("</s>", END)]}
+    adding.backend_tokenizer.post_processor = processors.TemplateProcessing(**special)
+    for tokenizer in (plain, adding):
+        reference = CausalLM(tiny_llama(), tokenizer, 3)
+        rows = reference.initial(5, condition=["bc", "bc</s>", "b</s>c", "", "</s>"])
+        assert prompt_tokens(rows) == [[1, 2], [1, 2, END], [1, END, 2], [0], [END]]
 
 
 def test_neither_end_token_nor_begin_token():
