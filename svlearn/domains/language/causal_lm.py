@@ -13,7 +13,8 @@ from svlearn.configurations import configured, digest
 from svlearn.deferred_checks import check_finite
 from svlearn.domains.language import drawing, metrics
 from svlearn.domains.language.calling import arguments_of, called, check_laws
-from svlearn.domains.language.opening import open_model, settings_of_tokenizer
+from svlearn.domains.language.generation import warn_of_unread_settings
+from svlearn.domains.language.opening import open_model, settings_of_adapters, settings_of_tokenizer
 from svlearn.domains.language.prompts import Prompts
 from svlearn.domains.language.reading import Called, Inputs, Look, inputs_along, inputs_at, look
 from svlearn.domains.language.texts import LENGTH, PROMPT, TEXT, Text, as_texts, right_aligned
@@ -44,11 +45,13 @@ class CausalLM(Reference):
     transformers has them; nothing is fetched unless a name asks for it). tokenizer: its own, by default that of the
     name or folder.
     temperature, top_k, top_p: of the law, as of `generate`: tokens that they leave out have probability 0. Greedy
-    texts are those of top_k=1. end_tokens: the model's own by default, else the tokenizer's.
+    texts are those of top_k=1. end_tokens: the model's own by default, else the tokenizer's. Of the model's
+    generation_config its end tokens alone are read.
     condition: of `initial`: a list of prompts, texts or chats (lists of messages, by the tokenizer's template), or
     token ids; None stands for empty ones, which begin with the tokenizer's bos_token. `prompts` makes leaves of them.
 
-    Warns where neither model nor tokenizer has an end token, for texts then fill their buffers.
+    Warns where neither model nor tokenizer has an end token, for texts then fill their buffers, and of settings in the
+    generation_config, as a repetition_penalty, that `generate` would read.
     Raises TypeError and OSError as `open_model`; ValueError for a model whose laws are not those of the tokens before
     alone, at which it looks with two short texts (an encoder, one whose places count padding), numbers out of range, a
     vocabulary smaller than the tokenizer's, a prompt that is empty where there is no bos_token, and one too long for
@@ -79,6 +82,7 @@ class CausalLM(Reference):
         self.top_p = None if top_p is None else real(top_p, "top_p", above=0, most=1)
         self.model: Any
         self.model, self.tokenizer = open_model(model, tokenizer, dtype, device_map)
+        warn_of_unread_settings(self.model, stacklevel=3)
         self.vocabulary = int(self.model.get_input_embeddings().weight.shape[0])
         if len(self.tokenizer) > self.vocabulary:
             raise ValueError(
@@ -245,14 +249,14 @@ class CausalLM(Reference):
             )
 
     def _digest(self) -> Tensor:
-        return digest(
-            {
-                "model": configured(self.model),
-                "law": [self.temperature, self.top_k, self.top_p],
-                "ends": [self.ends.tolist(), self.stop_strings],
-                "tokenizer": settings_of_tokenizer(self.tokenizer),
-            }
-        )
+        settings = {
+            "model": configured(self.model),
+            "law": [self.temperature, self.top_k, self.top_p],
+            "ends": [self.ends.tolist(), self.stop_strings],
+            "tokenizer": settings_of_tokenizer(self.tokenizer),
+        }
+        adapters = settings_of_adapters(self.model)
+        return digest(settings | ({"adapters": adapters} if adapters else {}))
 
 
 def _refuse(logits: Tensor, t: Tensor) -> None:

@@ -1,5 +1,7 @@
 """Models whose laws are of more than the tokens before are refused; wrapped ones are called as the model inside."""
 
+import warnings
+
 import pytest
 import torch
 import transformers
@@ -7,6 +9,7 @@ from language_toys import letters_tokenizer, tiny_gpt2
 from peft import LoraConfig, PromptTuningConfig, get_peft_model
 
 from svlearn.domains.language import CausalLM
+from svlearn.fingerprint import fingerprint
 
 PROMPTS = ["ab", "c", "bca"]
 SIZES = {
@@ -68,6 +71,28 @@ def test_a_wrapped_model_is_called_with_the_places_of_its_tokens(wrap):
         tokens = torch.tensor([["abcdef".index(letter) for letter in prompt]])
         own = model(input_ids=tokens).logits[0, -1].log_softmax(dim=0)
         torch.testing.assert_close(together[row], own, rtol=0, atol=1e-12)
+
+
+def test_what_adapters_do_beside_their_weights_is_in_the_fingerprint():
+    prints = []
+    for alpha in (2, 8, 8):
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            options = {"r": 2, "target_modules": ["c_attn"], "init_lora_weights": False, "fan_in_fan_out": True}
+            model = get_peft_model(tiny_gpt2(7), LoraConfig(task_type="CAUSAL_LM", lora_alpha=alpha, **options))
+        prints.append(fingerprint(CausalLM(model, letters_tokenizer("abcdef"), 3)))
+    assert prints[0] != prints[1] == prints[2]
+
+
+def test_settings_of_the_model_that_generate_reads_are_said():
+    model = tiny_gpt2(7)
+    model.generation_config.update(repetition_penalty=1.5, suppress_tokens=[1], min_length=0)
+    with pytest.warns(UserWarning, match=r"p_ref does not: repetition_penalty 1.5, suppress_tokens \[1\];"):
+        CausalLM(model, letters_tokenizer("abcdef"), 3)
+    model.generation_config.update(repetition_penalty=1.0, suppress_tokens=[])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        CausalLM(model, letters_tokenizer("abcdef"), 3)
 
 
 def test_adapters_that_add_tokens():
