@@ -106,7 +106,7 @@ class CausalLM(Reference):
 
     def initial(self, batch_size: int, *, condition: Any = None, generator: torch.Generator | None = None) -> State:
         leaves = self._prompts.leaves(condition, batch_size)
-        self._check_length(leaves[PROMPT].shape[1])
+        self._check_length(leaves[PROMPT].shape[1], int(leaves[LENGTH].min()))
         text = torch.full((batch_size, self.num_steps + 1), self.pad)
         text[:, -1] = 0
         on = {name: leaf.to(self.device) for name, leaf in {**leaves, TEXT: text}.items()}
@@ -116,7 +116,7 @@ class CausalLM(Reference):
         """Prompts as rows that `condition=` and `conditions=` take, all as wide as the longest, so that states drawn
         under some of them can be joined with those drawn under others."""
         leaves = self._prompts.leaves(prompts, len(prompts), "prompts")
-        self._check_length(leaves[PROMPT].shape[1])
+        self._check_length(leaves[PROMPT].shape[1], int(leaves[LENGTH].min()))
         return TensorDict(leaves, batch_size=[len(leaves[PROMPT])])
 
     def finished(self, x: State) -> Tensor:
@@ -240,12 +240,21 @@ class CausalLM(Reference):
             warpers.append(logits_process.TopPLogitsWarper(self.top_p))
         return warpers
 
-    def _check_length(self, width: int) -> None:
+    def _check_length(self, width: int, shortest: int) -> None:
         most = getattr(self.model.config, "max_position_embeddings", None)
         if most is not None and width + self.num_steps > most:
             raise ValueError(
                 f"condition: expected prompts of at most {most - self.num_steps} tokens, for the model's context is of "
                 f"{most} and max_new_tokens {self.num_steps}, got one of {width}"
+            )
+
+        rotary = getattr(self.model.config, "rope_parameters", None) or {}
+        short = rotary.get("original_max_position_embeddings") if rotary.get("rope_type") == "longrope" else None
+        if short is not None and shortest <= short < width + self.num_steps:
+            raise ValueError(
+                f"condition: expected texts that stay below {short} tokens, or prompts that are all longer, for where "
+                f"one passes {short} this model (of longrope) turns all positions of all texts otherwise; got prompts "
+                f"of {shortest} to {width} tokens and max_new_tokens {self.num_steps}"
             )
 
     def _digest(self) -> Tensor:

@@ -112,3 +112,16 @@ def test_a_model_without_a_cache_computes_all_again(name):
     for row, prompt in enumerate(PROMPTS):
         alone = log_probs(reference, reference.initial(1, condition=[prompt]))
         torch.testing.assert_close(said.transition.laws["text"].log_probs[row], alone[0], rtol=0, atol=1e-6)
+
+
+def test_texts_that_pass_the_length_at_which_positions_turn_otherwise():
+    factors = {"short_factor": [1.0, 1.0], "long_factor": [2.0, 4.0], "original_max_position_embeddings": 6}
+    rotary = {"rope_type": "longrope", "rope_theta": 10000.0, **factors}
+    sizes = {"num_key_value_heads": 2, "max_position_embeddings": 32, "original_max_position_embeddings": 6}
+    model = random_model("Phi3ForCausalLM", "Phi3Config", rope_parameters=rotary, **sizes)
+    reference = CausalLM(model, letters_tokenizer("abcdef"), 3)
+    for allowed in (["abc", "a"], ["abcabca", "abcdabcd"]):
+        assert len(reference.initial(2, condition=allowed)) == 2
+    for refused in (["abc", "abcd"], ["abcabca", "a"]):
+        with pytest.raises(ValueError, match="expected texts that stay below 6 tokens, or prompts that are all longer"):
+            reference.initial(2, condition=refused)
