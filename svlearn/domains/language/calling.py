@@ -46,7 +46,8 @@ def check_laws(model: Any, size: int, pad: int) -> None:
 
     size: of the vocabulary; pad: what stands where no token is. Two short texts, five calls of the plain model."""
     device = model.get_input_embeddings().weight.device
-    width = min(COLUMNS, getattr(model.config, "max_position_embeddings", None) or COLUMNS)
+    context = getattr(model.config.get_text_config(decoder=True), "max_position_embeddings", None)
+    width = min(COLUMNS, context or COLUMNS)
     if device.type == "meta" or width <= PADDED:
         return
     model, names = plain(model), arguments_of(model)

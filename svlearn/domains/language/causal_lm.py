@@ -241,14 +241,15 @@ class CausalLM(Reference):
         return warpers
 
     def _check_length(self, width: int, shortest: int) -> None:
-        most = getattr(self.model.config, "max_position_embeddings", None)
+        config = self.model.config.get_text_config(decoder=True)
+        most = getattr(config, "max_position_embeddings", None)
         if most is not None and width + self.num_steps > most:
             raise ValueError(
                 f"condition: expected prompts of at most {most - self.num_steps} tokens, for the model's context is of "
                 f"{most} and max_new_tokens {self.num_steps}, got one of {width}"
             )
 
-        rotary = getattr(self.model.config, "rope_parameters", None) or {}
+        rotary = getattr(config, "rope_parameters", None) or {}
         short = rotary.get("original_max_position_embeddings") if rotary.get("rope_type") == "longrope" else None
         if short is not None and shortest <= short < width + self.num_steps:
             raise ValueError(

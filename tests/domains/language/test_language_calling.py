@@ -125,3 +125,14 @@ def test_texts_that_pass_the_length_at_which_positions_turn_otherwise():
     for refused in (["abc", "abcd"], ["abcabca", "a"]):
         with pytest.raises(ValueError, match="expected texts that stay below 6 tokens, or prompts that are all longer"):
             reference.initial(2, condition=refused)
+
+
+def test_the_context_of_a_model_that_reads_images_too():
+    text = {**SIZES, **TOKENS, "num_key_value_heads": 2, "head_dim": 4, "max_position_embeddings": 12}
+    image = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
+    options = {"text_config": text, "vision_config": {**image, "image_size": 28, "patch_size": 14}}
+    model = transformers.Gemma3ForConditionalGeneration(transformers.Gemma3Config(**options)).eval()
+    reference = CausalLM(model, letters_tokenizer("abcdef"), 10)
+    assert len(reference.initial(1, condition=["ab"])) == 1
+    with pytest.raises(ValueError, match="at most 2 tokens, for the model's context is of 12"):
+        reference.initial(1, condition=["abc"])
