@@ -1,6 +1,5 @@
 """Any causal language model of transformers as a reference: a step appends a token, to the text under a prompt."""
 
-import inspect
 import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any, cast
@@ -13,7 +12,9 @@ from svlearn.arguments import integer, integers, names_of, real
 from svlearn.configurations import configured, digest
 from svlearn.deferred_checks import check_finite
 from svlearn.domains.language import drawing, metrics
-from svlearn.domains.language.opening import open_model, settings_of_tokenizer
+from svlearn.domains.language.calling import arguments_of, called, check_laws
+from svlearn.domains.language.generation import warn_of_unread_settings
+from svlearn.domains.language.opening import open_model, settings_of_adapters, settings_of_tokenizer
 from svlearn.domains.language.prompts import Prompts
 from svlearn.domains.language.reading import Called, Inputs, Look, inputs_along, inputs_at, look
 from svlearn.domains.language.texts import LENGTH, PROMPT, TEXT, Text, as_texts, expect_texts, right_aligned
@@ -35,21 +36,26 @@ class CausalLM(Reference):
 
     A prediction has the law of the next token; features: the last hidden state at the last token (B, D), and
     features_before, that at the token before it (0 where there is none), which `NextToken` reads; and the keys and
-    values of the model in transformers' own cache, of which each further step computes one position. Prompts that are
-    alike are computed once. `along` says the laws at all steps of whole trajectories from one pass.
+    values of the model in transformers' own cache, of which each further step computes one position (all of them where
+    the model has none). Prompts that are alike are computed once. `along` says the laws at all steps of whole
+    trajectories from one pass.
     positions: of how many tokens, padding counted, hidden states were computed so far.
 
     model: a causal language model of transformers, or its name or folder (then with dtype= and device_map= as
     transformers has them; nothing is fetched unless a name asks for it). tokenizer: its own, by default that of the
     name or folder.
     temperature, top_k, top_p: of the law, as of `generate`: tokens that they leave out have probability 0. Greedy
-    texts are those of top_k=1. end_tokens: the model's own by default, else the tokenizer's.
+    texts are those of top_k=1. end_tokens: the model's own by default, else the tokenizer's. Of the model's
+    generation_config its end tokens alone are read.
     condition: of `initial`: a list of prompts, texts or chats (lists of messages, by the tokenizer's template), or
     token ids; None stands for empty ones, which begin with the tokenizer's bos_token. `prompts` makes leaves of them.
 
-    Warns where neither model nor tokenizer has an end token, for texts then fill their buffers.
-    Raises TypeError and OSError as `open_model`; ValueError for numbers out of range, a vocabulary smaller than the
-    tokenizer's, a prompt that is empty where there is no bos_token, and one too long for the model's context.
+    Warns where neither model nor tokenizer has an end token, for texts then fill their buffers, and of settings in the
+    generation_config, as a repetition_penalty, that `generate` would read.
+    Raises TypeError and OSError as `open_model`; ValueError for a model whose laws are not those of the tokens before
+    alone, at which it looks with two short texts (an encoder, one whose places count padding), numbers out of range, a
+    vocabulary smaller than the tokenizer's, a prompt that is empty where there is no bos_token, and one too long for
+    the model's context.
     """
 
     settings: Tensor
@@ -76,6 +82,7 @@ class CausalLM(Reference):
         self.top_p = None if top_p is None else real(top_p, "top_p", above=0, most=1)
         self.model: Any
         self.model, self.tokenizer = open_model(model, tokenizer, dtype, device_map)
+        warn_of_unread_settings(self.model, stacklevel=3)
         self.vocabulary = int(self.model.get_input_embeddings().weight.shape[0])
         if len(self.tokenizer) > self.vocabulary:
             raise ValueError(
@@ -91,15 +98,15 @@ class CausalLM(Reference):
         self.stop_strings = [] if given is None else names_of(given, "stop_strings")
         self._stopping = self._stop_criteria()
         self._warpers = self._law_warpers()
-        taken = set(inspect.signature(self.model.forward).parameters)
-        self._optional = taken & {"position_ids", "logits_to_keep"}
+        self._names = arguments_of(self.model)
+        check_laws(self.model, self.vocabulary, self.pad)
         self.positions = 0
         self.register_buffer("settings", self._digest())
         self.eval()
 
     def initial(self, batch_size: int, *, condition: Any = None, generator: torch.Generator | None = None) -> State:
         leaves = self._prompts.leaves(condition, batch_size)
-        self._check_length(leaves[PROMPT].shape[1])
+        self._check_length(leaves[PROMPT].shape[1], int(leaves[LENGTH].min()))
         text = torch.full((batch_size, self.num_steps + 1), self.pad)
         text[:, -1] = 0
         on = {name: leaf.to(self.device) for name, leaf in {**leaves, TEXT: text}.items()}
@@ -109,7 +116,7 @@ class CausalLM(Reference):
         """Prompts as rows that `condition=` and `conditions=` take, all as wide as the longest, so that states drawn
         under some of them can be joined with those drawn under others."""
         leaves = self._prompts.leaves(prompts, len(prompts), "prompts")
-        self._check_length(leaves[PROMPT].shape[1])
+        self._check_length(leaves[PROMPT].shape[1], int(leaves[LENGTH].min()))
         return TensorDict(leaves, batch_size=[len(leaves[PROMPT])])
 
     def finished(self, x: State) -> Tensor:
@@ -118,7 +125,8 @@ class CausalLM(Reference):
         last = text.gather(1, (written - 1).clamp(min=0)[:, None])[:, 0]
         ended = torch.isin(last, self.ends)
         if self._stopping is not None:
-            ended = ended | self._stopping(right_aligned(text[:, :-1], written), None)
+            none = self.vocabulary  # no token's id, so that nothing before the text counts as part of it
+            ended = ended | self._stopping(right_aligned(text[:, :-1], written, fill=none), None)
         return (written == self.num_steps) | (ended & (written > 0))
 
     def forward(self, x: State, t: Tensor, previous: Prediction | None = None) -> Prediction:
@@ -184,23 +192,8 @@ class CausalLM(Reference):
         return Look(said.logits[:, -1], last, before, said.past)
 
     def _call(self, inputs: Inputs, keep: int, past: Any, cached: bool) -> Called:
-        """The model's logits (B, k, V) and hidden states (B, k, D) at the last k = min(keep, n) of n tokens."""
-        options: dict[str, Any] = {"position_ids": inputs.positions, "logits_to_keep": keep}
-        options = {name: each for name, each in options.items() if name in self._optional}
-        hidden: list[Tensor] = []
-        hook = self.model.get_output_embeddings().register_forward_pre_hook(lambda _, given: hidden.append(given[0]))
-        try:
-            said = self.model(
-                input_ids=inputs.tokens,
-                attention_mask=inputs.real.long(),
-                past_key_values=past,
-                use_cache=cached,
-                **options,
-            )
-        finally:
-            hook.remove()
         self.positions += inputs.tokens.numel()
-        return Called(said.logits[:, -keep:], hidden[-1][:, -keep:], said.past_key_values if cached else None)
+        return called(self.model, self._names, inputs, keep, past, cached)
 
     def _prediction(
         self, x: TensorDict, t: Tensor, logits: Tensor, last: Tensor, before: Tensor, cache: Any
@@ -250,23 +243,33 @@ class CausalLM(Reference):
             warpers.append(logits_process.TopPLogitsWarper(self.top_p))
         return warpers
 
-    def _check_length(self, width: int) -> None:
-        most = getattr(self.model.config, "max_position_embeddings", None)
+    def _check_length(self, width: int, shortest: int) -> None:
+        config = self.model.config.get_text_config(decoder=True)
+        most = getattr(config, "max_position_embeddings", None)
         if most is not None and width + self.num_steps > most:
             raise ValueError(
                 f"condition: expected prompts of at most {most - self.num_steps} tokens, for the model's context is of "
                 f"{most} and max_new_tokens {self.num_steps}, got one of {width}"
             )
 
+        rotary = getattr(config, "rope_parameters", None) or {}
+        short = rotary.get("original_max_position_embeddings") if rotary.get("rope_type") == "longrope" else None
+        if short is not None and shortest <= short < width + self.num_steps:
+            raise ValueError(
+                f"condition: expected texts that stay below {short} tokens, or prompts that are all longer, for where "
+                f"one passes {short} this model (of longrope) turns all positions of all texts otherwise; got prompts "
+                f"of {shortest} to {width} tokens and max_new_tokens {self.num_steps}"
+            )
+
     def _digest(self) -> Tensor:
-        return digest(
-            {
-                "model": configured(self.model),
-                "law": [self.temperature, self.top_k, self.top_p],
-                "ends": [self.ends.tolist(), self.stop_strings],
-                "tokenizer": settings_of_tokenizer(self.tokenizer),
-            }
-        )
+        settings = {
+            "model": configured(self.model),
+            "law": [self.temperature, self.top_k, self.top_p],
+            "ends": [self.ends.tolist(), self.stop_strings],
+            "tokenizer": settings_of_tokenizer(self.tokenizer),
+        }
+        adapters = settings_of_adapters(self.model)
+        return digest(settings | ({"adapters": adapters} if adapters else {}))
 
 
 def _refuse(logits: Tensor, t: Tensor) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from svlearn.compiled import plain_name
 from svlearn.files import user_path
 
 
@@ -62,6 +63,16 @@ def settings_of_tokenizer(tokenizer: Any) -> dict[str, Any]:
     backend = getattr(tokenizer, "backend_tokenizer", None)
     settings = {"vocabulary": tokenizer.get_vocab()} if backend is None else json.loads(backend.to_str())
     return {name: each for name, each in settings.items() if name not in ("padding", "truncation")}
+
+
+def settings_of_adapters(model: Any) -> dict[str, Any]:
+    """What peft's adapters in a model do that their weights do not show: their factors, and which are active."""
+    layers = {plain_name(name): each for name, each in model.named_modules() if hasattr(each, "active_adapters")}
+    return {
+        name: [list(layer.active_adapters), dict(layer.scaling), layer.disable_adapters]
+        for name, layer in layers.items()
+        if hasattr(layer, "scaling")
+    }
 
 
 def _read(kind: str, name: str | Path, argument: str, **options: Any) -> Any:

@@ -46,7 +46,7 @@ class Prompts:
 
     def _tokens(self, prompt: Any, name: str) -> list[int]:
         if isinstance(prompt, str):
-            tokens = list(self.tokenizer(prompt)["input_ids"])
+            tokens = self._without_added_end(prompt)
         elif isinstance(prompt, Sequence) and prompt and all(isinstance(each, Mapping) for each in prompt):
             if getattr(self.tokenizer, "chat_template", None) is None:
                 raise ValueError(f"{name}: expected a text, for the tokenizer has no chat template, got a chat")
@@ -56,8 +56,6 @@ class Prompts:
             tokens = [integer(each, name, 0, self.size - 1) for each in prompt]
         else:
             raise TypeError(f"{name}: expected a text, a chat (a list of messages) or ids, got {type(prompt).__name__}")
-        if isinstance(prompt, str) and tokens and tokens[-1] in self.ends and len(tokens) > 1:
-            tokens = tokens[:-1]
         if not tokens:
             begin = self.tokenizer.bos_token_id
             if begin is None:
@@ -67,6 +65,17 @@ class Prompts:
                 )
             tokens = [begin]
         return tokens
+
+    def _without_added_end(self, text: str) -> list[int]:
+        """The tokens of a text, without an end token that the tokenizer puts behind every text."""
+        tokens = list(self.tokenizer(text)["input_ids"])
+        return tokens[:-1] if tokens and tokens[-1] in self.ends and self._adds_end() else tokens
+
+    def _adds_end(self) -> bool:
+        tokens = list(self.tokenizer("a")["input_ids"])
+        own = list(self.tokenizer("a", add_special_tokens=False)["input_ids"])
+        added = tokens[-1:] != own[-1:] or (not own and tokens != [self.tokenizer.bos_token_id])
+        return added and tokens[-1:] != [] and tokens[-1] in self.ends
 
     def _padded(self, rows: list[list[int]], name: str) -> dict[str, Tensor]:
         if not rows:

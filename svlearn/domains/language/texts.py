@@ -45,12 +45,12 @@ def number_of_prompt_tokens(x: TensorDict) -> int:
     return x[PROMPT].shape[1]
 
 
-def right_aligned(tokens: Tensor, lengths: Tensor) -> Tensor:
-    """Rows (B, n), of which the first lengths (B,) tokens count, moved so that these end in the last column. What then
-    stands before them is not to be read."""
+def right_aligned(tokens: Tensor, lengths: Tensor, fill: int) -> Tensor:
+    """Rows (B, n), of which the first lengths (B,) tokens count, moved so that these end in the last column; before
+    them stands `fill`."""
     size = tokens.shape[1]
     places = torch.arange(size, device=tokens.device) - (size - lengths)[:, None]
-    return tokens.gather(1, places.clamp(min=0))
+    return tokens.gather(1, places.clamp(min=0)).masked_fill(places < 0, fill)
 
 
 def written_tokens(x: TensorDict) -> list[list[int]]:

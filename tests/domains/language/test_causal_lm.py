@@ -6,11 +6,12 @@ import warnings
 import pytest
 import torch
 from language_toys import END, PROMPTS, letters_tokenizer, tiny_gpt2, tiny_llama, tiny_reference
+from tokenizers import processors
 from transformers import T5Config, T5ForConditionalGeneration
 
 from svlearn import testing
 from svlearn.domains.language import CausalLM, Text
-from svlearn.domains.language.texts import with_continuations
+from svlearn.domains.language.texts import prompt_tokens, with_continuations
 from svlearn.fingerprint import fingerprint
 from svlearn.inference.samplers import ancestral
 from svlearn.state import concatenate
@@ -109,6 +110,13 @@ def test_a_text_ends_with_its_end_token_or_a_stop_string_or_its_buffer():
     assert {text.prompt for text in texts} == {"ab"}
 
 
+def test_a_stop_string_is_looked_for_in_what_is_written_alone():
+    reference = CausalLM(tiny_llama(9), letters_tokenizer("abcdef"), 4, stop_strings=["aaa", "bab"])
+    rows = [[0], [0, 0], [1], [1, 0], [0, 0, 0], [8, 0, 0], [2, 1, 0, 1]]  # 8 is a token of the model alone
+    rows = with_continuations(reference.initial(7, condition=["ab"] * 7), rows)
+    assert reference.finished(rows).tolist() == [False, False, False, False, True, False, True]
+
+
 def test_an_ended_text_stays():
     reference = tiny_reference(3)
     x = with_continuations(reference.initial(2, condition=["ab"] * 2), [[END], [1]])
@@ -158,6 +166,16 @@ def test_a_text_keeps_its_parts_when_it_is_copied():
     text = Text("once upon", "once")
     assert (text.prompt, text.continuation) == ("once", " upon")
     assert copy.deepcopy(text).continuation == " upon"
+
+
+def test_an_end_token_that_the_tokenizer_puts_behind_a_text_is_left_out_and_one_of_the_prompt_stays():
+    plain, adding = letters_tokenizer(bos_token="a"), letters_tokenizer(bos_token="a")
+    special = {"single": "$A </s>", "special_tokens": [("</s>", END)]}
+    adding.backend_tokenizer.post_processor = processors.TemplateProcessing(**special)
+    for tokenizer in (plain, adding):
+        reference = CausalLM(tiny_llama(), tokenizer, 3)
+        rows = reference.initial(5, condition=["bc", "bc</s>", "b</s>c", "", "</s>"])
+        assert prompt_tokens(rows) == [[1, 2], [1, 2, END], [1, END, 2], [0], [END]]
 
 
 def test_neither_end_token_nor_begin_token():
