@@ -5,7 +5,8 @@ from statistics import fmean, stdev
 
 from benchmarks.common.estimates import Estimate, gap
 from benchmarks.common.pages import markdown_table, not_measured
-from benchmarks.rare_digits.problem import CALLS, DIGIT, INK, NUM_STEPS, WIDTH
+from benchmarks.rare_digits.problem import CALLS, DIGIT, INK, NUM_STEPS, PLAIN, WIDTH
+from benchmarks.rare_digits.rows import ROWS
 from svlearn.evaluation.report.numbers import plain, with_error
 
 TITLE = "A rare event on digits"
@@ -33,10 +34,10 @@ Written by `python -m benchmarks rare_digits` from `benchmarks/results/rare_digi
 
 def page(held: dict) -> str:
     """The Markdown of the results, as far as they go."""
-    if not held["plain"] or not held["rows"]:
+    if not held["plain"]:
         return not_measured(TITLE, "rare_digits")
     notes = NOTES.format(steps=NUM_STEPS, digit=DIGIT, ink=INK, width=WIDTH, calls=CALLS, samples=CALLS // NUM_STEPS)
-    return "\n".join([f"# {TITLE}\n", f"{headline(held)}\n", table(held), notes])
+    return "\n".join([f"# {TITLE}\n", f"{headline(held)}\n", table(held), *absent(held), notes])
 
 
 def of_plain(held: dict) -> tuple[Estimate, int, float]:
@@ -60,11 +61,13 @@ def headline(held: dict) -> str:
     (log_z, error), number, effective = of_plain(held)
     text = (
         f"**The event has probability {plain(100 * math.exp(log_z), 3)} %: log Z = {with_error(log_z, error)} by "
-        f"{number:,} plain samples, of which {plain(effective, 3)} make the estimate (its effective sample size).** "
+        f"{number:,} plain samples, of which {plain(effective, 3)} make the estimate (its effective sample size).**"
     )
     estimates = {name: of_row(row) for name, row in held["rows"].items()}
+    if not estimates:
+        return text
     closest = min(estimates, key=lambda name: estimates[name][1])
-    text += f"The smallest standard error for the calls of a row: {closest}, {with_error(*estimates[closest])}. "
+    text += f" The smallest standard error for the calls of a row: {closest}, {with_error(*estimates[closest])}. "
     away = [
         name
         for name, each in estimates.items()
@@ -75,12 +78,20 @@ def headline(held: dict) -> str:
     return text + f"Told apart from the plain samples at two standard errors: {'; '.join(away)}."
 
 
+def absent(held: dict) -> list[str]:
+    """What is still to be measured."""
+    _, number, _ = of_plain(held)
+    missing = [name for name in ROWS if name not in held["rows"]]
+    missing += [] if number >= PLAIN else [f"{PLAIN - number:,} of {PLAIN:,} plain samples"]
+    return [f"Not measured: {'; '.join(missing)}.\n"] if missing else []
+
+
 def table(held: dict) -> str:
     truth, number, _ = of_plain(held)
     seconds = sum(batch["cpu_seconds"] for batch in held["plain"].values())
     steps = next(iter(held["plain"].values()))["calls"]
     lines = [
-        [f"*plain samples, {number:,}*", "–", with_error(*truth), "–", "–", "–", "–", f"{steps * number:,}", "0"]
+        [f"*plain samples, {number:,}*", "–", with_error(*truth), "–", "–", "–", "–", f"{round(steps * number):,}", "0"]
         + [plain(seconds, 3)]
     ]
     for name, row in held["rows"].items():

@@ -14,6 +14,7 @@ from svlearn.domains.images.digits.pretrained import digits
 from svlearn.domains.images.rewards import LogProbability, OnImages
 
 NUM_STEPS = 10
+PLAIN = 100_000  # samples of the reference
 CALLS = 1_024 * NUM_STEPS  # of a row; a gradient counts as two
 DIGIT = 8
 INK, WIDTH = 0.09, 0.005  # of the mean pixel of an image in [0, 1]; half of the 8s of the reference have 0.155 or more
