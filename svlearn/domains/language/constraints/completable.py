@@ -54,7 +54,7 @@ class Completable(Value):
 
     def of_outcomes(self, x: TensorDict, t: Tensor, prediction: Prediction) -> Tensor:
         grammar, rows = self.grammar, self.grammar.prefixes(x)
-        tokens = outcome_tokens(x, prediction.transition).cpu()  # type: ignore[arg-type]
+        tokens = outcome_tokens(x, prediction.transition).cpu()
         finished = grammar.reference.finished(x).cpu()[:, None]
         tokens = torch.where(finished, 0, tokens)
         grammar.check_tokens(int(tokens.max()))
