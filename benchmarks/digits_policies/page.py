@@ -49,12 +49,12 @@ def page(held: dict) -> str:
         return not_measured(TITLE, "digits_policies")
     parts = [f"# {TITLE}\n", f"![Reward by diversity and by KL]({TRADE_OFF})\n", f"{headline(cells)}\n"]
     parts += [f"![An image of each class by each row, alpha = {SHOWN:g}]({PICTURES})\n"]
-    parts += [table([cell for cell in cells if cell.alpha is None])]
+    parts += [table(own) for own in [[cell for cell in cells if cell.alpha is None]] if own]
     for alpha in ALPHAS:
         own = [cell for cell in cells if cell.alpha == alpha]
         if own:
-            parts += [f"## alpha = {alpha:g}\n", table(own), f"{beside_rival(own)}\n"]
-    absent = [f"{name}, alpha = {alpha:g}" for name, alpha in unmeasured(cells)]
+            parts += [f"## alpha = {alpha:g}\n", table(own), *beside_rival(own)]
+    absent = unmeasured(cells)
     if absent:
         parts.append(f"Not measured: {'; '.join(absent)}.\n")
     numbers = NUM_STEPS * len(BLURS)
@@ -64,7 +64,7 @@ def page(held: dict) -> str:
 def headline(cells: list[Cell]) -> str:
     """What adjoint matching pays for its reward, from the largest alpha to the smallest."""
     own, free = of(cells, "adjoint matching"), of(cells, "pretrained")
-    if len(own) < 2 or not free:
+    if not own or not free:
         return "Not yet enough rows to tell what a policy pays."
     steps = [
         f"at α = {cell.alpha:g} reward {with_error(*cell.reward)} for KL {with_error(*kl(cell))} nats and diversity "
@@ -75,11 +75,11 @@ def headline(cells: list[Cell]) -> str:
     return f"**Adjoint matching, {start}: {'; '.join(steps)}.**"
 
 
-def beside_rival(cells: list[Cell]) -> str:
+def beside_rival(cells: list[Cell]) -> list[str]:
     """Which policies reach less or more reward than SVDD-PM, as far as the errors tell, and at which share of calls."""
     rivals = of(cells, RIVAL)
-    if not rivals:
-        return ""
+    if not rivals or not any(map(is_policy, cells)):
+        return []
     rival, sides = rivals[0], {"less": [], "more": [], "not told apart": []}
     for cell in cells:
         if is_policy(cell):
@@ -91,7 +91,8 @@ def beside_rival(cells: list[Cell]) -> str:
         if own:
             names = ", ".join(f"{cell.name} ({plain(calls(rival) / calls(cell), 3)} times fewer calls)" for cell in own)
             parts.append(f"{side}{' reward' if side != 'not told apart' else ''}: {names}")
-    return f"Beside {RIVAL}, whose reward is {with_error(*rival.reward)}, the policies alone reach {'; '.join(parts)}."
+    reward = with_error(*rival.reward)
+    return [f"Beside {RIVAL}, whose reward is {reward}, the policies alone reach {'; '.join(parts)}.\n"]
 
 
 def table(cells: list[Cell]) -> str:
@@ -106,8 +107,14 @@ def table(cells: list[Cell]) -> str:
     return markdown_table(HEAD, rows)
 
 
-def unmeasured(cells: list[Cell]) -> list[tuple[str, float]]:
-    held = {(cell.name, cell.alpha) for cell in cells}
-    return [
-        (name, alpha) for name, row in ROWS.items() for alpha in ALPHAS if not row.fixed and (name, alpha) not in held
-    ]
+def unmeasured(cells: list[Cell]) -> list[str]:
+    """The rows that lack some alphas, with these."""
+    absent = []
+    for name, row in ROWS.items():
+        held = {cell.alpha for cell in of(cells, name)}
+        lacking = [f"{alpha:g}" for alpha in ALPHAS if alpha not in held]
+        if row.fixed and not held:
+            absent.append(name)
+        elif not row.fixed and lacking:
+            absent.append(f"{name}, alpha = {', '.join(lacking)}")
+    return absent
