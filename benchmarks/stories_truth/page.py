@@ -19,7 +19,8 @@ computed for a text drawn; rewards: calls of r for it. Seconds: of the processor
 Values are heads on the model's last hidden state, for all 512 next tokens (`NextToken`), trained for {values} steps of
 {batch} texts; policies adapters of rank {rank}, trained for {policies}; three trainings of each, ± the standard
 deviation among them. R²: of v at the texts of one token, up to a constant, weighted by p_ref or p*. Policies that need
-a finite reward are not trained on the constraint.
+a finite reward are not trained on the constraint. Diverged: a training ended at a gradient that was not finite; where
+few texts meet a constraint, exp((r - v)/alpha) of the soft losses is 0 for most and then too large.
 
 Written by `python -m benchmarks stories_truth` from `benchmarks/results/stories_truth.json`; `--quote` writes it again.
 """
@@ -124,6 +125,9 @@ def samplers_table(own: dict) -> list[str]:
 def values_table(own: dict) -> list[str]:
     lines = ["| Value | R² under p_ref | R² under p* | seconds of training |", "| --- | --: | --: | --: |"]
     for family, entries in _trained(own, "value").items():
+        if any("diverged" in entry for entry in entries):
+            lines.append(f"| {family} | diverged | diverged | – |")
+            continue
         cells = [family]
         for law in ("p_ref", "p*"):
             figures = [entry["r2"][law] for entry in entries]

@@ -29,6 +29,7 @@ from benchmarks.stories_truth.problem import PROBLEMS, condition, reference, tex
 from svlearn.evaluation.report.provenance import provenance
 from svlearn.metering import KINDS
 from svlearn.randomness import seeded
+from svlearn.targets import NonFiniteError
 
 RESULTS, PAGE = Results("stories_truth", {name: {} for name in PROBLEMS}), PAGES / "stories_truth.md"
 NUMBER, REPEATS, SEEDS = 2_000, 5, (1, 2, 3)
@@ -77,7 +78,11 @@ def training_free(problem: str, name: str) -> dict:
 
 
 def value(problem: str, family: str, seed: int) -> dict:
-    trained, spent = learned.train_value(problem, family, seed)
+    """Of a training that ends at a number that is not finite, what it said."""
+    try:
+        trained, spent = learned.train_value(problem, family, seed)
+    except NonFiniteError as error:
+        return {"diverged": str(error).partition("; its batch")[0], "samplers": {}, "provenance": provenance()}
     drawn = {name: draw(problem, sampler) for name, sampler in rows.with_value(problem, trained).items()}
     return {"r2": learned.r2(problem, trained), "trained": spent, "samplers": drawn, "provenance": provenance()}
 
