@@ -71,8 +71,8 @@ def r2(problem: str, value: NextToken) -> dict[str, float | None]:
 
 
 @torch.no_grad()
-def divergences(problem: str, policy: Policy) -> dict[str, float]:
-    """KL(q || p*) and KL(p* || q), nats, of a policy's texts, exactly."""
+def divergences(problem: str, policy: Policy) -> dict[str, float | None]:
+    """KL(q || p*), None where it is infinite, and KL(p* || q), nats, of a policy's texts, exactly."""
     exact = texts(problem)
     own = torch.zeros(1, dtype=torch.float64)
     for t in range(reference().num_steps):
@@ -82,7 +82,7 @@ def divergences(problem: str, policy: Policy) -> dict[str, float]:
     log_target, possible = exact.log_target, exact.log_target > -math.inf
     outside = float(own[~possible].exp().sum())
     return {
-        "q_from_target": math.inf if outside > 0 else float((own.exp() * (own - log_target)).sum()),
+        "q_from_target": None if outside > 0 else float((own.exp() * (own - log_target)).sum()),
         "target_from_q": float((log_target.exp() * (log_target - own))[possible].sum()),
         "outside": outside,
     }

@@ -142,7 +142,7 @@ def policies_table(own: dict) -> list[str]:
         cells = [family]
         for name in ("q_from_target", "target_from_q"):
             figures = [entry["kl"][name] for entry in entries]
-            cells.append("∞" if math.inf in figures else _said(_spread(figures), 3))
+            cells.append("∞" if None in figures else _said(_spread(figures), 3))
         lines.append(f"| {' | '.join([*cells, plain(fmean(each['trained']['cpu_seconds'] for each in entries), 2)])} |")
     return lines
 
