@@ -21,8 +21,9 @@ for it. Seconds: of the processor, one thread of a shared machine.
 Values are heads on the model's last hidden state, for all 512 next tokens (`NextToken`), trained for {values} steps of
 {batch} texts; policies adapters of rank {rank}, trained for {policies}; ± the standard deviation among the
 trainings, where there are several. R²: of v at the texts of one token, up to a constant, weighted by p_ref or p*.
-Policies that need a finite reward are not trained on the constraint. Diverged: a training ended at a gradient that was not finite; where
-few texts meet a constraint, exp((r - v)/alpha) of the soft losses is 0 for most and then too large.
+Policies that need a finite reward are not trained on the constraint. Diverged: a training ended at a
+gradient that was not finite; where few texts meet a constraint, exp((r - v)/alpha) of the soft losses is 0 for most
+and then too large.
 
 Written by `python -m benchmarks stories_truth` from `benchmarks/results/stories_truth.json`; `--quote` writes it again.
 """
