@@ -89,7 +89,7 @@ def test_unknown_name_lists_the_known_ones():
 def test_every_asset_names_a_fixed_version(name):
     asset = ASSETS[name]
     assert re.fullmatch(r"[0-9a-f]{64}", asset.sha256)
-    assert re.fullmatch(r"https://raw\.githubusercontent\.com/[\w-]+/[\w-]+/[0-9a-f]{40}/[\w./%-]+", asset.address)
+    assert re.fullmatch(r"https://raw\.githubusercontent\.com/[\w-]+/[\w.-]+/[0-9a-f]{40}/[\w./%-]+", asset.address)
     assert asset.licence
 
 
