@@ -71,7 +71,7 @@ def test_export_says_what_it_can_measure(monkeypatch, capsys):
     assert "svlearn export qm9 --checkpoint" in capsys.readouterr().out
     with pytest.raises(SystemExit):
         main(["export", "qm10"])
-    known = "digits, gb1, qm9, sequence-regressor, sequences"
+    known = "digits, gb1, qm9, sentiment, sequence-regressor, sequences"
     assert capsys.readouterr().err == f"svlearn export: error: expected one of {known}, got 'qm10'\n"
     with pytest.raises(SystemExit):
         main(["export", "qm9", "--help"])
