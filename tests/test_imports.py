@@ -24,6 +24,7 @@ RANKS = {
     "torch_archive": 0,
     "torch_legacy": 0,
     "public_files": 0,
+    "reference_reward": 0,
     "configurations": 0,
     **dict.fromkeys(
         ("transitions", "process", "trajectories", "conditions", "reward", "targets", "schedules", "assets"), 0

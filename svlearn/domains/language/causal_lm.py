@@ -8,7 +8,7 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor
 
-from svlearn.arguments import integer, integers, names_of, real
+from svlearn.arguments import integer, integers, names_of
 from svlearn.configurations import configured, digest
 from svlearn.deferred_checks import check_finite
 from svlearn.domains.language import drawing, metrics
@@ -17,6 +17,7 @@ from svlearn.domains.language.generation import warn_of_unread_settings
 from svlearn.domains.language.opening import open_model, settings_of_adapters, settings_of_tokenizer
 from svlearn.domains.language.prompts import Prompts
 from svlearn.domains.language.reading import Called, Inputs, Look, inputs_along, inputs_at, look
+from svlearn.domains.language.sampling import SamplingLaw
 from svlearn.domains.language.texts import LENGTH, PROMPT, TEXT, Text, as_texts, expect_texts, right_aligned
 from svlearn.process import Prediction, Reference
 from svlearn.state import State
@@ -45,8 +46,8 @@ class CausalLM(Reference):
     transformers has them; nothing is fetched unless a name asks for it). tokenizer: its own, by default that of the
     name or folder.
     temperature, top_k, top_p: of the law, as of `generate`: tokens that they leave out have probability 0. Greedy
-    texts are those of top_k=1. end_tokens: the model's own by default, else the tokenizer's. Of the model's
-    generation_config its end tokens alone are read.
+    texts are those of top_k=1. `sampling` holds them, and cannot be changed. end_tokens: the model's own by default,
+    else the tokenizer's. Of the model's generation_config its end tokens alone are read.
     condition: of `initial`: a list of prompts, texts or chats (lists of messages, by the tokenizer's template), or
     token ids; None stands for empty ones, which begin with the tokenizer's bos_token. `prompts` makes leaves of them.
 
@@ -77,9 +78,7 @@ class CausalLM(Reference):
     ):
         super().__init__()
         self.num_steps = integer(max_new_tokens, "max_new_tokens")
-        self.temperature = real(temperature, "temperature", above=0)
-        self.top_k = None if top_k is None else integer(top_k, "top_k")
-        self.top_p = None if top_p is None else real(top_p, "top_p", above=0, most=1)
+        self.sampling = SamplingLaw(temperature, top_k, top_p)
         self.model: Any
         self.model, self.tokenizer = open_model(model, tokenizer, dtype, device_map)
         warn_of_unread_settings(self.model, stacklevel=3)
@@ -97,7 +96,6 @@ class CausalLM(Reference):
         given = [stop_strings] if isinstance(stop_strings, str) else stop_strings
         self.stop_strings = [] if given is None else names_of(given, "stop_strings")
         self._stopping = self._stop_criteria()
-        self._warpers = self._law_warpers()
         self._names = arguments_of(self.model)
         check_laws(self.model, self.vocabulary, self.pad)
         self.positions = 0
@@ -172,7 +170,7 @@ class CausalLM(Reference):
         return drawing.draw(objects, captions)
 
     def extra_repr(self) -> str:
-        return f"{self.num_steps} new tokens of {self.vocabulary}, temperature {self.temperature:g}"
+        return f"{self.num_steps} new tokens of {self.vocabulary}, temperature {self.sampling.temperature:g}"
 
     def _further(self, x: TensorDict, cache: dict[str, Any]) -> Look:
         """By the cache of all tokens but the last. Of a text that has ended before, what was said then stands."""
@@ -200,9 +198,7 @@ class CausalLM(Reference):
     ) -> Prediction:
         if logits.dtype in (torch.float16, torch.bfloat16):
             check_finite(logits.detach().sum(), lambda: _refuse(logits, t))
-        scores = logits.float() if logits.dtype != torch.float64 else logits
-        for warper in self._warpers:
-            scores = warper(None, scores)
+        scores = self.sampling(logits.float() if logits.dtype != torch.float64 else logits)
         law = FieldTransition({TEXT: AppendingTransition(x[TEXT], scores, finished=self.finished(x))}, x)
         return Prediction(law, features=last, features_before=before, cache=cache)
 
@@ -231,18 +227,6 @@ class CausalLM(Reference):
         except ValueError as error:
             raise ValueError(f"stop_strings: transformers cannot read them by this tokenizer: {error}") from error
 
-    def _law_warpers(self) -> list[Any]:
-        from transformers.generation import logits_process
-
-        warpers: list[Any] = []
-        if self.temperature != 1:
-            warpers.append(logits_process.TemperatureLogitsWarper(self.temperature))
-        if self.top_k is not None:
-            warpers.append(logits_process.TopKLogitsWarper(self.top_k))
-        if self.top_p is not None and self.top_p < 1:
-            warpers.append(logits_process.TopPLogitsWarper(self.top_p))
-        return warpers
-
     def _check_length(self, width: int, shortest: int) -> None:
         config = self.model.config.get_text_config(decoder=True)
         most = getattr(config, "max_position_embeddings", None)
@@ -251,7 +235,6 @@ class CausalLM(Reference):
                 f"condition: expected prompts of at most {most - self.num_steps} tokens, for the model's context is of "
                 f"{most} and max_new_tokens {self.num_steps}, got one of {width}"
             )
-
         rotary = getattr(config, "rope_parameters", None) or {}
         short = rotary.get("original_max_position_embeddings") if rotary.get("rope_type") == "longrope" else None
         if short is not None and shortest <= short < width + self.num_steps:
@@ -264,7 +247,7 @@ class CausalLM(Reference):
     def _digest(self) -> Tensor:
         settings = {
             "model": configured(self.model),
-            "law": [self.temperature, self.top_k, self.top_p],
+            "law": self.sampling.settings,
             "ends": [self.ends.tolist(), self.stop_strings],
             "tokenizer": settings_of_tokenizer(self.tokenizer),
         }

@@ -61,9 +61,7 @@ class ModelTwist(Value):
         return torch.where(empty[:, None], 0.0, self._features(_without_last(x)))
 
     def _features(self, x: TensorDict) -> Tensor:
-        features = self.copy(x, x[TEXT][:, -1]).features
-        assert features is not None  # of a CausalLM
-        return features
+        return cast(Tensor, self.copy(x, x[TEXT][:, -1]).features)
 
 
 def _without_last(x: TensorDict) -> TensorDict:

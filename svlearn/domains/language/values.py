@@ -6,7 +6,7 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor, nn
 
-from svlearn.arguments import integer
+from svlearn.arguments import expect, integer
 from svlearn.domains.language.outcomes import outcome_tokens
 from svlearn.domains.language.texts import PROMPT, TEXT, expect_texts
 from svlearn.process import Prediction
@@ -32,9 +32,7 @@ class NextToken(Value):
 
     def __init__(self, network: nn.Module):
         super().__init__()
-        if not isinstance(network, nn.Module):
-            raise TypeError(f"network: expected a torch.nn.Module, got {type(network).__name__}")
-        self.network = network
+        self.network = expect(network, nn.Module, "network")
 
     def forward(
         self, x: State, t: Tensor, prediction: Prediction | None = None, *, generator: torch.Generator | None = None

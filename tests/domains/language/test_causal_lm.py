@@ -1,6 +1,7 @@
 """A causal model as a reference: its laws by the cache, without it and along trajectories; prompts and ends."""
 
 import copy
+import dataclasses
 import warnings
 
 import pytest
@@ -96,6 +97,13 @@ def test_temperature_top_k_and_top_p_are_those_of_generate():
     share = float(logits[ordered[:2]].exp().sum()) + 1e-6
     assert log_probs(tiny_reference(top_p=share)(x, t))[0][ordered[2]] > -torch.inf
     assert log_probs(tiny_reference(top_p=share - 1e-3)(x, t))[0][ordered[2:]].exp().tolist() == [0, 0]
+
+
+def test_the_law_that_a_process_was_made_with_cannot_be_changed():
+    reference = tiny_reference(temperature=0.5)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        reference.sampling.temperature = 2.0
+    assert reference.sampling.settings == [0.5, None, None]
 
 
 def test_a_text_ends_with_its_end_token_or_a_stop_string_or_its_buffer():

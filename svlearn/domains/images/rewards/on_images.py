@@ -2,8 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from copy import deepcopy
-from typing import Any
 
 import torch
 from tensordict import TensorDict
@@ -11,16 +9,14 @@ from torch import Tensor
 
 from svlearn.arguments import expect
 from svlearn.domains.images.rewards.checks import check_images
-from svlearn.fingerprint import fingerprint
-from svlearn.identity import identity, identity_of_process
 from svlearn.objectives.state_gradients import frozen
 from svlearn.placement import modules_of
 from svlearn.process import Reference
-from svlearn.reward import WeightedSum, as_sum
+from svlearn.reference_reward import ReferenceReward
 from svlearn.state import State
 
 
-class OnImages:
+class OnImages(ReferenceReward):
     """r(x_T) = r'(reference.images(x_T)), (B,), of finished states (B, ...), in the units of r'.
 
     reference: has `images(x) -> (B, C, H, W)`, floats in [0, 1], of finished states. It is shared, never copied, and no
@@ -33,49 +29,22 @@ class OnImages:
     lacks the leaf, and what `check_images` raises of the reference's images.
     """
 
-    reads_one_hot = False
-
     def __init__(self, reference: Reference, reward: Callable | Mapping[Callable, float]):
         if not callable(getattr(expect(reference, Reference, "reference"), "images", None)):
             raise TypeError(
                 "reference: expected one with images(x) -> (B, C, H, W) in [0, 1], got a "
                 f"{type(reference).__name__} without"
             )
-        self.reference, self.reward = reference, reward
-        self._sum = as_sum(reward)
-        self.asynchronous = self._sum.asynchronous
+        super().__init__(reference, reward)
 
     def __call__(self, x: State) -> Tensor:
         with self._frozen(x):
             images = self.reference.images(x)  # type: ignore[operator]
             check_images(images, self)
-            if not isinstance(self.reward, (Mapping, WeightedSum)):
-                return _reward_of(self.reward, images, x)
+            if self.single is not None:
+                return _reward_of(self.single, images, x)
             parts = [weight * _reward_of(reward, images, x) for weight, reward in self._sum.terms if weight != 0]
         return torch.stack(parts).sum(dim=0) if parts else images.new_zeros(len(images))
-
-    @property
-    def name(self) -> str | None:
-        """The class, and a digest of the reference and of the rewards; None where one of these has no identity. What
-        the reference or a reward remembers of earlier calls is no part of it."""
-        process = fingerprint(self.reference), identity_of_process(self.reference)
-        try:
-            return f"{type(self).__qualname__} {identity((*process, self._sum.terms), 'reward')}"
-        except ValueError:
-            return None
-
-    def forget(self) -> None:
-        """Empty what its rewards remember."""
-        self._sum.forget()
-
-    def arguments(self) -> dict[str, Any]:
-        """What its recipe holds."""
-        reward = self._sum if isinstance(self.reward, Mapping) else self.reward
-        return {"reference": self.reference, "reward": reward}
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> "OnImages":
-        """With rewards of its own, and the same reference."""
-        return type(self)(memo.get(id(self.reference), self.reference), deepcopy(self.reward, memo))
 
     @contextmanager
     def _frozen(self, x: State) -> Iterator[None]:

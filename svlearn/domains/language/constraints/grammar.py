@@ -15,7 +15,8 @@ from svlearn.bytecode import digest
 from svlearn.domains.language.causal_lm import CausalLM
 from svlearn.domains.language.constraints.matchers import Matchers
 from svlearn.domains.language.constraints.tokens import read_tokens
-from svlearn.domains.language.texts import TEXT, written_tokens
+from svlearn.domains.language.opening import settings_of_tokenizer
+from svlearn.domains.language.texts import TEXT, expect_texts, written_tokens
 
 EVERY_TOKEN = '%llguidance {"no_forcing": true}'  # else a mask has but one of the tokens that write what must come
 KINDS = {"regex": "a regular expression", "json_schema": "a JSON schema", "lark": "a grammar in Lark's format"}
@@ -100,9 +101,7 @@ class Grammar:
 
     def prefixes(self, x: TensorDict) -> list[tuple[int, ...]]:
         """The new tokens of texts (B,), checked."""
-        if not isinstance(x, TensorDict) or TEXT not in set(x.keys()):
-            raise TypeError(f"x: expected states of a CausalLM, got {type(x).__name__}")
-        rows = [tuple(row) for row in written_tokens(x)]
+        rows = [tuple(row) for row in written_tokens(expect_texts(x))]
         self.check_tokens(max((max(row) for row in rows if row), default=0))
         return rows
 
@@ -123,9 +122,9 @@ class Grammar:
     @cached_property
     def name(self) -> str:
         """What stored rollouts tell it apart by: its text, and a digest of the tokens."""
-        backend = self.reference.tokenizer.backend_tokenizer.to_str()
+        tokens = json.dumps(settings_of_tokenizer(self.reference.tokenizer), sort_keys=True)
         ends = str((sorted(self.ends), self.reference.vocabulary))
-        return f"{self.kind} {self.text} {digest('tokens', backend.encode(), ends.encode()).hex()[:32]}"
+        return f"{self.kind} {self.text} {digest('tokens', tokens.encode(), ends.encode()).hex()[:32]}"
 
     def __deepcopy__(self, memory: dict) -> "Grammar":
         return self

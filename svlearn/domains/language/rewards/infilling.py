@@ -11,12 +11,12 @@ from svlearn.arguments import expect, integer, integers
 from svlearn.domains.language.rewards.likelihood import log_likelihoods
 from svlearn.domains.language.rewards.on_texts import distinct
 from svlearn.domains.language.rewards.pretrained import Tokens, longest_text
+from svlearn.domains.language.texts import expect_texts, prompt_tokens, written_tokens
 from svlearn.fingerprint import fingerprint
 from svlearn.identity import identity, identity_of_process
 from svlearn.modes import evaluating
 from svlearn.process import Reference
 
-LEAVES = ("text", "prompt", "length")
 MARKS = (".", "a", "0")  # what a suffix may stand behind
 
 
@@ -54,11 +54,8 @@ class Infilling:
         self._tokens, self._longest = list(tokens), longest_text(model, reference.tokenizer)
 
     def __call__(self, x: TensorDict) -> Tensor:
-        if not isinstance(x, TensorDict) or not set(LEAVES) <= set(x.keys()):
-            raise TypeError(f"x: expected states with {', '.join(LEAVES)}, got {type(x).__name__}")
-        written = [row[: row[-1]] for row in x["text"].tolist()]
-        prompts = [row[len(row) - length :] for row, length in zip(x["prompt"].tolist(), x["length"].tolist())]
-        texts = [(*prompt, *text) for prompt, text in zip(prompts, written)]
+        x = expect_texts(x)
+        texts = [tuple(prompt + text) for prompt, text in zip(prompt_tokens(x), written_tokens(x))]
         if not all(texts):
             raise ValueError(f"x: expected a token before the suffix, got none in state {texts.index(())}")
         firsts, places = distinct(texts)

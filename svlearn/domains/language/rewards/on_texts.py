@@ -1,7 +1,6 @@
 """A reward of states, by the texts that they are to a reference: r(x_T) = r'(text of x_T)."""
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from copy import deepcopy
 from typing import Any
 
 import torch
@@ -10,16 +9,14 @@ from torch import Tensor
 
 from svlearn.arguments import expect
 from svlearn.domains.language.rewards.checks import numbers_of, parts_of
-from svlearn.fingerprint import fingerprint
-from svlearn.identity import identity, identity_of_process
 from svlearn.process import Reference, has
-from svlearn.reward import WeightedSum, as_sum
+from svlearn.reference_reward import ReferenceReward
 from svlearn.state import State, take
 
 PARTS = ("text", "continuation")
 
 
-class OnTexts:
+class OnTexts(ReferenceReward):
     """r(x_T) = r'(text of x_T), (B,), of finished states (B, ...), in the units of r'.
 
     reference: decodes finished states to texts (strs); it is shared, never copied. States that are alike are decoded
@@ -33,51 +30,25 @@ class OnTexts:
     `of` and another number of numbers than of texts.
     """
 
-    reads_one_hot = False
-
     def __init__(self, reference: Reference, reward: Callable | Mapping[Callable, float], of: str = "text"):
         if not has(expect(reference, Reference, "reference"), "decode"):
             raise TypeError(f"reference: expected one with decode(x) -> texts, got {type(reference).__name__} without")
         if of not in PARTS:
             raise ValueError(f"of: expected one of {', '.join(PARTS)}, got {of!r}")
-        self.reference, self.reward, self.of = reference, reward, of
-        self._sum = as_sum(reward)
-        self.asynchronous = self._sum.asynchronous
+        super().__init__(reference, reward, of=of)
+        self.of = of
 
     @torch.no_grad()
     def __call__(self, x: State) -> Tensor:
         texts, places = self._texts(x)
-        if not isinstance(self.reward, (Mapping, WeightedSum)):
-            return take(self._scores(self.reward, texts), places)
+        if self.single is not None:
+            return take(self._scores(self.single, texts), places)
         total = torch.zeros(len(texts))
         for weight, reward in self._sum.terms:
             if weight != 0:
                 scores = self._scores(reward, texts)
                 total = total.to(scores.device) + weight * scores
         return take(total, places)
-
-    @property
-    def name(self) -> str | None:
-        """The class, what it reads, and a digest of the reference and of the rewards; None where one of these has no
-        identity."""
-        process = fingerprint(self.reference), identity_of_process(self.reference)
-        try:
-            return f"{type(self).__qualname__} {identity((*process, self.of, self._sum.terms), 'reward')}"
-        except ValueError:
-            return None
-
-    def forget(self) -> None:
-        """Empty what its rewards remember."""
-        self._sum.forget()
-
-    def arguments(self) -> dict[str, Any]:
-        """What its recipe holds."""
-        reward = self._sum if isinstance(self.reward, Mapping) else self.reward
-        return {"reference": self.reference, "reward": reward, "of": self.of}
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> "OnTexts":
-        """With rewards of its own, and the same reference."""
-        return type(self)(memo.get(id(self.reference), self.reference), deepcopy(self.reward, memo), self.of)
 
     def _scores(self, reward: Callable, texts: list[str]) -> Tensor:
         return numbers_of(reward(texts), len(texts), reward)
