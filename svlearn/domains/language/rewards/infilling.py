@@ -46,7 +46,8 @@ class Infilling:
         self.reference, self.batch_size = reference, integer(batch_size, "batch_size")
         self.suffix = suffix if isinstance(suffix, str) else integers(suffix, "suffix", 0)
         model: Any = reference.model
-        tokens = _behind(Tokens(reference.tokenizer, special=False), suffix) if isinstance(suffix, str) else self.suffix
+        read = Tokens(reference.tokenizer, special=False)
+        tokens = _behind(read, self.suffix) if isinstance(self.suffix, str) else self.suffix
         size = model.get_input_embeddings().weight.shape[0]
         if not tokens or max(tokens) >= size:
             came = "none" if not tokens else f"{max(tokens)}"
