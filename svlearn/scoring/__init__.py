@@ -5,10 +5,11 @@ A domain gives a `Codec`, which says what a state is to the function, and the fu
 
 from svlearn.scoring.codec import Codec
 from svlearn.scoring.counts import Counts
+from svlearn.scoring.executors import ExecutorWorkers
 from svlearn.scoring.failures import Failure
 from svlearn.scoring.reward import ScoredReward
 from svlearn.scoring.score_store import ScoreStore
 from svlearn.scoring.scorer import Scorer
 from svlearn.scoring.workers import Workers
 
-__all__ = ["Codec", "Counts", "Failure", "ScoreStore", "ScoredReward", "Scorer", "Workers"]
+__all__ = ["Codec", "Counts", "ExecutorWorkers", "Failure", "ScoreStore", "ScoredReward", "Scorer", "Workers"]

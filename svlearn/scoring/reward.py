@@ -10,7 +10,7 @@ from svlearn.recipes import Recorded
 from svlearn.scoring.scorer import Scorer
 from svlearn.state import State, device_of_state
 
-OF_THE_MACHINE = ("num_workers", "store", "cache", "memory", "per_task")  # options that decide no score
+OF_THE_MACHINE = ("num_workers", "store", "cache", "memory", "per_task", "executor")  # options that decide no score
 
 
 class ScoredReward(Recorded):

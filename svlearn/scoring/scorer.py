@@ -10,6 +10,7 @@ import math
 import pickle
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Executor
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 from svlearn.arguments import each_of, integer, is_number
 from svlearn.scoring.codec import Codec
 from svlearn.scoring.counts import Counts
+from svlearn.scoring.executors import ExecutorWorkers
 from svlearn.scoring.failures import ITEM, LONGEST_REASON, MACHINE, Failure, printable
 from svlearn.scoring.score_store import Known, ScoreStore
 from svlearn.scoring.workers import Workers, apply_here
@@ -41,6 +43,8 @@ class Scorer:
     store: a `ScoreStore`, where each score is written as soon as it is known and looked up first. memory: so many
     keys, and texts, are remembered; the oldest go. per_task: objects that a worker takes at a time; 1 for a function of
     seconds.
+    executor: any `concurrent.futures.Executor`, as dask's `client.get_executor()` or mpi4py's `MPIPoolExecutor`, in
+    place of this machine's pool, see `ExecutorWorkers`: limits, failures, memory and store are the same.
 
     What fails is told apart. A function that raises fails on the object, and the store keeps that. An object that is
     too slow or crashes its worker fails in this run: it is remembered here until `forget()`, and the next run tries it
@@ -69,6 +73,7 @@ class Scorer:
         store: ScoreStore | None = None,
         memory: int = MEMORY,
         per_task: int = OBJECTS_PER_TASK,
+        executor: Executor | None = None,
     ):
         if not callable(function):
             raise TypeError(f"function: expected a callable of {codec.noun}s, got {type(function).__name__}")
@@ -85,7 +90,11 @@ class Scorer:
         self.memory, self.per_task = integer(memory, "memory"), integer(per_task, "per_task")
         self.counts = Counts()
         self.failures: list[tuple[str, str]] = []
-        self._workers = Workers(num_workers, timeout, codec.begin)
+        self._workers = (
+            Workers(num_workers, timeout, codec.begin)
+            if executor is None
+            else ExecutorWorkers(executor, num_workers, timeout, codec.begin)
+        )
         self._texts: dict[bytes, str | None] = {}
         self._scores: dict[str, float] = {}
         self._unsaved: dict[str, Known] = {}  # for the store

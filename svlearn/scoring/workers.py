@@ -35,11 +35,17 @@ class Workers:
     The workers end with this process, also where it is killed, and the programs that they started end with them. A
     daemonic process, which may start no others, applies the function itself: without a time limit, and without
     protection from a crash.
-    prepare: what each worker calls first.
+    prepare: what each worker calls first. start_method: how processes are started, as `multiprocessing` names it;
+    default, a fork on Linux, so that a script needs no __main__ guard, and elsewhere the system's own way.
     """
 
     def __init__(
-        self, num_workers: int | None = None, timeout: float = 10.0, prepare: Callable[[], None] | None = None
+        self,
+        num_workers: int | None = None,
+        timeout: float = 10.0,
+        prepare: Callable[[], None] | None = None,
+        *,
+        start_method: str | None = None,
     ):
         if num_workers is not None:
             try:
@@ -54,6 +60,7 @@ class Workers:
         self.num_workers = min(_num_cores(), MAX_WORKERS) if num_workers is None else num_workers
         self.timeout = float(timeout)
         self.prepare = prepare
+        self.start_method = "fork" if start_method is None and sys.platform == "linux" else start_method
         self._pool: ProcessPool | None = None
         self._closer: Finalize | None = None
         self._owner = 0  # the process that started the pool
@@ -72,7 +79,7 @@ class Workers:
         the whole timeout for itself. The items of a task that died are tried again one by one, and one whose worker
         was killed from outside once more.
         """
-        if multiprocessing.current_process().daemon:
+        if self._works_here():
             return self._map_here(function, items, done)
         size = max(1, min(per_task, math.ceil(len(items) / (4 * self.num_workers))))
         results: list[Any] = [None] * len(items)
@@ -119,12 +126,10 @@ class Workers:
         self, function: Callable[[Any], Any], items: Sequence, parts: list[list[int]]
     ) -> Generator[list[tuple[list[int], list[Any] | Failure]], None, None]:
         """Schedule a task for each part of the items; yields, a few times a second, which ended and how."""
-        pool, ended, budget = self._running(), SimpleQueue[Future](), 0.1 * self.timeout
-        tasks: dict[Future, list[int]] = {}
+        ended, tasks = SimpleQueue[Future](), dict[Future, list[int]]()
         try:
             for part in parts:
-                given = [function, [items[i] for i in part], budget]
-                task = pool.schedule(_apply, args=given, timeout=budget + self.timeout)
+                task = self._schedule(function, [items[i] for i in part])
                 tasks[task] = part
                 task.add_done_callback(ended.put)
             while tasks:
@@ -138,6 +143,19 @@ class Workers:
         finally:  # where the caller was interrupted, nobody wants the rest
             for unwanted in tasks:
                 unwanted.cancel()
+
+    def once(self, function: Callable[[Any], Any], items: Sequence) -> list[Any]:
+        """The results of as many first items as one task takes; raises what ended its process."""
+        return self._schedule(function, items).result()
+
+    def _works_here(self) -> bool:
+        """Whether this process applies the function itself."""
+        return multiprocessing.current_process().daemon
+
+    def _schedule(self, function: Callable[[Any], Any], items: Sequence) -> Future:
+        """A task that gives the results of as many first items as start within a tenth of the time limit."""
+        budget = 0.1 * self.timeout
+        return self._running().schedule(_apply, args=[function, items, budget], timeout=budget + self.timeout)
 
     def _outcome(self, task: Future) -> list[Any] | Failure:
         try:
@@ -161,8 +179,7 @@ class Workers:
     def _running(self) -> ProcessPool:
         # one that this process inherited by a fork is not even asked: a thread may have held its lock at that moment
         if self._pool is None or self._owner != os.getpid() or not self._pool.active:
-            # fork, so that a script needs no __main__ guard; elsewhere than on Linux the system's own way is safer
-            context = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
+            context = multiprocessing.get_context(self.start_method)
             self.close()
             first = (os.getpid(), self.prepare)
             self._pool = ProcessPool(self.num_workers, initializer=begin, initargs=first, context=context)
