@@ -32,7 +32,7 @@ def fetch(name: str, progress: bool = True) -> Path:
     folder = _folder()
     if folder is not None and (folder / name).is_file():
         return _verified(asset, folder / name)
-    path = _cache() / name
+    path = cache_folder() / name
     if not (path.is_file() and asset.matches(path)):
         writable(path.parent, f"the cache of downloads (set {CACHE_VARIABLE})")
         _download(asset, path, progress)
@@ -46,7 +46,9 @@ def _folder() -> Path | None:
         raise ValueError(f"{FOLDER_VARIABLE}: expected a folder of files, got another ({error})") from error
 
 
-def _cache() -> Path:
+def cache_folder() -> Path:
+    """Where downloads are kept: the folder in SVLEARN_CACHE, or the system's own for svlearn. Raises ValueError where
+    none is known."""
     folder = os.environ.get(CACHE_VARIABLE)
     try:
         return user_path(folder or pooch.os_cache("svlearn"))

@@ -167,7 +167,7 @@ def test_a_missing_address_is_a_connection_error(folders, register, server):
 
 def test_the_cache_is_the_systems_own_by_default(monkeypatch):
     monkeypatch.delenv("SVLEARN_CACHE", raising=False)
-    assert module._cache().name == "svlearn"
+    assert module.cache_folder().name == "svlearn"
 
 
 def test_an_archive_is_repacked_whatever_the_gzip_library(folders, register, server):

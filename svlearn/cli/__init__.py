@@ -14,6 +14,7 @@ COMMANDS = {  # name: its module and what it does
     "evaluate": ("evaluate", "compare samplers on one reference and one reward: table, page, figures"),
     "collect": ("collect", "roll out trajectories and keep them on disk"),
     "export": ("export", "measure a pretrained network, and write the weights and the card that svlearn.load reads"),
+    "doctor": ("doctor", "say what of svlearn works on this machine, and how to mend what does not"),
 }
 HELP = """usage: svlearn COMMAND [options]
 
