@@ -5,14 +5,13 @@
 
 import dataclasses
 import difflib
-import functools
 import importlib
 import inspect
 import types
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Self
 
 KEYS = {"class_path", "init_args"}
 
@@ -25,29 +24,27 @@ class Recorded:
 
     _recorded: dict[str, Any]
 
-    def __init_subclass__(cls, **options: Any) -> None:
-        super().__init_subclass__(**options)
-        if "__init__" in vars(cls):
-            cls.__init__ = _recording(cls.__init__)  # type: ignore[method-assign]
+    def __new__(cls, *given: Any, **named: Any) -> Self:
+        made = super().__new__(cls)
+        vars(made)["_recorded"] = _bound(cls, made, given, named)
+        return made
 
     def arguments(self) -> dict[str, Any]:
         """What the constructor was given, by the names of its parameters; defaults are left out."""
         return dict(self._recorded)
 
 
-def _recording(constructor: Callable) -> Callable:
-    signature = inspect.signature(constructor)
+def _bound(kind: type, made: Any, given: tuple, named: dict[str, Any]) -> dict[str, Any]:
+    """By the names of a constructor's parameters what they are given; nothing where it does not take that: then it says
+    so itself, or a copy is made, which is given its state later."""
+    signature = inspect.signature(kind.__init__)  # type: ignore[misc]
+    try:
+        found = dict(signature.bind(made, *given, **named).arguments)
+    except TypeError:
+        return {}
     rest = [name for name, each in signature.parameters.items() if each.kind is inspect.Parameter.VAR_KEYWORD]
-
-    @functools.wraps(constructor)
-    def recorded(self: Any, *given: Any, **named: Any) -> None:
-        if "_recorded" not in vars(self):  # else it is the constructor of a base, which a subclass calls
-            found = dict(signature.bind(self, *given, **named).arguments)
-            options = found.pop(rest[0], {}) if rest else {}
-            self._recorded = dict(list(found.items())[1:]) | options
-        constructor(self, *given, **named)
-
-    return recorded
+    options = found.pop(rest[0], {}) if rest else {}
+    return dict(list(found.items())[1:]) | options
 
 
 @dataclass(frozen=True)

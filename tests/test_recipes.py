@@ -1,6 +1,9 @@
 """Recipes: what plain data builds, what it may leave out or name, and what is refused by which words."""
 
+import copy
+import pickle
 import re
+from dataclasses import dataclass
 
 import pytest
 import torch
@@ -8,7 +11,7 @@ from torch import nn
 
 from svlearn.inference.sampler import Sampler
 from svlearn.randomness import seeded
-from svlearn.recipes import Context, build, import_thing, is_recipe
+from svlearn.recipes import Context, Recorded, build, import_thing, is_recipe
 from svlearn.targets import Target
 from svlearn.values import AtSteps, Ensemble, PosteriorMean, Switch, Value, Zero
 
@@ -112,3 +115,39 @@ def test_methods_of_classes_are_found():
     assert import_thing("svlearn.values.Switch.fit") == Switch.fit
     assert import_thing("svlearn.values.AtSteps") is AtSteps and import_thing("svlearn.Target") is Target
     assert is_recipe(ZERO) and not is_recipe({"class_path": 3}) and not is_recipe("svlearn.values.Zero")
+
+
+class Scale(Recorded):
+    def __init__(self, factor, power=1, **rest):
+        self.factor = factor
+
+
+class Doubled(Scale):
+    def __init__(self, power):
+        super().__init__(2, power=power)
+
+
+@dataclass(frozen=True)
+class Shift(Recorded):
+    by: float
+    twice: bool = False
+
+
+@pytest.mark.parametrize(
+    ("made", "arguments"),
+    [
+        (Scale(3, colour="red"), {"factor": 3, "colour": "red"}),
+        (Doubled(power=4), {"power": 4}),
+        (Shift(1.5), {"by": 1.5}),
+        (Shift(by=1.5, twice=True), {"by": 1.5, "twice": True}),
+    ],
+)
+def test_what_a_constructor_is_given_is_recorded_whoever_wrote_it(made, arguments):
+    assert made.arguments() == arguments
+    assert copy.copy(made).arguments() == copy.deepcopy(made).arguments() == arguments
+    assert pickle.loads(pickle.dumps(made)).arguments() == arguments
+
+
+def test_a_constructor_that_does_not_take_its_arguments_says_so_itself():
+    with pytest.raises(TypeError, match="Shift.__init__"):
+        Shift()

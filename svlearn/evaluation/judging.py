@@ -51,9 +51,9 @@ class Judging:
             return judge(x).double().cpu().numpy()
 
     def measured(self, name: str, objects: Sequence[Any]) -> float:
-        """What a metric says of decoded samples. Raises TypeError for what is no number."""
+        """What a metric says of decoded samples; a bool counts as 0 or 1. Raises TypeError for what is no number."""
         figure = self.metrics[name](list(objects))
-        if not is_number(figure):
+        if not (is_number(figure) or isinstance(figure, bool | np.bool_)):
             raise TypeError(f"metrics[{name!r}]: expected what returns a number, got {type(figure).__name__}")
         return float(figure)
 

@@ -67,13 +67,15 @@ def test_a_judge_is_the_mean_over_the_samples_that_are_compared(samplers):
 
 
 def test_a_judge_has_one_column_with_its_error(samplers, tmp_path):
-    comparison = compare(samplers, 20, judges={"a_square": square}, metrics={"largest": largest})
+    metrics = {"largest": largest, "any": lambda objects: len(objects) > 0}
+    comparison = compare(samplers, 20, judges={"a_square": square}, metrics=metrics)
     shown = readable(comparison.table)
     assert "A square" in shown and "A square standard error" not in shown
     assert all(" ± " in cell for cell in shown["A square"]) and "Largest" in shown
     assert "A square" in comparison.to_markdown() and "A square" in comparison.to_html(tmp_path / "page").read_text()
     written = json.loads(comparison.to_json(tmp_path / "json").read_text())
     assert written["figures"]["SMC"]["a_square"] == comparison.figures["SMC"]["a_square"]
+    assert written["figures"]["SMC"]["any"] == 1.0
 
 
 def test_judges_are_asked_in_batches(samplers):

@@ -84,5 +84,5 @@ def test_a_reward_of_ones_own_is_recorded_too(qm9):
     assert build({**recipe, "class_path": recipe["class_path"]}, Context(), "reward").name == reward.name
     plain = describe(MoleculeReward(num_atoms, correct=True), qm9, "reward")
     assert plain["init_args"] == {"function": "molecule_toys.num_atoms", "correct": True}
-    with pytest.raises(TypeError, match="missing a required argument: 'factor'"):
+    with pytest.raises(TypeError, match="missing 1 required positional argument: 'factor'"):
         Twice()
