@@ -115,6 +115,10 @@ class CausalLM(Reference):
         self._check_length(leaves[PROMPT].shape[1], int(leaves[LENGTH].min()))
         return TensorDict(leaves, batch_size=[len(leaves[PROMPT])])
 
+    def aligned(self, conditions: Any) -> Any:
+        """A list of prompts by `prompts`, so that a training may be given one; others as they are."""
+        return self.prompts(conditions) if isinstance(conditions, list) else conditions
+
     def finished(self, x: State) -> Tensor:
         text = expect_texts(x)[TEXT]
         written = text[:, -1]
