@@ -6,8 +6,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmarks.common.figures import plain_ticks, style, svg
-from benchmarks.stories_budget.findings import is_measured
-from benchmarks.stories_budget.rows import BUDGETS, FREE, TRAINED
+from benchmarks.stories_budget.findings import is_measured, trained
+from benchmarks.stories_budget.rows import BUDGETS, FREE
 from benchmarks.stories_budget.tasks import TASKS
 from svlearn.evaluation.report.figures import COLORS, LINES, MARKERS
 
@@ -15,7 +15,7 @@ NAME = "stories-budget.svg"
 
 
 def figures(results: dict[str, Any]) -> dict[str, str]:
-    """SVG by file name; none before a task has all of its rows."""
+    """SVG by file name; none before a task is measured."""
     measured = {task: own for task, own in results.items() if is_measured(own)}
     return {NAME: budgets(measured)} if measured else {}
 
@@ -33,7 +33,7 @@ def _panel(axes: Axes, task: str, own: dict[str, Any]) -> None:
     for name, color in (("of_reference", "#999999"), ("of_target", "black")):
         label = {"of_reference": "plain texts", "of_target": "p*"}[name]
         axes.axhline(own["truth"][name][0], color=color, linewidth=0.9, label=label)
-    for place, name in enumerate((*FREE, *TRAINED)):
+    for place, name in enumerate((*FREE, *trained(own))):
         rows = [own[name]["budgets"][str(budget)] for budget in BUDGETS]
         means, errors = zip(*(row["figure"] for row in rows), strict=True)
         look = {"color": COLORS[place], "marker": MARKERS[place], "linestyle": LINES[place % len(LINES)]}

@@ -11,16 +11,28 @@ from benchmarks.stories_budget.rows import BUDGETS, FREE, TRAINED
 Point = tuple[float, float]  # what a text costs, and its figure of the reward
 
 
+def trained(own: dict[str, Any]) -> tuple[str, ...]:
+    """What is learned for a task, as far as it is measured."""
+    return tuple(name for name in TRAINED if name in own)
+
+
 def is_measured(own: dict[str, Any]) -> bool:
-    """Whether a task has all of its rows."""
-    return all(name in own for name in ("truth", *FREE, *TRAINED))
+    """Whether a task has what needs no training, and something learned to hold against it."""
+    return all(name in own for name in ("truth", *FREE)) and bool(trained(own))
 
 
 def winners(own: dict[str, Any], budget: int) -> list[str]:
     """The methods, the best first, that cannot be told from the best at 95 %."""
-    figures = {name: tuple(own[name]["budgets"][str(budget)]["figure"]) for name in (*FREE, *TRAINED)}
+    figures = {name: tuple(own[name]["budgets"][str(budget)]["figure"]) for name in (*FREE, *trained(own))}
     ordered = sorted(figures, key=lambda name: -figures[name][0])
     return [name for name in ordered if name == ordered[0] or not apart(figures[ordered[0]], figures[name])]
+
+
+def nearest_bound(own: dict[str, Any], budget: int) -> str | None:
+    """The method whose mean of log Ẑ, which is below log Z, is the largest; None where a group of each died."""
+    rows = {name: own[name]["budgets"][str(budget)] for name in (*FREE, *trained(own))}
+    bounds = {name: row["bound"][0] for name, row in rows.items() if row.get("bound")}
+    return max(bounds, key=bounds.__getitem__, default=None)
 
 
 def points(entry: dict[str, Any], cost: str) -> list[Point]:

@@ -6,7 +6,7 @@ from typing import Any
 from benchmarks.common.pages import markdown_table, not_measured
 from benchmarks.stories_budget import learned
 from benchmarks.stories_budget.figures import NAME
-from benchmarks.stories_budget.findings import cheapest_free, is_measured, pays_from, winners
+from benchmarks.stories_budget.findings import cheapest_free, is_measured, nearest_bound, pays_from, trained, winners
 from benchmarks.stories_budget.rows import BUDGETS, FREE, LINEAGE_LOOKS, LOOKS, NUMBER, TRAINED
 from benchmarks.stories_budget.tasks import PLAIN, PROMPT, TASKS, TOKENS
 from svlearn.evaluation.report.numbers import plain, with_error
@@ -72,8 +72,10 @@ def headline(measured: dict[str, Any]) -> str:
     sentences = []
     for task, own in measured.items():
         wins = [f"{' or '.join(winners(own, budget))} at {budget}" for budget in BUDGETS]
-        pays = [f"{name} {_from_when(own, name)}" for name in TRAINED]
-        sentences.append(f"{task}: {', '.join(wins)}; {', '.join(pays)}")
+        pays = [f"{name} {_from_when(own, name)}" for name in trained(own)]
+        nearest = nearest_bound(own, BUDGETS[-1])
+        bound = [] if nearest is None else [f"the bound on log Z is nearest by {nearest} at {BUDGETS[-1]}"]
+        sentences.append(f"{task}: {', '.join(wins)}; {'; '.join([*bound, ', '.join(pays)])}")
     return f"**Which wins at the positions of how many plain texts. {'. '.join(map(_capitalized, sentences))}.**"
 
 
@@ -82,14 +84,14 @@ def _capitalized(text: str) -> str:
 
 
 def table(own: dict[str, Any]) -> str:
-    places = [(name, budget) for budget in BUDGETS for name in (*FREE, *TRAINED)]
+    places = [(name, budget) for budget in BUDGETS for name in (*FREE, *trained(own))]
     return markdown_table(COLUMNS, (_cells(own, *place) for place in places))
 
 
 def training(own: dict[str, Any]) -> str:
     rows = [
         (name, f"{own[name]['trained']['positions']:,.0f}", plain(own[name]["trained"]["cpu_seconds"], 2))
-        for name in TRAINED
+        for name in trained(own)
     ]
     return markdown_table(("Trained", "positions", "seconds"), rows)
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from benchmarks.stories_budget import findings, rows, run
+from benchmarks.stories_budget.figures import NAME, figures
 from benchmarks.stories_budget.page import headline, page
 from benchmarks.stories_budget.tasks import TASKS, TOKENS
 
@@ -59,6 +60,22 @@ def test_who_wins_and_when_a_training_pays_by_hand(own):
     assert findings.pays_from(own, "twisted SMC", 16) == pytest.approx(70 / (12 - 4))
 
 
+def test_whose_bound_is_nearest(own):
+    assert findings.nearest_bound(own, 64) is None
+    for name, bound in (("SMC, roll-outs", -3.0), ("twisted SMC", -2.5)):
+        own[name]["budgets"]["64"]["bound"] = [bound, 0.1]
+    assert findings.nearest_bound(own, 64) == "twisted SMC"
+    assert "the bound on log Z is nearest by twisted SMC at 64; twisted SMC pays" in headline({"sentiment": own})
+
+
+def test_what_is_not_measured_is_left_out(own):
+    del own["policy"]
+    assert findings.trained(own) == ("twisted SMC",) and "policy" not in headline({"sentiment": own})
+    assert list(figures({"sentiment": own, "constraint": {}})) == [NAME]
+    del own["twisted SMC"]
+    assert not findings.is_measured(own) and figures({"sentiment": own}) == {}
+
+
 def test_the_page_says_it(own):
     text = page({"sentiment": own, "constraint": {}})
     assert "| twisted SMC | 4 | 1000 | 0.400 ± 0.010 | -1.00 ± 0.10 | – | 25% |" in text
@@ -91,7 +108,7 @@ def test_a_sampler_keeps_to_its_budget(name, assets, monkeypatch):
 def test_budgets_are_equal_in_the_results():
     results = run.RESULTS.read()
     for task in TASKS:
-        assert findings.is_measured(results[task]), task
+        assert findings.is_measured(results[task]) and findings.trained(results[task]) == rows.TRAINED, task
         for name in (*rows.FREE, *rows.TRAINED):
             for budget, row in results[task][name]["budgets"].items():
                 assert 0.7 < row["positions"] / (int(budget) * SINGLE) < 1.15, (task, name, budget)
