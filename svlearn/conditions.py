@@ -8,7 +8,7 @@ and are handed to `initial` as what they are; a map-style `Dataset` is collated 
 tensor. A training may also be given a callable of (number, generator) that returns so many rows.
 """
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 import numpy as np
@@ -41,6 +41,13 @@ class Conditions:
     def of(cls, source: Any, name: str = "conditions") -> "Conditions | None":
         """None stays None, and what is a `Conditions` itself."""
         return source if source is None or isinstance(source, cls) else cls(source, name)
+
+    def aligned(self, align: Callable[[Any], Any]) -> "Conditions":
+        """The same, of rows that `align` returns, which is `Reference.aligned`; what is read where it is drawn, a
+        Dataset or a callable, is as it is."""
+        if _is_callable(self.source) or _is_dataset(self.source):
+            return self
+        return Conditions(align(self.source), self.name)
 
     def draw(self, number: int, generator: torch.Generator) -> Any:
         """`number` rows, their tensors on the generator's device.

@@ -113,6 +113,11 @@ class Reference(nn.Module, ABC, metaclass=Compilable):
         more. By default none is."""
         return torch.zeros(len(x), dtype=torch.bool, device=device_of_state(x))
 
+    def aligned(self, conditions: Any) -> Any:
+        """Rows of conditions such that states drawn under some of them join those under others: a language model pads
+        its prompts to one length. What draws from them again and again asks for it; by default they are as they are."""
+        return conditions
+
     def decode(self, x: State) -> list:
         """Finished states as the domain's objects."""
         raise TypeError(f"{type(self).__name__} does not define decode()")

@@ -63,12 +63,28 @@ def concatenate(parts: Sequence[Any]) -> Any:
     if first is None or len(parts) == 1:
         return first
     if isinstance(first, (Tensor, TensorDict)):
-        return torch.cat(list(parts))
+        try:
+            return torch.cat(list(parts))
+        except RuntimeError as error:
+            shapes = list(dict.fromkeys(map(_row_shapes, parts)))
+            if len(shapes) == 1:
+                raise
+            raise ValueError(
+                f"states: expected batches whose rows have one shape, got {' and '.join(shapes[:2])}; where they are "
+                "of conditions, as prompts of unequal lengths, give rows of one shape, which `reference.prompts` makes"
+            ) from error
     if not hasattr(type(first), "cat"):
         raise TypeError(
             f"{type(first).__name__} cannot be cut by max_batch: give the class a method cat(parts) that joins batches"
         )
     return type(first).cat(parts)
+
+
+def _row_shapes(rows: State) -> str:
+    if isinstance(rows, Tensor):
+        return str(tuple(rows.shape[1:]))
+    leaves = {str(name): tuple(leaf.shape[1:]) for name, leaf in rows.items(True, True)}
+    return ", ".join(f"{name} {shape}" for name, shape in sorted(leaves.items()))
 
 
 def times(t: int | Tensor, batch_size: int, device: torch.device | str | None = None) -> Tensor:

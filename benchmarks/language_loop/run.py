@@ -4,8 +4,8 @@
 
 The model is stories260k, on float32, under one prompt: 64 texts of 100 tokens that do not end, by `generate` with
 sampling, by `ancestral`, and by `smc` with groups of 16 whose weights vary, so that they are resampled; and the memory
-of what is kept as the group grows. Each turn runs all in changing order; a ratio of a turn is of seconds of the
-processor. docs/leaderboards/language_loop.md is written from the results.
+of what is kept as the group grows, with the peak of a fresh process. Each turn runs all in changing order; a ratio of a
+turn is of seconds of the processor. docs/leaderboards/language_loop.md is written from the results.
 """
 
 import argparse
@@ -21,14 +21,15 @@ from benchmarks.common.clock import timed
 from benchmarks.common.pages import not_measured
 from benchmarks.common.paths import PAGES
 from benchmarks.common.results import Results
-from svlearn.domains.language import CausalLM, stories
+from benchmarks.language_loop import peaks
+from benchmarks.language_loop.problem import PARTICLES, PROMPT, TOKENS, process, samplers
 from svlearn.evaluation.report.numbers import plain
 from svlearn.evaluation.report.provenance import provenance
-from svlearn.values import Learned
 
-RESULTS, PAGE = Results("language_loop", {"loops": {}, "memory": {}}), PAGES / "language_loop.md"
-TEXTS, TOKENS, PARTICLES, TURNS, PROMPT = 64, 100, 16, 9, "Once upon a time"
-GROUPS = (4, 16, 64, 256)
+EMPTY: dict[str, dict] = {"loops": {}, "memory": {}, "peaks": {}}
+RESULTS, PAGE = Results("language_loop", EMPTY), PAGES / "language_loop.md"
+TEXTS, TURNS = 64, 9
+GROUPS, PEAKS = (4, 16, 64, 256), (1, 4, 16, 64)
 TITLE = "What the loop costs beside transformers' own"
 NOTES = """
 {texts} texts of {tokens} new tokens under "{prompt}" by stories260k (260,000 parameters, float32), one thread; {turns}
@@ -36,43 +37,29 @@ turns, each of all in changing order; seconds of the processor. Positions: how m
 computed once for all texts, the last token not at all. In SMC ({particles} particles a group,
 systematic, at half the effective sample size) the value of a text is a fixed function of its last token, so that
 weights vary: of {steps} steps, {resampled} resampled on average. Cache: keys and values of one group at its last step.
+Peak: the largest resident memory of a fresh process that draws {groups} such groups of SMC, less what it held before,
+all libraries loaded and one text drawn; cache beside it: that of all groups.
 Written by `python -m benchmarks language_loop` from `benchmarks/results/language_loop.json`.
 """
-
-
-class OfLastToken(torch.nn.Module):
-    """A fixed number of each last token, so that particles have weights that cost nothing."""
-
-    def forward(self, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-        text = x["text"]
-        last = text.gather(1, (text[:, -1:] - 1).clamp(min=0))[:, 0]
-        return 1.5 * torch.sin(last.float())
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """None of its own."""
 
 
-def process() -> CausalLM:
-    return stories.load(max_new_tokens=TOKENS, end_tokens=[])
-
-
 def measure(options: argparse.Namespace) -> None:
+    RESULTS.write(EMPTY | RESULTS.read())
     RESULTS.finish(turns, "loops", "turns")
     for number in GROUPS:
         RESULTS.finish(partial(memory, number), "memory", str(number))
-
-
-def samplers(reference: CausalLM) -> dict[str, sv.Sampler]:
-    value = Learned(OfLastToken())
-    target = sv.Target(lambda x: torch.zeros(len(x)), 1.0)
-    return {"ancestral": sv.ancestral(reference), "SMC": sv.smc(reference, target, value, PARTICLES)}
+    for number in PEAKS:
+        RESULTS.finish(partial(peaks.of_a_process, number), "peaks", str(number))
 
 
 def turns() -> dict:
     """Seconds of the processor of each, turn by turn, and the token positions that ours compute."""
     reference = process()
-    known = samplers(reference)
+    known = samplers(reference, PARTICLES)
     tokens = torch.tensor([reference.tokenizer(PROMPT)["input_ids"]] * TEXTS)
 
     def generate() -> None:
@@ -143,6 +130,9 @@ def page(held: dict) -> str:
         lines.append(f"| {' | '.join(cells)} |")
     lines += ["", "| Particles | cache, MB |", "| --: | --: |"]
     lines += [f"| {number} | {plain(each['cache_bytes'] / 1e6, 3)} |" for number, each in held["memory"].items()]
+    if held.get("peaks"):
+        lines += ["", "| Particles | cache, MB | peak, MB | peak/cache |", "| --: | --: | --: | --: |"]
+        lines += [_peak(number, each) for number, each in held["peaks"].items()]
     first = (
         f"**For as many tokens `ancestral` takes {plain(median(ratios['ancestral']), 3)} times what `generate` does, "
         f"and SMC with {PARTICLES} particles {plain(median(ratios['SMC']), 3)} times.**"
@@ -155,5 +145,12 @@ def page(held: dict) -> str:
         particles=PARTICLES,
         steps=TOKENS,
         resampled=plain(row["resampled"], 2),
+        groups=peaks.GROUPS,
     )
     return "\n".join([f"# {TITLE}\n", f"{first}\n", *lines, notes])
+
+
+def _peak(number: str, entry: dict) -> str:
+    above = entry["peak_bytes"] - entry["start_bytes"]
+    cells = [number, *(plain(each / 1e6, 3) for each in (entry["cache_bytes"], above))]
+    return f"| {' | '.join([*cells, plain(above / entry['cache_bytes'], 2)])} |"

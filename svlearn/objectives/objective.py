@@ -73,7 +73,8 @@ class Objective(Module):
         self.batch_size = integer(batch_size, "batch_size")
         self.num_validation = integer(num_validation, "num_validation")
         self.steps_per_epoch = integer(steps_per_epoch, "steps_per_epoch")
-        self.conditions = Conditions.of(conditions)
+        source = Conditions.of(conditions)
+        self.conditions = None if source is None else source.aligned(reference.aligned)
         self.seed = 0
         self.known_fingerprint: str | None = None  # of the reference, where a fit runs it in another precision
         self.micro_batch, self.more_to_come = 0, False  # which of those of the present step, and whether others follow

@@ -67,6 +67,9 @@ class Policy(Reference, ABC):
             law = self.steer(prediction, x, times(t, len(x), device_of_state(x)))
             yield replace(prediction, transition=law, evaluations=None)
 
+    def aligned(self, conditions: Any) -> Any:
+        return self.reference.aligned(conditions)
+
     def decode(self, x: State) -> list:
         return self.reference.decode(x)
 

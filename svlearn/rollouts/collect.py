@@ -59,10 +59,11 @@ def collect(
     source = Conditions.of(conditions)
     sources: dict[str, Any] = {"proposal": q, "conditions": source}
     request = _request("process", process, num_trajectories, target, batch_size, seed, **sources)
+    rows_of = None if source is None else source.aligned(process.aligned)
 
     def draw(rows: slice, generator: torch.Generator) -> TensorDict:
         number = rows.stop - rows.start
-        condition = draw_rows(source, number, generator)
+        condition = draw_rows(rows_of, number, generator)
         return roll_out(process, number, target=target, generator=generator, proposal=q, condition=condition)
 
     return _fill(path, request, draw, device_of(process), progress, max_batch)

@@ -1,6 +1,7 @@
 """How a causal model of transformers is called, and whether its laws are those of the tokens before alone."""
 
 import inspect
+import math
 from typing import Any
 
 import torch
@@ -42,7 +43,7 @@ def called(model: Any, names: frozenset[str], inputs: Inputs, keep: int, past: A
 @torch.no_grad()
 def check_laws(model: Any, size: int, pad: int) -> None:
     """Raise ValueError where what a model says of a text is not that of its tokens up to there: where it reads what
-    follows, as an encoder does, or another thing beside padding or by its cache than of the text alone.
+    follows, as an encoder does, another thing beside padding or by its cache than of the text alone, or NaN.
 
     size: of the vocabulary; pad: what stands where no token is. Two short texts, five calls of the plain model."""
     device = model.get_input_embeddings().weight.device
@@ -60,6 +61,11 @@ def check_laws(model: Any, size: int, pad: int) -> None:
     real[1, :PADDED] = False
     whole = of_columns(tokens, real)
     logits = called(model, names, whole, width, None, cached=False).logits
+    for row, where in ((0, ""), (1, " beside padding on the left")):
+        if bool(logits[row, real[row]].isnan().any()):
+            raise ValueError(
+                f"model: expected a causal language model that is padded on the left, got one that says NaN{where}"
+            )
     first = Inputs(tokens[:, :-1], real[:, :-1], whole.positions[:, :-1])
     begun = called(model, names, first, width, None, cached=True)
     _compare(logits[:, :-1][first.real], begun.logits[first.real], "reads tokens that follow, as an encoder does")
@@ -67,8 +73,9 @@ def check_laws(model: Any, size: int, pad: int) -> None:
         last = Inputs(tokens[:, -1:], real, whole.positions[:, -1:])
         further = called(model, names, last, 1, begun.past, cached=True)
         _compare(logits[:, -1], further.logits[:, -1], "says by its cache what it does not say without")
+    options = {"use_cache": False} if "use_cache" in names else {}
     for row, places in enumerate(real):
-        alone = model(input_ids=tokens[row : row + 1, places]).logits[0]
+        alone = model(input_ids=tokens[row : row + 1, places], **options).logits[0]
         _compare(
             logits[row, places], alone, "says of a text beside padding on the left what it does not say of it alone"
         )
@@ -76,7 +83,8 @@ def check_laws(model: Any, size: int, pad: int) -> None:
 
 def _compare(first: Tensor, second: Tensor, fault: str) -> None:
     tolerance = IN_HALF if first.dtype in (torch.float16, torch.bfloat16) else TOLERANCE
-    first, second = first.double(), second.double()
+    excluded = (first == -math.inf) & (second == -math.inf)
+    first, second = (each.double().masked_fill(excluded, 0.0) for each in (first, second))
     spread = (first - first.mean(dim=-1, keepdim=True)).square().mean().sqrt()
-    if bool((first - second).square().mean().sqrt() > tolerance * spread):
+    if not bool((first - second).square().mean().sqrt() <= tolerance * spread):  # NaN, too
         raise ValueError(f"model: expected a causal language model that is padded on the left, got one that {fault}")

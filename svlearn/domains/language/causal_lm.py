@@ -10,18 +10,16 @@ from torch import Tensor
 
 from svlearn.arguments import integer, integers, names_of
 from svlearn.configurations import configured, digest
-from svlearn.deferred_checks import check_finite
 from svlearn.domains.language import drawing, metrics
 from svlearn.domains.language.calling import arguments_of, called, check_laws
 from svlearn.domains.language.generation import warn_of_unread_settings
 from svlearn.domains.language.opening import open_model, settings_of_adapters, settings_of_tokenizer
 from svlearn.domains.language.prompts import Prompts
 from svlearn.domains.language.reading import Called, Inputs, Look, inputs_along, inputs_at, look
-from svlearn.domains.language.sampling import SamplingLaw
+from svlearn.domains.language.sampling import SamplingLaw, check_logits
 from svlearn.domains.language.texts import LENGTH, PROMPT, TEXT, Text, as_texts, expect_texts, right_aligned
 from svlearn.process import Prediction, Reference
 from svlearn.state import State
-from svlearn.targets import NonFiniteError
 from svlearn.transitions import AppendingTransition, FieldTransition
 
 
@@ -56,7 +54,7 @@ class CausalLM(Reference):
     Raises TypeError and OSError as `open_model`; ValueError for a model whose laws are not those of the tokens before
     alone, at which it looks with two short texts (an encoder, one whose places count padding), numbers out of range, a
     vocabulary smaller than the tokenizer's, a prompt that is empty where there is no bos_token, and one too long for
-    the model's context.
+    the model's context; NonFiniteError, with the step and the row, for logits that are no law (`check_logits`).
     """
 
     settings: Tensor
@@ -116,6 +114,10 @@ class CausalLM(Reference):
         leaves = self._prompts.leaves(prompts, len(prompts), "prompts")
         self._check_length(leaves[PROMPT].shape[1], int(leaves[LENGTH].min()))
         return TensorDict(leaves, batch_size=[len(leaves[PROMPT])])
+
+    def aligned(self, conditions: Any) -> Any:
+        """A list of prompts by `prompts`, so that a training may be given one; others as they are."""
+        return self.prompts(conditions) if isinstance(conditions, list) else conditions
 
     def finished(self, x: State) -> Tensor:
         text = expect_texts(x)[TEXT]
@@ -196,8 +198,7 @@ class CausalLM(Reference):
     def _prediction(
         self, x: TensorDict, t: Tensor, logits: Tensor, last: Tensor, before: Tensor, cache: Any
     ) -> Prediction:
-        if logits.dtype in (torch.float16, torch.bfloat16):
-            check_finite(logits.detach().sum(), lambda: _refuse(logits, t))
+        check_logits(logits, t)
         scores = self.sampling(logits.float() if logits.dtype != torch.float64 else logits)
         law = FieldTransition({TEXT: AppendingTransition(x[TEXT], scores, finished=self.finished(x))}, x)
         return Prediction(law, features=last, features_before=before, cache=cache)
@@ -253,13 +254,3 @@ class CausalLM(Reference):
         }
         adapters = settings_of_adapters(self.model)
         return digest(settings | ({"adapters": adapters} if adapters else {}))
-
-
-def _refuse(logits: Tensor, t: Tensor) -> None:
-    broken = ~logits.isfinite().flatten(1).all(dim=1)
-    if bool(broken.any()):
-        row = int(broken.nonzero()[0])
-        raise NonFiniteError(
-            f"reference: the model's logits for row {row} at t = {int(t[row])} are not finite in {logits.dtype}; run "
-            "it in torch.bfloat16 or torch.float32"
-        )

@@ -17,11 +17,12 @@ def open_model(
     """A causal language model and its tokenizer, as `open_network` reads them; the model is not frozen.
 
     dtype, device_map: as `AutoModelForCausalLM.from_pretrained` takes them, for a model by name or folder; None: the
-    dtype that it was saved in. Raises as `open_network`, and ValueError for a model that is not causal.
+    dtype that it was saved in. Raises as `open_network`, ValueError for a model that is not causal, a dtype that torch
+    has not and a device_map that transformers does not take, and ImportError for a device_map without accelerate.
     """
     options: dict[str, Any] = {}
     if isinstance(model, (str, Path)):
-        options = {"dtype": "auto" if dtype is None else dtype, "device_map": device_map}
+        options = {"dtype": "auto" if dtype is None else _dtype(dtype), "device_map": _map(device_map)}
     elif dtype is not None or device_map is not None:
         raise ValueError("dtype, device_map: they are for a model by its name or folder; move others by to()")
     model, tokenizer = open_network("AutoModelForCausalLM", model, tokenizer, **options)
@@ -73,6 +74,23 @@ def settings_of_adapters(model: Any) -> dict[str, Any]:
         for name, layer in layers.items()
         if hasattr(layer, "scaling")
     }
+
+
+def _dtype(dtype: Any) -> torch.dtype | str:
+    known = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
+    if dtype != "auto" and not (isinstance(known, torch.dtype) and known.is_floating_point):
+        raise ValueError(f"dtype: expected a float dtype of torch, its name, as 'bfloat16', or 'auto', got {dtype!r}")
+    return dtype
+
+
+def _map(device_map: Any) -> Any:
+    """As it is. transformers' own words for a missing accelerate would be taken for those of a missing file."""
+    if device_map is not None:
+        try:
+            import accelerate  # noqa: F401
+        except ImportError as error:
+            raise ImportError("device_map: accelerate is needed for it: pip install accelerate") from error
+    return device_map
 
 
 def _read(kind: str, name: str | Path, argument: str, **options: Any) -> Any:

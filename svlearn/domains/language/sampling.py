@@ -3,9 +3,14 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from svlearn.arguments import integer, real
+from svlearn.deferred_checks import check_finite
+from svlearn.targets import NonFiniteError
+
+HALF = (torch.float16, torch.bfloat16)
 
 
 @dataclass(frozen=True)
@@ -49,3 +54,23 @@ class SamplingLaw:
     def settings(self) -> list[float | None]:
         """What tells it apart."""
         return [self.temperature, self.top_k, self.top_p]
+
+
+def check_logits(logits: Tensor, t: Tensor) -> None:
+    """Raise NonFiniteError, with the step t (B,) and the row, for logits (B, V) of no law: with NaN or +inf, or all
+    -inf; in half precision, where numbers overflow, for any that is not finite. What waits to be looked at is (B,)."""
+    logits = logits.detach()
+    edges = logits.amax(dim=1)  # finite where a row is a law
+    if logits.dtype in HALF:
+        edges = edges.float() - logits.amin(dim=1).float()
+    check_finite(edges.sum(), lambda: _refuse(edges, t, logits.dtype))
+
+
+def _refuse(edges: Tensor, t: Tensor, dtype: torch.dtype) -> None:
+    broken = ~edges.isfinite()
+    if bool(broken.any()):
+        row = int(broken.nonzero()[0])
+        advice = "; run it in torch.bfloat16 or torch.float32" if dtype in HALF else ""
+        raise NonFiniteError(
+            f"CausalLM: the model's logits at index {row} at step {int(t[row])} are not finite in {dtype}{advice}"
+        )

@@ -108,12 +108,55 @@ def test_all_texts_are_known_and_not_only_the_first_match(pattern):
         assert (state in automaton.accepting) == bool(re.fullmatch(pattern, text)), text
 
 
+WITH_EMPTY = ["(?:ab)*", "(?:a|bb)?", "a*(?:bc)?", "(?:(?:a|b)(?:a|b))*|c"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "ends"), [("", True), *((each, ends) for each in WITH_EMPTY for ends in (True, False))]
+)
+def test_a_language_with_the_empty_text_as_brute_force_has_it(pattern, ends):
+    """Of every prefix that may stand at t, and of every next token; without an end token no text can be empty."""
+    reference = letters_reference(seed=2) if ends else letters_reference(seed=2, end_tokens=[])
+    value = CompletableInTime(Grammar.regex(pattern, reference))
+    language = {each for each in strings("abc", LENGTH) if re.fullmatch(pattern, each)}
+    reached = {text for text in language if ends or len(text) == LENGTH}
+    for t in range(LENGTH):
+        prefixes = [each for each in strings("abc", LENGTH) if len(each) == t]
+        rows = [tokens_of(each, "abc") for each in prefixes]
+        wanted = [0.0 if any(text.startswith(each) for text in reached) else -100.0 for each in prefixes]
+        if ends and t:  # what has ended now, the empty text among it
+            whole = [each for each in strings("abc", LENGTH) if len(each) == t - 1]
+            rows += [[*tokens_of(each, "abc"), 3] for each in whole]
+            wanted += [0.0 if each in language else -100.0 for each in whole]
+        x = texts(reference, PROMPT, rows)
+        assert evaluate(value, x, t).tolist() == wanted
+        listed = ListedTransition(*predict(reference, x, t).transition.outcomes(8))
+        times = torch.full((len(x),), t)
+        said = value.of_outcomes(x, times, type(predict(reference, x, t))(listed))
+        after = listed.states.reshape(-1)
+        each = value.grammar(after) if t + 1 == LENGTH else evaluate(value, after, t + 1) == 0
+        assert torch.equal(said.flatten() == 0, each)
+
+
+def test_locally_masked_texts_of_a_language_with_the_empty_text_are_all_in_it():
+    reference = letters_reference(seed=2)
+    grammar = Grammar.regex("(?:ab)*", reference)
+    value = CompletableInTime(grammar)
+    rows, log_probs = every_text(reference, PROMPT)
+    within = torch.tensor([re.fullmatch("(?:ab)*", string(row)) is not None for row in rows])
+    sampler = smc(reference, constraint(grammar), value, 8, proposal=Exact(value, last="value"))
+    samples = sampler.sample(1_000, condition=[PROMPT] * 1_000, generator=seeded("cpu", 5))
+    assert bool((samples.rewards == 0).all())
+    assert {string(row) for row in written_tokens(samples.states.flatten())} == {"", "ab", "abab"}
+    estimates = samples.log_normalizer.exp()
+    error = float(estimates.std()) / math.sqrt(len(estimates))
+    assert abs(float(estimates.mean()) - float(log_probs.exp()[within].sum())) < 3 * error
+
+
 def test_another_grammar_is_refused_and_it_travels():
     reference = letters_reference()
     with pytest.raises(ValueError, match=r"grammar: expected a Grammar.regex, .* got Grammar.lark"):
         CompletableInTime(Grammar.lark('start: "a" start | "b"', reference))
-    with pytest.raises(ValueError, match=r"expected one without the empty text, .*; Completable takes it"):
-        CompletableInTime(Grammar.regex("a*", reference))
     with pytest.raises(
         ValueError, match=r"(?s)a regular expression that outlines-core compiles, got '\(\?x\)a # b': .*"
     ):

@@ -9,6 +9,7 @@ from torch import Tensor
 from svlearn.domains.language.constraints.grammar import Grammar
 
 NEVER = 2**31  # tokens
+MARK = "\n"  # what stands before every text where one of them is empty: it begins a line, as the text does
 
 
 class TokenAutomaton:
@@ -16,8 +17,10 @@ class TokenAutomaton:
     to a text of the language.
 
     Where a text has no way to end but a full buffer, what counts is whether exactly the tokens that are left do.
-    Raises ValueError for a grammar that is no regular expression, that accepts the empty text, or that outlines-core
-    does not compile.
+    outlines-core takes no language L that has the empty text. Of such a one the states are those of m L, m a mark that
+    a token of its own writes: no text of m L is empty, and what completes m w to a text of m L completes w to one of L,
+    so the state after m is where L starts.
+    Raises ValueError for a grammar that is no regular expression, or that outlines-core does not compile.
     """
 
     def __init__(self, grammar: Grammar):
@@ -27,26 +30,27 @@ class TokenAutomaton:
             raise ValueError(
                 f"grammar: expected a Grammar.regex, whose shortest completions are known, got {grammar!r}"
             )
-        if grammar.accepts(()):
-            raise ValueError(
-                f"grammar: expected one without the empty text, which outlines-core does not take, got {grammar!r}; "
-                "Completable takes it"
-            )
         self.size = grammar.reference.vocabulary
         self.may_stop = bool(grammar.ends or grammar.reference.stop_strings)
-        vocabulary = outlines_core.Vocabulary(self.size, _writers(grammar))  # an end token that no text has
+        mark = self.size + 1
+        writers, marked = _writers(grammar), grammar.accepts(())
+        if marked:
+            writers.setdefault(MARK.encode(), []).append(mark)
+        vocabulary = outlines_core.Vocabulary(self.size, writers)  # an end token that no text has
+        pattern = rf"(?:{grammar.text})\z"  # else a|ab would match no more than a
         try:
-            index = outlines_core.Index(rf"(?:{grammar.text})\z", vocabulary)  # else a|ab would match no more than a
+            index = outlines_core.Index(MARK + pattern if marked else pattern, vocabulary)
         except ValueError as error:
             raise ValueError(
                 "grammar: expected a regular expression that outlines-core compiles, got "
                 f"{grammar.text!r:.200}: {error}"
             ) from error
-        self.start = int(index.get_initial_state())
+        first, transitions = int(index.get_initial_state()), index.get_transitions()
+        self.start = int(transitions[first][mark]) if marked else first
         self.accepting = frozenset(index.get_final_states())
         self.moves: dict[int, dict[int, int]] = {state: {} for state in {self.start, *self.accepting}}
-        for state, moves in index.get_transitions().items():
-            self.moves[state] = {token: after for token, after in moves.items() if token != self.size}
+        for state, moves in transitions.items():
+            self.moves[state] = {token: after for token, after in moves.items() if token < self.size}
         self.fewest = self._distances()
         self._reaching = [self.accepting]
         self._needs: dict[int, Tensor] = {}

@@ -86,9 +86,8 @@ class CompletableInTime(Completable):
     whole text are known, and so no draw of `proposals.Exact` leads into a dead end, if the tokens that are needed have
     a probability at all. At T - 1 it tells which next tokens are texts of the language, the reward itself from one
     look, so that `Exact(value, last="value")` asks the reward of no outcome. All else is as of `Completable`, also that
-    it is no soft value.
-    Raises ValueError for another grammar than a regular expression, one that accepts the empty text, and one that
-    outlines-core does not compile.
+    it is no soft value. The empty text, where the language has it, is one that ends at once.
+    Raises ValueError for another grammar than a regular expression, and one that outlines-core does not compile.
     """
 
     def __init__(self, grammar: Grammar, floor: float = FLOOR_NATS):

@@ -11,6 +11,7 @@ import torch
 import svlearn as sv
 from svlearn.description import describe
 from svlearn.domains.language.rewards import Infilling
+from svlearn.domains.language.rewards.pretrained import Tokens
 from svlearn.recipes import Context, build
 
 pytest.importorskip("transformers", reason="needs transformers: the extra `language`")
@@ -67,7 +68,7 @@ def test_a_suffix_is_read_as_it_is_written():
     tokenizer.backend_tokenizer.normalizer = normalizers.Prepend(" ")
     reference = Writer(llama(), tokenizer)
     names = {
-        text: tokenizer.convert_ids_to_tokens(Infilling(reference, text)._tokens) for text in (" the cat", "nd", ".")
+        text: tokenizer.convert_ids_to_tokens(Infilling(reference, text)._of_all) for text in (" the cat", "nd", ".")
     }
     assert names == {" the cat": [" ", "the", " ", "c", "at"], "nd": ["n", "d"], ".": ["."]}
     assert tokenizer.tokenize(" the cat")[:3] == [" ", " ", "the"]
@@ -106,6 +107,70 @@ def test_the_normalizer_is_the_probability_of_the_suffix(generator):
     ratios = (rewards - log_z).exp()
     error = math.sqrt(float((laws.exp() * (ratios - 1).square()).sum()) / number)
     assert abs(math.exp(float(drawn.log_normalizer) - log_z) - 1) < 4 * error
+
+
+def test_each_prompt_has_its_own_suffix(generator):
+    """Of prompts of unequal lengths in one batch, against one call for each token; log Z of each by enumeration."""
+    reference = Writer(tiny(), letters_tokenizer(), num_steps=2)
+    suffixes = {(1, 2, 3): [0, 3, 2], (2,): [1], (1, 2): (3, 3)}
+    texts = [[3, 0], [0, 0], [3, 0], [2, 1], [0]]  # the third and the last have the same tokens under other prompts
+    prompts = [[1, 2, 3], [2], [1, 2], [2], [1, 2, 3]]
+    reward = Infilling(reference, suffixes, batch_size=3)
+    wanted = [
+        direct(reference.model, [*prompt, *text, *suffixes[tuple(prompt)]], len(prompt) + len(text))
+        for prompt, text in zip(prompts, texts)
+    ]
+    assert reward(states(reference, texts, prompts)).tolist() == pytest.approx(wanted, abs=1e-10)
+    for prompt, suffix in suffixes.items():
+        x = states(reference, texts, [list(prompt)] * 5)
+        torch.testing.assert_close(reward(x), Infilling(reference, suffix)(x), rtol=0, atol=1e-10)
+    every = [list(each) for each in itertools.product(range(4), repeat=2)]
+    conditions = [[1, 2, 3], [2, 2, 2]]
+    target = sv.targets.likelihood(Infilling(reference, {(1, 2, 3): [0, 3, 2], (2, 2, 2): [1]}))
+    drawn = sv.smc(reference, target, sv.values.Zero(), 2000).sample(2, condition=conditions, generator=generator)
+    for row, (prompt, suffix) in enumerate(zip(conditions, ([0, 3, 2], [1]))):
+        law = torch.tensor([direct(reference.model, [*prompt, *text], 3) for text in every]).double()
+        log_z = torch.tensor([direct(reference.model, [*prompt, *text, *suffix], 3) for text in every]).logsumexp(0)
+        rewards = target(states(reference, every, [prompt] * 16)).double()
+        error = math.sqrt(float((law.exp() * ((rewards - log_z).exp() - 1).square()).sum()) / 2000)
+        assert abs(math.exp(float(drawn.log_normalizer[row] - log_z)) - 1) < 4 * error
+
+
+def test_a_suffix_a_prompt_as_texts_is_built_again():
+    reference = Written(llama(), letters_tokenizer())
+    first = Infilling(reference, {"a cat": " the cat", "b": "."})
+    recipe = json.loads(json.dumps(describe(first, reference, "reward")))
+    again = build(recipe, Context(defaults={"reference": reference}), "reward")
+    assert again.name == first.name == Infilling(reference, {"b": ".", "a cat": " the cat"}).name
+    assert first.name not in {Infilling(reference, each).name for each in (" the cat", {"a cat": " the cat"})}
+    prompt = reference.tokenizer("a cat", add_special_tokens=False)["input_ids"]
+    x = states(reference, [[9, 12]], [prompt])
+    for other in (again, copy.deepcopy(first), Infilling(reference, " the cat")):
+        torch.testing.assert_close(other(x), first(x), rtol=0, atol=1e-10)
+
+
+class Written(Writer):
+    """One that takes texts as prompts."""
+
+    def initial(self, batch_size, *, condition=None, generator=None):
+        read = Tokens(self.tokenizer, special=False)
+        ids = [read([each])[0] if isinstance(each, str) else each for each in condition]
+        return super().initial(batch_size, condition=ids, generator=generator)
+
+
+def test_a_prompt_without_a_suffix_and_prompts_that_are_alike():
+    reference = Written(llama(), letters_tokenizer())
+    reward = Infilling(reference, {(1, 5, 9): "."})
+    with pytest.raises(ValueError, match="suffix: expected one for each prompt, got none for '.+'"):
+        reward(states(reference, [[9], [9]], [[1, 5, 9], [1, 5]]))
+    ids = tuple(reference.tokenizer("a cat", add_special_tokens=False)["input_ids"])
+    for suffix, reason in [
+        ({}, "that of a prompt at least"),
+        ({"a cat": ".", ids: "a"}, "different prompts, got one whose tokens"),
+        ({"a cat": ""}, r"suffix\['a cat'\]: expected tokens of 0 ... 39, one at least, got none"),
+    ]:
+        with pytest.raises(ValueError, match=reason):
+            Infilling(reference, suffix)
 
 
 def test_the_dropout_of_a_reference_in_training_is_no_part_of_it():
