@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from benchmarks.common.artifacts import missing
 from benchmarks.common.clock import clock
 from benchmarks.digits.problem import CLASSES, NUM_STEPS, channels_last, process, target
-from benchmarks.digits.trained import NUM_TRAJECTORIES, RUNS, SEED, Labelled, Stored, finished, note
+from benchmarks.digits.trained import RUNS, SEED, Labelled, Stored, finished, note
 from svlearn.checkpoints import load_value, save_value
 from svlearn.domains.images.values import FeaturesValue
 from svlearn.fingerprint import fingerprint
@@ -22,7 +22,7 @@ from svlearn.values import Head, Learned
 
 STEPS, BATCH, RATE = 3_000, 128, 2e-3
 CHANNELS, HIDDEN = 48, 128  # of the middle, and of the head
-TOGETHER = 50  # trajectories
+NUM_TRAJECTORIES, PART, TOGETHER = 1_000, 250, 50  # in all, in a file, in a call
 
 
 class OnKept(nn.Module):
@@ -51,12 +51,17 @@ def drawn(number: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
 
 
 def kept() -> dict[str, Tensor]:
-    """ "features" and "finished" of so many trajectories, drawn where they are not there yet."""
-    file = RUNS / "features.safetensors"
-    if missing(file, reference=fingerprint(process()), number=NUM_TRAJECTORIES, seed=SEED):
+    """ "features" and "finished" of all trajectories, drawn where they are not there yet."""
+    parts = [kept_part(part) for part in range(NUM_TRAJECTORIES // PART)]
+    return {name: torch.cat([each[name] for each in parts]) for name in parts[0]}
+
+
+def kept_part(part: int) -> dict[str, Tensor]:
+    file = RUNS / f"features_{part}.safetensors"
+    if missing(file, reference=fingerprint(process()), number=PART, seed=[SEED, part]):
         start = clock()
-        parts = [drawn(TOGETHER, seeded("cpu", SEED, batch)) for batch in range(NUM_TRAJECTORIES // TOGETHER)]
-        features, samples = (torch.cat(each) for each in zip(*parts, strict=True))
+        batches = [drawn(TOGETHER, seeded("cpu", SEED, part, each)) for each in range(PART // TOGETHER)]
+        features, samples = (torch.cat(each) for each in zip(*batches, strict=True))
         save_file({"features": features, "finished": samples}, file)
         note(file, start)
     return load_file(file)
