@@ -18,13 +18,14 @@ NOTES = """\
 
 The shipped `digits` in T = {steps} steps of DDPM, called without a class: p_ref draws any digit. r = log p(class | x_T)
 by one public classifier, nats; the judge is another, which no method sees. p\\*(x_T) ∝ p_ref(x_T) p(class | x_T)^(1/α).
-Eight images of each of the ten classes a row and alpha, two of TDS with K = 64; ± is one standard error of sampling (of
-a share, with one hit and one miss more), and does not hold the chance of training, which was done once. Accuracy: the
+Eight images of each of the ten classes a row and alpha, four by flow, two of TDS with K = 64; ± is one standard error of
+sampling (of a share, with one hit and one miss more), without the chance of training, which was done once. Accuracy: the
 share of the wanted class by the judge. p > ½: the share to which the reward's classifier gives the class more than
 half, at most its own accuracy. "p\\* itself": plain samples of p_ref, weighed by exp(r/α) for each class; their ESS is
 the mean over classes. Diversity: the mean distance of two images of a class in the judge's features. ESS: of the
 particles of a group at the end. A call is one image; gradients are counted apart, and each costs about two calls.
-Seconds: of the processor, one thread of a shared machine, without training.
+Seconds: of the processor, one thread of a shared machine, without training; the head's with weights laid out channels
+last, which is faster.
 
 Values learn log E[p(class | x_T) | x_t], the soft value at alpha = 1, of all ten classes in one network, and serve
 every alpha: on simulated trajectories of the reference, or on real digits noised by the forward process (the recipe of

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 import svlearn as sv
 from benchmarks.digits.heads import head
-from benchmarks.digits.problem import flow, process, target
+from benchmarks.digits.problem import channels_last, flow, process, target
 from benchmarks.digits.trained import POLICIES, VALUES, learned, policy
 from svlearn.domains.images import DiffusersReference
 from svlearn.values import PosteriorMean, Zero
 
-M, PER_CLASS = 8, 8
+M, PER_CLASS, BY_FLOW_PER_CLASS = 8, 8, 4
 FREE, TRAINED = "training-free", "trained"
 BY_FLOW = "flow, "  # what the names of the rows of the twin begin with
 
@@ -68,7 +68,7 @@ def by_value(kind: str) -> Make:
 
 
 def by_head(alpha: float) -> sv.Sampler:
-    return sv.svdd(process(), target(alpha), head(), M)
+    return sv.svdd(channels_last(), target(alpha), head(), M)
 
 
 def alone(kind: str) -> Make:
@@ -92,14 +92,19 @@ ROWS = {
     "DPS": Row(posterior_sampling()),
     f"SVDD-PM, M = {M}": Row(free()),
     **{f"SVDD, value of {kind}": Row(by_value(kind), TRAINED) for kind in VALUES},
-    "SVDD, head on the denoiser's features": Row(by_head, TRAINED),
+    "SVDD, head on the denoiser's features": Row(by_head, TRAINED, of=channels_last),
     "TDS, K = 2": Row(twisted(2)),
     "TDS, K = 8": Row(twisted(8)),
     **{f"policy, {kind}": Row(alone(kind), TRAINED) for kind in POLICIES},
     **{f"SMC, K = 4, of {kind}": Row(proposing(kind), TRAINED) for kind in POLICIES},
     "TDS, K = 64": Row(twisted(64), number=2),
-    f"{BY_FLOW}pretrained": Row(pretrained(flow), fixed=True, of=flow),
-    f"{BY_FLOW}DPS": Row(posterior_sampling(flow), of=flow),
-    f"{BY_FLOW}SVDD-PM, M = {M}": Row(free(flow), of=flow),
-    f"{BY_FLOW}TDS, K = 8": Row(twisted(8, flow), of=flow),
+    **{
+        f"{BY_FLOW}{name}": Row(make, number=BY_FLOW_PER_CLASS, fixed=name == "pretrained", of=flow)
+        for name, make in {
+            "pretrained": pretrained(flow),
+            "DPS": posterior_sampling(flow),
+            f"SVDD-PM, M = {M}": free(flow),
+            "TDS, K = 8": twisted(8, flow),
+        }.items()
+    },
 }

@@ -5,7 +5,7 @@
     python -m benchmarks digits --parts weighed        # the parts beside the rows: weighed, two_rewards
     python -m benchmarks digits --quote                # write the page from the results that are there
 
-8 images of each of the ten classes a row and alpha (2 of TDS at K = 64), in 25 steps. The reward is the log-probability
+8 images of each of the ten classes a row and alpha (4 by flow, 2 of TDS at K = 64), in 25 steps. The reward is the log-probability
 of the class by one public classifier, the judge is another. Rows "flow, ..." are of the twin by flow matching. Beside
 the rows: p* itself, by weighing plain samples, and a 7 that is small as JPEG, two rewards at once. A part is kept in
 benchmarks/results/digits.json as soon as it is there. docs/leaderboards/digits.md and its figures are written from the
@@ -26,7 +26,7 @@ from benchmarks.digits import two_rewards
 from benchmarks.digits.figures import figures
 from benchmarks.digits.measured import measured
 from benchmarks.digits.page import page
-from benchmarks.digits.problem import ALPHAS, CLASSES, classes, flow, judging, process, rewarding
+from benchmarks.digits.problem import ALPHAS, CLASSES, channels_last, classes, flow, judging, process, rewarding
 from benchmarks.digits.rows import ROWS
 from benchmarks.digits.trained import training
 from benchmarks.digits.weighed import of_plain
@@ -36,7 +36,7 @@ from svlearn.domains.images.digits.metrics import diversity
 RESULTS = Results("digits", {"cells": {}, "training": {}, "data": {}, "two rewards": {}})
 PAGE = PAGES / "digits.md"
 PARTS = ("rows", "weighed", "two_rewards")
-SEED, TOGETHER = 1, {process: 256, flow: 64}  # images in a call
+SEED, TOGETHER = 1, {process: 256, channels_last: 64, flow: 64}  # images in a call
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

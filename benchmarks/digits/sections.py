@@ -11,6 +11,7 @@ from benchmarks.digits.two_rewards import ALPHA, DIGIT, NUMBER, SAMPLERS, WEIGHT
 from svlearn.evaluation.report.numbers import plain, with_error
 
 MOST = "TDS, K = 64"
+LEAST, LARGEST = min(WEIGHTS), max(WEIGHTS)
 FLOW_HEAD = ("Row", "alpha", "accuracy", "by flow", "p > ½", "by flow", "reward", "by flow", "diversity", "by flow")
 REWARDS_HEAD = ("Row", "weight", f"log p({DIGIT})", "kB", "r", "accuracy", "diversity", "calls", "gradients")
 
@@ -87,7 +88,7 @@ def two_rewards(held: dict) -> list[str]:
     """A small 7, by the weight of its size."""
     lines, sizes, absent = [], {}, []
     for name in SAMPLERS:
-        for weight in WEIGHTS:
+        for weight in sorted(WEIGHTS):
             own = held["two rewards"].get(f"{name}/{weight:g}")
             if own is None:
                 absent.append(f"{name}, weight {weight:g}")
@@ -105,11 +106,11 @@ def two_rewards(held: dict) -> list[str]:
     if real is not None:
         lines.insert(0, [f"*real {DIGIT}s*", "–", "–", with_error(*mean(real))] + ["–"] * (len(REWARDS_HEAD) - 4))
     steps = [
-        f"{name} from {with_error(*sizes[name, WEIGHTS[0]])} to {with_error(*sizes[name, WEIGHTS[-1]])} kB"
+        f"{name} from {with_error(*sizes[name, LEAST])} to {with_error(*sizes[name, LARGEST])} kB"
         for name in SAMPLERS
-        if (name, WEIGHTS[0]) in sizes and (name, WEIGHTS[-1]) in sizes
+        if (name, LEAST) in sizes and (name, LARGEST) in sizes
     ]
-    text = f" From weight {WEIGHTS[0]:g} to {WEIGHTS[-1]:g}: {'; '.join(steps)}." if steps else ""
+    text = f" From weight {LEAST:g} to {LARGEST:g}: {'; '.join(steps)}." if steps else ""
     return [
         f'## "Write a {DIGIT} that is small as JPEG"\n',
         f"r = log p({DIGIT} | x_T) - weight · kB, nats, alpha = {ALPHA:g}, {NUMBER} images a row: a classifier with "
