@@ -8,7 +8,7 @@ from benchmarks.digits.figures import ACCURACY, PICTURES, SHOWN
 from benchmarks.digits.findings import Cell, gather, nearest, unmeasured
 from benchmarks.digits.problem import ALPHAS, NUM_STEPS
 from benchmarks.digits.rows import ROWS
-from benchmarks.digits.sections import by_flow, exact, two_rewards, weighed_row
+from benchmarks.digits.sections import by_flow, exact, two_rewards, unmeasured_parts, weighed_row
 from svlearn.evaluation.report.numbers import plain, with_error
 
 TITLE = "Digits: a class from an unconditional diffusion of images"
@@ -18,9 +18,9 @@ NOTES = """\
 
 The shipped `digits` in T = {steps} steps of DDPM, called without a class: p_ref draws any digit. r = log p(class | x_T)
 by one public classifier, nats; the judge is another, which no method sees. p\\*(x_T) ∝ p_ref(x_T) p(class | x_T)^(1/α).
-Eight images of each of the ten classes a row and alpha, four by flow, two of TDS with K = 64; ± is one standard error of
-sampling (of a share, with one hit and one miss more), without the chance of training, which was done once. Accuracy: the
-share of the wanted class by the judge. p > ½: the share to which the reward's classifier gives the class more than
+Eight images of each of the ten classes a row and alpha, four by flow, two of TDS with K = 64. ± is one standard error
+of sampling (of a share, with one hit and one miss more), without the chance of training, which was done once. Accuracy:
+the share of the wanted class by the judge. p > ½: the share to which the reward's classifier gives the class more than
 half, at most its own accuracy. "p\\* itself": plain samples of p_ref, weighed by exp(r/α) for each class; their ESS is
 the mean over classes. Diversity: the mean distance of two images of a class in the judge's features. ESS: of the
 particles of a group at the end. A call is one image; gradients are counted apart, and each costs about two calls.
@@ -56,7 +56,7 @@ def page(held: dict) -> str:
         if own:
             parts += [f"## alpha = {alpha:g}\n", table(own, weighed_row(held, alpha, len(HEAD)))]
     parts += [*strengths(cells), *by_flow(measured), *two_rewards(held)]
-    absent = unmeasured(ROWS, measured)
+    absent = unmeasured(ROWS, measured) + unmeasured_parts(held)
     if absent:
         policies = "policies have [a page of their own](digits_policies.md), in 20 steps"
         parts.append(f"Not measured here: {'; '.join(absent)}; {policies}.\n")

@@ -5,11 +5,11 @@
     python -m benchmarks digits --parts weighed        # the parts beside the rows: weighed, two_rewards
     python -m benchmarks digits --quote                # write the page from the results that are there
 
-8 images of each of the ten classes a row and alpha (4 by flow, 2 of TDS at K = 64), in 25 steps. The reward is the log-probability
-of the class by one public classifier, the judge is another. Rows "flow, ..." are of the twin by flow matching. Beside
-the rows: p* itself, by weighing plain samples, and a 7 that is small as JPEG, two rewards at once. A part is kept in
-benchmarks/results/digits.json as soon as it is there. docs/leaderboards/digits.md and its figures are written from the
-results.
+8 images of each of the ten classes a row and alpha (4 by flow, 2 of TDS at K = 64), in 25 steps. The reward is the
+log-probability of the class by one public classifier, the judge is another. Rows "flow, ..." are of the twin by flow
+matching. Beside the rows: p* itself, by weighing plain samples, and a 7 that is small as JPEG, two rewards at once. A
+part is kept in benchmarks/results/digits.json as soon as it is there. docs/leaderboards/digits.md and its figures are
+written from the results.
 """
 
 import argparse

@@ -121,5 +121,14 @@ def two_rewards(held: dict) -> list[str]:
     ]
 
 
+def unmeasured_parts(held: dict) -> list[str]:
+    """The parts beside the rows of which there is nothing yet."""
+    parts = {
+        "p\\* itself": held["data"].get("plain samples"),
+        f'"write a {DIGIT} that is small as JPEG"': held["two rewards"],
+    }
+    return [name for name, part in parts.items() if not part]
+
+
 def mean(held: Sequence[float]) -> Estimate:
     return fmean(held), stdev(held) / len(held) ** 0.5
