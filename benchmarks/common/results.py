@@ -26,8 +26,9 @@ class Results:
         self.allow_nan = allow_nan
 
     def read(self) -> dict:
-        """What has been measured."""
-        return json.loads(self.path.read_text(encoding="utf-8")) if self.path.exists() else deepcopy(self.empty)
+        """What has been measured; of a part that the file does not know yet, what is held before."""
+        held = json.loads(self.path.read_text(encoding="utf-8")) if self.path.exists() else {}
+        return held | {name: deepcopy(part) for name, part in self.empty.items() if name not in held}
 
     def write(self, held: dict) -> None:
         """The whole of it; raises ValueError for a number that the file may not hold."""

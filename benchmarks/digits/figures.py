@@ -20,12 +20,13 @@ SIDE, GAP = 28, 2
 
 def figures(held: dict) -> dict[str, str]:
     """SVG by file name, as far as there are rows."""
-    cells = gather(held)
-    return {ACCURACY: accuracies(cells), PICTURES: pictures(cells, SHOWN)} if cells else {}
+    cells = [cell for cell in gather(held) if not cell.by_flow]
+    exact = held["data"].get("plain samples", {}).get("weighed", {})
+    return {ACCURACY: accuracies(cells, exact), PICTURES: pictures(cells, SHOWN)} if cells else {}
 
 
-def accuracies(cells: list[Cell]) -> str:
-    """Accuracy by the judge against calls of the networks, a panel for each alpha."""
+def accuracies(cells: list[Cell], exact: dict[str, dict]) -> str:
+    """Accuracy by the judge against calls of the networks, a panel for each alpha; exact: of p*, by alpha."""
     names = list(dict.fromkeys(cell.name for cell in cells))
     with style("digits"):
         figure = Figure(figsize=(10.4, 4.4))
@@ -46,6 +47,9 @@ def accuracies(cells: list[Cell]) -> str:
                             color=COLORS[place % len(COLORS)],
                             marker=MARKERS[(place + place // 8) % 8],
                         )
+            if (own := exact.get(f"{alpha:g}")) is not None:
+                accuracy, error = own["accuracy"]
+                axes.axhspan(accuracy - error, accuracy + error, color="0.85", label="p* itself", zorder=0)
             low, high = axes.get_xlim()
             plain_ticks(axes.xaxis, [tick for tick in TICKS if low <= tick <= high])
         return svg(figure, panels[0], columns=4)

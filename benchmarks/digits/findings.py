@@ -1,10 +1,14 @@
 """What the rows of the study of digits come to."""
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
+from typing import Any
 
-from benchmarks.digits.rows import ROWS, TRAINED
+from benchmarks.common.estimates import Estimate
+from benchmarks.digits.problem import ALPHAS
+from benchmarks.digits.rows import BY_FLOW, ROWS, TRAINED
 
 NETWORKS = ("reference_calls", "policy_calls", "value_calls")
 
@@ -22,14 +26,21 @@ class Cell:
         return ROWS[self.name].needs == TRAINED
 
     @property
-    def accuracy(self) -> tuple[float, float]:
-        """The share of hits by the judge, and a standard error with one hit and one miss more, never 0."""
-        hits, number = sum(self.held["hits"]), len(self.held["hits"])
-        share = (hits + 1) / (number + 2)
-        return hits / number, math.sqrt(share * (1 - share) / (number + 2))
+    def by_flow(self) -> bool:
+        return self.name.startswith(BY_FLOW)
 
     @property
-    def reward(self) -> tuple[float, float]:
+    def accuracy(self) -> Estimate:
+        """The share of the wanted class by the judge."""
+        return share(self.held["hits"])
+
+    @property
+    def certain(self) -> Estimate:
+        """The share to which the reward's classifier gives the class more than half: at most its own accuracy."""
+        return share([reward > math.log(0.5) for reward in self.held["rewards"]])
+
+    @property
+    def reward(self) -> Estimate:
         rewards = self.held["rewards"]
         return fmean(rewards), stdev(rewards) / math.sqrt(len(rewards))
 
@@ -46,6 +57,26 @@ class Cell:
     @property
     def first(self) -> str:
         return self.held["first"]
+
+
+def share(hits: Sequence[bool]) -> Estimate:
+    """The share of hits, and a standard error with one hit and one miss more, never 0."""
+    number = len(hits)
+    smooth = (sum(hits) + 1) / (number + 2)
+    return sum(hits) / number, math.sqrt(smooth * (1 - smooth) / (number + 2))
+
+
+def unmeasured(rows: Mapping[str, Any], cells: Sequence[Cell]) -> list[str]:
+    """The rows that lack some alphas, with these."""
+    absent = []
+    for name, row in rows.items():
+        held = {cell.alpha for cell in cells if cell.name == name}
+        lacking = [f"{alpha:g}" for alpha in ALPHAS if alpha not in held]
+        if row.fixed and not held:
+            absent.append(name)
+        elif not row.fixed and lacking:
+            absent.append(f"{name}, alpha = {', '.join(lacking)}")
+    return absent
 
 
 def gather(held: dict) -> list[Cell]:

@@ -1,13 +1,14 @@
 """What a row of a study of digits is measured by, whatever process it draws from."""
 
 import base64
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
 
 import svlearn as sv
 from benchmarks.common.clock import clock, since
-from benchmarks.digits.problem import CLASSES, classes, judging
+from benchmarks.digits.problem import classes, judging
 from svlearn.domains.images import DiffusersReference
 from svlearn.domains.images.digits.metrics import diversity
 from svlearn.evaluation.report.provenance import provenance
@@ -18,10 +19,16 @@ from svlearn.rollouts.roll_out import roll_out
 
 
 def measured(
-    sampler: sv.Sampler, reference: DiffusersReference, labels: Tensor, seed: int, max_batch: int = 256
+    sampler: sv.Sampler,
+    reference: DiffusersReference,
+    labels: Tensor,
+    seed: int,
+    max_batch: int = 256,
+    also: Mapping[str, Callable[[Tensor], Tensor]] | None = None,
 ) -> dict:
     """Rewards of a sample of each group, the judge's verdicts, diversity, effective sample size, calls and seconds an
-    image; of a policy also KL(q || p_ref). labels (B,): the class that each group is asked for, all ten among them."""
+    image; of a policy also KL(q || p_ref). labels (B,): the class that each group is asked for. also: more figures of
+    each image, functions of images (B, C, H, W) in [0, 1]."""
     generator, start = seeded("cpu", seed), clock()
     samples = sampler.sample(len(labels), condition=labels, generator=generator, max_batch=max_batch)
     spent = since(start)
@@ -30,12 +37,14 @@ def measured(
     with torch.no_grad():
         said, features = judging()(images), judging().features(images)
     weights = samples.log_weights.double().softmax(dim=1)
-    first = [int((labels == each).nonzero()[0]) for each in range(CLASSES)]
+    asked = labels.unique()
+    first = [int((labels == each).nonzero()[0]) for each in asked]
     pixels = (images[first, 0] * 255).round().to(torch.uint8)
     return {
         "rewards": [round(each, 4) for each in rewards.tolist()],
         "hits": (said.argmax(dim=1) == labels).tolist(),
-        "diversity": [diversity(features[labels == each]) for each in range(CLASSES)],
+        "diversity": [diversity(features[labels == each]) for each in asked],
+        **{name: [round(each, 4) for each in figure(images).tolist()] for name, figure in (also or {}).items()},
         "ess": (1 / weights.square().sum(dim=1)).mean().item(),
         "particles": weights.shape[1],
         "per_image": {kind: getattr(samples.cost, kind) / len(labels) for kind in KINDS}

@@ -2,7 +2,7 @@
 
 from benchmarks.common.estimates import apart
 from benchmarks.common.pages import markdown_table, not_measured
-from benchmarks.digits.findings import Cell
+from benchmarks.digits.findings import Cell, unmeasured
 from benchmarks.digits.page import trainings
 from benchmarks.digits.problem import ALPHAS
 from benchmarks.digits_policies.figures import PICTURES, SHOWN, TRADE_OFF
@@ -54,7 +54,7 @@ def page(held: dict) -> str:
         own = [cell for cell in cells if cell.alpha == alpha]
         if own:
             parts += [f"## alpha = {alpha:g}\n", table(own), *beside_rival(own)]
-    absent = unmeasured(cells)
+    absent = unmeasured(ROWS, cells)
     if absent:
         parts.append(f"Not measured: {'; '.join(absent)}.\n")
     numbers = NUM_STEPS * len(BLURS)
@@ -105,16 +105,3 @@ def table(cells: list[Cell]) -> str:
         figures = [with_error(*cell.accuracy), with_error(*cell.reward), divergence, plain(cell.diversity, 3), ess]
         rows.append([cell.name, *figures, plain(calls(cell), 3), *spent])
     return markdown_table(HEAD, rows)
-
-
-def unmeasured(cells: list[Cell]) -> list[str]:
-    """The rows that lack some alphas, with these."""
-    absent = []
-    for name, row in ROWS.items():
-        held = {cell.alpha for cell in of(cells, name)}
-        lacking = [f"{alpha:g}" for alpha in ALPHAS if alpha not in held]
-        if row.fixed and not held:
-            absent.append(name)
-        elif not row.fixed and lacking:
-            absent.append(f"{name}, alpha = {', '.join(lacking)}")
-    return absent

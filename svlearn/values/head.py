@@ -1,6 +1,7 @@
 """A value that reads what the reference's own network has computed: a small head, in the place of a second network."""
 
 import torch
+from tensordict import TensorDict
 from torch import Tensor, nn
 
 from svlearn.process import Prediction
@@ -15,7 +16,10 @@ class Head(Value):
     the head costs nothing more. In `svdd` and `beam_search` it needs the prediction of candidates that lose too, as
     `PosteriorMean` does: M calls of the reference a step, where a `Learned` value of (x, t) costs one.
     A network of (features, t) is trained, saved and loaded as one of (x, t) is. It learns; the reference does not.
-    Raises ValueError where the reference predicts no features, TypeError for what is no module.
+    One that has a `leaf`, a name, also reads what its state is conditioned on, as a class that the reference's own
+    network is not told of: it is called with that leaf of the state, (B, ...), as third argument.
+    Raises ValueError where the reference predicts no features, and for states without the leaf; TypeError for what is
+    no module.
     """
 
     needs_prediction = True
@@ -34,4 +38,11 @@ class Head(Value):
                 "prediction.features: Head reads the features of the reference's network, and the reference predicts "
                 "none; return Prediction(..., features=hidden) from its forward, or take Learned, which reads (x, t)"
             )
-        return self.network(prediction.features, t)
+        leaf = getattr(self.network, "leaf", None)
+        if leaf is None:
+            return self.network(prediction.features, t)
+        held = list(map(str, x.keys())) if isinstance(x, TensorDict) else []
+        if leaf not in held:
+            came = ", ".join(held) if held else "a tensor alone"
+            raise ValueError(f"x: expected states with a leaf {leaf!r}, which the head's network reads, got {came}")
+        return self.network(prediction.features, t, x[leaf])

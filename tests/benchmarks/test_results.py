@@ -33,6 +33,12 @@ def test_a_part_may_stand_at_the_top(results):
     assert results.finish(lambda: 3, "memory") and results.read() == {"batches": {}, "memory": 3}
 
 
+def test_a_part_that_older_results_do_not_know_is_empty(results):
+    results.write({"other": 1})
+    assert results.read() == {"other": 1, "batches": {}}
+    assert results.finish(lambda: 2, "batches", "a") and results.read() == {"other": 1, "batches": {"a": 2}}
+
+
 def test_what_another_run_finishes_meanwhile_is_kept(results):
     """And what goes with the parts sees it too."""
 

@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from tensordict import TensorDict
 from torch import nn
 
 from svlearn.checkpoints import load_value, save_value
@@ -18,7 +19,7 @@ from svlearn.objectives import (
     SoftQIteration,
 )
 from svlearn.objectives.fit import fit
-from svlearn.process import predict
+from svlearn.process import Prediction, predict
 from svlearn.randomness import seeded
 from svlearn.rollouts import roll_out
 from svlearn.values import Head, Learned, evaluate
@@ -63,8 +64,8 @@ def chain():
     return Featured(drawn.initial_probs, drawn.matrices, drawn.reward.table)
 
 
-def filled(table):
-    head = TableHead()
+def filled(table, kind=TableHead):
+    head = kind()
     head.table.data.copy_(table)
     return head
 
@@ -176,3 +177,24 @@ def test_a_reference_without_features_is_refused_with_what_to_write(chain):
         evaluate(Head(TableHead()), torch.zeros(2, 1, dtype=torch.long), 0)
     with pytest.raises(TypeError, match="network: expected a torch.nn.Module, got function"):
         Head(lambda features, t: features)
+
+
+class ByKind(TableHead):
+    """A table for each of two kinds, which no feature says: the leaf "kind" of a state."""
+
+    leaf = "kind"
+
+    def forward(self, features, t, kinds):
+        return super().forward(features, t) * kinds
+
+
+def test_a_head_reads_what_its_states_are_conditioned_on():
+    head = Head(filled(1.0 + torch.arange(S), ByKind))
+    prediction = Prediction(None, features=torch.eye(S, dtype=torch.float64))
+    t, kinds = torch.full((S,), 1), torch.arange(S)
+    x = TensorDict({"place": torch.zeros(S), "kind": kinds}, batch_size=[S])
+    assert torch.equal(head(x, t, prediction), kinds * head.network.table[1])
+    with pytest.raises(ValueError, match="x: expected states with a leaf 'kind', .* network reads, got place"):
+        head(x.exclude("kind"), t, prediction)
+    with pytest.raises(ValueError, match="a leaf 'kind', which the head's network reads, got a tensor alone"):
+        head(torch.zeros(S), t, prediction)

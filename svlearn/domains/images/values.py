@@ -161,22 +161,31 @@ class ImageValue(nn.Module):
 class FeaturesValue(nn.Module):
     """v_t of the denoiser's hidden states (B, C) or (B, C, H, W) and t (B,), (B,), 0 at first: for `values.Head`.
 
-    What they are conditioned on the hidden states say. Raises ValueError for another number of channels.
+    num_classes: of the leaf "class" (B,), the null class counted, where the value depends on it and the denoiser is not
+    told of it; else the hidden states say what they are conditioned on. `leaf` is then "class", else None.
+    Raises ValueError for another number of channels, without classes where they are asked for, and for one that is not
+    counted.
     """
 
-    def __init__(self, channels: int, num_steps: int, hidden: int = 64):
+    leaf: str | None
+
+    def __init__(self, channels: int, num_steps: int, hidden: int = 64, num_classes: int | None = None):
         super().__init__()
         self.channels, steps = integer(channels, "channels"), integer(num_steps, "num_steps")
         hidden = integer(hidden, "hidden")
-        self.hyperparameters = dict(channels=self.channels, num_steps=steps, hidden=hidden)
-        self.time = ConditionEmbedding(hidden, steps)
+        num_classes = None if num_classes is None else integer(num_classes, "num_classes")
+        self.leaf = None if num_classes is None else "class"
+        self.hyperparameters = dict(channels=self.channels, num_steps=steps, hidden=hidden, num_classes=num_classes)
+        self.time = ConditionEmbedding(hidden, steps, num_classes)
         self.out = perceptron(2 * self.channels + hidden, hidden)
 
-    def forward(self, features: Tensor, t: Tensor) -> Tensor:
+    def forward(self, features: Tensor, t: Tensor, classes: Tensor | None = None) -> Tensor:
         if features.dim() < 2 or features.shape[1] != self.channels:
             raise ValueError(f"features: expected (B, {self.channels}, ...), got {tuple(features.shape)}")
+        if self.leaf is not None and classes is None:
+            raise ValueError("classes: expected those of the states (B,), which num_classes asks for, got None")
         hidden = pooled(features.to(self.time.frequencies.dtype))
-        return self.out(torch.cat([hidden, self.time(t)], dim=1)).squeeze(1)
+        return self.out(torch.cat([hidden, self.time(t, classes)], dim=1)).squeeze(1)
 
 
 def _leaf(x: State, name: str, argument: str) -> Tensor:

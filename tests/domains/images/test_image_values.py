@@ -99,6 +99,17 @@ def test_a_head_reads_features_and_time(shape):
         network(features.flatten(1)[:, :2], times(1))
 
 
+def test_a_head_tells_classes_apart_that_its_features_do_not():
+    features, network = torch.ones(4, 3, 2, 2), stirred(FeaturesValue(3, T, num_classes=11))
+    classes = torch.tensor([0, 10, 10, 0])
+    values = network(features, times(1), classes)
+    assert values[0] == values[3] != values[1] == values[2] and network.leaf == "class"
+    with pytest.raises(ValueError, match=r"class: expected classes of 0 ... 10 .*, got 0 ... 11"):
+        network(features, times(1), classes + (classes > 0))
+    with pytest.raises(ValueError, match=r"classes: expected those of the states \(B,\), .* asks for, got None"):
+        network(features, times(1))
+
+
 def test_features_are_pooled_by_channel():
     features = torch.tensor([[[[1.0, 2.0], [3.0, 6.0]], [[0.0, 0.0], [0.0, -4.0]]]])
     assert pooled(features).tolist() == [[3, -1, 6, 0]]
@@ -124,7 +135,9 @@ def test_other_channels_are_refused():
         ImageValue(3, T)(states(), times(2))
 
 
-@pytest.mark.parametrize("network", [ImageValue(1, 4, (8, 12), 11, 6), FeaturesValue(8, 4)])
+@pytest.mark.parametrize(
+    "network", [ImageValue(1, 4, (8, 12), 11, 6), FeaturesValue(8, 4), FeaturesValue(8, 4, num_classes=11)]
+)
 def test_a_value_is_saved_and_loaded(network, tmp_path):
     from diffusers import DDPMScheduler
 
@@ -134,13 +147,14 @@ def test_a_value_is_saved_and_loaded(network, tmp_path):
     assert all(torch.equal(each, again.state_dict()[name]) for name, each in value.state_dict().items())
 
 
-@pytest.mark.parametrize("kind", [Learned, Head])
-def test_samplers_take_both(kind):
+@pytest.mark.parametrize(("kind", "num_classes"), [(Learned, 11), (Head, None), (Head, 11)])
+def test_samplers_take_both(kind, num_classes):
     """A network of classes, its middle of 8 channels."""
     from diffusers import DDPMScheduler
 
     reference = DiffusersReference(small_unet(11), 4, scheduler=DDPMScheduler())
-    network = ImageValue(1, 4, (8,), num_classes=11) if kind is Learned else FeaturesValue(8, 4)
+    options = {"num_classes": num_classes}
+    network = ImageValue(1, 4, (8,), **options) if kind is Learned else FeaturesValue(8, 4, **options)
     target = Target(lambda x: x["sample"].mean(dim=(1, 2, 3)), 1.0)
     samples = smc(reference, target, kind(stirred(network).float()), 3).sample(2, condition=[1, 7])
     assert samples.states["class"].tolist() == [[1] * 3, [7] * 3]
