@@ -9,6 +9,7 @@ from svlearn.objectives.distributional_policy_gradient import DistributionalPoli
 from svlearn.objectives.group_relative_policy_gradient import GroupRelativePolicyGradient
 from svlearn.objectives.gumbel_softmax import GumbelSoftmaxControl
 from svlearn.objectives.lightning.last_checkpoint import LastCheckpoint
+from svlearn.objectives.lightning.stop_on_judge import StopOnJudge
 from svlearn.objectives.monte_carlo import MonteCarloRegression
 from svlearn.objectives.objective import Objective
 from svlearn.objectives.path_consistency import PathConsistency
@@ -35,5 +36,6 @@ __all__ = [
     "ProximalPolicyGradient",
     "SoftQIteration",
     "StochasticControl",
+    "StopOnJudge",
     "TargetScoreMatching",
 ]

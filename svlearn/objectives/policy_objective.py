@@ -1,6 +1,6 @@
 """What the objectives that train a policy share: whose trajectories they see, log q - log p_ref, the ELBO."""
 
-from collections.abc import Iterator, Sequence, Sized
+from collections.abc import Callable, Iterator, Sequence, Sized
 from typing import Any
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from svlearn.fingerprint import fingerprint
 from svlearn.inference import proposals
 from svlearn.objectives.checks import check_log_prob, check_trained, check_unmoved
+from svlearn.objectives.held_out import held_out_figures, judge_of
 from svlearn.objectives.objective import Objective
 from svlearn.objectives.path_terms import laws_along, moves_along
 from svlearn.policies import Policy
@@ -28,8 +29,13 @@ STATES_AT_ONCE = 512  # of all times: enough to fill a network call, and no more
 class PolicyObjective(Objective):
     """Train a policy q towards p*(x_{0:T}), or as near as its class comes; alpha > 0.
 
-    Its own data are trajectories of the policy as it is at that step (on-policy). Validation logs the ELBO
-    E_q[r(x_T)/α] - KL(q || p_ref), nats, of fresh trajectories of the policy: at most log Z.
+    Its own data are trajectories of the policy as it is at that step (on-policy). Validation logs, of fresh
+    trajectories of the policy, "elbo", E_q[r(x_T)/α] - KL(q || p_ref), nats, at most log Z; "kl", that divergence of
+    paths; and what shows that a reward is hacked: "reward" and "judge", means in reward units with their
+    "_standard_error", and the figures of `Reference.describe`, as diversity (see `held_out.held_out_figures`).
+
+    judge: a reward that is not trained for, of finished states (B, ...), (B,): a classifier of other data, another
+    metric. `StopOnJudge` ends a fit where it falls while the reward still rises. None: none.
     Raises TypeError for what is not a policy, and for one without log-probabilities (with the objectives that need
     none); ValueError for a policy of another reference, for alpha = 0, and for a policy that would move x at a last
     (or first) step without noise, which costs log q - log p_ref = -inf.
@@ -37,8 +43,11 @@ class PolicyObjective(Objective):
 
     needs_temperature = True  # that α > 0
 
-    def __init__(self, reference: Reference, target: Target, policy: Policy, **options: Any):
+    def __init__(
+        self, reference: Reference, target: Target, policy: Policy, *, judge: Callable | None = None, **options: Any
+    ):
         super().__init__(reference, target, **options)
+        self.judge = judge_of(judge)
         if not isinstance(policy, Policy):
             raise TypeError(f"policy: expected a policies.Policy, got {type(policy).__name__}")
         if policy.reference is not reference:
@@ -119,8 +128,23 @@ class PolicyObjective(Objective):
 
     def validate(self, trajectories: TensorDict, generator: torch.Generator) -> None:
         own = self.roll_out_policy(self.num_validation, generator)
-        elbo = own["rewards"].double() / self.target.alpha - self.log_ratios(own["states"]).sum(dim=1)
-        self.log("validation/elbo", elbo.mean(), prog_bar=True, batch_size=len(own))
+        self.log_samples(own, self.log_ratios(own["states"]).sum(dim=1))
+
+    def log_samples(self, own: TensorDict, divergences: Tensor | None) -> None:
+        """Log what a validation says of fresh trajectories of the policy, with their log q - log p_ref (B,), nats; None
+        where that is not known: without "kl", and without "elbo", as at α = 0."""
+        size, rewards = len(own), own["rewards"].double()
+        if divergences is not None and self.target.alpha > 0:
+            elbo = (rewards / self.target.alpha - divergences).mean()
+            self.log("validation/elbo", elbo, prog_bar=True, batch_size=size)
+        if divergences is not None:
+            self.log("validation/kl", divergences.mean(), batch_size=size)
+        figures = held_out_figures(self.reference, own["states"][:, -1], rewards, self.judge)
+        for name, figure in figures.items():
+            self.log(f"validation/{name}", figure, prog_bar=name in ("reward", "judge"), batch_size=size)
+
+    def frozen_parts(self) -> list[object]:
+        return [*super().frozen_parts(), self.judge]
 
     def _trajectories(self, batch: Any, size: int, generator: torch.Generator) -> TensorDict:
         if isinstance(batch, TensorDict):
