@@ -146,10 +146,27 @@ def load_value(
 
 
 def load_policy(
-    policy: AnyModule, path: str | Path, reference: Reference, map_location: torch.device | str | None = None
+    policy: AnyModule,
+    path: str | Path,
+    reference: Reference,
+    map_location: torch.device | str | None = None,
+    *,
+    trained_on: Reference | None = None,
 ) -> AnyModule:
-    """Fill a policy as it was before training, and return it in evaluation mode; the errors are as of `load_value`."""
-    return load_value(policy, path, reference, map_location).eval()
+    """Fill a policy as it was before training, and return it in evaluation mode; the errors are as of `load_value`.
+
+    trained_on: the process that it was trained on, where that is another one of the same network, as of fewer steps;
+    of a `policies.Finetuned`, see its `on`. TypeError for a policy that cannot go on to another process.
+    """
+    if trained_on is None:
+        return load_value(policy, path, reference, map_location).eval()
+    movable: Any = policy
+    if not hasattr(policy, "take_weights"):
+        raise TypeError(f"policy: expected a Finetuned, to be used on another process, got a {type(policy).__name__}")
+    if map_location is not None:
+        policy.to(map_location)
+    movable.take_weights(load_value(movable.on(trained_on), path, trained_on))
+    return policy.eval()
 
 
 def check_reference(record: Mapping[str, Any], path: str | Path, reference: Reference) -> None:

@@ -205,6 +205,7 @@ POLICIES = {
     ),
     "policy gradient": lambda r, t, p: objectives.PolicyGradient(r, t, p),
     "ppo": lambda r, t, p: objectives.ProximalPolicyGradient(r, t, p, num_minibatches=2, num_epochs=1),
+    "grpo": lambda r, t, p: objectives.GroupRelativePolicyGradient(r, t, p, num_minibatches=2, shared_start=True),
     "distributional": lambda r, t, p: objectives.DistributionalPolicyGradient(r, t, p),
     "distillation": lambda r, t, p: objectives.Distillation(
         r, t, p, sv.svdd(r, t, Learned(Network()), 3), replay=0.5, num_times=2

@@ -6,8 +6,10 @@ from svlearn.objectives.contrastive_twist import ContrastiveTwist
 from svlearn.objectives.derivative_free_adjoint import DerivativeFreeAdjointMatching
 from svlearn.objectives.distillation import Distillation
 from svlearn.objectives.distributional_policy_gradient import DistributionalPolicyGradient
+from svlearn.objectives.group_relative_policy_gradient import GroupRelativePolicyGradient
 from svlearn.objectives.gumbel_softmax import GumbelSoftmaxControl
 from svlearn.objectives.lightning.last_checkpoint import LastCheckpoint
+from svlearn.objectives.lightning.stop_on_judge import StopOnJudge
 from svlearn.objectives.monte_carlo import MonteCarloRegression
 from svlearn.objectives.objective import Objective
 from svlearn.objectives.path_consistency import PathConsistency
@@ -24,6 +26,7 @@ __all__ = [
     "DerivativeFreeAdjointMatching",
     "Distillation",
     "DistributionalPolicyGradient",
+    "GroupRelativePolicyGradient",
     "GumbelSoftmaxControl",
     "LastCheckpoint",
     "MonteCarloRegression",
@@ -33,5 +36,6 @@ __all__ = [
     "ProximalPolicyGradient",
     "SoftQIteration",
     "StochasticControl",
+    "StopOnJudge",
     "TargetScoreMatching",
 ]

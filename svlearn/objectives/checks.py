@@ -50,6 +50,24 @@ def check_log_prob(reference: Reference, proposal: Proposal, need: str, conditio
             return
 
 
+@torch.no_grad()
+@in_evaluation
+@where_the_reference_is
+def check_divergence(reference: Reference, proposal: Proposal, need: str, conditions: Conditions | None = None) -> None:
+    """Raise TypeError where KL(q(·|x_t) || p_ref(·|x_t)) of the first or last step is not known in closed form."""
+    generator = seeded(device_of(reference), 0)
+    for t, x, prediction in _tried(reference, partial(proposal.predict, reference), conditions, generator):
+        law = proposal.transition(x, t, prediction)
+        try:
+            if law is not prediction.transition:
+                law.kl(prediction.transition)
+        except TypeError as error:
+            raise TypeError(
+                f"{need}: expected transitions whose divergence is known ({error}); kl='sampled' takes all that have a "
+                "log-probability, unbiased as well, and 'k3' does"
+            ) from error
+
+
 @where_the_reference_is
 def check_unmoved(reference: Reference, policy: Policy, need: str, conditions: Conditions | None = None) -> None:
     """Raise ValueError, with the step and what to do, where training would move x at a first or last step that has no

@@ -139,11 +139,7 @@ class Distillation(PolicyObjective):
 
     def validate(self, trajectories: TensorDict, generator: torch.Generator) -> None:
         own = self.roll_out_policy(self.num_validation, generator)
-        rewards = own["rewards"].double()
-        self.log("validation/reward", rewards.mean(), prog_bar=True, batch_size=len(own))
-        if self.target.alpha > 0:
-            elbo = rewards / self.target.alpha - self.log_ratios(own["states"]).sum(dim=1)
-            self.log("validation/elbo", elbo.mean(), prog_bar=True, batch_size=len(own))
+        self.log_samples(own, self.log_ratios(own["states"]).sum(dim=1) if self.target.alpha > 0 else None)
 
     def frozen_parts(self) -> list[object]:
         return [*super().frozen_parts(), self.sampler]

@@ -13,6 +13,7 @@ from svlearn.process import Prediction, Reference
 from svlearn.state import State, concatenate, device_of_state, take
 from svlearn.targets import check_scalars
 from svlearn.trajectories import Calls, Piece, in_one_pass, pieces_along, predictions_at
+from svlearn.transitions import Transition
 from svlearn.values.value import Value, evaluate
 
 ROWS = 4096  # states in one call
@@ -71,14 +72,9 @@ def moves_along(
     the reference runs without. A policy that corrects is called at the reference's prediction; one with a network of
     its own along the trajectory, as the reference. Without a policy all are 0.
     """
-    calls, after, size = [Calls(reference)], states[:, 1:] if after is None else after, len(states)
-    steer = None if policy is None else proposals.Policy(policy).transition
-    if policy is not None and not policy.corrects:
-        calls.append(Calls(policy, "policy_calls", gradient=True))
-    for piece in pieces_along(calls, states, most):
+    after, size = states[:, 1:] if after is None else after, len(states)
+    for piece, law in laws_along(reference, policy, states, most):
         own, steps = piece.predictions[0], len(piece.steps)
-        prediction = own if len(calls) == 1 else replace(own, policy=piece.predictions[1])
-        law = own.transition if steer is None else steer(piece.x, piece.t, prediction)
         ratios = torch.zeros(steps * size, dtype=torch.float64, device=piece.t.device)
         if law is not own.transition:
             x_next = concatenate([after[:, t] for t in piece.steps])
@@ -90,3 +86,18 @@ def moves_along(
                 moved = law[rows].log_ratio(own.transition[rows], take(x_next, rows)).double()
                 ratios = ratios.index_put((rows,), moved)
         yield piece, ratios.view(steps, size)
+
+
+def laws_along(
+    reference: Reference, policy: Policy | None, states: State, most: int
+) -> Iterator[tuple[Piece, Transition]]:
+    """The pieces of x_0 ... x_T (B, T + 1, ...), the reference's predictions first, with the policy's law at each of
+    their states; without a policy the reference's. Gradients and calls as `moves_along`."""
+    calls = [Calls(reference)]
+    steer = None if policy is None else proposals.Policy(policy).transition
+    if policy is not None and not policy.corrects:
+        calls.append(Calls(policy, "policy_calls", gradient=True))
+    for piece in pieces_along(calls, states, most):
+        own = piece.predictions[0]
+        prediction = own if len(calls) == 1 else replace(own, policy=piece.predictions[1])
+        yield piece, own.transition if steer is None else steer(piece.x, piece.t, prediction)

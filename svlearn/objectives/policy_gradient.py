@@ -1,17 +1,18 @@
 """ELBO policy gradient: REINFORCE with a leave-one-out baseline, for rewards without gradient."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from tensordict import TensorDict
 from torch import Tensor
 
-from svlearn.objectives.policy_objective import PolicyObjective
+from svlearn.objectives.policy_objective import PolicyObjective, log_ratio
 from svlearn.objectives.time_sampling import check_num_times, draw_times
 from svlearn.policies import Policy
 from svlearn.process import Reference
-from svlearn.rollouts.roll_out import roll_out
+from svlearn.rollouts.roll_out import Measure, roll_out
 from svlearn.state import State
 from svlearn.targets import Target, check_scalars
 
@@ -70,23 +71,30 @@ class PolicyGradient(PolicyObjective):
         drawing: dict[str, Any] = {"condition": self.draw_conditions(size, generator), "generator": generator}
         return roll_out(self.reference, size, target=self.target, proposal=self.policy, **drawing)
 
+    def chosen_times(self, size: int, generator: torch.Generator) -> Tensor:
+        """The times of so many trajectories that are looked at, (B, n); all T by default."""
+        steps = self.reference.num_steps
+        if self.num_times is None:
+            return torch.arange(steps, device=self.device).expand(size, -1)
+        return draw_times(size, steps, self.num_times, generator)
+
     def some_log_ratios(self, states: State, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """The times that are looked at, (B, n), and log q/p_ref there, (B, n), with gradient; all T by default.
 
         Raises NonFiniteError, with the step, where one is infinite, as where q has moved a step without noise.
         """
-        size, steps = len(states), self.reference.num_steps
-        if self.num_times is None:
-            t, log_ratios = torch.arange(steps, device=self.device).expand(size, -1), self.log_ratios(states)
-        elif self.looks_along(range(self.num_times)):
-            t = draw_times(size, steps, self.num_times, generator)
-            log_ratios = self.log_ratios(states).gather(1, t)
-        else:
-            t = draw_times(size, steps, self.num_times, generator)
-            rows = torch.arange(size, device=self.device).repeat_interleave(self.num_times)
-            log_ratios = self.log_ratios_at(states, rows, t.flatten()).view(t.shape)
-        check_scalars(log_ratios.flatten(), t.numel(), "log q - log p_ref", t.flatten(), finite=True)
+        t, (log_ratios,) = self.some_terms(states, [log_ratio], generator)
         return t, log_ratios
+
+    def some_terms(
+        self, states: State, terms: Sequence[Measure], generator: torch.Generator
+    ) -> tuple[Tensor, list[Tensor]]:
+        """As `some_log_ratios`, of terms (see `step_terms`) of which the first is log q/p_ref."""
+        t = self.chosen_times(len(states), generator)
+        log_ratios, *others = self.step_terms(states, t, terms)
+        self.watch("log q - log p_ref", log_ratios)
+        check_scalars(log_ratios.flatten(), t.numel(), "log q - log p_ref", t.flatten(), finite=True)
+        return t, [log_ratios, *others]
 
     def checked(self, rewards: Tensor) -> Tensor:
         """Rewards (B,) that have an ELBO and a baseline, or ValueError."""

@@ -69,6 +69,8 @@ class Finetuned(Policy):
         if noiseless not in ("copy", "reference"):
             raise ValueError(f"noiseless: expected 'copy' or 'reference', got {noiseless!r}")
         self.noiseless = noiseless
+        self._options: dict[str, Any] = dict(lora_rank=lora_rank, target_modules=target_modules, modules=modules)
+        self._options |= dict(noiseless=noiseless, condition=condition)
         rows = rows_for(condition, 1, "for the look at what it reads")
         rows = None if rows is None else repeat(rows, 2)
         self.lora_rank = lora_rank
@@ -87,6 +89,30 @@ class Finetuned(Policy):
         self._always_noisy = bool((self._kinds == NOISY).all())
         self.register_state_dict_post_hook(_without_reference)
         self.register_load_state_dict_pre_hook(_with_own_reference)
+
+    def on(self, reference: Reference) -> "Finetuned":
+        """The policy with these weights on another process of the same network, as one of more steps than it was
+        trained with (Flow-GRPO, arXiv 2505.05470): as `MaskedDiffusion.with_steps` makes it, or a `DiffusersReference`
+        of the same pipeline. Its network then says of a time what it learned of times nearby. Raises ValueError, with
+        the name, for a process with other parameters."""
+        other = type(self)(reference, **self._options)
+        other.take_weights(self)
+        return other
+
+    @torch.no_grad()
+    def take_weights(self, other: "Finetuned") -> None:
+        """Those of a policy of the same network on another process, all that is trained; see `on`."""
+        for part, own in (("reference", self.reference), ("copy", self.copy)):
+            theirs = {plain_name(name): each for name, each in getattr(other, part).named_parameters()}
+            mine = {plain_name(name): each for name, each in own.named_parameters()}
+            differing = [name for name in {**mine, **theirs} if not _alike(mine.get(name), theirs.get(name), part)]
+            if differing:
+                raise ValueError(
+                    f"reference: expected a process of the same network, got a {type(self.reference).__name__} with "
+                    f"another {differing[0]}"
+                )
+        for name, each in mine.items():
+            each.copy_(theirs[name])
 
     @property
     def corrects(self) -> bool:
@@ -159,6 +185,13 @@ class Finetuned(Policy):
             kinds = sorted(Counter(self.adapted.values()).items())
             parts.append(f"lora_rank={self.lora_rank} at " + ", ".join(f"{number} {kind}" for kind, number in kinds))
         return "; ".join(parts)
+
+
+def _alike(one: Tensor | None, other: Tensor | None, part: str) -> bool:
+    """Whether two parameters are of one shape, and, of a reference, hold the same."""
+    if one is None or other is None or one.shape != other.shape:
+        return False
+    return part == "copy" or torch.equal(one, other.to(one))
 
 
 def free_parameters(reference: Reference, modules: str | Iterable[str] | None = None) -> set[int]:

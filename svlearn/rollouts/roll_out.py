@@ -1,7 +1,7 @@
 """Whole trajectories in memory: forward by a process, or backward from finished states by its noise."""
 
-from collections.abc import Iterable, Sequence
-from typing import Any, cast
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeAlias, cast
 
 import torch
 from tensordict import TensorDict
@@ -19,6 +19,9 @@ from svlearn.process import Reference, add_noise, draw_initial, has, predict
 from svlearn.randomness import device_of
 from svlearn.state import State, device_of_state, times
 from svlearn.targets import NonFiniteError, Target
+from svlearn.transitions import Transition
+
+Measure: TypeAlias = Callable[[Transition, Transition, State], Tensor]
 
 
 @torch.no_grad()
@@ -32,6 +35,7 @@ def roll_out(
     condition: Any = None,
     kind: str = "reference_calls",
     proposal: Proposal | Reference | None = None,
+    measures: Mapping[str, Measure] | None = None,
 ) -> TensorDict:
     """Draw trajectories x_0 ~ p_0, x_{t+1} ~ p(· | x_t) of a reference or a policy; T calls a trajectory.
 
@@ -41,25 +45,40 @@ def roll_out(
     (see `metering.KINDS`).
     proposal: q, in the place of p, draws x_{t+1}; "log_ratios" (B, T), float64, nats, are then log p(x_{t+1}|x_t) -
     log q(x_{t+1}|x_t): their exponential weighs what q has drawn as p would. A process is taken as a policy.
+    measures: functions (q, p, x_{t+1}) -> (B,) of both laws at a step, of which each is then there by its name, (B, T),
+    float64: 0 where q is the very law p and where a state is finished. They need a proposal.
     Raises ValueError for an empty batch and a condition of another length; NonFiniteError, which is one, for a state
     with a NaN, naming the first step that has one and the row, and for a reward that is NaN or +inf; TypeError for
     what is no proposal.
     """
     q = None if proposal is None else as_proposal(proposal).bind(process, target)
+    if q is None and measures:
+        raise ValueError(f"measures: expected a proposal beside them, got {', '.join(measures)} and none")
     batch_size = integer(batch_size, "batch_size")
     condition = rows_for(condition, batch_size, "a trajectory")
     with at_home(process, target, q, generator=generator, check="every") as generator:
         start = draw_initial(process, batch_size, condition=condition, generator=generator)
         with deferring(None, device_of_state(start)):
-            states, log_ratios = _moved(process, start, q, generator, kind)
-        return _trajectories(states, target, log_ratios)
+            of_steps = {} if q is None else {"log_ratios": _log_ratio, **(measures or {})}
+            states, figures = _moved(process, start, q, generator, kind, of_steps)
+        return _trajectories(states, target, figures)
+
+
+def _log_ratio(q: Transition, p: Transition, x_next: State) -> Tensor:
+    return p.log_ratio(q, x_next)
 
 
 def _moved(
-    process: Reference, start: State, q: Proposal | None, generator: torch.Generator, kind: str
-) -> tuple[list[State], list[Tensor]]:
-    """x_0 ... x_T from x_0 (B, ...), and with a proposal its log-ratios (B,) of each of the T steps."""
-    states, log_ratios, moving = [start], [], Moving(process, start)
+    process: Reference,
+    start: State,
+    q: Proposal | None,
+    generator: torch.Generator,
+    kind: str,
+    measures: Mapping[str, Measure],
+) -> tuple[list[State], dict[str, list[Tensor]]]:
+    """x_0 ... x_T from x_0 (B, ...), and what the measures say (B,) of each of the T steps."""
+    states, moving = [start], Moving(process, start)
+    figures: dict[str, list[Tensor]] = {name: [] for name in measures}
     nothing = torch.zeros(len(start), dtype=torch.float64, device=device_of_state(start))
     for t in range(process.num_steps):
         if not moving.leave_finished():
@@ -70,12 +89,12 @@ def _moved(
             prediction = q.predict(process, moving.x, t, moving.previous)
         law = prediction.transition if q is None else q.transition(moving.x, t, prediction)
         x = law.sample(generator=generator)
-        ratio = None if law is prediction.transition else prediction.transition.log_ratio(law, x).double()
-        log_ratios.append(nothing if ratio is None else spread(ratio, moving.rows, len(start)))
+        for name, measure in measures.items():
+            own = None if law is prediction.transition else measure(law, prediction.transition, x).double()
+            figures[name].append(nothing if own is None else spread(own, moving.rows, len(start)))
         states.append(moving.step(x, prediction))
     left = process.num_steps + 1 - len(states)
-    states, log_ratios = states + [states[-1]] * left, log_ratios + [nothing] * left
-    return states, [] if q is None else log_ratios
+    return states + [states[-1]] * left, {name: each + [nothing] * left for name, each in figures.items()}
 
 
 @torch.no_grad()
@@ -123,11 +142,14 @@ def as_proposal(proposal: Proposal | Reference) -> Proposal:
 
 
 def _trajectories(
-    states: list[State], target: Target | None, log_ratios: Sequence[Tensor] = (), backward: bool = False
+    states: list[State],
+    target: Target | None,
+    figures: Mapping[str, Sequence[Tensor]] | None = None,
+    backward: bool = False,
 ) -> TensorDict:
     batch = TensorDict({"states": torch.stack(states, dim=1)}, batch_size=[len(states[0])])
-    if log_ratios:
-        batch["log_ratios"] = torch.stack(list(log_ratios), dim=1)
+    for name, each in (figures or {}).items():
+        batch[name] = torch.stack(list(each), dim=1)
     try:
         _check_numbers(batch["states"], backward)
         if target is not None:

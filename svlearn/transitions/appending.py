@@ -11,6 +11,7 @@ from svlearn.arguments import integer
 from svlearn.randomness import categorical
 from svlearn.state import concatenate, take
 from svlearn.transitions.listed_tokens import ListedTokens, stepped
+from svlearn.transitions.relaxed import categorical_kl
 from svlearn.transitions.transition import Transition, kind_of, widened
 
 AT_ONCE = 4_000_000  # probabilities that a draw lays side by side, or those of the table where these are more
@@ -79,6 +80,15 @@ class AppendingTransition(Transition):
         else:
             moved = self.table[self.rows, written].double()
         return torch.where(reached, torch.where(self.finished, 0.0, moved), -math.inf)
+
+    def kl(self, other: Transition) -> Tensor:
+        """That of the next token; 0 of a finished text; infinite where the two are of different texts, or only one is
+        finished. Raises TypeError for a law of another kind, or of another number of tokens."""
+        if not isinstance(other, AppendingTransition) or self.table.shape[1] != other.table.shape[1]:
+            return super().kl(other)
+        tokens = categorical_kl(self.log_probs.double(), other.log_probs.double())
+        same = (self.x == other.x).all(dim=1) & (self.finished == other.finished)
+        return torch.where(same, torch.where(self.finished, 0.0, tokens), math.inf)
 
     def outcomes(self, limit: int) -> tuple[Tensor, Tensor]:
         """One per token that some row can take; a finished row has itself once, and then again with -inf."""

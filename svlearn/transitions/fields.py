@@ -72,6 +72,17 @@ class FieldTransition(Transition):
         total = torch.where(also, torch.stack(ratios).sum(dim=0), math.inf)
         return torch.where(impossible, -math.inf, total)
 
+    def kl(self, other: Transition) -> Tensor:
+        """The sum of those of the leaves; infinite where the two have different conditions. Raises TypeError for a law
+        of another kind or of other leaves, and where that of a leaf does."""
+        if not isinstance(other, FieldTransition) or other.laws.keys() != self.laws.keys():
+            return super().kl(other)
+        divergence = torch.stack([law.kl(other.laws[name]) for name, law in self.laws.items()]).sum(dim=0)
+        conditions = (self.conditions, other.conditions)
+        if conditions[0] is conditions[1] or any(each is None or each.is_empty() for each in conditions):
+            return divergence
+        return torch.where(reaches(*conditions, next(iter(self.laws))), divergence, math.inf)
+
     def outcomes(self, limit: int) -> tuple[TensorDict, Tensor]:
         """The product of what each leaf can become."""
         listed = {name: law.outcomes(limit) for name, law in self.laws.items()}

@@ -128,6 +128,23 @@ class GaussianTransition(Transition):
         gap = (mean - others).abs()
         return torch.where(gap <= rounding * torch.maximum(mean.abs(), others.abs()), 0.0, -math.inf * gap)
 
+    def kl(self, other: Transition) -> Tensor:
+        """Σ log(s'/s) + (s²/s'² - 1)/2 + (m - m')²/(2 s'²), of elements that are Diracs as `log_ratio`: 0 at one place,
+        infinite at two, and where only one side is a Dirac. Raises TypeError for a law of another kind."""
+        if not isinstance(other, GaussianTransition):
+            return super().kl(other)
+        mean, others_mean, std, others_std = (x.double() for x in (self.mean, other.mean, self._std, other._std))
+        own_scale, other_scale = std, others_std
+        if self._diracs or other._diracs:
+            own_scale, other_scale = (torch.where(each == 0, 1.0, each) for each in (std, others_std))
+        excess = (own_scale - other_scale) / other_scale  # of the stds: what is alike leaves no rounding
+        terms = excess + 0.5 * excess**2 - excess.log1p() + 0.5 * ((mean - others_mean) / other_scale) ** 2
+        if self._diracs or other._diracs:
+            own_dirac, others_dirac = std == 0, others_std == 0
+            terms = torch.where(own_dirac | others_dirac, math.inf, terms)
+            terms = torch.where(own_dirac & others_dirac, -self._apart(other), terms)
+        return total(terms)
+
     def tilt(self, gradient: Tensor) -> "GaussianTransition":
         """Exact for a linear tilt: N(mean + std² · gradient, std²)."""
         return self._of(self.mean + self._std**2 * gradient, self._std, self._diracs)

@@ -32,6 +32,13 @@ def proximal(reference, policy):
     return objective, objective.judged(with_own_ratios(reference, policy))
 
 
+def group_relative(reference, policy):
+    objective = objectives.GroupRelativePolicyGradient(
+        reference, TARGET, policy, kl="k3", group_size=2, batch_size=B
+    ).eval()
+    return objective, objective.judged(with_own_ratios(reference, policy))
+
+
 def with_own_ratios(reference, policy):
     """As if the policy had drawn them, with other log-ratios than it has now."""
     ratios = 0.3 * torch.randn(B, T, generator=seeded("cpu", 8), dtype=torch.float64)
@@ -71,6 +78,7 @@ POLICY_OBJECTIVES = {
     "policy gradient": policy_gradient,
     "policy gradient at some times": some_times,
     "proximal": proximal,
+    "group-relative": group_relative,
     "distributional": distributional,
     "distillation": distillation,
     "distillation of some moves": distillation_of_some_moves,

@@ -12,6 +12,7 @@ from svlearn.objectives import (
     ContrastiveEnergy,
     ContrastiveTwist,
     DistributionalPolicyGradient,
+    GroupRelativePolicyGradient,
     MonteCarloRegression,
     PathConsistency,
     PolicyGradient,
@@ -31,7 +32,8 @@ from svlearn.transitions import CategoricalTransition, Transition
 from svlearn.values import Learned, Zero
 
 VALUE_FAMILIES = (MonteCarloRegression, SoftQIteration, ContrastiveTwist, ContrastiveEnergy)
-WEIGHING = (PolicyGradient, DistributionalPolicyGradient, PathConsistency, ProximalPolicyGradient, Distillation)
+SCORED = (PolicyGradient, ProximalPolicyGradient, GroupRelativePolicyGradient, DistributionalPolicyGradient)
+WEIGHING = (*SCORED, PathConsistency, Distillation)
 DIFFERENTIATING = (AdjointMatching, StochasticControl)
 CONTROLLING = (*DIFFERENTIATING, DerivativeFreeAdjointMatching)
 SMALL = dict(batch_size=8, num_validation=8)

@@ -12,6 +12,7 @@ from svlearn.objectives import (
     ContrastiveTwist,
     Distillation,
     DistributionalPolicyGradient,
+    GroupRelativePolicyGradient,
     MonteCarloRegression,
     PathConsistency,
     PolicyGradient,
@@ -83,8 +84,9 @@ def test_the_exact_value_of_each_condition_is_learned(kind, options, steps):
         (PolicyGradient, {}, 200),
         (PolicyGradient, dict(num_times=2), 200),
         (ProximalPolicyGradient, {}, 200),
+        (GroupRelativePolicyGradient, {}, 200),
     ],
-    ids=["trajectory", "shared start", "log variance", "distributional", "gradient", "few times", "proximal"],
+    ids=["trajectory", "shared start", "log variance", "distributional", "gradient", "few times", "proximal", "group"],
 )
 def test_the_exact_policy_of_each_condition_is_learned(kind, options, steps):
     policy, options = PolicyByClass(ORACLE), dict(options)

@@ -8,6 +8,7 @@ from svlearn.inference import proposals
 from svlearn.inference.samplers import smc
 from svlearn.objectives import PathConsistency, PolicyGradient, SoftQIteration
 from svlearn.objectives.fit import fit
+from svlearn.objectives.group_relative_policy_gradient import GroupRelativePolicyGradient
 from svlearn.objectives.proximal_policy_gradient import ProximalPolicyGradient
 from svlearn.policies import Controlled, Finetuned
 from svlearn.process import Prediction, Reference
@@ -62,7 +63,7 @@ def test_a_policy_that_moves_the_noiseless_step_has_no_weight():
         sampler.sample(50, generator=seeded("cpu", 0))
 
 
-@pytest.mark.parametrize("family", [PolicyGradient, ProximalPolicyGradient])
+@pytest.mark.parametrize("family", [PolicyGradient, ProximalPolicyGradient, GroupRelativePolicyGradient])
 @pytest.mark.parametrize("push", [[0.0, 0.0], [0.0, 1.0]])
 def test_training_a_policy_that_would_move_it_is_refused_with_the_step(family, push):
     reference, policy = policy_at(push)
@@ -117,7 +118,7 @@ class PushedAmid(Pushed):
 
 
 @pytest.mark.parametrize("options", [{}, {"num_times": 2}])
-@pytest.mark.parametrize("family", [PolicyGradient, ProximalPolicyGradient])
+@pytest.mark.parametrize("family", [PolicyGradient, ProximalPolicyGradient, GroupRelativePolicyGradient])
 def test_a_step_without_noise_amid_the_others_is_named_once_it_is_moved(family, options, tmp_path):
     reference = PushedAmid()
     objective = family(reference, TARGET, Finetuned(reference), **SMALL, **options)

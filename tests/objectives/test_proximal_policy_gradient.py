@@ -12,9 +12,10 @@ from torch import nn
 
 from svlearn.domains.analytic import FiniteMarkovChain, LinearGaussianChain, elbo
 from svlearn.metering import metered
+from svlearn.objectives.clipped_policy_gradient import clipped_surrogate_loss
 from svlearn.objectives.fit import fit
 from svlearn.objectives.policy_gradient import PolicyGradient
-from svlearn.objectives.proximal_policy_gradient import ProximalPolicyGradient, clipped_surrogate_loss
+from svlearn.objectives.proximal_policy_gradient import ProximalPolicyGradient
 from svlearn.policies import Controlled
 from svlearn.randomness import seeded
 

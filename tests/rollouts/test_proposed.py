@@ -9,6 +9,7 @@ from rollout_toys import Mixed, Walk, total
 from torch import nn
 
 from svlearn import Target
+from svlearn.domains.analytic import TokenTree
 from svlearn.inference import proposals
 from svlearn.metering import metered
 from svlearn.policies import Controlled
@@ -164,3 +165,23 @@ def test_alpha_does_not_count_for_a_proposal_that_does_not_use_it(tmp_path):
     policy = Controlled(Walk(), Push())
     collect(Walk(), 4, tmp_path, target=PULLED, proposal=policy, progress=False)
     collect(Walk(), 4, tmp_path, target=Target(total, 2.0), proposal=policy, progress=False)
+
+
+def test_measures_are_there_for_every_step_and_0_where_nothing_moves():
+    """Of a tree whose texts end early, and of a proposal that is the reference's own law."""
+    tree = TokenTree.random(num_tokens=2, length=3, seed=1, end=1)
+    other = TokenTree(tree.probs.flip(1), 2, 3, tree.reward, end=1)
+    measures = {"kl": lambda q, p, x: q.kl(p), "ratio": lambda q, p, x: q.log_ratio(p, x)}
+    drawn = roll_out(tree, 60, proposal=other, measures=measures, generator=seeded("cpu", 0))
+    torch.testing.assert_close(drawn["ratio"], -drawn["log_ratios"])
+    for t in range(3):
+        x = drawn["states"][:, t]
+        moments = torch.full((60,), t)
+        expected = other(x, moments).transition.kl(tree(x, moments).transition)
+        torch.testing.assert_close(drawn["kl"][:, t], expected)
+        assert not drawn["kl"][tree.finished(x), t].any()
+    assert (drawn["kl"] > 0).any() and tree.finished(drawn["states"][:, 1]).any()
+    own = roll_out(tree, 5, proposal=proposals.FromReference(), measures=measures, generator=seeded("cpu", 0))
+    assert not own["kl"].any() and own["kl"].shape == (5, 3)
+    with pytest.raises(ValueError, match="measures: expected a proposal beside them, got kl, ratio and none"):
+        roll_out(tree, 5, measures=measures)

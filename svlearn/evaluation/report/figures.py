@@ -20,18 +20,18 @@ from svlearn.evaluation.summary import Floats
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D46", "#7A7A7A")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 LINES = ("-", "--", "-.", ":")
-_INK, _FAINT = "#010203", "#040506"  # stand-ins, replaced by the page's colours
+INK, FAINT = "#010203", "#040506"  # stand-ins, replaced by the page's colours
 _STYLE: Any = {
     "svg.fonttype": "none",
     "text.parse_math": False,
     "font.size": 10,
-    "text.color": _INK,
-    "axes.labelcolor": _INK,
-    "axes.edgecolor": _INK,
-    "xtick.color": _INK,
-    "ytick.color": _INK,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
     "axes.grid": True,
-    "grid.color": _FAINT,
+    "grid.color": FAINT,
     "grid.linewidth": 0.6,
     "axes.axisbelow": True,
     "axes.spines.top": False,
@@ -52,7 +52,7 @@ def histograms(rewards: Mapping[str, Floats]) -> str:
     edges = _edges(np.concatenate(list(finite.values())))
     rows = math.ceil(len(rewards) / COLUMNS)
     columns = math.ceil(len(rewards) / rows)
-    with _style("histograms"):
+    with styled("histograms"):
         figure = Figure(figsize=(1 + 2.5 * columns, 0.6 + 2.2 * rows))
         grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
         for place, axes in enumerate(grid.flat):
@@ -64,19 +64,19 @@ def histograms(rewards: Mapping[str, Floats]) -> str:
             missing = 1 - len(values) / len(rewards[name])
             axes.set_title(_short(name) + (f" ({100 * missing:.1f} % -inf)" if missing > 0 else ""), fontsize=10)
             if len(values):
-                axes.axvline(float((values / len(values)).sum()), color=_INK, linewidth=1.2, linestyle="--")
+                axes.axvline(float((values / len(values)).sum()), color=INK, linewidth=1.2, linestyle="--")
             axes.yaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0))
             axes.xaxis.set_tick_params(labelbottom=place + columns >= len(rewards))
         figure.supxlabel("reward (reward units); dashed: mean", fontsize=10)
         figure.supylabel("share of samples", fontsize=10)
-        return _svg(figure, "Histograms of the rewards of each sampler")
+        return svg(figure, "Histograms of the rewards of each sampler")
 
 
 def reward_against_cost(figures: Mapping[str, Mapping[str, float]], cost: str, label: str) -> str:
     """Mean of the finite rewards, ± 1.96 standard errors, against a cost; of a constraint the share of finite rewards.
     The axis is logarithmic where all cost."""
     constraint = is_constraint(figures)
-    with _style(cost):
+    with styled(cost):
         figure = Figure(figsize=(5.2, 3.8))
         axes = figure.subplots()
         for place, (name, row) in enumerate(figures.items()):
@@ -104,7 +104,7 @@ def reward_against_cost(figures: Mapping[str, Mapping[str, float]], cost: str, l
         of = "mean of finite rewards" if some else "mean reward"
         axes.set_ylabel("finite rewards (%)" if constraint else f"{of} (reward units)")
         _legend(figure, axes)
-        return _svg(figure, f"{'Share of finite rewards' if constraint else 'Mean reward'} against {label}")
+        return svg(figure, f"{'Share of finite rewards' if constraint else 'Mean reward'} against {label}")
 
 
 def is_constraint(figures: Mapping[str, Mapping[str, float]]) -> bool:
@@ -124,7 +124,7 @@ def curves(
 ) -> str:
     """Lines over the time step t, (t, y) by name; places: which colour a name has in the other figures; salt: another
     for each figure of one label on a page."""
-    with _style(label + salt):
+    with styled(label + salt):
         figure = Figure(figsize=(5.2, 3.6))
         axes = figure.subplots()
         for order, (name, points) in enumerate(series.items()):
@@ -144,7 +144,7 @@ def curves(
         axes.set_xlabel("time step t (0: start)")
         axes.set_ylabel(label)
         _legend(figure, axes)
-        return _svg(figure, f"{label} by time step")
+        return svg(figure, f"{label} by time step")
 
 
 def _finite(row: Mapping[str, float]) -> tuple[float, float]:
@@ -174,7 +174,7 @@ def _edges(values: Floats) -> Floats:
     return np.linspace(ordered[0], ordered[-1], MAX_BINS + 1)
 
 
-def _style(salt: str) -> AbstractContextManager[None]:
+def styled(salt: str) -> AbstractContextManager[None]:
     """The settings of a figure; the salt makes the ids that its drawing refers to its own."""
     return matplotlib.rc_context({**_STYLE, "svg.hashsalt": salt})
 
@@ -207,7 +207,7 @@ def _legend(figure: Figure, axes: Axes) -> None:
         figure.legend(loc="outside lower center", ncols=2, fontsize=9)
 
 
-def _svg(figure: Figure, description: str) -> str:
+def svg(figure: Figure, description: str) -> str:
     """The bare <svg> element: no prolog, no metadata, ids only where the drawing itself refers to them."""
     buffer = io.StringIO()
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
@@ -215,6 +215,6 @@ def _svg(figure: Figure, description: str) -> str:
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r' id="[A-Za-z0-9.]+_\d+"', "", text)
-    text = text.replace(_INK, "currentColor").replace(_FAINT, "var(--line)")
+    text = text.replace(INK, "currentColor").replace(FAINT, "var(--line)")
     quoted = description.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")
     return text.replace("<svg", f'<svg role="img" aria-label="{quoted}"', 1)

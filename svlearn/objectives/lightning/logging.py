@@ -9,11 +9,13 @@ from pytorch_lightning.callbacks import ModelSummary, ProgressBar
 
 from svlearn.objectives.lightning.last_checkpoint import LastCheckpoint
 from svlearn.objectives.lightning.resumption import Resumption
+from svlearn.objectives.lightning.stop_on_judge import StopOnJudge
 from svlearn.objectives.lightning.termination import Termination
+from svlearn.objectives.lightning.validation_history import ValidationHistory
 
-BLIND = (
-    ProgressBar | ModelSummary | LastCheckpoint | Resumption | Termination
-)  # they read no figure, or ask for it below
+BLIND = (  # they read no figure of a step, or ask for it below
+    ProgressBar | ModelSummary | LastCheckpoint | Resumption | Termination | StopOnJudge | ValidationHistory
+)
 REFRESH = 0.2  # seconds between two figures on the progress bar
 
 

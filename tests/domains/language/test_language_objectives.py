@@ -117,6 +117,7 @@ def test_a_value_is_saved_and_read_again(make, tmp_path):
 POLICIES = {
     "path consistency": (objectives.PathConsistency, {"variant": "log_variance"}),
     "policy gradient": (objectives.ProximalPolicyGradient, {}),
+    "group-relative": (objectives.GroupRelativePolicyGradient, {}),
     "distributional": (objectives.DistributionalPolicyGradient, {}),
 }
 

@@ -6,7 +6,7 @@ from sequence_toys import Enumerated, Table, consistent, exact_elbo, rewards, to
 
 from svlearn import policies
 from svlearn.inference.samplers import smc, svdd
-from svlearn.objectives import Distillation, PathConsistency, ProximalPolicyGradient
+from svlearn.objectives import Distillation, GroupRelativePolicyGradient, PathConsistency, ProximalPolicyGradient
 from svlearn.objectives.fit import fit
 from svlearn.targets import Target
 from svlearn.values import Learned, PosteriorMean
@@ -22,6 +22,7 @@ def exact(process):
 
 POLICIES = {
     "PPO": lambda p, q: ProximalPolicyGradient(p, TARGET, q, learning_rate=2e-2, **OPTIONS),
+    "GRPO": lambda p, q: GroupRelativePolicyGradient(p, TARGET, q, learning_rate=2e-2, **OPTIONS),
     "log-variance": lambda p, q: PathConsistency(
         p, TARGET, None, q, variant="log_variance", learning_rate=2e-2, **OPTIONS
     ),

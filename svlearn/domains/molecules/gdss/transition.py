@@ -54,6 +54,11 @@ class GraphGaussianTransition(Transition):
             return super().log_ratio(other, x_next)
         return self.law.log_ratio(other.law, to_vector(x_next["x"], x_next["adj"]))
 
+    def kl(self, other: Transition) -> Tensor:
+        if not isinstance(other, GraphGaussianTransition):
+            return super().kl(other)
+        return torch.where((self.mask == other.mask).all(dim=1), self.law.kl(other.law), torch.inf)
+
     def tilt(self, gradient: TensorDict) -> "GraphGaussianTransition":
         """gradient: of x (B, N, F) and of all of adj (B, N, N); that of an edge is g_ij + g_ji."""
         slope = to_vector(gradient["x"], gradient["adj"] + gradient["adj"].transpose(1, 2))

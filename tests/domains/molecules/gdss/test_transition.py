@@ -2,7 +2,7 @@
 
 import torch
 from gdss_toys import symmetric
-from torch.distributions import Normal
+from torch.distributions import Normal, kl_divergence
 
 from svlearn.domains.molecules.gdss.state import continuous_state, from_vector, to_vector
 from svlearn.domains.molecules.gdss.transition import GraphGaussianTransition
@@ -146,3 +146,14 @@ def test_laws_follow_the_particles():
     torch.testing.assert_close(law()[index].log_prob(x[index]), law().log_prob(x)[index])
     joined = GraphGaussianTransition.cat([law()[:1], law()[1:]])
     torch.testing.assert_close(joined.log_prob(x), law().log_prob(x))
+
+
+def test_the_divergence_is_that_of_the_free_entries_and_infinite_for_other_nodes():
+    ours, theirs = law(0), law(1, (STDS[0] * 1.3, STDS[1] * 0.8))
+    kl = ours.kl(theirs)
+    for row in range(4):
+        parts = zip(STDS, (1.3, 0.8), free(state(0), row), free(state(1), row))
+        expected = sum(kl_divergence(Normal(m, s[row]), Normal(n, s[row] * f)).sum() for s, f, m, n in parts)
+        torch.testing.assert_close(kl[row], torch.as_tensor(expected, dtype=torch.float64))
+    others = GraphGaussianTransition(state(0, MASK.flip(0)), *STDS)
+    assert (law(0).kl(others) == torch.inf).all()
