@@ -6,6 +6,7 @@ from svlearn.objectives.contrastive_twist import ContrastiveTwist
 from svlearn.objectives.derivative_free_adjoint import DerivativeFreeAdjointMatching
 from svlearn.objectives.distillation import Distillation
 from svlearn.objectives.distributional_policy_gradient import DistributionalPolicyGradient
+from svlearn.objectives.forward_process import ForwardProcessPolicy
 from svlearn.objectives.gumbel_softmax import GumbelSoftmaxControl
 from svlearn.objectives.lightning.last_checkpoint import LastCheckpoint
 from svlearn.objectives.monte_carlo import MonteCarloRegression
@@ -24,6 +25,7 @@ __all__ = [
     "DerivativeFreeAdjointMatching",
     "Distillation",
     "DistributionalPolicyGradient",
+    "ForwardProcessPolicy",
     "GumbelSoftmaxControl",
     "LastCheckpoint",
     "MonteCarloRegression",

@@ -67,6 +67,9 @@ class Policy(Reference, ABC):
             law = self.steer(prediction, x, times(t, len(x), device_of_state(x)))
             yield replace(prediction, transition=law, evaluations=None)
 
+    def denoising_loss(self, x_T: State | Prediction, x_t: State, t: Tensor, prediction: Prediction) -> Tensor:
+        return self.reference.denoising_loss(x_T, x_t, t, prediction)
+
     def decode(self, x: State) -> list:
         return self.reference.decode(x)
 

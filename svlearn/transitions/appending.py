@@ -11,6 +11,7 @@ from svlearn.arguments import integer
 from svlearn.randomness import categorical
 from svlearn.state import concatenate, take
 from svlearn.transitions.listed_tokens import ListedTokens, stepped
+from svlearn.transitions.relaxed import categorical_kl
 from svlearn.transitions.transition import Transition, kind_of, widened
 
 AT_ONCE = 4_000_000  # probabilities that a draw lays side by side, or those of the table where these are more
@@ -99,6 +100,13 @@ class AppendingTransition(Transition):
     def tilt(self, gradient: Tensor) -> "AppendingTransition":
         """logits + gradient (B, V), taken in the one-hot of the next token; a finished text stays."""
         return AppendingTransition(self.x, self.log_probs + gradient, finished=self.finished)
+
+    def kl(self, other: Transition) -> Tensor:
+        """That of the next token; 0 of a finished text, inf where the other law is given another text."""
+        if not isinstance(other, AppendingTransition):
+            return super().kl(other)
+        tokens = torch.where(self.finished, 0.0, categorical_kl(self.log_probs, other.log_probs).double())
+        return torch.where((self.x == other.x).all(dim=1) & (self.finished == other.finished), tokens, math.inf)
 
     def __getitem__(self, index: Any) -> "AppendingTransition":
         x, finished = take(self.x, index), take(self.finished, index)
