@@ -3,13 +3,17 @@
 import functools
 
 import torch
+from tensordict import TensorDict
 from torch import nn
 
 from svlearn.domains.analytic import GaussianMixture, GaussianMixtureDiffusion
 from svlearn.domains.analytic.quadratic import QuadraticReward
+from svlearn.objectives import ForwardProcessPolicy
+from svlearn.policies import Finetuned
 from svlearn.process import Prediction, Reference
 from svlearn.schedules import cosine_schedule, gaussian_steps
-from svlearn.transitions import GaussianTransition
+from svlearn.targets import Target
+from svlearn.transitions import FieldTransition, GaussianTransition
 
 T, ALPHA = 5, 0.8
 BARS = cosine_schedule(T)
@@ -72,3 +76,48 @@ class MixtureDenoiser(Reference):
 
 def denoiser(mixture=None):
     return MixtureDenoiser(law() if mixture is None else mixture).eval()
+
+
+class OfClass(Reference):
+    """x̂_T = w x_t + b[class], of states {"x": (B, 2), "class": (B,)}; x_t = a_t x_T + σ_t ε."""
+
+    num_steps = 3
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor([0.2, 0.6, 0.9], dtype=torch.float64))
+        self.shift = nn.Parameter(torch.tensor([-1.0, 0.0, 1.0], dtype=torch.float64))
+        self.register_buffer("bars", cosine_schedule(3))
+
+    def initial(self, batch_size, *, condition=None, generator=None):
+        x = torch.randn(batch_size, 2, generator=generator, dtype=torch.float64)
+        return TensorDict({"x": x, "class": condition}, [batch_size])
+
+    def forward(self, x, t, previous=None):
+        clean = self.weight[t][:, None] * x["x"] + self.shift[x["class"]][:, None]
+        law = GaussianTransition(clean, 0.3)
+        return Prediction(FieldTransition({"x": law}, x), clean=x.clone().set("x", clean))
+
+    def noise(self, x, t_from, t_to, *, generator=None):
+        kept = (self.bars[t_to] / self.bars[t_from])[:, None]
+        drawn = torch.randn(x["x"].shape, generator=generator, dtype=torch.float64)
+        return x.clone().set("x", kept.sqrt() * x["x"] + (1 - kept).sqrt() * drawn)
+
+
+TARGET = Target(reward(), ALPHA)
+TILTED = dict(variant="nft", optimality="tilted")
+ROUNDS = dict(num_rounds=2, steps_per_round=2)
+EVERY = {
+    "weighted": {},
+    "weighted, rounds": ROUNDS,
+    "tilted": TILTED,
+    "tilted, rounds": TILTED | ROUNDS,
+    "nft": dict(variant="nft"),
+    "nft, groups": dict(variant="nft", optimality="group", group_size=4, beta=0.5, decay=0.9),
+}
+
+
+def make(reference=None, policy=None, target=TARGET, **options):
+    reference = denoiser() if reference is None else reference
+    policy = Finetuned(reference) if policy is None else policy
+    return ForwardProcessPolicy(reference, target, policy, **dict(batch_size=16, num_validation=16) | options)
