@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from svlearn.caches import join, lent, select
 from svlearn.compiled import Compilable, plain
+from svlearn.denoising import default_loss
 from svlearn.metering import count, current_max_batch
 from svlearn.randomness import device_of
 from svlearn.shapes import check_forward, check_prediction, check_states, forget, is_new, is_unclear, with_one_more
@@ -106,6 +107,14 @@ class Reference(nn.Module, ABC, metaclass=Compilable):
         `start` too, x_0 (B, ...) or None, and leaves these places as they are.
         """
         raise TypeError(f"{type(self).__name__} has no forward process: it does not define noise()")
+
+    def denoising_loss(self, x_T: State | Prediction, x_t: State, t: Tensor, prediction: Prediction) -> Tensor:
+        """How wrong a prediction for x_t (B, ...) is about x_T, (B,), with its gradient: what a denoiser is trained by.
+
+        prediction: a policy's, as much as its own; x_T: a state, or what another process predicts for x_t, see
+        `svlearn.denoising`, whose `default_loss` it is where a subclass does not define it.
+        """
+        return default_loss(self, x_T, t, prediction)
 
     def finished(self, x: State) -> Tensor:
         """Which states (B, ...) at any t are finished, (B,) bool, as a text after its end: such a one steps to itself

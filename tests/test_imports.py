@@ -25,6 +25,7 @@ RANKS = {
     "torch_legacy": 0,
     "public_files": 0,
     "reference_reward": 0,
+    "denoising": 0,
     "configurations": 0,
     **dict.fromkeys(
         ("transitions", "process", "trajectories", "conditions", "reward", "targets", "schedules", "assets"), 0

@@ -6,6 +6,7 @@ from svlearn.objectives.contrastive_twist import ContrastiveTwist
 from svlearn.objectives.derivative_free_adjoint import DerivativeFreeAdjointMatching
 from svlearn.objectives.distillation import Distillation
 from svlearn.objectives.distributional_policy_gradient import DistributionalPolicyGradient
+from svlearn.objectives.forward_process import ForwardProcessPolicy
 from svlearn.objectives.group_relative_policy_gradient import GroupRelativePolicyGradient
 from svlearn.objectives.gumbel_softmax import GumbelSoftmaxControl
 from svlearn.objectives.lightning.last_checkpoint import LastCheckpoint
@@ -26,6 +27,7 @@ __all__ = [
     "DerivativeFreeAdjointMatching",
     "Distillation",
     "DistributionalPolicyGradient",
+    "ForwardProcessPolicy",
     "GroupRelativePolicyGradient",
     "GumbelSoftmaxControl",
     "LastCheckpoint",

@@ -70,6 +70,9 @@ class Policy(Reference, ABC):
     def aligned(self, conditions: Any) -> Any:
         return self.reference.aligned(conditions)
 
+    def denoising_loss(self, x_T: State | Prediction, x_t: State, t: Tensor, prediction: Prediction) -> Tensor:
+        return self.reference.denoising_loss(x_T, x_t, t, prediction)
+
     def decode(self, x: State) -> list:
         return self.reference.decode(x)
 

@@ -82,6 +82,13 @@ class MaskedTransition(Transition):
         """Which places are masked, (B, L), L = all of them in one row."""
         return self.tokens == self.mask_token
 
+    @property
+    def share(self) -> Tensor:
+        """With which probability the step unmasks each masked place, (B,), float64; 0 where none is masked."""
+        if self.probability is not None:
+            return self.probability
+        return cast(Tensor, self.number).double() / self.masked.sum(dim=1).clamp(min=1)
+
     def completed(self) -> "MaskedTransition":
         """The law that unmasks all places at once: what the logits say of x_T, place by place."""
         return self._of(self.tokens, self.log_probs, self.masked.sum(dim=1), None)
@@ -176,7 +183,7 @@ class MaskedTransition(Transition):
             each = relative_entropy(p, q) + relative_entropy(1 - p, 1 - q)
             share, choice = p, torch.where(size > 0, size * each, 0.0)  # 0 · inf is none here
         else:
-            share = self.number.double() / size.clamp(min=1)
+            share = self.share
             choice = torch.where(self.number == other.number, 0.0, math.inf)
         laws = [each.masked_fill(~masked[..., None], 0.0) for each in (self.log_probs, other.log_probs)]
         tokens = torch.where(share > 0, share * total(categorical_kl(*laws)), 0.0)

@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 
 from svlearn.arguments import integer
+from svlearn.denoising import next_step_loss
 from svlearn.domains.analytic.oracle import Oracle, positive, unconditional
 from svlearn.domains.analytic.texts import TextReward, TextValue, num_texts, prefixes, text_index
 from svlearn.process import Prediction, predict
 from svlearn.randomness import CPU, multinomial, randn, seeded
-from svlearn.state import concatenate
+from svlearn.state import State, concatenate
 from svlearn.targets import FLOOR_NATS
 from svlearn.transitions import AppendingTransition, Transition, ended
 
@@ -97,6 +98,10 @@ class TokenTree(Oracle):
         position = torch.minimum(x[:, -1], t_to)[:, None]
         places = torch.arange(self.length, device=x.device)
         return torch.cat([torch.where(places < position, x[:, :-1], self.num_tokens), position], dim=1)
+
+    def denoising_loss(self, x_T: State | Prediction, x_t: State, t: Tensor, prediction: Prediction) -> Tensor:
+        """The cross-entropy of the next token, (B,), nats."""
+        return next_step_loss(self, x_T, t, prediction)
 
     def decode(self, x: Tensor) -> list[list[int]]:
         """The written tokens of each text."""

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from svlearn.arguments import integer, real
 from svlearn.deferred_checks import check_finite
+from svlearn.denoising import squared_loss
 from svlearn.domains.images import metrics
 from svlearn.domains.images.denoisers import denoiser_of
 from svlearn.domains.images.drawing import draw_grid
@@ -151,6 +152,12 @@ class DiffusersReference(Reference):
         form = (-1, *[1] * (sample.dim() - 1))
         drawn = randn(sample.shape, generator, sample.device, sample.dtype)
         return with_sample(x, kappa.to(sample).view(form) * sample + added.to(sample).view(form) * drawn)
+
+    def denoising_loss(self, x_T: State | Prediction, x_t: State, t: Tensor, prediction: Prediction) -> Tensor:
+        """The squared error of the network's output, (B,), the mean over a sample: of ε, v, x_T or the flow's velocity,
+        whichever the network predicts. Where the scheduler clips x̂_T, what it cuts off counts as it is cut, and has no
+        gradient; the minimiser stays the mean, which no clipping to the range of the data moves."""
+        return squared_loss(x_T, prediction) / self.steps.clean_output[t].to(self._dtype) ** 2
 
     def noise_levels(self) -> NoiseLevels:
         """Those of the forward process."""

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from svlearn.arguments import integer, integers, names_of
 from svlearn.configurations import configured, digest
+from svlearn.denoising import next_step_loss
 from svlearn.domains.language import drawing, metrics
 from svlearn.domains.language.calling import arguments_of, called, check_laws
 from svlearn.domains.language.generation import warn_of_unread_settings
@@ -158,6 +159,11 @@ class CausalLM(Reference):
         )
         text[:, -1] = torch.minimum(text[:, -1], t_to)
         return x.copy().set(TEXT, text)
+
+    def denoising_loss(self, x_T: State | Prediction, x_t: State, t: Tensor, prediction: Prediction) -> Tensor:
+        """The cross-entropy of the next token, (B,), nats: a text is known by its beginning, so the law of the next one
+        that is learned from weighted texts is that of the weighted texts."""
+        return next_step_loss(self, x_T, t, prediction)
 
     def decode(self, x: State) -> list[Text]:
         """The whole texts, each of which knows its prompt and its continuation."""

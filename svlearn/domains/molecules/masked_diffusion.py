@@ -7,6 +7,7 @@ from rdkit import Chem
 from tensordict import TensorDict
 from torch import Tensor
 
+from svlearn.denoising import unmasking_loss
 from svlearn.domains.molecules import codec, drawing, metrics
 from svlearn.domains.molecules.graph import (
     MASKED,
@@ -20,6 +21,7 @@ from svlearn.domains.molecules.graph import (
 from svlearn.domains.molecules.masking import hide, num_due, num_steps
 from svlearn.domains.molecules.transformer import GraphTransformer
 from svlearn.process import Prediction, Reference
+from svlearn.state import State
 from svlearn.transitions import FieldTransition, MaskedTransition
 
 
@@ -66,6 +68,10 @@ class MaskedGraphDiffusion(Reference):
     ) -> TensorDict:
         """Mask places again, drawn uniformly among the decided, the bonds before the atoms."""
         return hide(x, t_to, generator=generator)
+
+    def denoising_loss(self, x_T: State | Prediction, x_t: State, t: Tensor, prediction: Prediction) -> Tensor:
+        """The negative ELBO's term of t, `denoising.unmasking_loss`: of the atoms, then of the bonds."""
+        return unmasking_loss(x_T, prediction)
 
     def decode(self, x: TensorDict, correct: bool = False) -> list[Chem.Mol | None]:
         return codec.decode(x, correct=correct)

@@ -7,12 +7,14 @@ import torch
 from torch import Tensor, nn
 
 from svlearn.arguments import expect, integer
+from svlearn.denoising import likelihood_loss
 from svlearn.domains.sequences import masked_lm, mdlm
 from svlearn.domains.sequences.alphabet import DNA, PROTEIN, Alphabet
 from svlearn.domains.sequences.denoising import denoise, keeps_outputs
 from svlearn.domains.sequences.schedules import unmasked_shares, unmasking_probabilities
 from svlearn.process import Prediction, Reference
 from svlearn.randomness import uniform, uniform_subset
+from svlearn.state import State
 from svlearn.transitions import MaskedTransition, Transition
 
 
@@ -175,6 +177,15 @@ class MaskedDiffusion(Reference):
             share = self.shares[t_to] / self.shares[t_from].clamp(min=torch.finfo(self.shares.dtype).tiny)
             kept = uniform(x.shape, generator, x.device) < share[:, None]
         return torch.where(unmasked & ~kept, self.alphabet.mask, x)
+
+    def denoising_loss(self, x_T: State | Prediction, x_t: State, t: Tensor, prediction: Prediction) -> Tensor:
+        """The negative ELBO's term of t, (B,), nats: -log p(letter) over the masked places, times the share of them
+        that a step unmasks."""
+        if self.schedule == "one_place":
+            share = 1 / (x_t == self.alphabet.mask).sum(dim=1).clamp(min=1).double()
+        else:
+            share = self.probabilities[t]
+        return share * likelihood_loss(x_T, prediction)
 
     def finished(self, x: Tensor) -> Tensor:
         """Those without a mask."""

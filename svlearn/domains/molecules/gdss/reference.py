@@ -20,6 +20,8 @@ from svlearn.domains.molecules.gdss.state import continuous_state
 from svlearn.domains.molecules.gdss.transition import GraphGaussianTransition
 from svlearn.domains.molecules.graph import draw_mask
 from svlearn.process import Prediction, Reference
+from svlearn.state import State
+from svlearn.transitions import coordinates_of
 
 # The authors' `scale_eps` by data and network, at an snr of 0.2: v1 and v2 of ZINC-250k, and QM9.
 CORRECTOR_SCALES = {
@@ -160,6 +162,17 @@ class GDSS(Reference):
         later, earlier = t_from // self.steps_a_level, t_to // self.steps_a_level
         moves = {name: part.diffuse(x[name], later, earlier) for name, part in self.parts.items()}
         return _law(moves, x["mask"]).sample(generator=generator)
+
+    def denoising_loss(self, x_T: State | Prediction, x_t: State, t: Tensor, prediction: Prediction) -> Tensor:
+        """The squared error of the noise that the scores say, (B,), the mean over features and edges: σ² |Δ score|²."""
+        wanted = x_T.clean if isinstance(x_T, Prediction) else x_T
+        level = t // self.steps_a_level
+        errors = {
+            name: part.noise_error(prediction.clean[name], wanted[name], level) for name, part in self.parts.items()
+        }
+        coordinates = coordinates_of(prediction.transition)
+        vector = coordinates.of(continuous_state(errors["x"], errors["adj"], x_t["mask"]))
+        return vector.square().mean(dim=1)
 
     def num_candidates(self, number: int) -> list[int]:
         """M for every step 0 ... T, as `svdd` takes it: `number` where the corrector draws x_t, and for x_0; else 1.

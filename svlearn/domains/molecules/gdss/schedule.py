@@ -56,6 +56,10 @@ class PartSchedule(nn.Module):
         """∇log p_τ of what `clean` makes of it, (a x̂ - x)/σ²; at levels below N."""
         return (self._at("scale", level, part) * clean - part) / self._at("std", level, part) ** 2
 
+    def noise_error(self, clean: Tensor, wanted: Tensor, level: Tensor) -> Tensor:
+        """(a/σ)(x̂ - x), what is wrong in the noise that x̂ says where x is what was noised; at levels below N."""
+        return self._at("scale", level, clean) / self._at("std", level, clean) * (clean - wanted)
+
     def predict(self, part: Tensor, score: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
         """The predictor's mean (B, ...) and std (B,) of the part a level later."""
         mean = self._at("kept", level, part) * part + self._at("added", level, part) * score
