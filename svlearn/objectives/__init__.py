@@ -7,6 +7,7 @@ from svlearn.objectives.derivative_free_adjoint import DerivativeFreeAdjointMatc
 from svlearn.objectives.distillation import Distillation
 from svlearn.objectives.distributional_policy_gradient import DistributionalPolicyGradient
 from svlearn.objectives.gumbel_softmax import GumbelSoftmaxControl
+from svlearn.objectives.iterated_twist import IteratedTwist
 from svlearn.objectives.lightning.last_checkpoint import LastCheckpoint
 from svlearn.objectives.monte_carlo import MonteCarloRegression
 from svlearn.objectives.objective import Objective
@@ -25,6 +26,7 @@ __all__ = [
     "Distillation",
     "DistributionalPolicyGradient",
     "GumbelSoftmaxControl",
+    "IteratedTwist",
     "LastCheckpoint",
     "MonteCarloRegression",
     "Objective",
