@@ -196,6 +196,7 @@ VALUES = {
     "soft q": lambda r, t: objectives.SoftQIteration(r, t, Learned(Network())),
     "contrastive twist": lambda r, t: objectives.ContrastiveTwist(r, t, Learned(Network())),
     "contrastive energy": lambda r, t: objectives.ContrastiveEnergy(r, t, Learned(Network())),
+    "iterated twist": lambda r, t: objectives.IteratedTwist(r, t, Learned(Network()), num_particles=4, round_size=16),
 }
 LEVELS = NoiseLevels.from_alpha_bars(cosine_schedule(4))
 POLICIES = {

@@ -9,6 +9,7 @@ from svlearn.objectives.distributional_policy_gradient import DistributionalPoli
 from svlearn.objectives.forward_process import ForwardProcessPolicy
 from svlearn.objectives.group_relative_policy_gradient import GroupRelativePolicyGradient
 from svlearn.objectives.gumbel_softmax import GumbelSoftmaxControl
+from svlearn.objectives.iterated_twist import IteratedTwist
 from svlearn.objectives.lightning.last_checkpoint import LastCheckpoint
 from svlearn.objectives.lightning.stop_on_judge import StopOnJudge
 from svlearn.objectives.monte_carlo import MonteCarloRegression
@@ -30,6 +31,7 @@ __all__ = [
     "ForwardProcessPolicy",
     "GroupRelativePolicyGradient",
     "GumbelSoftmaxControl",
+    "IteratedTwist",
     "LastCheckpoint",
     "MonteCarloRegression",
     "Objective",

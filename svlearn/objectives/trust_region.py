@@ -19,11 +19,13 @@ def tilted_kl(log_weights: Tensor, beta: float) -> Tensor:
     """KL(q w^β/E_q[w^β] || q), (...), nats, float64, of log w (..., N) of N draws of q.
 
     Σ_n W_n log W_n + log N with W ∝ w^β, normalised over the draws: at most log N, and it grows with β, for
-    its derivative is β Var_W[log w].
+    its derivative is β Var_W[log w]. Draws of w = 0 are left out, whatever β, and N is the number of the others: q is
+    then what it is on the support of w; 0 where there are none.
     """
-    scaled = beta * log_weights.double()
-    shares = scaled.softmax(dim=-1)
-    return (shares * scaled.log_softmax(dim=-1)).sum(dim=-1) + math.log(log_weights.shape[-1])
+    possible = log_weights > -math.inf
+    scaled = torch.where(possible, beta * log_weights.double(), -math.inf)
+    shares = torch.where(possible, scaled.softmax(dim=-1), 0.0)
+    return possible.sum(dim=-1).clamp(min=1).double().log() - torch.special.entr(shares).sum(dim=-1)
 
 
 def largest_beta(log_weights: Tensor, bound: float) -> float:

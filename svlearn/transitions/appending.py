@@ -110,13 +110,6 @@ class AppendingTransition(Transition):
         """logits + gradient (B, V), taken in the one-hot of the next token; a finished text stays."""
         return AppendingTransition(self.x, self.log_probs + gradient, finished=self.finished)
 
-    def kl(self, other: Transition) -> Tensor:
-        """That of the next token; 0 of a finished text, inf where the other law is given another text."""
-        if not isinstance(other, AppendingTransition):
-            return super().kl(other)
-        tokens = torch.where(self.finished, 0.0, categorical_kl(self.log_probs, other.log_probs).double())
-        return torch.where((self.x == other.x).all(dim=1) & (self.finished == other.finished), tokens, math.inf)
-
     def __getitem__(self, index: Any) -> "AppendingTransition":
         x, finished = take(self.x, index), take(self.finished, index)
         if self.rows is None and len(x) <= len(self.table):  # what is left of the table may go

@@ -128,16 +128,6 @@ class FieldTransition(Transition):
             raise TypeError(f"expansion_point: no leaf can be tilted by a gradient: {kinds}")
         return joined(points, x)
 
-    def kl(self, other: Transition) -> Tensor:
-        """The sum over the leaves; inf where the states have other conditions."""
-        if not isinstance(other, FieldTransition) or other.laws.keys() != self.laws.keys():
-            return super().kl(other)
-        divergence = torch.stack([law.kl(other.laws[name]) for name, law in self.laws.items()]).sum(dim=0)
-        own, theirs = self.conditions, other.conditions
-        if own is theirs or own is None or theirs is None or own.is_empty():
-            return divergence
-        return torch.where(reaches(own, theirs, next(iter(self.laws))), divergence, math.inf)
-
     def __getitem__(self, index: Any) -> "FieldTransition":
         return self._of({name: law[index] for name, law in self.laws.items()}, take(self.conditions, index))
 

@@ -51,6 +51,7 @@ def chain():
 
 OPTIONS = {
     "ContrastiveTwist": {},
+    "IteratedTwist": {"num_particles": 4, "round_size": 8},
     "Distillation": {"replay": 0.5},
     "PathConsistency": {"replay": 0.5, "shared_start": 2, "variant": "log_variance"},
     "ProximalPolicyGradient": {"num_minibatches": 2},
@@ -59,7 +60,7 @@ OPTIONS = {
 }
 KINDS = {name: getattr(objectives, name) for name in objectives.__all__}
 NAMES = [name for name, kind in KINDS.items() if issubclass(kind, Objective) and kind is not Objective]
-LEARN_VALUES = {"ContrastiveEnergy", "ContrastiveTwist", "MonteCarloRegression", "SoftQIteration"}
+LEARN_VALUES = {"ContrastiveEnergy", "ContrastiveTwist", "IteratedTwist", "MonteCarloRegression", "SoftQIteration"}
 
 
 def held(module):

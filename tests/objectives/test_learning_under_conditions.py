@@ -13,6 +13,7 @@ from svlearn.objectives import (
     Distillation,
     DistributionalPolicyGradient,
     GroupRelativePolicyGradient,
+    IteratedTwist,
     MonteCarloRegression,
     PathConsistency,
     PolicyGradient,
@@ -63,14 +64,15 @@ FIRST = {name: error(learned(MonteCarloRegression), name) for name in ("soft", "
         (ContrastiveTwist, dict(learning_rate=3e-2), 400),
         (ContrastiveTwist, dict(positives="smc", learning_rate=3e-2), 300),
         (ContrastiveEnergy, dict(learning_rate=3e-2), 400),
+        (IteratedTwist, dict(learning_rate=0.1, limit=9, inner_steps=25), 75),
     ],
-    ids=["soft", "mean", "soft q", "twist", "twist smc", "energy"],
+    ids=["soft", "mean", "soft q", "twist", "twist smc", "energy", "iterated"],
 )
 def test_the_exact_value_of_each_condition_is_learned(kind, options, steps):
     objective = learned(kind, batch_size=1024, **options)
     fit(objective, max_steps=steps, **QUIET)
     estimand = options.get("estimand", "soft")
-    free = kind in (ContrastiveTwist, ContrastiveEnergy)
+    free = kind in (ContrastiveTwist, ContrastiveEnergy, IteratedTwist)
     assert error(objective, estimand, free) < 0.12 < 0.8 < FIRST[estimand]
 
 

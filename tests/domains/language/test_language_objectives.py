@@ -76,6 +76,15 @@ def test_next_token_twists_learn_the_exact_soft_values(name):
     assert r2(value, up_to_constant) > 0.97 > 0.5 > before
 
 
+def test_iterated_twists_of_all_next_tokens_learn_them():
+    """From one look at each text, with the twists that were learned as the proposal of the next round."""
+    value = next_token()
+    rounds = dict(limit=4, inner_steps=25, round_size=512, num_particles=32)
+    objective = objectives.IteratedTwist(REFERENCE, TARGET, value, **rounds, **OPTIONS | {"learning_rate": 3e-2})
+    fit(objective, max_steps=75, seed=1, enable_progress_bar=False)
+    assert r2(value, True) > 0.95
+
+
 def test_a_head_of_the_last_hidden_state_learns_most_of_them():
     # the tokens before the last are known to it by what 16 random features keep of them
     value = Head(LastHidden())
