@@ -37,7 +37,8 @@ class FinetunePolicy(ObjectiveCLI):
     def before_fit(self) -> None:
         super().before_fit()
         self.history = ValidationHistory()
-        self.trainer.callbacks.append(self.history)
+        trainer: Any = self.trainer
+        trainer.callbacks.append(self.history)
 
     def after_fit(self) -> None:
         self.save_policy()
@@ -45,8 +46,8 @@ class FinetunePolicy(ObjectiveCLI):
 
     def save_validations(self) -> None:
         """Their figures and their picture, where there were any."""
-        callbacks: list[Any] = self.trainer.callbacks
-        kept = [each.best for each in callbacks if isinstance(each, StopOnJudge) and each.stopped]
+        trainer: Any = self.trainer
+        kept = [each.best for each in trainer.callbacks if isinstance(each, StopOnJudge) and each.stopped]
         picture = validation_curves(self.history.rows, kept[0]["step"] if kept and kept[0] is not None else None)
         if picture is None:
             return

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from svlearn.objectives.policy_gradient import leave_one_out
 from svlearn.reward import WeightedSum
-from svlearn.state import State
+from svlearn.state import State, device_of_state
 
 FORMS = ("leave_one_out", "centered", "standardized", "standardized_each")
 ROUNDING = 8  # in units of the last place
@@ -65,15 +65,18 @@ def group_advantages(relative: Tensor, costs_to_go: Tensor, alpha: float, group_
 
 
 class KeptTerms:
-    """A weighted sum of rewards that keeps what each said of the states that it was called with."""
+    """A weighted sum of rewards that keeps what each said of the states that it was called with; one of weight 0 is
+    not called, and counts as 0."""
 
     def __init__(self, total: WeightedSum):
         self.total = total
         self.kept: list[Tensor] = []
 
     def __call__(self, x: State) -> Tensor:
-        terms = torch.stack([reward(x).double() for _, reward in self.total.terms], dim=1)
-        self.kept.append(terms.detach())
+        nothing = torch.zeros(len(x), dtype=torch.float64, device=device_of_state(x))
+        each = [reward(x).detach().to(nothing) if weight != 0 else nothing for weight, reward in self.total.terms]
+        terms = torch.stack(each, dim=1)
+        self.kept.append(terms)
         return terms @ terms.new_tensor([weight for weight, _ in self.total.terms])
 
     def terms(self) -> Tensor:

@@ -25,7 +25,7 @@ from svlearn.objectives.windows import Window
 from svlearn.policies import Policy
 from svlearn.process import Reference
 from svlearn.reward import WeightedSum
-from svlearn.rollouts.roll_out import roll_out
+from svlearn.rollouts.roll_out import Measure, roll_out
 from svlearn.state import State, repeat
 from svlearn.targets import Target
 from svlearn.transitions import Transition
@@ -101,11 +101,13 @@ class GroupRelativePolicyGradient(ClippedPolicyGradient):
         for name, choice, known in (("advantages", advantages, FORMS), ("kl", kl, KLS)):
             if choice not in known:
                 raise ValueError(f"{name}: expected one of {', '.join(known)}, got {choice!r}")
-        if advantages == "standardized_each" and not isinstance(target.reward, WeightedSum):
+        total = target.reward if isinstance(target.reward, WeightedSum) else None
+        if advantages == "standardized_each" and total is None:
             raise ValueError(
                 "advantages: 'standardized_each' needs several rewards, as Target({reward: weight, ...}, alpha), got "
                 f"{type(target.reward).__name__}; 'standardized' takes one"
             )
+        self.total = total if advantages == "standardized_each" else None  # of which each reward is kept
         if window is not None and self.num_times is not None:
             raise ValueError("num_times, window: expected one of them at most, got both")
         self.advantages, self.kl, self.shared_start = advantages, kl, shared_start
@@ -115,8 +117,8 @@ class GroupRelativePolicyGradient(ClippedPolicyGradient):
 
     def loss(self, trajectories: TensorDict, generator: torch.Generator) -> Tensor:
         """T · mean of surrogate and KL over the steps that are looked at, of trajectories as from `judged`."""
-        costs = {"exact": [divergence], "direct": [divergence], "k3": [k3], "sampled": []}[self.kl]
-        t, (log_ratios, *terms) = self.some_terms(trajectories["states"], [log_ratio, *costs], generator)
+        costs: dict[str, list[Measure]] = {"exact": [divergence], "direct": [divergence], "k3": [k3], "sampled": []}
+        t, (log_ratios, *terms) = self.some_terms(trajectories["states"], [log_ratio, *costs[self.kl]], generator)
         losses = self.surrogate(trajectories, t, log_ratios)
         for term in terms:
             losses = losses + self.watch("KL(q || p_ref)", term)
@@ -134,7 +136,7 @@ class GroupRelativePolicyGradient(ClippedPolicyGradient):
         "terms" (B, N), what each reward says, where each is standardized."""
         rows = self.draw_conditions(size // self.group_size, generator)
         process = SharedStart(self.reference, self.group_size) if self.shared_start else self.reference
-        kept = KeptTerms(self.target.reward) if self.advantages == "standardized_each" else None
+        kept = None if self.total is None else KeptTerms(self.total)
         drawn = roll_out(
             process,
             size,
@@ -149,8 +151,8 @@ class GroupRelativePolicyGradient(ClippedPolicyGradient):
     def judged(self, trajectories: TensorDict) -> TensorDict:
         """As from `drawn`, with "advantages" (B, T) and whether the reward is "constant" in the group, (B,)."""
         rewards, size = self.checked(trajectories["rewards"]), self.group_size
-        if self.advantages == "standardized_each":
-            relative = relative_sum(trajectories["terms"], [weight for weight, _ in self.target.reward.terms], size)
+        if self.total is not None:
+            relative = relative_sum(trajectories["terms"], [weight for weight, _ in self.total.terms], size)
         else:
             relative = relative_rewards(rewards, size, self.advantages)
         trajectories.set("constant", constant_groups(rewards, size))

@@ -90,8 +90,8 @@ class PolicyObjective(Objective):
     def log_ratios_at(self, states: State, rows: Tensor, t: Tensor, after: State | None = None) -> Tensor:
         """The same for the moves x_t -> x_{t+1} of the trajectories `rows` (N,) at t (N,), (N,), by calls at these."""
         after = states[:, 1:] if after is None else after
-        found = [measured([log_ratio], *laws, after[at]) for at, *laws in self._laws_at(states, rows, t)]
-        return self.watch("log q - log p_ref", torch.cat([ratios for (ratios,) in found]))
+        parts = [measured([log_ratio], q, p, after[at]) for at, q, p in self._laws_at(states, rows, t)]
+        return self.watch("log q - log p_ref", torch.cat([ratios for (ratios,) in parts]))
 
     def step_terms(self, states: State, t: Tensor, terms: Sequence[Measure]) -> list[Tensor]:
         """What functions (q, p_ref, x_{t+1}) -> (N,) say of the moves at t (B, n) of trajectories (B, T + 1, ...), (B,
@@ -102,12 +102,13 @@ class PolicyObjective(Objective):
             parts = []
             for piece, law in laws_along(self.reference, self.policy, states, max(size, STATES_AT_ONCE)):
                 x_next = concatenate([states[:, step + 1] for step in piece.steps])
-                told = measured(terms, law, piece.predictions[0].transition, x_next)
-                parts.append([each.view(-1, size) for each in told])
+                figures = measured(terms, law, piece.predictions[0].transition, x_next)
+                parts.append([each.view(-1, size) for each in figures])
             return [torch.cat(each).T.gather(1, t) for each in zip(*parts, strict=True)]
         rows = torch.arange(size, device=t.device).repeat_interleave(number)
-        found = [measured(terms, *laws, states[:, 1:][at]) for at, *laws in self._laws_at(states, rows, t.flatten())]
-        return [torch.cat(each).view(t.shape) for each in zip(*found, strict=True)]
+        after = states[:, 1:]
+        parts = [measured(terms, q, p, after[at]) for at, q, p in self._laws_at(states, rows, t.flatten())]
+        return [torch.cat(each).view(t.shape) for each in zip(*parts, strict=True)]
 
     def _laws_at(
         self, states: State, rows: Tensor, t: Tensor

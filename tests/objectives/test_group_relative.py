@@ -91,10 +91,10 @@ def test_without_the_score_function_term_what_a_step_leads_to_is_not_seen(name):
     (kls,) = objective.step_terms(states, t, [lambda q, p, x: q.kl(p)])
     probs = own.detach().exp()
     seen = slope((probs * kls.sum(dim=1)).sum() - (own.exp() * rewards_of(oracle, states)).sum(), policy)
-    found = expected_gradient(objective, states, own)
-    torch.testing.assert_close(found, seen)
+    actual = expected_gradient(objective, states, own)
+    torch.testing.assert_close(actual, seen)
     exact = slope(-(own.exp() * (rewards_of(oracle, states) - (own - others))).sum(), policy)
-    assert (found - exact).norm() / exact.norm() > {"chain": 0.001, "tree": 0.01}[name]
+    assert (actual - exact).norm() / exact.norm() > {"chain": 0.001, "tree": 0.01}[name]
 
 
 @pytest.mark.parametrize("name", LISTED)
@@ -124,12 +124,12 @@ def test_the_bias_of_the_division_in_figures():
     rewards, probs = rewards_of(oracle, states), own.detach().exp()
     signs = (rewards[:, None] - rewards[None]).sign() @ probs / math.sqrt(2) / ALPHA  # E_y[sign(r(x) - r(y))]
     divergence = (own.exp() * (own - others)).sum()
-    found = expected_gradient(objective, states, own)
-    torch.testing.assert_close(found, slope(divergence - (own.exp() * signs).sum(), policy))
+    actual = expected_gradient(objective, states, own)
+    torch.testing.assert_close(actual, slope(divergence - (own.exp() * signs).sum(), policy))
     exact = slope(divergence - (own.exp() * rewards).sum(), policy)
-    cosine = torch.nn.functional.cosine_similarity(found.flatten(), exact.flatten(), dim=0).item()
+    cosine = torch.nn.functional.cosine_similarity(actual.flatten(), exact.flatten(), dim=0).item()
     assert cosine == pytest.approx(0.948, abs=0.002)
-    assert (found.norm() / exact.norm()).item() == pytest.approx(0.646, abs=0.002)
+    assert (actual.norm() / exact.norm()).item() == pytest.approx(0.646, abs=0.002)
 
 
 def test_at_the_optimum_the_gradient_is_0_and_with_the_division_it_is_not():
@@ -138,8 +138,8 @@ def test_at_the_optimum_the_gradient_is_0_and_with_the_division_it_is_not():
     policy.logits.data = torch.where(oracle.probs > 0, (best.probs / oracle.probs).log(), 0.0)
     states, own, _ = LISTED["tree"][2](oracle, policy)
     for form, expected in (("leave_one_out", 0.0), ("centered", 0.105), ("standardized", 0.049)):
-        found = expected_gradient(make(oracle, policy, advantages=form), states, own)
-        assert found.norm().item() == pytest.approx(expected, abs=0.001 if expected else 1e-12), form
+        actual = expected_gradient(make(oracle, policy, advantages=form), states, own)
+        assert actual.norm().item() == pytest.approx(expected, abs=0.001 if expected else 1e-12), form
 
 
 def test_groups_do_not_meet():
@@ -186,6 +186,9 @@ def test_several_rewards_are_weighted_and_each_standardized():
     parts = [relative_rewards(each, 2, "standardized") for each in drawn["terms"].T]
     expected = (parts[0] - 2 * parts[1]) / ALPHA
     torch.testing.assert_close(drawn["advantages"], expected[:, None].expand(-1, 3))
+    forbidden = WeightedSum({oracle.reward: 1.0, length: -2.0, (lambda x: torch.full((len(x),), -math.inf)): 0.0})
+    unseen = make(oracle, policy, reward=forbidden, advantages="standardized_each", kl="direct", batch_size=4)
+    torch.testing.assert_close(unseen._trajectories(0, 4, seeded("cpu", 1))["advantages"], drawn["advantages"])
     weighted = make(oracle, policy, reward={oracle.reward: 1.0, length: -2.0}, batch_size=4)
     again = weighted._trajectories(0, 4, seeded("cpu", 1))
     torch.testing.assert_close(again["rewards"], drawn["rewards"])
@@ -240,8 +243,8 @@ def test_ratios_that_overflow_leave_a_finite_loss_and_gradient_and_are_counted()
     for sign in (1.0, -1.0):
         batch["advantages"] = torch.full_like(batch["advantages"], sign)
         loss = objective.loss(batch, seeded("cpu", 0))
-        (found,) = torch.autograd.grad(loss, policy.logits)
-        assert loss.isfinite() and found.isfinite().all()
+        (actual,) = torch.autograd.grad(loss, policy.logits)
+        assert loss.isfinite() and actual.isfinite().all()
         assert counted["train/overflow_fraction"] == counted["train/clip_fraction"] == 1.0
     ones = torch.ones(3, dtype=DOUBLE, requires_grad=True)
     losses = clipped_surrogate_loss(ones * torch.tensor([0.0, 19.0, 1e5]), torch.zeros(3), -torch.ones(3), 0.2)

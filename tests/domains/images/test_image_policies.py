@@ -5,10 +5,12 @@ import tiny_pipelines
 import torch
 from diffusers import DDIMScheduler
 
+from svlearn import checkpoints
 from svlearn.domains.images import DiffusersReference
+from svlearn.fingerprint import fingerprint
 from svlearn.inference import proposals
 from svlearn.inference.samplers import smc
-from svlearn.objectives import AdjointMatching, PathConsistency, StochasticControl
+from svlearn.objectives import AdjointMatching, GroupRelativePolicyGradient, PathConsistency, StochasticControl
 from svlearn.objectives.fit import fit
 from svlearn.objectives.proximal_policy_gradient import ProximalPolicyGradient
 from svlearn.policies import Finetuned
@@ -19,6 +21,7 @@ from svlearn.values import Zero
 
 SMALL = dict(batch_size=4, num_validation=4, learning_rate=3e-3)
 STEPS = 3
+QUIET = dict(enable_progress_bar=False)
 
 
 @pytest.fixture
@@ -33,6 +36,10 @@ def by_proximal_policy_gradient(reference, policy):
     return ProximalPolicyGradient(reference, TARGET, policy, **SMALL)
 
 
+def by_group_relative_policy_gradient(reference, policy):
+    return GroupRelativePolicyGradient(reference, TARGET, policy, group_size=2, window=2, **SMALL)
+
+
 def by_trajectory_balance(reference, policy):
     return PathConsistency(reference, TARGET, None, policy, variant="log_variance", **SMALL)
 
@@ -45,7 +52,13 @@ def by_stochastic_control(reference, policy):
     return StochasticControl(reference, TARGET, policy, check_memory=False, **SMALL)
 
 
-FAMILIES = [by_proximal_policy_gradient, by_trajectory_balance, by_adjoint_matching, by_stochastic_control]
+FAMILIES = [
+    by_proximal_policy_gradient,
+    by_group_relative_policy_gradient,
+    by_trajectory_balance,
+    by_adjoint_matching,
+    by_stochastic_control,
+]
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -110,3 +123,20 @@ def test_a_policy_is_trained_under_prompts(tmp_path):
     ratios = objective.log_ratios(states)
     assert ratios.isfinite().all() and ratios[:, -1].tolist() == [0.0, 0.0]
     assert (ratios[:, :-1] != 0).any()
+
+
+def test_a_policy_of_five_steps_loads_into_that_of_ten(tmp_path):
+    """Of one pipeline: its network says of the time of each step what it learned of that time."""
+    pipeline = tiny_pipelines.ddpm()
+    few, many = DiffusersReference(pipeline, 5), DiffusersReference(pipeline, 10)
+    options = dict(modules="denoiser.network", target_modules=["to_q", "conv1"], noiseless="reference")
+    trained, policy = Finetuned(few, 2, **options), Finetuned(many, 2, **options)
+    fit(by_group_relative_policy_gradient(few, trained), max_steps=2, **QUIET)
+    path = checkpoints.save(trained, tmp_path / "policy.safetensors", reference=fingerprint(few), num_steps=5)
+    checkpoints.load_policy(policy, path, many, trained_on=few)
+    x = roll_out(many, 3, generator=seeded("cpu", 0))["states"][:, 5]
+    at, t = torch.full((3,), 5), torch.full((3,), 2)
+    same = many.steps.network_input(x, at)[1] == few.steps.network_input(x, t)[1]
+    assert bool(same.all()) and not torch.equal(policy.copy(x, at).clean, many(x, at).clean)
+    torch.testing.assert_close(policy.copy(x, at).clean, trained.copy(x, t).clean)
+    assert trained.on(DiffusersReference(pipeline, 8, scheduler="DDIMScheduler")).num_steps == 8  # by another sampler
