@@ -1,7 +1,8 @@
 """What a reference may define besides `initial` and `forward`: noise, denoising_loss, finished and along, on a few
 trajectories."""
 
-from typing import cast
+from functools import partial
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -45,10 +46,9 @@ def _check_denoising_loss(
         t, generator = times(step, size, device), torch.Generator(device).manual_seed(3)
         x = add_noise(reference, finished, times(last, size, device), t, lambda: steps[0][0], generator)
         own = predict(reference, x, t)
-        for what, x_T in (("x_T", finished), ("a Prediction in the place of x_T", own)):
-            losses = findings.attempt(
-                f"{where} of {what}", lambda x_T=x_T, x=x, t=t, own=own: reference.denoising_loss(x_T, x, t, own)
-            )
+        targets: list[tuple[str, Any]] = [("x_T", finished), ("a Prediction in the place of x_T", own)]
+        for what, x_T in targets:
+            losses = findings.attempt(f"{where} of {what}", partial(reference.denoising_loss, x_T, x, t, own))
             if losses is None:
                 return
             if not isinstance(losses, Tensor) or losses.shape != (size,) or not bool(losses.isfinite().all()):
