@@ -69,6 +69,30 @@ BROKEN = {
     "one time for all": (Walk, {"forward": of_first_time}, "forward: expected of rows at t = 0 and t = 2 in one call"),
     "other dtype": (Walk, {"forward": doubled}, "sample: expected states as x_t, .*float32.*float64"),
     "random": (Noisy, {}, "forward at t = 0: expected the same law for the same states"),
+    "loss of all rows": (
+        Walk,
+        {
+            "noise": lambda self, x, t_from, t_to, *, generator=None: x + torch.randn(x.shape, generator=generator),
+            "denoising_loss": lambda self, x_T, x_t, t, own: (own.transition.mean - x_t).square().mean(),
+        },
+        r"Mine.denoising_loss: expected 4 finite numbers, \(B,\), of x_T at t = 0, got ",
+    ),
+    "loss of other rows": (
+        Walk,
+        {
+            "noise": lambda self, x, t_from, t_to, *, generator=None: x + torch.randn(x.shape, generator=generator),
+            "denoising_loss": lambda self, x_T, x_t, t, own: (own.clean - own.clean[:1]).square().mean(dim=1),
+        },
+        "Mine.denoising_loss: expected of each row its own loss at t = 0",
+    ),
+    "loss of states alone": (
+        Walk,
+        {
+            "noise": lambda self, x, t_from, t_to, *, generator=None: x + torch.randn(x.shape, generator=generator),
+            "denoising_loss": lambda self, x_T, x_t, t, own: (own.clean - x_T).square().mean(dim=1),
+        },
+        "Mine.denoising_loss of a Prediction in the place of x_T",
+    ),
     "forgets noise": (
         Walk,
         {"noise": lambda self, x, t_from, t_to, *, generator=None: x + torch.randn(x.shape)},

@@ -92,8 +92,9 @@ class ForwardProcessPolicy(PolicyObjective):
     ):
         super().__init__(reference, target, policy, **options)
         self.variant, self.optimality = _variant_of(variant, optimality)
-        others = dict(beta=beta, clip=clip, group_size=group_size, decay=decay)
-        unused = others if self.is_weighted else dict(num_rounds=num_rounds, steps_per_round=steps_per_round)
+        of_nft: dict[str, Any] = dict(beta=beta, clip=clip, group_size=group_size, decay=decay)
+        of_weights: dict[str, Any] = dict(num_rounds=num_rounds, steps_per_round=steps_per_round)
+        unused = of_nft if self.is_weighted else of_weights
         if self.optimality != "group":
             unused = {**unused, "group_size": group_size}
         for name, option in unused.items():

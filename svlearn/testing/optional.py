@@ -1,12 +1,14 @@
-"""What a reference may define besides `initial` and `forward`: noise, finished and along, on a few trajectories."""
+"""What a reference may define besides `initial` and `forward`: noise, denoising_loss, finished and along, on a few
+trajectories."""
 
-from typing import cast
+from functools import partial
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
-from svlearn.process import Prediction, Reference, has
-from svlearn.state import State, device_of_state, times
+from svlearn.process import Prediction, Reference, add_noise, has, predict
+from svlearn.state import State, device_of_state, take, times
 from svlearn.testing.findings import Findings, close, layout, leaves
 from svlearn.trajectories import predictions_at
 
@@ -15,6 +17,8 @@ def check_optional(findings: Findings, reference: Reference, steps: list[tuple[S
     """steps: x_t and the prediction there, t = 0 ... T - 1, and x_T with the last one."""
     if has(reference, "noise"):
         _check_noise(findings, reference, steps[-1][0], name)
+        if has(reference, "denoising_loss") and not findings.errors:
+            _check_denoising_loss(findings, reference, steps, name)
     if has(reference, "finished"):
         _check_finished(findings, reference, steps, name)
     if has(reference, "along"):
@@ -29,6 +33,35 @@ def _check_noise(findings: Findings, reference: Reference, finished: State, name
     )
     if noised is not None and layout(noised) != layout(finished):
         findings.wrong(f"{name}.noise: expected states as x_T, {layout(finished)}, got {layout(noised)}")
+
+
+def _check_denoising_loss(
+    findings: Findings, reference: Reference, steps: list[tuple[State, Prediction]], name: str
+) -> None:
+    """One number a row, of that row alone, for x_T and for a prediction of it, at states that `noise` makes of x_T."""
+    finished, where, last = steps[-1][0], f"{name}.denoising_loss", reference.num_steps
+    size, device = len(finished), device_of_state(finished)
+    rows = torch.arange(size, device=device).flip(0)
+    for step in sorted({0, last // 2, last - 1}):
+        t, generator = times(step, size, device), torch.Generator(device).manual_seed(3)
+        x = add_noise(reference, finished, times(last, size, device), t, lambda: steps[0][0], generator)
+        own = predict(reference, x, t)
+        targets: list[tuple[str, Any]] = [("x_T", finished), ("a Prediction in the place of x_T", own)]
+        for what, x_T in targets:
+            losses = findings.attempt(f"{where} of {what}", partial(reference.denoising_loss, x_T, x, t, own))
+            if losses is None:
+                return
+            if not isinstance(losses, Tensor) or losses.shape != (size,) or not bool(losses.isfinite().all()):
+                actual = losses.tolist() if isinstance(losses, Tensor) else type(losses).__name__
+                findings.wrong(f"{where}: expected {size} finite numbers, (B,), of {what} at t = {step}, got {actual}")
+                return
+            turned = reference.denoising_loss(take(x_T, rows), take(x, rows), t, take(own, rows))
+            if not close(turned, losses[rows]):
+                findings.wrong(
+                    f"{where}: expected of each row its own loss at t = {step}, got others once the rows were turned; "
+                    "take means over all but the first dimension"
+                )
+                return
 
 
 def _check_finished(findings: Findings, reference: Reference, steps: list, name: str) -> None:

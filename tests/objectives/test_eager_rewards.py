@@ -3,6 +3,7 @@
 import pytest
 import torch
 from control_toys import LinearInX
+from forward_toys import denoiser
 from redrawn_toys import Redrawn
 from torch import nn
 from value_toys import QuadraticInX
@@ -87,6 +88,10 @@ def test_every_objective_trains_with_it_and_keeps_no_graph(name):
         reference, target = Redrawn(2), Target(EagerInTokens(), 1.0)
         part = Finetuned(reference)
         objective = objectives.GumbelSoftmaxControl(reference, target, part, **options)
+    elif name == "ForwardProcessPolicy":  # of what predicts x_T
+        reference = denoiser()
+        part = Finetuned(reference)
+        objective = objectives.ForwardProcessPolicy(reference, target, part, **options)
     elif name in LEARN_VALUES:
         part = Learned(QuadraticInX(2, 3))
         objective = getattr(objectives, name)(reference, target, part, **options)

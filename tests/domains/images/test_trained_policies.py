@@ -16,6 +16,7 @@ from svlearn.objectives import (
     AdjointMatching,
     DerivativeFreeAdjointMatching,
     Distillation,
+    ForwardProcessPolicy,
     PathConsistency,
     ProximalPolicyGradient,
     StochasticControl,
@@ -76,6 +77,10 @@ FAMILIES = {
     "derivative-free": lambda r, p, **o: DerivativeFreeAdjointMatching(r, BLACK_BOX, p, check_memory=False, **o),
     "trajectory balance": balance,
     "log-variance": shared,
+    "reward-weighted": lambda r, p, **o: ForwardProcessPolicy(r, BLACK_BOX, p, num_times=T, **o | {"batch_size": 64}),
+    "NFT": lambda r, p, **o: ForwardProcessPolicy(
+        r, BLACK_BOX, p, variant="nft", num_times=T, **o | {"batch_size": 64}
+    ),
     "distillation": lambda r, p, **o: Distillation(r, TARGET, p, teacher(r), **o),
 }
 SMALL = dict(batch_size=16, num_validation=16, learning_rate=2e-2)

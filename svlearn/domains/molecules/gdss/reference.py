@@ -165,11 +165,10 @@ class GDSS(Reference):
 
     def denoising_loss(self, x_T: State | Prediction, x_t: State, t: Tensor, prediction: Prediction) -> Tensor:
         """The squared error of the noise that the scores say, (B,), the mean over features and edges: σ² |Δ score|²."""
-        wanted = x_T.clean if isinstance(x_T, Prediction) else x_T
+        wanted: Any = x_T.clean if isinstance(x_T, Prediction) else x_T
+        clean: Any = prediction.clean
         level = t // self.steps_a_level
-        errors = {
-            name: part.noise_error(prediction.clean[name], wanted[name], level) for name, part in self.parts.items()
-        }
+        errors = {name: part.noise_error(clean[name], wanted[name], level) for name, part in self.parts.items()}
         coordinates = coordinates_of(prediction.transition)
         vector = coordinates.of(continuous_state(errors["x"], errors["adj"], x_t["mask"]))
         return vector.square().mean(dim=1)
