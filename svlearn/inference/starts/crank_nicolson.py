@@ -5,7 +5,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -39,15 +39,14 @@ class Points:
 
     def where(self, chosen: Tensor, other: "Points") -> "Points":
         """These in the chosen rows (N,), the others' in the rest."""
-        ours, theirs = vars(self).values(), vars(other).values()
-        mixed = [None if one is None else torch.where(_along(chosen, one), one, two) for one, two in zip(ours, theirs)]
-        return Points(*mixed)
+        pairs: Any = zip(vars(self).values(), vars(other).values(), strict=True)
+        return Points(*(None if one is None else torch.where(_along(chosen, one), one, two) for one, two in pairs))
 
 
 def proposed(points: Points, law: GaussianTransition, level: float, step: float, noise: Tensor) -> Tensor:
     """m + ρ (x - m) + (1 - ρ) s² λ∇u + √(1 - ρ²) s · noise, √(1 - ρ²) = step, in coordinates (N, ...): the Langevin
     step of λu + log N(m, s²) that is preconditioned by s² and discretised by Crank and Nicolson (pCNL, arXiv 1202.0709,
-    equation 4.10, with ρ = (2 - δ)/(2 + δ)); without a slope it keeps N(m, s²) (pCN)."""
+    with ρ = (2 - δ)/(2 + δ)); without a slope it keeps N(m, s²) (pCN)."""
     keep = math.sqrt(1 - step**2)
     places = law.mean + keep * (points.places - law.mean) + step * law.std * noise
     return places if points.slopes is None else places + (1 - keep) * law.std**2 * (level * points.slopes)
@@ -136,10 +135,11 @@ class CrankNicolson(Start):
             )
         bound = copy.copy(self)
         bound.reference, bound.target, bound.own = reference, target, self.value is None or self.value is value
-        bound.value = value if self.value is None else self.value
-        if bound.value.needs_generator:
+        known = value if self.value is None else self.value
+        bound.value = known
+        if known.needs_generator:
             if self.drift == "gradient":
-                name = type(bound.value).__name__
+                name = type(known).__name__
                 raise ValueError(f"drift: expected None or 'none' for {name}, which is random, got 'gradient'")
             bound.drift = "none"
         return bound
@@ -153,10 +153,10 @@ class CrankNicolson(Start):
                 f"start: expected a Gaussian p_0, got a {type(law).__name__} of {type(self.reference).__name__}; "
                 "starts.CrankNicolson moves by it; sample without a start"
             )
-        twist = Tilted(self.reference, self.target, self.value, coordinates, x, self.drift)
+        twist = Tilted(self.reference, self.target, cast(Value, self.value), coordinates, x, self.drift)
         points = Points(coordinates.of(x), *twist(coordinates.of(x), generator))
         log_weights = torch.zeros((batch_size, copies), dtype=torch.float64, device=device_of_state(x))
-        accepted = []
+        accepted: list[Tensor] = []
         for (before, level), step in zip(pairwise([0.0, *self.levels]), self.steps, strict=True):
             log_weights = log_weights + (level - before) * points.log_twists.view(batch_size, copies)
             index, log_weights = self._resampled(log_weights, generator)
