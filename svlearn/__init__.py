@@ -49,6 +49,7 @@ _MODULES = {
     "values": "svlearn.values",
     "policies": "svlearn.policies",
     "proposals": "svlearn.inference.proposals",
+    "starts": "svlearn.inference.starts",
     "objectives": "svlearn.objectives",
     "rollouts": "svlearn.rollouts",
     "schedules": "svlearn.schedules",

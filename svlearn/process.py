@@ -116,6 +116,11 @@ class Reference(nn.Module, ABC, metaclass=Compilable):
         """
         return default_loss(self, x_T, t, prediction)
 
+    def initial_law(self, x: State) -> Transition:
+        """Optional: p_0 where it is Gaussian, the law of x_0 given what the rows of x_0 (B, ...) are conditioned on: a
+        `GaussianTransition`, or what `transitions.gaussian_of` finds one in. `initial` draws from it."""
+        raise TypeError(f"{type(self).__name__} does not say its p_0: it does not define initial_law()")
+
     def finished(self, x: State) -> Tensor:
         """Which states (B, ...) at any t are finished, (B,) bool, as a text after its end: such a one steps to itself
         with log-probability 0 until T. Samplers, rollouts and values by simulation then call the reference for it no

@@ -98,6 +98,16 @@ BROKEN = {
         {"noise": lambda self, x, t_from, t_to, *, generator=None: x + torch.randn(x.shape)},
         "Mine.noise: expected draws by `generator` alone",
     ),
+    "says another start": (
+        Walk,
+        {"initial_law": lambda self, x: sv.GaussianTransition(torch.zeros_like(x), 0.1)},
+        "Mine.initial_law: expected the law of what initial",
+    ),
+    "says no Gaussian start": (
+        Walk,
+        {"initial_law": lambda self, x: sv.CategoricalTransition(torch.zeros(len(x), 1, 2))},
+        "Mine.initial_law: expected a Gaussian law, got a CategoricalTransition",
+    ),
     "decodes one": (Walk, {"decode": lambda self, x: ["one"]}, "Mine.decode: expected a list of 4 objects"),
     "cache of another": (
         Cached,

@@ -34,10 +34,13 @@ class Draws:
     finished: Tensor | None = None
 
     @classmethod
-    def start(cls, x: State, batch_size: int, size: int) -> "Draws":
+    def start(
+        cls, x: State, batch_size: int, size: int, log_ratio: Tensor | None = None, values: Tensor | None = None
+    ) -> "Draws":
         """States (B · K · M, ...) that come from nowhere: all log-weights and log-twists before them are 0."""
         nothing = torch.zeros((batch_size, size), dtype=torch.float64, device=device_of_state(x))
-        return cls(x, None, nothing.flatten(), LogWeights(nothing), nothing.new_zeros(batch_size))
+        weights, exponents = LogWeights(nothing), nothing.new_zeros(batch_size)
+        return cls(x, log_ratio, nothing.flatten(), weights, exponents, values=values)
 
     @property
     def shape(self) -> tuple[int, int, int]:

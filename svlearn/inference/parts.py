@@ -2,6 +2,7 @@
 
 from svlearn.inference.proposals import FromReference, Proposal
 from svlearn.inference.selection import Selection
+from svlearn.inference.starts import Start
 from svlearn.inference.tempering import Tempering
 from svlearn.process import Reference
 from svlearn.targets import Target
@@ -12,6 +13,7 @@ class Parts:
     """What is plugged into the loop.
 
     proposal       who draws x_{t+1}: q(· | x_t)
+    start          who draws x_0; None: p_0
     value, target  how good a candidate is: v_{t+1}(x_{t+1}), and r(x_T) itself at T
     tempering      λ_t, how much of the value counts at t; None: all of it
     selection      who survives
@@ -33,10 +35,12 @@ class Parts:
         tempering: Tempering | None = None,
         num_particles: int = 1,
         num_candidates: list[int] | None = None,
+        start: Start | None = None,
         estimates_normalizer: bool = False,
     ):
         self.reference, self.target, self.value, self.selection = reference, target, value, selection
         self.proposal = (FromReference() if proposal is None else proposal).bind(reference, target)
+        self.start = None if start is None else start.bind(reference, target, value)
         self.tempering = tempering
         if tempering is not None:
             tempering.check(reference.num_steps)

@@ -48,6 +48,11 @@ class Run:
         """Draw x_0, all its candidates, and go on to T."""
         copies = self.parts.num_particles * self.parts.num_candidates[0]
         rows = None if condition is None else repeat(condition, copies)
+        if self.parts.start is not None:
+            if self.loop.retained is not None:
+                raise ValueError("start: expected None to follow a given trajectory, whose x_0 has the law p_0")
+            started = self.parts.start.draw(self.batch_size, copies, condition=rows, generator=self.generator)
+            return self._go_on(started.x, 0, started.log_ratio, started.values)
         x = draw_initial(self.parts.reference, self.batch_size * copies, condition=rows, generator=self.generator)
         return self._go_on(x, 0)
 
@@ -55,14 +60,16 @@ class Run:
         """Start all particles of each group at its x_t (B, ...), and go on to T."""
         return self._go_on(repeat(x, self.parts.num_particles), t)
 
-    def _go_on(self, x: State, start: int) -> tuple[Particles, History]:
-        """From the candidates for x_t at the start."""
+    def _go_on(
+        self, x: State, start: int, log_ratio: Tensor | None = None, values: Tensor | None = None
+    ) -> tuple[Particles, History]:
+        """From the candidates for x_t at the start, with log p_0 - log q_0 and v_0 of them, where a start says so."""
         if self.loop.retained is not None:
             copies = len(x) // (self.batch_size * self.parts.num_particles)
             x = self.loop.retained.put(x, start, None, copies)
         recorder = Recorder(start, self.keep_states)
         steps = progress(range(start, self.last + 1), disable=not self.progress, desc="sampling", leave=False)
-        draws = Draws.start(x, self.batch_size, self.parts.num_particles)
+        draws = Draws.start(x, self.batch_size, self.parts.num_particles, log_ratio, values)
         return self.loop.run(draws, steps, recorder), recorder.history()
 
     def step(self, x: State, t: int, prediction: Prediction) -> tuple[State, Tensor]:

@@ -8,6 +8,7 @@ from svlearn.inference.proposals import Guided, Proposal
 from svlearn.inference.resampling import scheme
 from svlearn.inference.sampler import Sampler
 from svlearn.inference.selection import BestAtEnd, Global, Keep, LocalGreedy, LocalSampling, Nested
+from svlearn.inference.starts import Start
 from svlearn.inference.tempering import Schedule, Tempering
 from svlearn.process import Reference
 from svlearn.schedules import check_noise
@@ -36,13 +37,14 @@ def svdd(
     proposal: Proposal | None = None,
     *,
     tempering: Tempering | Sequence[float] | None = None,
+    start: Start | None = None,
 ) -> Sampler:
     """Soft value-based decoding (SVDD, arXiv 2408.08252, algorithm 1).
 
     Each of B lineages draws M candidates at every step, the start x_0 included, and keeps one with probability
     ∝ exp(v_{t+1}(x_{t+1})/α + log p_ref - log q); for α = 0 the one of the largest v, the first on ties. At T the
     candidates are scored by r. num_candidates: M, or one number per step 0 ... T. tempering: as for `smc`; `Adaptive`
-    looks at the ESS of a lineage's candidates.
+    looks at the ESS of a lineage's candidates. start: what draws x_0 in the place of p_0, as `starts.CrankNicolson`.
 
     Its law tends to p* as M grows, for the exact v. For α > 0 `log_normalizer` holds Σ_t log (1/M) Σ_m of the weight
     increments, unbiased in Z for any v. Reference calls a lineage: T where v reads (x, t) alone, M T where v reads
@@ -58,6 +60,7 @@ def svdd(
         proposal=_proposal(proposal),
         tempering=_tempering(tempering),
         num_candidates=candidates,
+        start=_start(start),
         estimates_normalizer=target.alpha > 0,
     )
 
@@ -76,6 +79,7 @@ def smc(
     by_value: bool = False,
     share: float = 1.0,
     num_candidates: int | list[int] = 1,
+    start: Start | None = None,
 ) -> Sampler:
     """Twisted Sequential Monte Carlo (arXiv 2404.17546; for diffusion, with `proposals.Guided`, TDS 2306.17775).
 
@@ -87,6 +91,7 @@ def smc(
     by_value: sort the particles by their value before, which lowers the variance of schemes with strata. share:
     resample only this share of a group, its heaviest and lightest particles. num_candidates: M > 1 lets each particle
     first choose among M candidates of its own, as svdd does (nested importance sampling); an int, or one per step.
+    start: what draws x_0 in the place of p_0, as `starts.CrankNicolson`, which knows the reward; the weights hold.
     Raises ValueError for α = 0, for numbers out of range, and where several particles may be resampled after x_0 and no
     step has noise: copies would stay copies.
     """
@@ -109,6 +114,7 @@ def smc(
         tempering=_tempering(tempering),
         num_particles=num_particles,
         num_candidates=candidates,
+        start=_start(start),
         estimates_normalizer=True,
     )
 
@@ -211,3 +217,7 @@ def _value(value: Value) -> Value:
 
 def _proposal(proposal: Proposal | None) -> Proposal | None:
     return None if proposal is None else expect(proposal, Proposal, "proposal")
+
+
+def _start(start: Start | None) -> Start | None:
+    return None if start is None else expect(start, Start, "start")

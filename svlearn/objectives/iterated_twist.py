@@ -95,7 +95,7 @@ class IteratedTwist(ValueObjective):
             raise ValueError(f"round_size: expected a multiple of num_particles = {num_particles}, got {round_size}")
         proposal = Exact(value, limit) if limit else None
         own = 1 if limit else num_candidates
-        parts = dict(ess_threshold=ess_threshold, proposal=proposal, num_candidates=own)
+        parts: dict[str, Any] = dict(ess_threshold=ess_threshold, proposal=proposal, num_candidates=own)
         self.sampler = smc(reference, target, value, num_particles, **parts)
         self.law = TwistedLaw(reference, target, value, num_candidates, limit)
         self.region = TrustRegion(trust_region, round_size, inner_steps)
@@ -115,7 +115,7 @@ class IteratedTwist(ValueObjective):
         trajectories, log_weights = take(trajectories, rows), log_weights[rows]
         times = self.times(1, self.device, generator)[0].unique().tolist()
         if not len(trajectories):
-            return 0.0 * sum(each.sum() for each in self.value.parameters())
+            return 0.0 * torch.stack([each.double().sum() for each in self.value.parameters()]).sum()
         moves = self.law.along(trajectories, times, generator, trajectories.get("last", None))
         self.watch("value", moves.now)
         ahead = moves.ahead

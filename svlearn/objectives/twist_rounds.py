@@ -56,12 +56,16 @@ class TwistedLaw:
         looks = sorted({*times} | {t + 1 for t in times if t + 1 < steps})
         moved = [t for t in times if t + 1 < steps or last is None]
         called = [t for t in looks if t in moved or self.value.reads(t)]
-        known = {(AT, steps): trajectories["rewards"].double() / self.target.alpha, (AHEAD, steps - 1): last}
-        twists, log_probs = _Twists(self, generator), {}
+        known: dict[Any, Any] = {
+            (AT, steps): trajectories["rewards"].double() / self.target.alpha,
+            (AHEAD, steps - 1): last,
+        }
+        twists = _Twists(self, generator)
+        log_probs: dict[int, Tensor] = {}
         for t, prediction in enumerate(predictions_at(self.reference, states, called)):
             if t in looks:
                 twists.ask((AT, t), states[:, t], t, prediction)
-            if t not in moved:
+            if t not in moved or prediction is None:
                 continue
             if self.limit and t + 1 < steps and has_outcomes(at_time(self.value, t + 1)):
                 known[AHEAD, t] = self._of_outcomes(states[:, t], t, prediction)

@@ -49,6 +49,9 @@ class Policy(Reference, ABC):
         options = {} if condition is None else {"condition": condition}
         return self.reference.initial(batch_size, generator=generator, **options)
 
+    def initial_law(self, x: State) -> Transition:
+        return self.reference.initial_law(x)
+
     def forward(self, x: State, t: Tensor, previous: Prediction | None = None) -> Prediction:
         """The reference's prediction with q in the place of its transition: x̂_T stays the reference's."""
         prediction = predict(self.reference, x, t, previous)

@@ -1,5 +1,4 @@
-"""What a reference may define besides `initial` and `forward`: noise, denoising_loss, finished and along, on a few
-trajectories."""
+"""What a reference may define besides `initial` and `forward`, on a few trajectories."""
 
 from functools import partial
 from typing import Any, cast
@@ -11,10 +10,15 @@ from svlearn.process import Prediction, Reference, add_noise, has, predict
 from svlearn.state import State, device_of_state, take, times
 from svlearn.testing.findings import Findings, close, layout, leaves
 from svlearn.trajectories import predictions_at
+from svlearn.transitions import Transition, coordinates_of, gaussian_of
+
+DEVIATIONS = 10.0  # of which a χ² of few numbers has less than one in a million
 
 
 def check_optional(findings: Findings, reference: Reference, steps: list[tuple[State, Prediction]], name: str) -> None:
     """steps: x_t and the prediction there, t = 0 ... T - 1, and x_T with the last one."""
+    if has(reference, "initial_law"):
+        _check_initial_law(findings, reference, steps[0][0], name)
     if has(reference, "noise"):
         _check_noise(findings, reference, steps[-1][0], name)
         if has(reference, "denoising_loss") and not findings.errors:
@@ -23,6 +27,25 @@ def check_optional(findings: Findings, reference: Reference, steps: list[tuple[S
         _check_finished(findings, reference, steps, name)
     if has(reference, "along"):
         check_along(findings, reference, steps, name)
+
+
+def _check_initial_law(findings: Findings, reference: Reference, start: State, name: str) -> None:
+    """It is Gaussian, and the law of what `initial` has drawn: the squares of that, in its stds, are 1 on average."""
+    law = findings.attempt(f"{name}.initial_law", lambda: reference.initial_law(start))
+    if law is None:
+        return
+    gaussian = gaussian_of(law) if isinstance(law, Transition) else None
+    if gaussian is None:
+        findings.wrong(f"{name}.initial_law: expected a Gaussian law, got a {type(law).__name__}; leave it out")
+        return
+    moved = gaussian.std.expand_as(gaussian.mean) > 0
+    offsets = (coordinates_of(law).of(start) - gaussian.mean)[moved] / gaussian.std.expand_as(gaussian.mean)[moved]
+    squares = float(offsets.double().square().mean()) if offsets.numel() else 1.0
+    if abs(squares - 1) > DEVIATIONS * (2 / max(1, offsets.numel())) ** 0.5:
+        findings.wrong(
+            f"{name}.initial_law: expected the law of what initial() draws, whose squared distance from the mean is 1 "
+            f"in its stds, got {squares:.3g} of {offsets.numel()} numbers; starts would weigh them wrongly"
+        )
 
 
 def _check_noise(findings: Findings, reference: Reference, finished: State, name: str) -> None:

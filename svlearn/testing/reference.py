@@ -30,9 +30,9 @@ def check_reference(reference: Reference, *, condition: Any = None, num_draws: i
     wants, each row by itself and its own t, x left as it came, the same twice; that of rows is the rows of that, and
     with its cache (`previous`) what it is without, also for chosen rows. Of the law: `check_transition`, with num_draws
     draws a row. States keep their shape, dtype and device, and what of them is the condition, four rows of whatever
-    `initial` takes, never changes. Of what it may define besides, that it works: `noise`, `denoising_loss` (one number
-    a row), `finished` (rows that step to themselves), `along` (what forward says step by step), `decode`, `describe`
-    and `draw`.
+    `initial` takes, never changes. Of what it may define besides, that it works: `initial_law` (the law of what was
+    drawn), `noise`, `denoising_loss` (one number a row), `finished` (rows that step to themselves), `along` (what
+    forward says step by step), `decode`, `describe` and `draw`.
     Raises TypeError for what is no Reference, ValueError with all that is wrong, one line each.
     """
     expect(reference, Reference, "reference")

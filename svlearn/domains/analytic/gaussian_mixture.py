@@ -18,6 +18,7 @@ from svlearn.domains.analytic.quadratic import Quadratic, QuadraticReward
 from svlearn.process import Prediction
 from svlearn.randomness import randn, resolve_generator
 from svlearn.schedules import NoiseLevels, cosine_schedule
+from svlearn.transitions import GaussianTransition
 
 # the modes that the posterior of the toy keeps, and their weights out of 61
 WANTED_MODES = {
@@ -88,6 +89,21 @@ class GaussianMixtureDiffusion(Oracle):
     def initial(self, batch_size: int, *, condition: None = None, generator: torch.Generator | None = None) -> Tensor:
         unconditional(condition, self)
         return self.marginal(0).sample(batch_size, generator=generator)
+
+    def initial_law(self, x: Tensor) -> GaussianTransition:
+        """N(0, 1) of a memoryless schedule, that of a single component. Raises ValueError of any other mixture, and is
+        then said not to be defined."""
+        start = self.marginal(0)
+        if not self.defines("initial_law"):
+            raise ValueError(
+                f"alpha_bars: expected ā_0 = 0 for a Gaussian p_0, got {float(self.alpha_bars[0])} of a mixture"
+            )
+        return GaussianTransition(start.means[:1].expand_as(x), start.covariances[:1].diagonal(dim1=1, dim2=2).sqrt())
+
+    def defines(self, method: str) -> bool:
+        if method != "initial_law":
+            return super().defines(method)
+        return bool(self.alpha_bars[0] == 0) or len(self.mixture.means) == 1
 
     def forward(self, x: Tensor, t: Tensor, previous: Prediction | None = None) -> Prediction:
         """The exact transition, clean = E[x_T | x_t] and clean_law = p(x_T | x_t), a mixture."""

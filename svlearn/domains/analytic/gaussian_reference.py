@@ -68,6 +68,9 @@ class GaussianReference(Reference):
         noise = randn((batch_size, self.dim), generator, self.variances.device, self.variances.dtype)
         return self.variances[0].sqrt() * noise
 
+    def initial_law(self, x: Tensor) -> GaussianTransition:
+        return GaussianTransition(torch.zeros_like(x), self.variances[0].sqrt())
+
     def forward(self, x: Tensor, t: Tensor, previous: Prediction | None = None) -> Prediction:
         """The step, clean = E[x_T | x_t] and clean_law = p_ref(x_T | x_t)."""
         x = x.to(self.scales.dtype)

@@ -108,6 +108,18 @@ class LinearGaussianChain(Oracle):
         unconditional(condition, self)
         return self.initial_mean + _normal(self.initial_mean, batch_size, generator) @ self.initial_factor.T
 
+    def initial_law(self, x: Tensor) -> GaussianTransition:
+        """Raises ValueError where the elements of x_0 are correlated, and is then said not to be defined."""
+        variances = self.initial_covariance.diagonal()
+        if not self.defines("initial_law"):
+            raise ValueError("initial_covariance: expected a diagonal one to say p_0 by its elements, got another")
+        return GaussianTransition(self.initial_mean.expand_as(x), variances.sqrt()[None])
+
+    def defines(self, method: str) -> bool:
+        if method != "initial_law":
+            return super().defines(method)
+        return torch.equal(torch.diag(self.initial_covariance.diagonal()), self.initial_covariance)
+
     def forward(self, x: Tensor, t: Tensor, previous: Prediction | None = None) -> Prediction:
         """The transition, clean = E[x_T | x_t] and clean_law = p_ref(x_T | x_t), exactly."""
         law = GaussianTransition(_affine(self.matrices[t], self.offsets[t], x), self.stds[t])

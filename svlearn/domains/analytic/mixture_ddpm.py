@@ -44,6 +44,12 @@ class GaussianMixtureDDPM(Reference):
         unconditional(condition, self)
         return self.diffusion.initial(batch_size, generator=generator)
 
+    def initial_law(self, x: Tensor) -> GaussianTransition:
+        return self.diffusion.initial_law(x)
+
+    def defines(self, method: str) -> bool:
+        return self.diffusion.defines(method) if method == "initial_law" else super().defines(method)
+
     def forward(self, x: Tensor, t: Tensor, previous: Prediction | None = None) -> Prediction:
         """The Gaussian step, clean = E[x_T | x_t] and clean_law = p(x_T | x_t) of the exact diffusion."""
         prediction = self.diffusion(x, t)

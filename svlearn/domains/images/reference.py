@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from PIL import Image
@@ -25,7 +25,7 @@ from svlearn.randomness import randn
 from svlearn.schedules import NoiseLevels
 from svlearn.state import State
 from svlearn.targets import NonFiniteError
-from svlearn.transitions import FieldTransition, Transition
+from svlearn.transitions import FieldTransition, GaussianTransition, Transition
 
 SAMPLE = "sample"
 AUTOENCODERS = ("vae", "vqvae")
@@ -119,6 +119,11 @@ class DiffusersReference(Reference):
             return sample
         on = {name: leaf.to(self.device) for name, leaf in leaves.items()}
         return TensorDict({SAMPLE: sample, **on}, batch_size=[batch_size])
+
+    def initial_law(self, x: State) -> Transition:
+        sample, leaves = parts(x)
+        law = GaussianTransition(torch.zeros_like(sample), float(self.steps.initial_std))
+        return FieldTransition({SAMPLE: law}, cast(TensorDict, x)) if leaves else law
 
     def forward(self, x: State, t: Tensor, previous: Prediction | None = None) -> Prediction:
         sample, leaves = parts(x)

@@ -132,6 +132,12 @@ class GDSS(Reference):
         x, adj = (ones.new_zeros(batch_size, nodes, width) for width in (self.num_features, nodes))
         return GraphGaussianTransition(continuous_state(x, adj, mask), ones, ones).sample(generator=generator)
 
+    def initial_law(self, x: TensorDict) -> GraphGaussianTransition:
+        """Of graphs of the nodes that x has."""
+        ones = x["x"].new_ones(len(x))
+        mean = continuous_state(torch.zeros_like(x["x"]), torch.zeros_like(x["adj"]), x["mask"])
+        return GraphGaussianTransition(mean, ones, ones)
+
     def scores(self, x: TensorDict, t: Tensor) -> dict[str, Tensor]:
         """∇log p_τ, 0 where nothing is free: "x" (B, N, F) and, each edge counted once, "adj" (B, N, N)."""
         outputs, level = self.networks(x["x"], x["adj"], x["mask"]), t // self.steps_a_level
