@@ -13,7 +13,7 @@ from svlearn.files import user_path, write
 from svlearn.metering import Cost
 from svlearn.progress import progress as progress_of
 
-FILE = "advice.json"
+FILE = "parts.json"
 
 
 class Account:
@@ -43,7 +43,7 @@ class Account:
 
 
 class Record:
-    """Parts of an advice by their names, each written to <folder>/advice.json as soon as it is done; in memory alone
+    """Parts of an advice by their names, each written to <folder>/parts.json as soon as it is done; in memory alone
     where the folder is None.
 
     request: all that decides the parts, as JSON holds it. A file of another request is refused (ValueError) and left.

@@ -100,7 +100,8 @@ def advise(
     names = {"values": list(values), "policies": list(policies), "samplers": list(samplers), "max_batch": max_batch}
     names["trainable"] = None if trainable is None else list(trainable)
     record = Record(path, {**request, **names}, account)
-    making = Making(reference, target, Drawing(seed, rows, max_batch), account, record, path)
+    recipes = dict((None if base is None else base.get("trainable")) or {})
+    making = Making(reference, target, Drawing(seed, rows, max_batch), account, record, path, recipes)
     with account.bar:
         return _advise(making, values, trainable, policies, samplers, for_samples, per_sample, base)
 

@@ -43,6 +43,7 @@ class Making:
     account: Account
     record: Record
     folder: Path | None
+    recipes: Mapping[str, Any] = field(default_factory=dict)  # of values to train, where they are known
     skipped: dict[str, str] = field(default_factory=dict)
     values: dict[str, Value] = field(default_factory=dict)
     trained: dict[str, float] = field(default_factory=dict)  # by name, what the training of a value cost
@@ -136,8 +137,8 @@ class Making:
             self.record.parts.pop(f"training/{name}", None)
         part = self.record.finish(f"training/{name}", make)
         if kept is None and path is not None:
-            _, reason = training.keep(fitted[0], self.folder, name, self.reference)
-            if reason:
+            reason = training.keep(fitted[0], path, self.reference, self.recipes.get(name))
+            if reason is not None:
                 self.skipped[f"the file of {name}"] = reason
         if path is not None and path.is_file():
             self.files[name] = str(path)

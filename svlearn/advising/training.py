@@ -85,15 +85,13 @@ def train(
     return own, {"steps": STEPS, "cost": meter.cost}
 
 
-def keep(value: Value, folder: Path | None, name: str, reference: Reference) -> tuple[Path | None, str]:
-    """The file that a trained value was written to, and why there is none where there is none."""
-    if folder is None:
-        return None, "no folder= was given to keep it in"
+def keep(value: Value, path: Path, reference: Reference, recipe: dict[str, Any] | None) -> str | None:
+    """Write a trained value, which a recipe (None: what can be said of it) builds; why it was not, else None."""
     try:
-        path = save_value(value, folder / "values" / f"{name}.safetensors", reference, objective="MonteCarloRegression")
+        save_value(value, path, reference, recipe=recipe, objective="MonteCarloRegression")
     except ValueError as error:
-        return None, str(error)
-    return path, ""
+        return str(error)
+    return None
 
 
 def taken_back(value: Value, path: Path) -> Value | None:
