@@ -10,23 +10,25 @@ import svlearn
 from svlearn.advising.budget import Budget, Prices
 from svlearn.evaluation.report.tables import strict_json
 from svlearn.files import user_path, write
-from svlearn.metering import Cost
+from svlearn.metering import Cost, Meter, metered
 from svlearn.progress import progress as progress_of
 
 FILE = "parts.json"
 
 
 class Account:
-    """A budget, the prices of its unit, and what is spent of it."""
+    """A budget, the prices of its unit, and what is spent of it; `repeated`: what was drawn again by one that goes on
+    from its parts, which is paid too, but decides no size, so that it goes on as it would have."""
 
     def __init__(self, budget: Budget, prices: Prices, *, progress: bool = False):
-        self.budget, self.prices, self.spent = budget, prices, Cost()
+        self.budget, self.prices, self.spent, self.repeated = budget, prices, Cost(), Cost()
         self.bar = progress_of(total=round(budget.amount), unit=budget.unit[:-1], desc="advising", disable=not progress)
 
     def add(self, cost: Cost) -> None:
         """Spend it."""
         before, self.spent = self.price, self.spent + cost
-        self.bar.update(min(self.bar.total, round(self.price)) - min(self.bar.total, round(before)))
+        most = round(self.budget.amount)
+        self.bar.update(min(most, round(self.price)) - min(most, round(before)))
 
     @property
     def price(self) -> float:
@@ -51,7 +53,8 @@ class Record:
 
     def __init__(self, folder: str | Path | None, request: Mapping[str, Any], account: Account):
         self.path = None if folder is None else user_path(folder) / FILE
-        self.account, self.parts = account, {}
+        self.account = account
+        self.parts: dict[str, Any] = {}
         self.request = json.loads(strict_json({"svlearn": svlearn.__version__, **request}))
         if self.path is not None and self.path.is_file():
             self.parts = self._read(self.path)
@@ -60,7 +63,7 @@ class Record:
         """The content of a part, as JSON holds it: that which is there, or what `make` gives now. What it costs, a
         `Cost` under "cost", is spent either way."""
         if name not in self.parts:
-            content = make()
+            content = self._made(make)
             content["cost"] = asdict(content.get("cost", Cost()))
             self.parts[name] = json.loads(strict_json(content))
             if self.path is not None:
@@ -68,6 +71,16 @@ class Record:
         content = self.parts[name]
         self.account.add(Cost(**content["cost"]))
         return content
+
+    def _made(self, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """What `make` gives; where it raises, what it has cost until then is spent."""
+        meter = Meter()
+        try:
+            with metered() as meter:
+                return make()
+        except BaseException:
+            self.account.add(meter.cost)
+            raise
 
     def _read(self, path: Path) -> dict[str, Any]:
         try:

@@ -148,8 +148,8 @@ def _advise(
         rates=making.rates,
         skipped={**making.skipped, **failures},
         notes=tuple(notes),
-        spent=account.spent,
-        price=account.price,
+        spent=account.spent + account.repeated,
+        price=account.prices.price(account.spent + account.repeated),
         unit=account.budget.unit,
         configuration=configuration(
             making.reference,
@@ -176,7 +176,7 @@ def _named(things: Mapping[str, Any] | None, kind: type, name: str) -> dict[str,
 
 def _check_names(names: list[str]) -> None:
     for name in names:
-        if names.count(name) > 1:
+        if names.count(name) > 1 or name == "plain samples" or name.startswith("best of "):
             raise ValueError(f"samplers: expected names of their own, got {name!r}, which is that of another")
 
 

@@ -38,7 +38,7 @@ class Shelf:
     """What candidates are made of.
 
     values: by name; trained: which of them an advice has trained itself; price(calls): what so many calls by kind come
-    to; limit: the most that a sample may cost.
+    to; limit: the most that a sample may cost; refused: why a sampler could not be made, by name.
     """
 
     reference: Reference
@@ -47,9 +47,11 @@ class Shelf:
     trained: frozenset[str]
     price: Callable[[Mapping[str, float]], float]
     limit: float
+    refused: dict[str, str] = field(default_factory=dict)
 
     def best_of_n(self, n: int) -> Candidate:
-        return self._made(f"best of {n}", "svlearn.best_of_n", {"n": n}, (), self._of_particles(n, None))
+        arguments, calls = {"n": n}, self._of_particles(n, None)
+        return self._built(f"best of {n}", "svlearn.best_of_n", arguments, (), calls)
 
     def least(self, name: str) -> float:
         """What a sample costs with two candidates at every step, which are chosen by this value."""
@@ -58,16 +60,17 @@ class Shelf:
     def of_value(self, name: str, foresight: Foresight | None) -> list[Candidate]:
         """What one value can do: svdd with the same number of candidates at each step, and with as many by step as
         choosing gains there; where α > 0 smc, guidance and both, as far as they fit the limit."""
-        found, value = [], self.values[name]
+        found: list[Candidate] = []
+        value = self.values[name]
         steps = self.reference.num_steps
         sizes = self._sizes(lambda size: self._of_choices(value, [size] * steps + [size]))
         for size in sizes:
-            found.append(self._svdd(f"SVDD, {name}, {size} candidates", name, [size] * (steps + 1)))
+            found += self._svdd(f"SVDD, {name}, {size} candidates", name, [size] * (steps + 1))
         if sizes and foresight is not None and foresight.foresees:
             for size in sizes:
                 numbers = candidates_by_step(foresight.gains.tolist(), size * steps)
                 if len(set(numbers)) > 1:
-                    found.append(self._svdd(f"SVDD, {name}, {size} a step by gain", name, [*numbers, size]))
+                    found += self._svdd(f"SVDD, {name}, {size} a step by gain", name, [*numbers, size])
         if self.target.alpha > 0 and not value.needs_generator:
             found += self._weighted(name)
         return found
@@ -79,7 +82,7 @@ class Shelf:
             return []
         steps = self.reference.num_steps
         recipe = {"class_path": "svlearn.values.Switch", "init_args": {"early": early, "late": late, "start": start}}
-        found = []
+        found: list[Candidate] = []
         for size in SIZES:
             calls = self._of_choices(self.values[early], [size] * start + [0] * (steps - start) + [size])
             rest = self._of_choices(self.values[late], [0] * start + [size] * (steps - start) + [0])
@@ -87,14 +90,14 @@ class Shelf:
             if self.price(calls) <= self.limit and not found:
                 init_args = {"value": recipe, "num_candidates": size}
                 title = f"SVDD, {early} to t = {start}, then {late}, {size} candidates"
-                found.append(self._made(title, "svlearn.svdd", init_args, (early, late), calls))
+                found += self._made(title, "svlearn.svdd", init_args, (early, late), calls)
         return found
 
     def of_policy(self, name: str, policy: Reference) -> list[Candidate]:
         """A policy's own samples, and the best of as many as fit."""
         context = Context({"reference": policy, "target": self.target})
         sizes = self._sizes(lambda size: self._of_particles(size, None))[:1]
-        found = []
+        found: list[Candidate] = []
         for size in [1, *sizes]:
             recipe = {"class_path": "svlearn.best_of_n", "init_args": {"n": size}}
             sampler = build(recipe, context, name)
@@ -104,29 +107,30 @@ class Shelf:
         return found
 
     def _weighted(self, name: str) -> list[Candidate]:
-        value, found = self.values[name], []
+        found: list[Candidate] = []
+        value = self.values[name]
         guided = {"class_path": "svlearn.proposals.Guided", "init_args": {"value": name}}
         for size in self._sizes(lambda size: self._of_particles(size, value))[:1]:
             arguments: dict[str, Any] = {"value": name, "num_particles": size}
             calls = self._of_particles(size, value)
-            found.append(self._made(f"SMC, {name}, {size} particles", "svlearn.smc", arguments, (name,), calls))
+            found += self._made(f"SMC, {name}, {size} particles", "svlearn.smc", arguments, (name,), calls)
             tempered = {**arguments, "tempering": {"class_path": "svlearn.inference.tempering.Adaptive"}}
             title = f"SMC, {name}, {size} particles, tempered"
-            found.append(self._made(title, "svlearn.smc", tempered, (name,), calls))
+            found += self._made(title, "svlearn.smc", tempered, (name,), calls)
         for size in self._sizes(lambda size: self._of_particles(size, value, gradient=True))[:1]:
             calls = self._of_particles(size, value, gradient=True)
             title = f"SMC, guided by {name}, {size} particles"
             arguments = {"value": name, "num_particles": size, "proposal": guided}
-            found.append(self._made(title, "svlearn.smc", arguments, (name,), calls))
+            found += self._made(title, "svlearn.smc", arguments, (name,), calls)
             title = f"guidance by {name}, best of {size}"
             path = "svlearn.advising.guided_best_of_n"
-            found.append(self._made(title, path, {"value": name, "n": size}, (name,), calls))
+            found += self._made(title, path, {"value": name, "n": size}, (name,), calls)
         calls = self._of_particles(1, value, gradient=True)
         if self.price(calls) <= self.limit:
-            found.append(self._made(f"guidance by {name}", "svlearn.guidance", {"value": name}, (name,), calls))
+            found += self._made(f"guidance by {name}", "svlearn.guidance", {"value": name}, (name,), calls)
         return found
 
-    def _svdd(self, title: str, name: str, numbers: list[int]) -> Candidate:
+    def _svdd(self, title: str, name: str, numbers: list[int]) -> list[Candidate]:
         """numbers: of steps 0 ... T; where scoring the last ones is dear there is one of them. A value whose call is
         for nothing, where there is one candidate, is not called."""
         value, numbers = self.values[name], list(numbers)
@@ -143,6 +147,16 @@ class Shelf:
         return self._made(title, "svlearn.svdd", arguments, (name,), calls)
 
     def _made(
+        self, title: str, path: str, arguments: dict[str, Any], names: tuple[str, ...], calls: Mapping[str, float]
+    ) -> list[Candidate]:
+        """One, or none where the sampler refuses this reference, as svdd does one whose steps have no noise."""
+        try:
+            return [self._built(title, path, arguments, names, calls)]
+        except (ValueError, TypeError) as error:
+            self.refused[title] = str(error)
+            return []
+
+    def _built(
         self, title: str, path: str, arguments: dict[str, Any], names: tuple[str, ...], calls: Mapping[str, float]
     ) -> Candidate:
         recipe = {"class_path": path, "init_args": arguments}

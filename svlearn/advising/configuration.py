@@ -10,7 +10,7 @@ from svlearn.compiled import plain
 from svlearn.description import arguments_of, describe
 from svlearn.process import Reference
 from svlearn.targets import Target
-from svlearn.values import Value
+from svlearn.values import PosteriorMean, Value
 
 KEPT = ("reference", "reward", "targets", "policies", "values", "judges", "metrics", "condition", "max_batch")
 
@@ -47,7 +47,7 @@ def configuration(
             elif name in trained:
                 raise ValueError(f"values.{name}: one that was trained and kept nowhere; give a folder")
             elif name not in known:
-                known[name] = _without_target(describe(values[name], reference, f"values.{name}"))
+                known[name] = _of_value(values[name], reference, target, f"values.{name}")
         if known:
             content["values"] = known
         samplers = {}
@@ -73,12 +73,12 @@ def _reference(reference: Reference) -> dict[str, Any]:
     return {"class_path": f"{module_of(kind)}.{kind.__qualname__}", "init_args": inside}
 
 
-def _without_target(recipe: Any) -> Any:
-    """A recipe whose target is the configuration's own, which it then leaves out."""
-    if isinstance(recipe, dict) and isinstance(recipe.get("init_args"), dict):
-        init_args = {key: each for key, each in recipe["init_args"].items() if key != "target" and each is not None}
-        return {**recipe, "init_args": init_args}
-    return recipe
+def _of_value(value: Value, reference: Reference, target: Target, name: str) -> Any:
+    """The recipe of a value; one of the configuration's own target leaves that out."""
+    if type(value) is PosteriorMean and value.target is target:
+        number = {} if value.num_samples is None else {"num_samples": value.num_samples}
+        return {"class_path": "svlearn.values.PosteriorMean", "init_args": number}
+    return describe(value, reference, name)
 
 
 def _named(recipes: list[Any], values: Mapping[str, Value]) -> list[str]:

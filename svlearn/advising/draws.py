@@ -13,7 +13,7 @@ from svlearn.evaluation.divergence import reference_kl
 from svlearn.evaluation.summary import Floats, log_mean_exp
 from svlearn.inference.sampler import Sampler
 from svlearn.inference.samples import Samples
-from svlearn.metering import KINDS, Cost
+from svlearn.metering import Cost
 from svlearn.process import Reference, has
 from svlearn.randomness import device_of, seeded
 from svlearn.reward import forget
@@ -42,10 +42,6 @@ class Draws:
     def cat(cls, one: "Draws", other: "Draws") -> "Draws":
         """Of two runs; the figures are those of the second."""
         return cls(np.concatenate([one.rewards, other.rewards]), one.cost + other.cost, other.figures)
-
-    def calls(self) -> dict[str, float]:
-        """Calls of each kind a sample."""
-        return {kind: getattr(self.cost, kind) / len(self.rewards) for kind in KINDS}
 
 
 @dataclass(frozen=True)

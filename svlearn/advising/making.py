@@ -128,7 +128,8 @@ class Making:
         fitted: list[Value] = [] if kept is None else [kept]
 
         def make() -> dict[str, Any]:
-            rows, options = known.trajectories.all()[:number], {"seed": self.drawing.seed, "seconds": seconds}
+            rows = known.trajectories.all()[:number]
+            options: dict[str, Any] = {"seed": self.drawing.seed, "seconds": seconds}
             own, part = training.train(value, self.reference, self.target, rows, known.scores[:number], **options)
             fitted.append(own)
             return part
@@ -140,7 +141,7 @@ class Making:
             reason = training.keep(fitted[0], path, self.reference, self.recipes.get(name))
             if reason is not None:
                 self.skipped[f"the file of {name}"] = reason
-        if path is not None and path.is_file():
+        if path is not None and path.is_file() and f"the file of {name}" not in self.skipped:
             self.files[name] = str(path)
         self.values[name] = fitted[0]
         self.trained[name] = number * known.price + self.account.prices.price(Cost(**part["cost"]))
@@ -203,6 +204,7 @@ class Making:
                 candidates += shelf.of_two(early, late, (self.foresights[early], self.foresights[late]))
         for name, policy in policies.items():
             candidates += shelf.of_policy(name, policy)
+        self.skipped |= shelf.refused
         entries = [self._entry(each, self.price(each.calls)) for each in candidates]
         for name, sampler in samplers.items():
             copies = sampler.num_particles * float(np.mean(sampler.num_candidates))

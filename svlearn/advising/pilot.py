@@ -1,7 +1,6 @@
 """The pilot: plain trajectories, what they cost, and what their rewards are like."""
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,7 +34,6 @@ class Pilot:
 
     rewards: Floats
     price: float
-    seconds: float
     failure: float
     noise: float
     trajectories: "Trajectories"
@@ -48,11 +46,6 @@ class Pilot:
     def failed(self) -> float:
         """The share of failures."""
         return float((~np.isfinite(self.rewards)).mean())
-
-    @property
-    def spread(self) -> float:
-        """The standard deviation of a plain sample's score."""
-        return float(self.scores.std(ddof=1))
 
 
 class Trajectories:
@@ -81,7 +74,7 @@ class Trajectories:
         """All of them; what has to be drawn again is spent again."""
         for chunk in range(len(self.sizes)):
             if chunk not in self._chunks:
-                self.account.add(self.draw(chunk)[1])
+                self.account.repeated += self.draw(chunk)[1]
         return torch.cat([self._chunks[chunk] for chunk in range(len(self.sizes))])
 
 
@@ -111,7 +104,6 @@ def pilot(reference: Reference, target: Target, drawing: Drawing, account: Accou
     return Pilot(
         rewards,
         account.prices.price(cost) / number,
-        cost.seconds / number,
         failure_score(rewards),
         float(noise),
         trajectories,
@@ -160,27 +152,16 @@ def _noise(trajectories: Trajectories) -> dict[str, Any]:
     return {"noise": math.inf if changed else noise, "cost": meter.cost}
 
 
-def noise_sentence(pilot: Pilot) -> str | None:
+def noise_sentence(known: Pilot) -> str | None:
     """What is to be said of a reward that changes between calls; None of one that does not."""
-    finite = pilot.rewards[np.isfinite(pilot.rewards)]
-    if math.isinf(pilot.noise):
+    finite = known.rewards[np.isfinite(known.rewards)]
+    if math.isinf(known.noise):
         return "The reward is -inf in one call and finite in another, of the same samples: it is random."
-    if pilot.noise <= 1e-6 * max(1e-300, float(np.abs(finite).max())):
+    if known.noise <= 1e-6 * max(1e-300, float(np.abs(finite).max())):
         return None
-    share = min(1.0, pilot.noise**2 / max(1e-300, float(finite.var(ddof=1)))) if len(finite) > 1 else 1.0
+    share = min(1.0, known.noise**2 / max(1e-300, float(finite.var(ddof=1)))) if len(finite) > 1 else 1.0
     return (
         f"The reward changes between calls: scored twice, the same samples differ with a standard deviation of "
-        f"{pilot.noise:.3g}, {100 * share:.0f} % of the variance among plain samples; whatever keeps the best score "
+        f"{known.noise:.3g}, {100 * share:.0f} % of the variance among plain samples; whatever keeps the best score "
         "keeps lucky noise too, and its samples are worth less than they scored."
     )
-
-
-def as_content(pilot: Pilot) -> Mapping[str, float]:
-    """Its figures, for JSON."""
-    return {
-        "num_samples": len(pilot.rewards),
-        "mean_reward": float(pilot.rewards.mean()),
-        "price_per_sample": pilot.price,
-        "failed_fraction": pilot.failed,
-        "noise_standard_deviation": pilot.noise,
-    }

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -76,7 +77,7 @@ def race(
     for number in range(rounds):
         share = spend / rounds / max(1e-300, sum(entry.price for entry in left))
         size = int(min(MOST, max(FEWEST, share)))
-        size = record.finish(f"race/{number}", lambda size=size: {"size": size})["size"]  # type: ignore[misc]
+        size = record.finish(f"race/{number}", partial(dict, size=size))["size"]
         drawn = []
         for entry in left:
             if account.price > most:  # by the clock, that was estimated before the first samples

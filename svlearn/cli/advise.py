@@ -19,9 +19,9 @@ the best of as many plain samples as its own price buys, on samples that no choi
 recommended, and why. `prices` are what a call costs on top of what the clock measures, or in a budget of calls, by
 kind: `--prices '{reward_calls: 20}'` is a reward that takes 20 seconds on another machine.
 
-The answer goes to the terminal. Written to <output>: advice.html and advice.json, and advised.yaml for `svlearn evaluate
---config <output>/advised.yaml`, where all parts have a name; trained values under values/. What is measured is kept in
-parts.json there: the same command again goes on from it.
+The answer goes to the terminal. Written to <output>: advice.html and advice.json, and advised.yaml, where all parts
+have a name, for `svlearn evaluate --config <output>/advised.yaml`; trained values under values/. What is measured is
+kept in parts.json there: the same command again goes on from it.
 """
 
 from collections.abc import Callable

@@ -8,6 +8,7 @@ import torch
 
 import svlearn as sv
 from svlearn.advising import advise
+from svlearn.advising.draws import Drawing
 from svlearn.domains.analytic import LinearGaussianChain, QuadraticReward
 
 T, DIM = 4, 2
@@ -138,6 +139,26 @@ def test_a_reward_that_changes_between_calls_is_measured():
     assert "The reward changes between calls" in note
     measured = float(note.split("standard deviation of ")[1].split(",")[0])
     assert abs(measured - 0.5) < 3 * 0.5 / np.sqrt(2 * 32)
+
+
+def test_a_policy_at_hand_races_and_may_win():
+    """A policy that ends 3 further on, at the price of a plain sample."""
+    moved = chain()
+    moved.offsets[-1] += torch.tensor([3.0, 0.0])
+    advice = advise(REFERENCE, sv.Target(REFERENCE.reward, alpha=0.0), policies={"moved": moved}, **QUICK)
+    assert advice.recommended == "policy moved" or advice.front.loc["policy moved", "reward"] > 2.5
+    assert any(name.startswith("policy moved") for name in advice.front.index)
+
+
+def test_a_process_without_noise_has_samplers_that_it_refuses():
+    advice = advise(chain(std=0.0), sv.Target(REFERENCE.reward, alpha=0.5), **QUICK)
+    assert advice.recommended.startswith("best of ")
+    assert any("noise" in reason for reason in advice.skipped.values())
+
+
+def test_conditions_are_taken_in_turns():
+    drawing = Drawing(0, torch.tensor([5, 6, 7]))
+    assert drawing.rows(5).tolist() == [5, 6, 7, 5, 6] and Drawing(0).rows(5) is None
 
 
 def test_a_sampler_that_raises_costs_itself_alone():
