@@ -1,9 +1,8 @@
 """Which sampler to use for a model, a reward and a budget."""
 
 from svlearn.advising.advice import Advice
-from svlearn.advising.advise import advise
-from svlearn.advising.best_of import best_of
-from svlearn.advising.break_even import BreakEven, break_even
+from svlearn.advising.answer import advise
+from svlearn.advising.break_even import BreakEven
 from svlearn.advising.budget import Budget, Prices
 from svlearn.advising.estimates import Baseline, Estimate
 from svlearn.advising.guided import guided_best_of_n
@@ -17,8 +16,6 @@ __all__ = [
     "Estimate",
     "Prices",
     "advise",
-    "best_of",
-    "break_even",
     "candidates_by_step",
     "guided_best_of_n",
 ]

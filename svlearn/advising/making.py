@@ -129,7 +129,8 @@ class Making:
 
         def make() -> dict[str, Any]:
             rows = known.trajectories.all()[:number]
-            options: dict[str, Any] = {"seed": self.drawing.seed, "seconds": seconds}
+            steps = training.steps_for(share, self.account.prices.per_call["value_calls"])
+            options: dict[str, Any] = {"seed": self.drawing.seed, "seconds": seconds, "steps": steps}
             own, part = training.train(value, self.reference, self.target, rows, known.scores[:number], **options)
             fitted.append(own)
             return part

@@ -23,7 +23,7 @@ from svlearn.targets import Target
 from svlearn.values import Learned, Value, save_value
 
 WEIGHTS, ORDER = 3, 4  # streams of randomness
-STEPS = 400
+STEPS, FEWEST_STEPS = 400, 20
 BATCH = 64  # trajectories
 TIMES = 8  # of each
 RATE = 3e-3
@@ -65,11 +65,13 @@ def train(
     scores: np.ndarray,
     *,
     seed: int,
+    steps: int,
     seconds: float | None,
 ) -> tuple[Value, dict[str, Any]]:
     """A copy of a value, fitted to the mean value E[r | x_t] along these trajectories, and the part of the record.
 
-    scores (N,): what is regressed on, -inf replaced. seconds: the longest that it may take; None: all its steps.
+    scores (N,): what is regressed on, -inf replaced. steps: of the optimiser; seconds: the longest that they may take,
+    None for as long as they do.
     """
     own = copy.deepcopy(value).train()
     data = TensorDict(
@@ -80,9 +82,14 @@ def train(
     objective = MonteCarloRegression(reference, target, own, num_times=times, batch_size=BATCH, learning_rate=RATE)
     limits: dict[str, Any] = {} if seconds is None else {"max_time": timedelta(seconds=max(1.0, seconds))}
     with metered() as meter:
-        fit(objective, max_steps=STEPS, seed=seed, data=Stored(data, seed), enable_progress_bar=False, **limits)
+        fit(objective, max_steps=steps, seed=seed, data=Stored(data, seed), enable_progress_bar=False, **limits)
     own.eval().requires_grad_(False)
-    return own, {"steps": STEPS, "cost": meter.cost}
+    return own, {"steps": steps, "cost": meter.cost}
+
+
+def steps_for(budget: float, price: float) -> int:
+    """The steps of a training whose value calls, each at a price, may come to a budget: STEPS at most."""
+    return STEPS if price == 0 else max(FEWEST_STEPS, min(STEPS, int(budget / (price * BATCH * TIMES))))
 
 
 def keep(value: Value, path: Path, reference: Reference, recipe: dict[str, Any] | None) -> str | None:

@@ -80,19 +80,19 @@ def test_a_stopped_advice_goes_on_where_it_was(run, tmp_path, monkeypatch):
     def stopped(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("svlearn.advising.advise.final", stopped)
+    monkeypatch.setattr("svlearn.advising.answer.final", stopped)
     with pytest.raises(KeyboardInterrupt):
         run(*whole, "parts")
     kept = set(json.loads((tmp_path / "parts/parts.json").read_text())["parts"])
     assert any(name.startswith("race/") for name in kept) and not any(name.startswith("final/") for name in kept)
-    monkeypatch.setattr("svlearn.advising.advise.final", final)
+    monkeypatch.setattr("svlearn.advising.answer.final", final)
     monkeypatch.setattr("svlearn.advising.training.train", stopped)  # it need not be trained again
     run(*whole, "parts")
     one, other = (json.loads((tmp_path / folder / "advice.json").read_text()) for folder in ("whole", "parts"))
     for name in ("recommended", "gain", "break_even", "gains", "skipped"):
         assert one[name] == other[name]
     with pytest.raises(SystemExit):
-        run(*[200 if word == 200 else word for word in whole], "parts", "--seed", 1)
+        run(*whole, "parts", "--seed", 1)
 
 
 def test_what_is_no_budget_is_said_in_one_line(run, capsys):
