@@ -41,10 +41,13 @@ _HOME = {
     "save_value": "svlearn.values.saving",
     "compare": "svlearn.evaluation.compare",
     "Comparison": "svlearn.evaluation.comparison",
+    "advise": "svlearn.advising",
+    "Advice": "svlearn.advising",
     "diagnose": "svlearn.evaluation.diagnosis",
     "normalizer_bounds": "svlearn.evaluation.bounds",
 }
 _MODULES = {
+    "advising": "svlearn.advising",
     "targets": "svlearn.targets",
     "values": "svlearn.values",
     "policies": "svlearn.policies",

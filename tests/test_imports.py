@@ -1,7 +1,7 @@
 """The import arrows of svlearn, read from the source of every module, function-level imports included.
 
-core ← values, policies ← inference ← objectives, rollouts ← evaluation ← cli; a domain stands beside these: it may
-use the core, no part of the core knows a domain, and no domain knows another.
+core ← values, policies ← inference ← objectives, rollouts ← evaluation ← advising ← cli; a domain stands beside these:
+it may use the core, no part of the core knows a domain, and no domain knows another.
 """
 
 import ast
@@ -36,8 +36,9 @@ RANKS = {
     **dict.fromkeys(("inference", "testing"), 2),
     **dict.fromkeys(("objectives", "rollouts"), 3),
     "evaluation": 4,
-    "cli": 5,
-    "__main__": 6,
+    "advising": 5,
+    "cli": 6,
+    "__main__": 7,
 }
 NEIGHBOURS = {("rollouts", "objectives"), ("objectives", "rollouts")}
 HEAVY = {

@@ -12,6 +12,7 @@ COMMANDS = {  # name: its module and what it does
     "train-value": ("train_value", "learn a value of a reference process, and save it"),
     "finetune": ("finetune", "fine-tune a policy of a reference process towards a reward"),
     "evaluate": ("evaluate", "compare samplers on one reference and one reward: table, page, figures"),
+    "advise": ("advise", "say which sampler to use for a reward and a budget, and from how many samples training pays"),
     "collect": ("collect", "roll out trajectories and keep them on disk"),
     "export": ("export", "measure a pretrained network, and write the weights and the card that svlearn.load reads"),
     "doctor": ("doctor", "say what of svlearn works on this machine, and how to mend what does not"),

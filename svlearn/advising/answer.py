@@ -1,0 +1,203 @@
+"""Which sampler to use for a model, a reward and a budget: measured, and said in plain words."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from svlearn.advising.account import Account, Record
+from svlearn.advising.advice import Advice
+from svlearn.advising.budget import Budget, Prices
+from svlearn.advising.configuration import configuration
+from svlearn.advising.decision import decide, front
+from svlearn.advising.draws import Drawing
+from svlearn.advising.estimates import Baseline
+from svlearn.advising.making import DRAWS, POSTERIOR, RACE, Making
+from svlearn.advising.pilot import noise_sentence
+from svlearn.advising.race import Entry, Terms, final, race
+from svlearn.advising.words import paragraph
+from svlearn.arguments import as_seed, expect, integer, real
+from svlearn.conditions import as_rows
+from svlearn.files import writable
+from svlearn.fingerprint import fingerprint
+from svlearn.identity import identity
+from svlearn.inference.sampler import Sampler
+from svlearn.modes import in_evaluation
+from svlearn.process import Reference
+from svlearn.targets import Target
+from svlearn.values import Value
+
+MOST_FINAL, MOST_PLAIN = 4096, 16384
+WRITTEN = 256  # samples that the configuration draws at most
+
+
+@in_evaluation
+def advise(
+    reference: Reference,
+    target: Target,
+    *,
+    budget: Budget | float | str,
+    for_samples: int,
+    per_sample: float | None = None,
+    prices: Mapping[str, float] | None = None,
+    values: Mapping[str, Value] | None = None,
+    trainable: Mapping[str, Value] | None = None,
+    policies: Mapping[str, Reference] | None = None,
+    samplers: Mapping[str, Sampler] | None = None,
+    condition: Any = None,
+    seed: int = 0,
+    max_batch: int | None = None,
+    folder: str | Path | None = None,
+    base: Mapping[str, Any] | None = None,
+    progress: bool = False,
+) -> Advice:
+    """Which sampler gains most over best-of-N at its own price, for N = for_samples samples of p_ref towards a reward.
+
+    A pilot of plain samples gives the baseline, the price of a call, and what rewards are like. Values are the
+    posterior mean, those `trainable` (None: a perceptron, where states are one tensor), fitted to the pilot's rewards,
+    and those at hand; of each is measured what a choice by it gains at every step (`values.selection_gain`), and one
+    that foresees nothing is left out. Of the others SVDD with several numbers of candidates, the same at each step or
+    where they gain (`candidates_by_step`), handing over, and for α > 0 SMC and guidance race by successive halving.
+    The first of the finalists that, on samples which nobody has chosen by, gains over the best of as many plain samples
+    as its own price buys is recommended; else best-of-N is. Training is paid by the pilot's samples and the fit, once.
+
+    budget: what the advice itself may spend, all pilots counted: seconds (a number, "600s", "10m"), or calls
+    ("2e5 calls"), with which the same seed gives the same advice. per_sample: the most that a sample may cost, in that
+    unit; samplers are then compared at it. None: the price of 16 plain ones or, of a small budget, less, and each is
+    compared at its own. prices: by kind of call, see `Prices`: {"reward_calls": 20.0} is a reward that takes 20 seconds
+    elsewhere. policies, samplers: others to race, by name. condition: rows that the samples are conditioned on, taken
+    in turns. r = -inf counts as a failure, as far below the lowest finite reward as that is below the highest.
+    folder: parts are written there as they are done, and a call with the same arguments goes on from them; trained
+    values too. base: a configuration of the same reference, reward and values, for `Advice.yaml`.
+
+    Raises ValueError for a budget below what the pilot needs (it says how much), a reward that is the same, or -inf, on
+    all plain samples, names that are taken, and a folder that holds parts of another request; TypeError for what is of
+    another kind.
+    """
+    expect(reference, Reference, "reference")
+    expect(target, Target, "target")
+    limit = Budget.of(budget)
+    account = Account(limit, Prices.of(limit.unit, prices), progress=progress)
+    for_samples, seed = integer(for_samples, "for_samples"), as_seed(seed)
+    per_sample = None if per_sample is None else real(per_sample, "per_sample", above=0)
+    max_batch = None if max_batch is None else integer(max_batch, "max_batch", optional=True)
+    values, policies, samplers = (
+        _named(each, kind, name)
+        for each, kind, name in (
+            (values, Value, "values"),
+            (policies, Reference, "policies"),
+            (samplers, Sampler, "samplers"),
+        )
+    )
+    trainable = None if trainable is None else _named(trainable, Value, "trainable")
+    own = {POSTERIOR, DRAWS} | set(values)
+    for name in {POSTERIOR, DRAWS} & set(values) | own & set({} if trainable is None else trainable):
+        raise ValueError(f"values: expected names of their own, got {name!r}, which is that of another")
+    rows = None if condition is None else as_rows(condition)
+    path = None if folder is None else writable(folder, "folder")
+    request = {} if path is None else _request(reference, target, limit, account, for_samples, per_sample, seed, rows)
+    names = {"values": list(values), "policies": list(policies), "samplers": list(samplers), "max_batch": max_batch}
+    names["trainable"] = None if trainable is None else list(trainable)
+    record = Record(path, {**request, **names}, account)
+    recipes = dict((None if base is None else base.get("trainable")) or {})
+    making = Making(reference, target, Drawing(seed, rows, max_batch), account, record, path, recipes)
+    with account.bar:
+        return _advise(making, values, trainable, policies, samplers, for_samples, per_sample, base)
+
+
+def _advise(
+    making: Making,
+    values: Mapping[str, Value],
+    trainable: Mapping[str, Value] | None,
+    policies: Mapping[str, Reference],
+    samplers: Mapping[str, Sampler],
+    for_samples: int,
+    per_sample: float | None,
+    base: Mapping[str, Any] | None,
+) -> Advice:
+    account, drawing, record = making.account, making.drawing, making.record
+    known = making.pilot()
+    limit = making.limit(known.price, per_sample)
+    making.values = dict(values)
+    making.add_training_free(known)
+    making.train(known, trainable)
+    making.measure_rates(known)
+    everything = dict(making.values)
+    making.look_ahead(known, limit)
+    entries = making.entries(known, limit, policies, samplers)
+    _check_names([entry.name for entry in entries])
+    terms = Terms(Baseline(known.scores, known.price), known.failure, for_samples, per_sample)
+    spend = min(RACE * account.budget.amount, account.left / 2)
+    finalists, behind, failures = race(entries, terms, drawing, account, record, spend)
+    plain = Entry(making.shelf(limit).best_of_n(1), known.price)
+    finalists, plain = final(finalists, plain, drawing, account, record, (MOST_FINAL, MOST_PLAIN))
+    decision = decide(finalists, plain, terms, limit)
+    best = making.shelf(limit).best_of_n(decision.best_of)
+    chosen = best if decision.winner is None else decision.winner.candidate
+    notes = [each for each in (noise_sentence(known),) if each is not None]
+    written = [chosen] if chosen is best else [chosen, best]
+    return Advice(
+        recommended=chosen.name,
+        sampler=chosen.sampler,
+        text=paragraph(decision, terms, plain, making.foresights, known, account.budget, not entries),
+        front=front(finalists, behind, plain, terms, decision, limit),
+        gain=None if decision.winner is None else decision.gains[decision.winner.name],
+        break_even=decision.break_even,
+        gains=pd.concat(making.tables, ignore_index=True) if making.tables else pd.DataFrame(columns=["t", "value"]),
+        rates=making.rates,
+        skipped={**making.skipped, **failures},
+        notes=tuple(notes),
+        spent=account.spent + account.repeated,
+        price=account.prices.price(account.spent + account.repeated),
+        unit=account.budget.unit,
+        configuration=configuration(
+            making.reference,
+            making.target,
+            everything,
+            making.files,
+            written,
+            min(WRITTEN, for_samples),
+            drawing.seed,
+            base,
+            trained=set(making.trained),
+        ),
+    )
+
+
+def _named(things: Mapping[str, Any] | None, kind: type, name: str) -> dict[str, Any]:
+    """Things of a kind by their names; TypeError for others."""
+    known = {} if things is None else dict(expect(things, Mapping, name))
+    for key, thing in known.items():
+        expect(key, str, f"{name}: each name")
+        expect(thing, kind, f"{name}[{key!r}]")
+    return known
+
+
+def _check_names(names: list[str]) -> None:
+    for name in names:
+        if names.count(name) > 1 or name == "plain samples" or name.startswith("best of "):
+            raise ValueError(f"samplers: expected names of their own, got {name!r}, which is that of another")
+
+
+def _request(
+    reference: Reference,
+    target: Target,
+    budget: Budget,
+    account: Account,
+    for_samples: int,
+    per_sample: float | None,
+    seed: int,
+    rows: Any,
+) -> dict[str, Any]:
+    """What a folder's parts are told by."""
+    return {
+        "reference": fingerprint(reference),
+        "target": identity(target, "reward"),
+        "budget": budget.written(),
+        "prices": dict(account.prices.per_call),
+        "for_samples": for_samples,
+        "per_sample": per_sample,
+        "seed": seed,
+        "condition": None if rows is None else identity(rows, "condition"),
+    }

@@ -1,0 +1,223 @@
+"""An advice in the making: what is measured, in its order, and what each part may cost."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from tensordict import TensorDict
+
+from svlearn.advising import foresight, rates, training
+from svlearn.advising.account import Account, Record
+from svlearn.advising.candidates import Candidate, Shelf, rewards_of
+from svlearn.advising.draws import Drawing
+from svlearn.advising.foresight import Foresight
+from svlearn.advising.pilot import Pilot, pilot
+from svlearn.advising.race import Entry
+from svlearn.evaluation.outcome import as_text
+from svlearn.inference.sampler import Sampler
+from svlearn.metering import Cost, metered
+from svlearn.process import Prediction, Reference, predict
+from svlearn.randomness import device_of
+from svlearn.targets import Target
+from svlearn.values import PosteriorMean, Value
+
+PLAIN = 16  # plain samples' price: what a sample may cost where the caller does not say
+GAINS, TRAINING, RACE = 0.12, 0.12, 0.3  # of the budget; the pilot has pilot.SHARE, and the final what is left
+FEWEST_FINAL = 24  # samples of a finalist that the budget must have room for
+JUDGED = 3  # one in so many of the pilot's trajectories trains no value, and judges all
+POSTERIOR, DRAWS, LEARNED = "posterior mean", "posterior draws", "learned"
+NUM_DRAWS = 4  # of x_T, for a value of tokens
+
+
+@dataclass
+class Making:
+    """What an advice is made of and has found so far; skipped: why something was not tried, by name."""
+
+    reference: Reference
+    target: Target
+    drawing: Drawing
+    account: Account
+    record: Record
+    folder: Path | None
+    recipes: Mapping[str, Any] = field(default_factory=dict)  # of values to train, where they are known
+    skipped: dict[str, str] = field(default_factory=dict)
+    values: dict[str, Value] = field(default_factory=dict)
+    trained: dict[str, float] = field(default_factory=dict)  # by name, what the training of a value cost
+    files: dict[str, str] = field(default_factory=dict)
+    foresights: dict[str, Foresight] = field(default_factory=dict)
+    tables: list[pd.DataFrame] = field(default_factory=list)
+    rates: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=rates.COLUMNS))
+
+    def pilot(self) -> Pilot:
+        self.account.say("plain samples")
+        return pilot(self.reference, self.target, self.drawing, self.account, self.record)
+
+    def limit(self, price: float, per_sample: float | None) -> float:
+        """What a sample may cost: what the caller says, else the price of PLAIN plain ones, but no more than leaves
+        room for a final of a few of them, nor less than that of two."""
+        if per_sample is not None:
+            return per_sample
+        room = RACE * self.account.budget.amount / 2 / FEWEST_FINAL
+        return min(PLAIN * price, max(2 * price, room))
+
+    def measure_rates(self, known: Pilot) -> None:
+        """Seconds by kind of call, where the budget is in seconds."""
+        if self.account.budget.unit != "seconds":
+            return
+        value = next((each for each in self.values.values() if not each.needs_prediction), None)
+
+        def make() -> dict[str, Any]:
+            states = known.trajectories.all()["states"]
+            limit = rates.SHARE * self.account.budget.amount
+            options: dict[str, Any] = {"limit": limit, "max_batch": self.drawing.max_batch}
+            options["prices"] = self.account.prices.per_call
+            return rates.measure(self.reference, self.target, states, value, **options)
+
+        self.account.say("what calls cost")
+        self.rates = pd.DataFrame(self.record.finish("rates", make)["table"])
+
+    def price(self, calls: Mapping[str, float]) -> float:
+        """What so many calls by kind come to."""
+        return self.account.prices.of_calls(calls, rates.fastest(self.rates) if len(self.rates) else {})
+
+    def add_training_free(self, known: Pilot) -> None:
+        """The values that the reference's own prediction gives."""
+        prediction = self._prediction(known)
+        if prediction.clean is None:
+            self.skipped[POSTERIOR] = "the reference predicts no clean sample"
+        else:
+            self.values[POSTERIOR] = PosteriorMean(self.target)
+        if prediction.clean_law is not None and known.failed == 0 and not _has_floats(known.trajectories.all()):
+            self.values[DRAWS] = PosteriorMean(self.target, NUM_DRAWS)
+
+    def _prediction(self, known: Pilot) -> Prediction:
+        states = known.trajectories.all()["states"][:2, 0].to(device_of(self.reference))
+        with torch.no_grad(), metered() as meter:
+            prediction = predict(self.reference, states, 0)
+        self.account.add(meter.cost)
+        return prediction
+
+    def train(self, known: Pilot, trainable: Mapping[str, Value] | None) -> None:
+        """Fit each value that can be trained on two thirds of the pilot's trajectories."""
+        number = len(known.rewards) - len(known.rewards) // JUDGED
+        scores = known.scores[:number]
+        if trainable is None:
+            rows = known.trajectories.all()[:number]
+            value = training.default_value(rows, torch.from_numpy(scores), self.drawing.seed)
+            if value is None:
+                self.skipped[LEARNED] = "no network of svlearn's own for such states; give trainable={name: a Value}"
+            trainable = {} if value is None else {LEARNED: value}
+        share = TRAINING * self.account.budget.amount / max(1, len(trainable))
+        for name, value in trainable.items():
+            self.account.say(f"training {name}")
+            try:
+                self._train(name, value, known, number, share)
+            except Exception as error:  # whatever a user's network may raise: the others go on
+                self.skipped[name] = as_text(error)
+
+    def _train(self, name: str, value: Value, known: Pilot, number: int, share: float) -> None:
+        path = None if self.folder is None else self.folder / "values" / f"{name}.safetensors"
+        kept = (
+            training.taken_back(value, path) if path is not None and f"training/{name}" in self.record.parts else None
+        )
+        seconds = share if self.account.budget.unit == "seconds" else None
+        fitted: list[Value] = [] if kept is None else [kept]
+
+        def make() -> dict[str, Any]:
+            rows = known.trajectories.all()[:number]
+            steps = training.steps_for(share, self.account.prices.per_call["value_calls"])
+            options: dict[str, Any] = {"seed": self.drawing.seed, "seconds": seconds, "steps": steps}
+            own, part = training.train(value, self.reference, self.target, rows, known.scores[:number], **options)
+            fitted.append(own)
+            return part
+
+        if kept is None:
+            self.record.parts.pop(f"training/{name}", None)
+        part = self.record.finish(f"training/{name}", make)
+        if kept is None and path is not None:
+            reason = training.keep(fitted[0], path, self.reference, self.recipes.get(name))
+            if reason is not None:
+                self.skipped[f"the file of {name}"] = reason
+        if path is not None and path.is_file() and f"the file of {name}" not in self.skipped:
+            self.files[name] = str(path)
+        self.values[name] = fitted[0]
+        self.trained[name] = number * known.price + self.account.prices.price(Cost(**part["cost"]))
+
+    def look_ahead(self, known: Pilot, limit: float) -> None:
+        """What a choice by each value gains, on the trajectories that trained none; a value that would cost more than
+        the limit with two candidates, or that foresees nothing, is left out."""
+        judged = len(known.rewards) // JUDGED
+        share = GAINS * self.account.budget.amount / max(1, len(self.values))
+        steps = self.reference.num_steps
+        for name, value in list(self.values.items()):
+            shelf = self.shelf(limit)
+            least = shelf.least(name)
+            if least > limit:
+                self.skipped[name] = (
+                    f"with two candidates a sample would cost {self.account.budget.written(least)}, over the limit of "
+                    f"{self.account.budget.written(limit)}"
+                )
+                del self.values[name]
+                continue
+            calls = foresight.calls_of_gains(steps, value.needs_prediction, rewards_of(value, self.target))
+            number = min(judged, int(share / max(1e-300, self.price(calls))))
+            if number < foresight.FEWEST:
+                continue  # nothing is known of it but that it is cheap enough: the race tells
+            self._look_ahead(name, value, known, number)
+
+    def _look_ahead(self, name: str, value: Value, known: Pilot, number: int) -> None:
+        def make() -> dict[str, Any]:
+            rows = known.trajectories.all()[-number:]
+            options: dict[str, Any] = {"seed": self.drawing.seed, "max_batch": self.drawing.max_batch}
+            return foresight.measure(name, value, self.reference, rows, known.scores[-number:], **options)
+
+        self.account.say(f"what {name} foresees")
+        number = self.record.finish(f"gains/size/{name}", lambda: {"number": number})["number"]
+        try:
+            table = pd.DataFrame(self.record.finish(f"gains/{name}", make)["table"])
+        except Exception as error:  # whatever a user's value may raise: the others go on
+            self.skipped[name] = as_text(error)
+            del self.values[name]
+            return
+        self.tables.append(table)
+        self.foresights[name] = foresight.foresight_of(table, self.reference.num_steps)
+        if not self.foresights[name].foresees:
+            self.skipped[name] = self.foresights[name].sentence(name)
+            del self.values[name]
+
+    def shelf(self, limit: float) -> Shelf:
+        return Shelf(self.reference, self.target, self.values, frozenset(self.trained), self.price, limit)
+
+    def entries(
+        self, known: Pilot, limit: float, policies: Mapping[str, Reference], samplers: Mapping[str, Sampler]
+    ) -> list[Entry]:
+        """All samplers that are to race."""
+        shelf, candidates = self.shelf(limit), list[Candidate]()
+        for name in self.values:
+            candidates += shelf.of_value(name, self.foresights.get(name))
+        for early in self.values:
+            late = POSTERIOR if POSTERIOR in self.values else DRAWS
+            if not self.values[early].needs_prediction and {early, late} <= set(self.foresights) & set(self.values):
+                candidates += shelf.of_two(early, late, (self.foresights[early], self.foresights[late]))
+        for name, policy in policies.items():
+            candidates += shelf.of_policy(name, policy)
+        self.skipped |= shelf.refused
+        entries = [self._entry(each, self.price(each.calls)) for each in candidates]
+        for name, sampler in samplers.items():
+            copies = sampler.num_particles * float(np.mean(sampler.num_candidates))
+            entries.append(self._entry(Candidate(name, sampler), copies * known.price))
+        return entries
+
+    def _entry(self, candidate: Candidate, price: float) -> Entry:
+        trained = candidate.trained
+        return Entry(candidate, price, 0.0 if trained is None else self.trained[trained])
+
+
+def _has_floats(trajectories: TensorDict) -> bool:
+    states: Any = trajectories["states"]
+    leaves = [states] if isinstance(states, torch.Tensor) else states.values(True, True)
+    return any(leaf.is_floating_point() for leaf in leaves)

@@ -1,0 +1,110 @@
+"""Values that an advice trains itself, on the pilot's trajectories."""
+
+import copy
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from tensordict import TensorDict
+from torch import Tensor
+
+from svlearn import checkpoints
+from svlearn.advising.network import Perceptron
+from svlearn.metering import metered
+from svlearn.objectives import MonteCarloRegression
+from svlearn.objectives.fit import fit
+from svlearn.process import Reference
+from svlearn.randomness import seeded
+from svlearn.rollouts.batches import Batches, Shuffled
+from svlearn.targets import Target
+from svlearn.values import Learned, Value, save_value
+
+WEIGHTS, ORDER = 3, 4  # streams of randomness
+STEPS, FEWEST_STEPS = 400, 20
+BATCH = 64  # trajectories
+TIMES = 8  # of each
+RATE = 3e-3
+
+
+class Stored(pl.LightningDataModule):
+    """Batches of trajectories in memory, in an order drawn anew in every epoch by (seed, ORDER)."""
+
+    def __init__(self, trajectories: TensorDict, seed: int):
+        super().__init__()
+        self.trajectories, self.seed = trajectories, seed
+
+    def train_dataloader(self) -> Batches:
+        rows = torch.arange(len(self.trajectories))
+        order = Shuffled(rows, lambda: seeded("cpu", self.seed, ORDER))
+        return Batches(self.trajectories, order, len(rows), BATCH, self)
+
+    def val_dataloader(self) -> list:
+        """Nothing: another third of the trajectories judges."""
+        return []
+
+
+def default_value(trajectories: TensorDict, scores: Tensor, seed: int) -> Value | None:
+    """A `Learned` value with a perceptron for these trajectories; None where there is none for such states."""
+    states = trajectories["states"]
+    if not isinstance(states, Tensor):
+        return None
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(torch.randint(2**31, (), generator=seeded("cpu", seed, WEIGHTS))))
+        network = Perceptron.fitted_to(states.cpu(), scores)
+    return None if network is None else Learned(network)
+
+
+def train(
+    value: Value,
+    reference: Reference,
+    target: Target,
+    trajectories: TensorDict,
+    scores: np.ndarray,
+    *,
+    seed: int,
+    steps: int,
+    seconds: float | None,
+) -> tuple[Value, dict[str, Any]]:
+    """A copy of a value, fitted to the mean value E[r | x_t] along these trajectories, and the part of the record.
+
+    scores (N,): what is regressed on, -inf replaced. steps: of the optimiser; seconds: the longest that they may take,
+    None for as long as they do.
+    """
+    own = copy.deepcopy(value).train()
+    data = TensorDict(
+        {"states": trajectories["states"], "rewards": torch.from_numpy(np.ascontiguousarray(scores)).float()},
+        batch_size=[len(trajectories)],
+    )
+    times = min(TIMES, reference.num_steps)
+    objective = MonteCarloRegression(reference, target, own, num_times=times, batch_size=BATCH, learning_rate=RATE)
+    limits: dict[str, Any] = {} if seconds is None else {"max_time": timedelta(seconds=max(1.0, seconds))}
+    with metered() as meter:
+        fit(objective, max_steps=steps, seed=seed, data=Stored(data, seed), enable_progress_bar=False, **limits)
+    own.eval().requires_grad_(False)
+    return own, {"steps": steps, "cost": meter.cost}
+
+
+def steps_for(budget: float, price: float) -> int:
+    """The steps of a training whose value calls, each at a price, may come to a budget: STEPS at most."""
+    return STEPS if price == 0 else max(FEWEST_STEPS, min(STEPS, int(budget / (price * BATCH * TIMES))))
+
+
+def keep(value: Value, path: Path, reference: Reference, recipe: dict[str, Any] | None) -> str | None:
+    """Write a trained value, which a recipe (None: what can be said of it) builds; why it was not, else None."""
+    try:
+        save_value(value, path, reference, recipe=recipe, objective="MonteCarloRegression")
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def taken_back(value: Value, path: Path) -> Value | None:
+    """A copy of a value with the weights that `keep` has written of it; None where there are none."""
+    if not path.is_file():
+        return None
+    own = copy.deepcopy(value)
+    checkpoints.load_into(own.network if type(own) is Learned else own, path)
+    return own.eval().requires_grad_(False)
