@@ -110,15 +110,13 @@ class Reference(nn.Module, ABC, metaclass=Compilable):
 
     def denoising_loss(self, x_T: State | Prediction, x_t: State, t: Tensor, prediction: Prediction) -> Tensor:
         """How wrong a prediction for x_t (B, ...) is about x_T, (B,), with its gradient: what a denoiser is trained by.
-
         prediction: a policy's, as much as its own; x_T: a state, or what another process predicts for x_t, see
-        `svlearn.denoising`, whose `default_loss` it is where a subclass does not define it.
-        """
+        `svlearn.denoising`, whose `default_loss` it is where a subclass does not define it."""
         return default_loss(self, x_T, t, prediction)
 
     def initial_law(self, x: State) -> Transition:
-        """Optional: p_0 where it is Gaussian, the law of x_0 given what the rows of x_0 (B, ...) are conditioned on: a
-        `GaussianTransition`, or what `transitions.gaussian_of` finds one in. `initial` draws from it."""
+        """p_0 where it is Gaussian, given what the rows of x_0 (B, ...) are conditioned on: `initial` draws from it. A
+        `GaussianTransition`, or what `transitions.gaussian_of` finds one in."""
         raise TypeError(f"{type(self).__name__} does not say its p_0: it does not define initial_law()")
 
     def finished(self, x: State) -> Tensor:

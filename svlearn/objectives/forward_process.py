@@ -194,11 +194,7 @@ class ForwardProcessPolicy(PolicyObjective):
 
     def validate(self, trajectories: TensorDict, generator: torch.Generator) -> None:
         own = self.roll_out_policy(self.num_validation, generator)
-        rewards = own["rewards"].double()
-        self.log("validation/reward", rewards.mean(), prog_bar=True, batch_size=len(own))
-        if self.logs_elbo:
-            elbo = rewards / self.target.alpha - self.log_ratios(own["states"]).sum(dim=1)
-            self.log("validation/elbo", elbo.mean(), prog_bar=True, batch_size=len(own))
+        self.log_samples(own, self.log_ratios(own["states"]).sum(dim=1) if self.logs_elbo else None)
 
     def on_save_checkpoint(self, checkpoint: dict) -> None:
         super().on_save_checkpoint(checkpoint)
