@@ -43,8 +43,8 @@ def default_loss(reference: "Reference", x_T: "State | Prediction", t: Tensor, p
 
 def likelihood_loss(x_T: "State | Prediction", prediction: "Prediction") -> Tensor:
     """-log p(x_T | x_t) of `clean_law`, (B,), nats: of a masked diffusion that of the places which are still masked."""
-    law = _law(prediction)
-    return _cross_entropy(x_T if _is_state(x_T) else _law(x_T), law)
+    wanted: Any = x_T if _is_state(x_T) else _law(x_T)
+    return _cross_entropy(wanted, _law(prediction))
 
 
 def squared_loss(x_T: "State | Prediction", prediction: "Prediction") -> Tensor:
@@ -61,10 +61,11 @@ def unmasking_loss(x_T: "State | Prediction", prediction: "Prediction") -> Tenso
 
     It is the KL of the step that knows x_T and the step, each masked place unmasked with the share of the step.
     """
-    step, law, wanted = prediction.transition, _law(prediction), x_T if _is_state(x_T) else _law(x_T)
+    step, law = prediction.transition, _law(prediction)
+    wanted: Any = x_T if _is_state(x_T) else _law(x_T)
     if not isinstance(step, FieldTransition) or not isinstance(law, FieldTransition):
         return _share(step) * _cross_entropy(wanted, law)
-    leaves: Any = wanted.laws if isinstance(wanted, FieldTransition) else wanted
+    leaves = wanted.laws if isinstance(wanted, FieldTransition) else wanted
     terms = [_share(step.laws[name]) * _cross_entropy(leaves[name], each) for name, each in law.laws.items()]
     return torch.stack(terms).sum(dim=0)
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from scipy import stats
@@ -56,7 +57,7 @@ def break_even(
         return min(own[0] - rival[0] - reach * math.hypot(own[1], rival[1]) for rival in rivals)
 
     reach = float(stats.norm.ppf((1 + CONFIDENCE) / 2))
-    point, low, high = (_last_crossing(lambda number, z=z: margin(number, z), first) for z in (0.0, -reach, reach))
+    point, low, high = (_last_crossing(partial(margin, reach=z), first) for z in (0.0, -reach, reach))
     if math.isinf(point):
         return BreakEven(None, low, high, "what needs no training is as good at the price of one of its samples")
     return BreakEven(point, min(low, point), high, "at most" if point == first > 1 else "")

@@ -70,7 +70,7 @@ def front(
             **{key: number * each for key, each in calls.items()},
         }
         if number == 1:
-            rows[name] |= plain.draws.figures | {"kl_to_reference_nats": 0.0} if plain.draws is not None else {}
+            rows[name] |= {**plain.draws.figures, "kl_to_reference_nats": 0.0} if plain.draws is not None else {}
     for stage, entries in (("final", finalists), ("race", behind)):
         for entry in entries:
             rows[entry.name] = _row(entry, stage, terms, decision)

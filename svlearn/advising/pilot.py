@@ -17,6 +17,7 @@ from svlearn.process import Reference
 from svlearn.randomness import device_of, seeded
 from svlearn.reward import forget
 from svlearn.rollouts.roll_out import roll_out
+from svlearn.state import concatenate
 from svlearn.targets import Target
 
 PILOT, NOISE = 0, 1  # streams of randomness
@@ -75,7 +76,7 @@ class Trajectories:
         for chunk in range(len(self.sizes)):
             if chunk not in self._chunks:
                 self.account.repeated += self.draw(chunk)[1]
-        return torch.cat([self._chunks[chunk] for chunk in range(len(self.sizes))])
+        return concatenate([self._chunks[chunk] for chunk in range(len(self.sizes))])
 
 
 def pilot(reference: Reference, target: Target, drawing: Drawing, account: Account, record: Record) -> Pilot:

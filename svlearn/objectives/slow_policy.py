@@ -58,9 +58,9 @@ def follow(slow: Policy, policy: Policy, decay: float) -> None:
             copied.copy_(current)
         else:
             copied.lerp_(current, 1 - decay)
-    for (name, kept), current in zip(slow.named_buffers(), policy.buffers(), strict=True):
+    for (name, kept), latest in zip(slow.named_buffers(), policy.buffers(), strict=True):
         if not name.startswith("reference."):
-            kept.copy_(current)
+            kept.copy_(latest)
 
 
 def own_names(slow: Policy, policy: Policy) -> set[str]:

@@ -78,10 +78,10 @@ class FieldTransition(Transition):
         if not isinstance(other, FieldTransition) or other.laws.keys() != self.laws.keys():
             return super().kl(other)
         divergence = torch.stack([law.kl(other.laws[name]) for name, law in self.laws.items()]).sum(dim=0)
-        conditions = (self.conditions, other.conditions)
-        if conditions[0] is conditions[1] or any(each is None or each.is_empty() for each in conditions):
+        own, theirs = self.conditions, other.conditions
+        if own is theirs or own is None or theirs is None or own.is_empty() or theirs.is_empty():
             return divergence
-        return torch.where(reaches(*conditions, next(iter(self.laws))), divergence, math.inf)
+        return torch.where(reaches(own, theirs, next(iter(self.laws))), divergence, math.inf)
 
     def outcomes(self, limit: int) -> tuple[TensorDict, Tensor]:
         """The product of what each leaf can become."""

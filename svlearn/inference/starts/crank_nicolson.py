@@ -18,7 +18,7 @@ from svlearn.inference.starts.start import Start, Started
 from svlearn.inference.starts.tilted import Tilted
 from svlearn.process import Reference, draw_initial, has
 from svlearn.randomness import randn, uniform
-from svlearn.state import device_of_state, flattened, take
+from svlearn.state import device_of_state, flattened
 from svlearn.targets import Target
 from svlearn.transitions import GaussianTransition, coordinates_of, gaussian_of
 from svlearn.values.value import Value
@@ -35,12 +35,14 @@ class Points:
     slopes: Tensor | None
 
     def __getitem__(self, index: Tensor) -> "Points":
-        return Points(*(take(part, index) for part in (self.places, self.log_twists, self.slopes)))
+        slopes = None if self.slopes is None else self.slopes[index]
+        return Points(self.places[index], self.log_twists[index], slopes)
 
     def where(self, chosen: Tensor, other: "Points") -> "Points":
         """These in the chosen rows (N,), the others' in the rest."""
         pairs: Any = zip(vars(self).values(), vars(other).values(), strict=True)
-        return Points(*(None if one is None else torch.where(_along(chosen, one), one, two) for one, two in pairs))
+        parts: Any = [None if one is None else torch.where(_along(chosen, one), one, two) for one, two in pairs]
+        return Points(*parts)
 
 
 def proposed(points: Points, law: GaussianTransition, level: float, step: float, noise: Tensor) -> Tensor:

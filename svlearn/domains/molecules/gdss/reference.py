@@ -173,10 +173,11 @@ class GDSS(Reference):
         """The squared error of the noise that the scores say, (B,), the mean over features and edges: σ² |Δ score|²."""
         wanted: Any = x_T.clean if isinstance(x_T, Prediction) else x_T
         clean: Any = prediction.clean
+        graphs: Any = x_t
         level = t // self.steps_a_level
         errors = {name: part.noise_error(clean[name], wanted[name], level) for name, part in self.parts.items()}
         coordinates = coordinates_of(prediction.transition)
-        vector = coordinates.of(continuous_state(errors["x"], errors["adj"], x_t["mask"]))
+        vector = coordinates.of(continuous_state(errors["x"], errors["adj"], graphs["mask"]))
         return vector.square().mean(dim=1)
 
     def num_candidates(self, number: int) -> list[int]:
