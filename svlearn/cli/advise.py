@@ -28,6 +28,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
+
 import svlearn as sv
 from svlearn.cli.conditions import as_condition
 from svlearn.cli.evaluate import attempt, show
@@ -86,7 +88,9 @@ def advise(
     parts = Parts(process, reward, targets=targets, policies=policies, values=known, samplers=samplers)
     if not parts.recipes["targets"]:
         raise ValueError("reward: expected a reward, or targets that have one, got neither")
-    made = parts.all("values")
+    with torch.random.fork_rng(devices=[]):  # the first weights of a network are drawn by no generator of its own
+        torch.manual_seed(seed)
+        made = parts.all("values")
     advice = sv.advise(
         process,
         parts.get("targets", next(iter(parts.recipes["targets"]))),

@@ -57,7 +57,7 @@ def test_the_exact_reward_is_that_of_the_sampler():
 def test_the_interval_of_the_gain_holds_it_as_often_as_it_says():
     held = []
     for seed in range(RUNS):
-        advice = advised(seed, budget="3000 calls", trainable={})
+        advice = advised(seed, budget="10000 calls", trainable={})
         if advice.gain is None:  # nothing is stated
             continue
         row = advice.front.loc[advice.recommended]
