@@ -77,9 +77,11 @@ FAMILIES = {
     "derivative-free": lambda r, p, **o: DerivativeFreeAdjointMatching(r, BLACK_BOX, p, check_memory=False, **o),
     "trajectory balance": balance,
     "log-variance": shared,
-    "reward-weighted": lambda r, p, **o: ForwardProcessPolicy(r, BLACK_BOX, p, num_times=T, **o | {"batch_size": 64}),
+    "reward-weighted": lambda r, p, **o: ForwardProcessPolicy(
+        r, BLACK_BOX, p, num_times=None, **o | {"batch_size": 64}
+    ),
     "NFT": lambda r, p, **o: ForwardProcessPolicy(
-        r, BLACK_BOX, p, variant="nft", num_times=T, **o | {"batch_size": 64}
+        r, BLACK_BOX, p, variant="nft", num_times=None, **o | {"batch_size": 64}
     ),
     "distillation": lambda r, p, **o: Distillation(r, TARGET, p, teacher(r), **o),
 }
