@@ -57,6 +57,15 @@ def take(rows: Any, index: Any) -> Any:
     return rows[index]
 
 
+def trajectories_of(entries: dict[str, Any], number: int) -> TensorDict:
+    """So many trajectories of what `to_dict` made of them: states that are TensorDicts are (B, T + 1) again."""
+    trajectories = TensorDict(entries, batch_size=[number])
+    states = trajectories.get("states", None)
+    if isinstance(states, TensorDict):
+        states.auto_batch_size_(2)
+    return trajectories
+
+
 def concatenate(parts: Sequence[Any]) -> Any:
     """Join batches along their first dimension: tensors, TensorDicts, or objects whose class has `cat(parts)`."""
     first = parts[0]

@@ -13,7 +13,7 @@ from svlearn.advising.configuration import configuration
 from svlearn.advising.decision import decide, front
 from svlearn.advising.draws import Drawing
 from svlearn.advising.estimates import Baseline
-from svlearn.advising.making import DRAWS, POSTERIOR, RACE, Making
+from svlearn.advising.making import DRAWS, LEARNED, POSTERIOR, RACE, Making
 from svlearn.advising.pilot import noise_sentence
 from svlearn.advising.race import Entry, Terms, final, race
 from svlearn.advising.words import paragraph
@@ -21,7 +21,7 @@ from svlearn.arguments import as_seed, expect, integer, real
 from svlearn.conditions import as_rows
 from svlearn.files import writable
 from svlearn.fingerprint import fingerprint
-from svlearn.identity import identity
+from svlearn.identity import identity, identity_of_process
 from svlearn.inference.sampler import Sampler
 from svlearn.modes import in_evaluation
 from svlearn.process import Reference
@@ -91,13 +91,16 @@ def advise(
         )
     )
     trainable = None if trainable is None else _named(trainable, Value, "trainable")
-    own = {POSTERIOR, DRAWS} | set(values)
-    for name in {POSTERIOR, DRAWS} & set(values) | own & set({} if trainable is None else trainable):
+    reserved = {POSTERIOR, DRAWS} | ({LEARNED} if trainable is None else set())
+    own = reserved | set(values)
+    for name in reserved & set(values) | own & set({} if trainable is None else trainable):
         raise ValueError(f"values: expected names of their own, got {name!r}, which is that of another")
     rows = None if condition is None else as_rows(condition)
     path = None if folder is None else writable(folder, "folder")
     request = {} if path is None else _request(reference, target, limit, account, for_samples, per_sample, seed, rows)
-    names = {"values": list(values), "policies": list(policies), "samplers": list(samplers), "max_batch": max_batch}
+    names: dict[str, Any] = {"max_batch": max_batch}
+    for kind, things in (("values", values), ("policies", policies), ("samplers", samplers)):
+        names[kind] = {} if path is None else {key: identity(each, f"{kind}[{key!r}]") for key, each in things.items()}
     names["trainable"] = None if trainable is None else list(trainable)
     record = Record(path, {**request, **names}, account)
     recipes = dict((None if base is None else base.get("trainable")) or {})
@@ -118,6 +121,11 @@ def _advise(
 ) -> Advice:
     account, drawing, record = making.account, making.drawing, making.record
     known = making.pilot()
+    if drawing.turn > len(known.scores):
+        raise ValueError(
+            f"condition: expected at most {len(known.scores)} rows, as many as this budget has plain samples, got "
+            f"{drawing.turn}"
+        )
     limit = making.limit(known.price, per_sample)
     making.values = dict(values)
     making.add_training_free(known)
@@ -127,7 +135,7 @@ def _advise(
     making.look_ahead(known, limit)
     entries = making.entries(known, limit, policies, samplers)
     _check_names([entry.name for entry in entries])
-    terms = Terms(Baseline(known.scores, known.price), known.failure, for_samples, per_sample)
+    terms = Terms(Baseline(known.scores, known.price, drawing.turn), known.failure, for_samples, per_sample)
     spend = min(RACE * account.budget.amount, account.left / 2)
     finalists, behind, failures = race(entries, terms, drawing, account, record, spend)
     plain = Entry(making.shelf(limit).best_of_n(1), known.price)
@@ -192,9 +200,9 @@ def _request(
 ) -> dict[str, Any]:
     """What a folder's parts are told by."""
     return {
-        "reference": fingerprint(reference),
+        "reference": [fingerprint(reference), identity_of_process(reference)],
         "target": identity(target, "reward"),
-        "budget": budget.written(),
+        "budget": [budget.amount, budget.unit],
         "prices": dict(account.prices.per_call),
         "for_samples": for_samples,
         "per_sample": per_sample,

@@ -46,8 +46,8 @@ def break_even(
     each of its sides does not refuse; the prices are taken as exact. Where best-of-N is not known as far as N = 1 asks
     (see `Baseline.most`), the least N that is looked at is the one where it is.
     """
-    own = drawn(rewards)
-    known = [(drawn(each), cost) for each, cost in others]
+    own = drawn(rewards, baseline.turn)
+    known = [(drawn(each, baseline.turn), cost) for each, cost in others]
     first = max(1.0, training / max(baseline.most * baseline.price - price, training / MOST))
 
     def margin(number: float, reach: float) -> float:

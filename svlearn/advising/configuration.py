@@ -55,6 +55,9 @@ def configuration(
             recipe = _of_base(base, each.name) if each.recipe is None else each.recipe
             if recipe is None:
                 raise ValueError(f"samplers.{each.name}: one that was handed over as an object")
+            policy = each.recipe["init_args"].get("reference") if each.recipe is not None else None
+            if policy is not None and policy not in content.get("policies", {}):
+                raise ValueError(f"policies.{policy}: one that was handed over as an object")
             samplers[each.name] = recipe
     except ValueError as error:
         return str(error)

@@ -1,5 +1,6 @@
 """What the final draws decide: the sampler to recommend, the front, and from how many samples on training pays."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -34,10 +35,12 @@ def decide(finalists: Sequence[Entry], plain: Entry, terms: Terms, limit: float)
     All are tested, each at its part of the risk 1 - `CONFIDENCE` of two sides, so that where none gains anything one is
     recommended at most so often; no figure decides which is tested first. limit: the most that a sample may cost.
     """
-    final = replace(terms, baseline=Baseline(plain.scores(terms.failure), plain.price))
+    final = replace(terms, baseline=Baseline(plain.scores(terms.failure), plain.price, terms.baseline.turn))
     gains = {entry.name: final.gain(entry) for entry in finalists}
     risk = (1 - CONFIDENCE) / 2 / max(1, len(finalists))
-    winner = next((entry for entry in finalists if gains[entry.name].lower_bound(risk) > 0), None)
+    most = math.inf if terms.per_sample is None else terms.per_sample * (1 + 1e-9)
+    able = [entry for entry in finalists if entry.price <= most]
+    winner = next((entry for entry in able if gains[entry.name].lower_bound(risk) > 0), None)
     price = limit if winner is None or terms.per_sample is not None else final.price(winner)
     trained = next((each for each in (winner, *finalists) if each is not None and each.candidate.trained), None)
     pays: BreakEven | None = None
@@ -51,7 +54,7 @@ def front(
     finalists: Sequence[Entry], behind: Sequence[Entry], plain: Entry, terms: Terms, decision: Decision, limit: float
 ) -> pd.DataFrame:
     """A row for each sampler, and for the best of n plain samples: see `Advice.front`."""
-    baseline = Baseline(plain.scores(terms.failure), plain.price)
+    baseline = Baseline(plain.scores(terms.failure), plain.price, terms.baseline.turn)
     rows: dict[str, dict[str, Any]] = {}
     most = min(baseline.most, max(limit / plain.price, decision.best_of))
     for number in sorted({each for each in (*NUMBERS, decision.best_of) if each <= most}):
@@ -81,7 +84,7 @@ def front(
 
 
 def _row(entry: Entry, stage: str, terms: Terms, decision: Decision) -> dict[str, Any]:
-    value, error, number = drawn(entry.scores(terms.failure))
+    value, error, number = drawn(entry.scores(terms.failure), terms.baseline.turn)
     row = {
         "reward": value,
         "standard_error": error,

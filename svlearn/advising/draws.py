@@ -40,8 +40,9 @@ class Draws:
 
     @classmethod
     def cat(cls, one: "Draws", other: "Draws") -> "Draws":
-        """Of two runs; the figures are those of the second."""
-        return cls(np.concatenate([one.rewards, other.rewards]), one.cost + other.cost, other.figures)
+        """Of two runs; the figures are those of the larger."""
+        figures = one.figures if len(one.rewards) > len(other.rewards) else other.figures
+        return cls(np.concatenate([one.rewards, other.rewards]), one.cost + other.cost, figures)
 
 
 @dataclass(frozen=True)
@@ -52,18 +53,27 @@ class Drawing:
     condition: Any = None
     max_batch: int | None = None
 
-    def rows(self, number: int) -> Any:
-        """The conditions of so many samples: each in its turn, then again from the first."""
+    @property
+    def turn(self) -> int:
+        """After how many samples the conditions begin again."""
+        return 1 if self.condition is None else number_of_rows(self.condition)
+
+    def whole(self, number: int) -> int:
+        """The least number of whole turns that is no less."""
+        return -(-number // self.turn) * self.turn
+
+    def rows(self, number: int, first: int = 0) -> Any:
+        """The conditions of the samples first ... first + number - 1: each in its turn, then again from the first."""
         if self.condition is None:
             return None
-        return take(self.condition, torch.arange(number) % number_of_rows(self.condition))
+        return take(self.condition, (first + torch.arange(number)) % self.turn)
 
-    def draw(self, sampler: Sampler, number: int, *stream: int) -> Draws:
+    def draw(self, sampler: Sampler, number: int, *stream: int, first: int = 0) -> Draws:
         """`number` samples by the stream (seed, *stream), the same for every sampler that is drawn by it."""
         target = cast(Target, sampler.target)
         forget(target.reward)
         generator = seeded(device_of(sampler.reference), self.seed, *stream)
-        options: dict[str, Any] = {"condition": self.rows(number), "max_batch": self.max_batch}
+        options: dict[str, Any] = {"condition": self.rows(number, first), "max_batch": self.max_batch}
         samples = sampler.sample(number, generator=generator, **options)
         states, rewards = samples.draw_with_rewards(generator=generator)
         figures = _figures(samples, target, sampler.reference, states)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy import stats
@@ -11,6 +11,7 @@ from svlearn.advising.best_of import best_of
 from svlearn.evaluation.summary import Floats, mean, standard_error
 
 CONFIDENCE = 0.9
+FEWEST_OTHERS = 5  # draws of another reward than most have, below which their standard error says nothing
 FEWEST_BESTS = 4  # plain draws for each of N, below which the error of the best of N says nothing
 
 
@@ -49,12 +50,13 @@ class Baseline:
 
     rewards: Floats
     price: float
+    turn: int = 1  # conditions, each in its turn: the best of n is one of n of the same condition
     _known: dict[int, tuple[float, float]] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def most(self) -> float:
         """The largest n of which these draws tell the best of n, and its error."""
-        return max(1.0, len(self.rewards) / FEWEST_BESTS)
+        return max(1.0, len(self.rewards) // self.turn / FEWEST_BESTS)
 
     def at(self, price: float) -> tuple[float, float, float]:
         """The best of n = price/price of one (at least one, at most `most`): its mean, its standard error, and how many
@@ -67,18 +69,35 @@ class Baseline:
 
     def _best_of(self, number: int) -> tuple[float, float]:
         if number not in self._known:
-            self._known[number] = best_of(self.rewards, number)
+            parts = [best_of(self.rewards[place :: self.turn], number) for place in range(self.turn)]
+            values, errors = zip(*parts, strict=True)
+            self._known[number] = mean(np.array(values)), math.hypot(*errors) / self.turn
         return self._known[number]
 
     def gain(self, rewards: Floats, price: float) -> Estimate:
         """E[r] of a sampler, of whose draws these are the rewards (n,), less that of best-of-N at a price."""
-        return Estimate.of_difference(drawn(rewards), self.at(price))
+        value, error, number = drawn(rewards, self.turn)
+        if _others(rewards) < FEWEST_OTHERS:  # their own spread says nothing of what they have not shown
+            error = max(error, float(np.std(self.rewards, ddof=1)) / math.sqrt(number))
+        estimate = Estimate.of_difference((value, error, number), self.at(price))
+        if price > self.most * self.price * (1 + 1e-9):  # best-of-N is above that of `most`, by nobody knows how much
+            return replace(estimate, error=math.inf, low=-math.inf)
+        return estimate
 
 
-def drawn(rewards: Floats) -> tuple[float, float, float]:
+def drawn(rewards: Floats, turn: int = 1) -> tuple[float, float, float]:
     """The mean of rewards (n,), its standard error, and n."""
     values = np.asarray(rewards, dtype=np.float64)
-    return mean(values), standard_error(values), float(len(values))
+    error = standard_error(values)
+    if 1 < turn < len(values):  # whole turns: each condition has its part, and what they differ by is no noise
+        rest = values.reshape(-1, turn)
+        error = math.sqrt(float(np.square(rest - rest.mean(axis=0)).sum()) / (len(values) - turn) / len(values))
+    return mean(values), error, float(len(values))
+
+
+def _others(rewards: Floats) -> int:
+    """How many draws have another reward than most have."""
+    return len(rewards) - int(np.unique(rewards, return_counts=True)[1].max(initial=0))
 
 
 def _quantile(level: float, degrees: float) -> float:

@@ -72,6 +72,7 @@ def measure(
     *,
     seed: int,
     max_batch: int | None,
+    steps: Sequence[int] | None = None,
 ) -> dict[str, Any]:
     """The table of `selection_gain` of a value, with its name, and what it cost, as a part of the record."""
     generator = seeded(device_of(reference), seed, GAINS)
@@ -81,7 +82,7 @@ def measure(
             reference,
             trajectories,
             rewards=torch.from_numpy(np.ascontiguousarray(scores)),
-            steps=steps_of(reference.num_steps),
+            steps=steps_of(reference.num_steps) if steps is None else steps,
             num_others=OTHERS,
             generator=generator,
         )

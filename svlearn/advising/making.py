@@ -173,7 +173,12 @@ class Making:
         def make() -> dict[str, Any]:
             rows = known.trajectories.all()[-number:]
             options: dict[str, Any] = {"seed": self.drawing.seed, "max_batch": self.drawing.max_batch}
-            return foresight.measure(name, value, self.reference, rows, known.scores[-number:], **options)
+            if self.drawing.turn > 1:  # the x_0 of another trajectory is one of another condition
+                options["steps"] = foresight.steps_of(self.reference.num_steps)[1:]
+            scores = known.scores.copy()
+            for place in range(self.drawing.turn):  # what conditions differ by tells no choice
+                scores[place :: self.drawing.turn] -= scores[place :: self.drawing.turn].mean()
+            return foresight.measure(name, value, self.reference, rows, scores[-number:], **options)
 
         self.account.say(f"what {name} foresees")
         number = self.record.finish(f"gains/size/{name}", lambda: {"number": number})["number"]

@@ -67,7 +67,7 @@ class Trajectories:
                 size,
                 target=self.target,
                 generator=seeded(device, self.drawing.seed, PILOT, chunk),
-                condition=self.drawing.rows(size),
+                condition=self.drawing.rows(size, sum(self.sizes[:chunk])),
             )
         return self._chunks[chunk], meter.cost
 

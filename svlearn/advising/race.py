@@ -71,12 +71,12 @@ def race(
     training. spend: the budget of all rounds, each of which has the same part of it.
     """
     skipped: dict[str, str] = {}
-    left, most = _affordable(entries, spend, skipped), account.price + spend
+    left, most = _affordable(entries, drawing.whole(FEWEST), spend, skipped), account.price + spend
     rounds = max(1, math.ceil(math.log2(max(1, len(left)) / FINALISTS)) + 1) if left else 0
     behind: list[Entry] = []
     for number in range(rounds):
         share = spend / rounds / max(1e-300, sum(entry.price for entry in left))
-        size = int(min(MOST, max(FEWEST, share)))
+        size = drawing.whole(int(min(MOST, max(FEWEST, share))))
         size = record.finish(f"race/{number}", partial(dict, size=size))["size"]
         drawn = []
         for entry in left:
@@ -108,6 +108,7 @@ def final(
     parts = left / 2 / max(1, len(finalists))
     sizes = {plain.name: _size(left / 2 if finalists else left, plain.price, most[1])}
     sizes |= {entry.name: _size(parts, entry.price, most[0]) for entry in finalists}
+    sizes = {name: drawing.whole(size) for name, size in sizes.items()}
     sizes = record.finish("final/sizes", lambda: {"sizes": sizes})["sizes"]
     lost: dict[str, str] = {}
     anew = [replace(entry, draws=None) for entry in (plain, *finalists)]
@@ -121,15 +122,15 @@ def _size(budget: float, price: float, most: int) -> int:
     return int(min(most, max(FEWEST, budget / price)))
 
 
-def _affordable(entries: Sequence[Entry], spend: float, skipped: dict[str, str]) -> list[Entry]:
+def _affordable(entries: Sequence[Entry], fewest: int, spend: float, skipped: dict[str, str]) -> list[Entry]:
     """Those of which a first round of the fewest samples fits the budget together, the cheapest first."""
     left, needed = [], 0.0
     for entry in sorted(entries, key=lambda each: each.price):
-        needed += FEWEST * entry.price
+        needed += fewest * entry.price
         if needed <= spend:
             left.append(entry)
         else:
-            skipped[entry.name] = f"no room in the budget for {FEWEST} samples"
+            skipped[entry.name] = f"no room in the budget for {fewest} samples"
     return left
 
 
@@ -159,7 +160,7 @@ def _drawn(
         size = min(CHUNK, number - start)
         name = "/".join(map(str, (*stream, entry.name, chunk)))
         try:
-            part = record.finish(name, _drawing(drawing, entry, size, (*stream, chunk)))
+            part = record.finish(name, _drawing(drawing, entry, size, start, (*stream, chunk)))
         except Exception as error:  # whatever a user's value, policy or reward may raise: the others go on
             lost[entry.name] = as_text(error)
             return None
@@ -170,5 +171,5 @@ def _drawn(
     return replace(entry, draws=draws, price=account.prices.price(draws.cost) / len(draws.rewards))
 
 
-def _drawing(drawing: Drawing, entry: Entry, size: int, stream: tuple[int, ...]) -> Callable[[], dict]:
-    return lambda: drawing.draw(entry.candidate.sampler, size, *stream).as_part()
+def _drawing(drawing: Drawing, entry: Entry, size: int, first: int, stream: tuple[int, ...]) -> Callable[[], dict]:
+    return lambda: drawing.draw(entry.candidate.sampler, size, *stream, first=first).as_part()

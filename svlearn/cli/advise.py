@@ -84,6 +84,8 @@ def advise(
         check_writable(output / file, "output")
     process = sv.load(reference) if isinstance(reference, str) else reference
     own = {} if trainable is None else trainable
+    for name in set({} if values is None else values) & set(own):
+        raise ValueError(f"trainable: expected names of their own, got {name!r}, which is one of values")
     known = {**({} if values is None else values), **own}
     parts = Parts(process, reward, targets=targets, policies=policies, values=known, samplers=samplers)
     if not parts.recipes["targets"]:

@@ -20,6 +20,7 @@ from importlib import import_module
 from pathlib import Path
 
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import svlearn
 
@@ -125,7 +126,9 @@ def modules_of(distributions: list[str]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {each: [] for each in distributions}
     own = importlib.metadata.packages_distributions()
     for each in distributions:
-        names = [module for module, owners in own.items() if each in owners and not module.startswith("_")]
+        name = canonicalize_name(each)  # of which metadata has other spellings
+        names = [module for module, owners in own.items() if name in map(canonicalize_name, owners)]
+        names = [module for module in names if not module.startswith("_")]
         same = [module for module in names if module.lower() == each.lower().replace("-", "_")]
         found[each] = same or names[:1]
     return found

@@ -13,7 +13,7 @@ from svlearn.policies import Policy
 from svlearn.process import Prediction, Reference, has
 from svlearn.randomness import device_of, resolve_generator
 from svlearn.rollouts.roll_out import roll_out
-from svlearn.state import State, concatenate, device_of_state, repeat, take
+from svlearn.state import State, concatenate, device_of_state, number_of_rows, repeat, take, trajectories_of
 from svlearn.targets import Target
 
 
@@ -115,8 +115,8 @@ class Replay(nn.Module):
 
     def set_extra_state(self, state: dict) -> None:
         self.written = state["written"]
-        self.held = None if state["held"] is None else TensorDict(state["held"], batch_size=[self.size])
-        self.waiting = [TensorDict(each, batch_size=[len(each["states"])]) for each in state["waiting"]]
+        self.held = None if state["held"] is None else trajectories_of(state["held"], self.size)
+        self.waiting = [trajectories_of(each, number_of_rows(each)) for each in state["waiting"]]
 
 
 class Behaviour(nn.Module):

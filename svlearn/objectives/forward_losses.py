@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from svlearn.objectives.group_relative import constant_groups
+
 
 def pulled_loss(losses: Tensor, slow_losses: Tensor, pulls: Tensor, totals: Tensor) -> Tensor:
     """h ℓ(θ; x_T) + (s - h) ℓ(θ; slow), of the shape of the losses, with pulls h and totals s of that shape.
@@ -27,13 +29,14 @@ def optimality_of(rewards: Tensor, clip: float, group_size: int | None = None) -
     """o = 1/2 + 1/2 clamp((r - b)/(clip · σ), -1, 1), (B,), float64, in [0, 1] (arXiv 2509.16117, equation 9).
 
     b: the mean of the rewards (B,), or of the group that each is in, `group_size` consecutive ones; σ: the std of all
-    of them. 1/2 where they are all alike.
+    of them. 1/2 where they are all alike, but for rounding.
     """
-    scores = rewards.double()
-    groups = scores.view(-1, len(scores) if group_size is None else group_size)
+    scores, size = rewards.double(), len(rewards) if group_size is None else group_size
+    groups = scores.view(-1, size)
     centred = (groups - groups.mean(dim=1, keepdim=True)).flatten()
     width = clip * scores.std(correction=0)
-    return 0.5 + 0.5 * (centred / torch.where(width > 0, width, 1.0)).clamp(-1, 1)
+    offsets = torch.where(constant_groups(rewards, size), 0.0, centred / torch.where(width > 0, width, 1.0))
+    return 0.5 + 0.5 * offsets.clamp(-1, 1)
 
 
 def effective_share(weights: Tensor) -> Tensor:

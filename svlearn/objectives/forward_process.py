@@ -12,6 +12,7 @@ from svlearn.arguments import integer, real
 from svlearn.objectives.checks import check_trained
 from svlearn.objectives.denoiser_checks import check_denoiser, has_elbo
 from svlearn.objectives.forward_losses import effective_share, optimality_of, pulled_loss
+from svlearn.objectives.group_relative import constant_groups
 from svlearn.objectives.policy_objective import PolicyObjective
 from svlearn.objectives.slow_policy import Decay, follow, own_names, slow_copy
 from svlearn.objectives.time_sampling import check_num_times, draw_times
@@ -243,8 +244,8 @@ class ForwardProcessPolicy(PolicyObjective):
 
     def _log_alike(self, rewards: Tensor) -> None:
         if self.training:
-            groups = rewards.view(-1, len(rewards) if self.group_size is None else self.group_size)
-            self.log("train/alike", (groups == groups[:, :1]).all(dim=1).double().mean())
+            size = len(rewards) if self.group_size is None else self.group_size
+            self.log("train/alike", constant_groups(rewards, size).double().mean())
 
 
 def _variant_of(variant: str, optimality: str | None) -> tuple[str, str | None]:

@@ -32,16 +32,17 @@ def constant_groups(rewards: Tensor, group_size: int) -> Tensor:
     return (high - low <= rounding).repeat_interleave(group_size)
 
 
-def relative_rewards(rewards: Tensor, group_size: int, form: str) -> Tensor:
+def relative_rewards(rewards: Tensor, group_size: int, form: str, constant: Tensor | None = None) -> Tensor:
     """Rewards (B,) relative to those of the group, (B,), float64; 0 where they are the same in all of it.
 
     "leave_one_out": r less the mean of the others', reward units: a baseline that a trajectory cannot move.
     "centered": r less the mean of all K, (K - 1)/K of that (2503.20783). "standardized": that divided by the group's
     standard deviation, of K - 1 degrees of freedom (GRPO, 2402.03300): of no unit.
+    constant: whether they are the same, (B,) bool (None: by `constant_groups`).
     """
     groups = in_groups(rewards.double(), group_size)
     relative = leave_one_out(groups) if form == "leave_one_out" else groups - groups.mean(dim=0)
-    constant = constant_groups(rewards, group_size)
+    constant = constant_groups(rewards, group_size) if constant is None else constant
     if form == "standardized":
         spread = torch.where(constant[::group_size], 1.0, groups.std(dim=0))
         relative = relative / spread
@@ -51,7 +52,10 @@ def relative_rewards(rewards: Tensor, group_size: int, form: str) -> Tensor:
 def relative_sum(terms: Tensor, weights: Sequence[float], group_size: int) -> Tensor:
     """Σ_i w_i times the standardized r_i, (B,), of several rewards (B, N): each has the say of its weight, whatever its
     scale (2601.05242)."""
-    each = [w * relative_rewards(terms[:, i], group_size, "standardized") for i, w in enumerate(weights)]
+    each = []
+    for weight, term in zip(weights, terms.unbind(dim=1), strict=True):
+        constant = constant_groups(term.float(), group_size)  # most rewards are of float32, whatever their sum is of
+        each.append(weight * relative_rewards(term, group_size, "standardized", constant))
     return torch.stack(each).sum(dim=0)
 
 

@@ -155,7 +155,7 @@ class GroupRelativePolicyGradient(ClippedPolicyGradient):
             relative = relative_sum(trajectories["terms"], [weight for weight, _ in self.total.terms], size)
         else:
             relative = relative_rewards(rewards, size, self.advantages)
-        trajectories.set("constant", constant_groups(rewards, size))
+        trajectories.set("constant", constant_groups(rewards if self.total is None else rewards.float(), size))
         return trajectories.set(
             "advantages", group_advantages(relative, self.to_go(trajectories), self.target.alpha, size)
         )

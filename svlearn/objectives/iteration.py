@@ -4,6 +4,8 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor, nn
 
+from svlearn.state import trajectories_of
+
 
 class Iteration(nn.Module):
     """The trajectories of an iteration and the order in which they are looked at; a checkpoint holds them."""
@@ -39,4 +41,4 @@ class Iteration(nn.Module):
     def set_extra_state(self, state: dict) -> None:
         self.order = state["order"]
         entries = state["trajectories"]
-        self.trajectories = None if entries is None else TensorDict(entries, batch_size=[len(entries["rewards"])])
+        self.trajectories = None if entries is None else trajectories_of(entries, len(entries["rewards"]))

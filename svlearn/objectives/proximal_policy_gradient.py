@@ -6,6 +6,7 @@ import torch
 from tensordict import TensorDict
 
 from svlearn.objectives.clipped_policy_gradient import ClippedPolicyGradient
+from svlearn.objectives.group_relative import ROUNDING
 from svlearn.objectives.policy_gradient import path_advantages
 from svlearn.policies import Policy
 from svlearn.process import Reference
@@ -55,5 +56,6 @@ class ProximalPolicyGradient(ClippedPolicyGradient):
         advantages = path_advantages(-trajectories["log_ratios"], rewards, self.target.alpha)
         if self.normalize_advantages:
             scale = advantages.square().mean().sqrt()
-            advantages = advantages / torch.where(scale > 0, scale, 1.0)
+            rounding = ROUNDING * torch.finfo(rewards.dtype).eps * rewards.abs().max() / self.target.alpha
+            advantages = torch.where(scale > rounding, advantages / scale, 0.0)
         return trajectories.set("advantages", advantages)

@@ -1,6 +1,7 @@
 """Workers on a cluster: tasks go to any `concurrent.futures` executor, and each of its processes guards the items."""
 
 import multiprocessing
+import pickle
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
@@ -35,6 +36,7 @@ class ExecutorWorkers(Workers):
         most = getattr(executor, "_max_workers", None)
         super().__init__(most or MAX_WORKERS if num_workers is None else num_workers, timeout, prepare)
         self.executor = executor
+        self.limits = pickle.dumps((self.timeout, prepare))  # the same bytes at each task; what is read of them is not
 
     def close(self) -> None:
         pass
@@ -50,7 +52,7 @@ class ExecutorWorkers(Workers):
 
     def _schedule(self, function: Callable[[Any], Any], items: Sequence) -> Future:
         try:
-            return self.executor.submit(_guarded, function, items, self.timeout, self.prepare)
+            return self.executor.submit(_guarded, function, items, self.limits)
         except Exception as error:
             name = type(self.executor).__name__
             raise RuntimeError(f"executor: this {name} takes no more tasks; {type(error).__name__}: {error}") from error
@@ -65,18 +67,17 @@ class ExecutorWorkers(Workers):
 _own = threading.local()  # of each thread of an executor's process, the `Workers` of one process that it applies
 
 
-def _guarded(
-    function: Callable[[Any], Any], items: Sequence, timeout: float, prepare: Callable[[], None] | None
-) -> list[Any] | Failure:
+def _guarded(function: Callable[[Any], Any], items: Sequence, limits: bytes) -> list[Any] | Failure:
     """In a process of the executor: the results of the first items, or what ended the process that they were given."""
-    if getattr(_own, "key", None) != (timeout, prepare):
+    if getattr(_own, "limits", None) != limits:
+        timeout, prepare = pickle.loads(limits)
         if hasattr(_own, "workers"):
             _own.workers.close()
         # A daemonic process, as dask's are, may start none lest they outlive it; ours end with whoever started them.
         multiprocessing.current_process()._config.update(daemon=False)  # type: ignore[attr-defined]
         # not by fork: an executor's process has threads, whose locks a child would find taken
-        _own.workers, _own.key = Workers(1, timeout, prepare, start_method="spawn"), (timeout, prepare)
+        _own.workers, _own.limits = Workers(1, timeout, prepare, start_method="spawn"), limits
     try:
         return _own.workers.once(function, items)
     except Exception as error:
-        return failure_of_worker(error, timeout)
+        return failure_of_worker(error, _own.workers.timeout)

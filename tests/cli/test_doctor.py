@@ -109,3 +109,8 @@ def test_a_reference_that_loads_and_one_that_does_not(monkeypatch):
     assert (found[0].state, found[1].state, found[1].words) == ("absent", "ok", "loads")
     with pytest.raises(ValueError, match="name_or_path"):
         doctor._load("no such reference")
+
+
+def test_the_module_of_a_distribution_has_another_name_at_times():
+    expected = {"pyyaml": ["yaml"], "pebble": ["pebble"], "scikit-learn": ["sklearn"]}
+    assert doctor.modules_of(list(expected)) == expected

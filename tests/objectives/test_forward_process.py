@@ -28,6 +28,12 @@ def test_the_optimality_by_hand():
     wanted = [0.5 + 0.5 * gap / (2 * math.sqrt(14)) for gap in (-1, 1, -3, 3)]
     assert optimality_of(rewards, 2.0, group_size=2).tolist() == pytest.approx(wanted)
     assert optimality_of(torch.full((4,), 3.0), 1.0).tolist() == [0.5] * 4
+
+
+@pytest.mark.parametrize(("value", "number", "group"), [(0.1, 256, None), (0.7, 12, None), (0.1, 12, 6)])
+def test_rewards_that_are_all_alike_pull_nothing(value, number, group):
+    rewards = torch.full((number,), value, dtype=torch.float64)  # whose mean rounds
+    assert optimality_of(rewards, 1.0, group).tolist() == [0.5] * number
     assert effective_share(torch.tensor([1.0, 3.0])).item() == pytest.approx(16 / 20)
 
 

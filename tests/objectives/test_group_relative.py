@@ -66,6 +66,13 @@ def test_each_reward_has_the_say_of_its_weight():
     torch.testing.assert_close(relative_sum(terms, [2.0, 3.0], 2), torch.tensor(expected, dtype=DOUBLE))
 
 
+def test_a_reward_that_differs_by_float32_rounding_alone_says_nothing():
+    noisy = torch.full((4,), 0.7312)
+    noisy[3] += 6e-8
+    terms = torch.stack([noisy.double(), torch.arange(4, dtype=DOUBLE)], dim=1)
+    assert not relative_sum(terms, [1.0, 0.0], 4).any()
+
+
 @pytest.mark.parametrize(("name", "size"), [("chain", 2), ("tree", 2), ("tree", 3)])
 @pytest.mark.parametrize("kl", ["exact", "sampled"])
 def test_the_expected_gradient_over_all_groups_is_that_of_the_elbo(name, kl, size):

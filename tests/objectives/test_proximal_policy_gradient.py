@@ -125,7 +125,10 @@ def test_normalized_advantages_have_a_mean_square_of_one_and_the_same_direction(
     assert scaled.square().mean().item() == pytest.approx(1.0)
     torch.testing.assert_close(scaled * plain.square().mean().sqrt(), plain)
     alike = make(oracle.with_rewards(torch.zeros(2)), scale=0.0, normalize_advantages=True)
-    assert not judged(alike, batch_of(batch["states"], alike.reference))["advantages"].any()
+    same = batch_of(batch["states"], alike.reference)
+    assert not judged(alike, same)["advantages"].any()
+    same["rewards"] = torch.full((20,), 0.7, dtype=torch.float64)  # whose mean rounds
+    assert not judged(alike, same)["advantages"].any()
 
 
 class Watched(ProximalPolicyGradient):

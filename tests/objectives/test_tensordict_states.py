@@ -12,13 +12,16 @@ from svlearn.objectives import (
     ContrastiveEnergy,
     ContrastiveTwist,
     DistributionalPolicyGradient,
+    GroupRelativePolicyGradient,
     IteratedTwist,
     MonteCarloRegression,
     PathConsistency,
     PolicyGradient,
+    ProximalPolicyGradient,
     SoftQIteration,
 )
 from svlearn.objectives.fit import fit
+from svlearn.objectives.policy_objective import PolicyObjective
 from svlearn.policies import Policy
 from svlearn.process import Prediction, Reference
 from svlearn.rollouts import RolloutData, collect
@@ -105,7 +108,7 @@ def make(family, as_graph, options):
     if family is PathConsistency:
         parts = dict(policy=policy) | ({} if "shared_start" in options else {"value": value})
     else:
-        parts = dict(policy=policy) if family in (PolicyGradient, DistributionalPolicyGradient) else dict(value=value)
+        parts = dict(policy=policy) if issubclass(family, PolicyObjective) else dict(value=value)
     if options.get("proposal"):
         with torch.no_grad():
             policy.logits.copy_(torch.linspace(-1, 1, 150).view(6, 5, 5))
@@ -157,11 +160,22 @@ def test_stored_graphs_teach_what_stored_tokens_do(family, tmp_path):
     assert all(torch.equal(*pair) for pair in zip(*trained, strict=True))
 
 
-def test_replayed_graphs_survive_a_checkpoint(tmp_path):
-    options = dict(variant="detailed", replay=0.5, replay_size=64)
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        (PathConsistency, dict(variant="detailed", replay=0.5, replay_size=64)),
+        (
+            PathConsistency,
+            dict(variant="log_variance", shared_start=2, trust_region=0.5, replay_size=64, inner_steps=6),
+        ),
+        (GroupRelativePolicyGradient, dict(group_size=4, kl="sampled", window=2, num_minibatches=3)),
+        (ProximalPolicyGradient, dict(num_times=2, num_minibatches=3)),
+    ],
+)
+def test_kept_graphs_survive_a_checkpoint(kind, options, tmp_path):
     keep = ModelCheckpoint(dirpath=tmp_path, every_n_train_steps=3, save_top_k=-1)
     quiet = dict(max_steps=6, enable_progress_bar=False)
-    whole = fit(make(PathConsistency, True, options), callbacks=[keep], enable_checkpointing=True, **quiet)
+    whole = fit(make(kind, True, options), callbacks=[keep], enable_checkpointing=True, **quiet)
     (middle,) = tmp_path.glob("*step=3.ckpt")
-    resumed = fit(make(PathConsistency, True, options), ckpt_path=str(middle), **quiet)
+    resumed = fit(make(kind, True, options), ckpt_path=str(middle), **quiet)
     assert all(torch.equal(*pair) for pair in zip(parameters(whole), parameters(resumed), strict=True))

@@ -122,6 +122,11 @@ def test_a_cluster_of_which_a_worker_is_killed_loses_nothing(cluster, tmp_path):
     assert sorted(set(calls(path.with_suffix(".calls")))) == CHAIN
 
 
+def test_a_host_keeps_its_process_from_task_to_task(cluster):
+    scorer = Scorer(process_of_work, Words(), executor=cluster.get_executor(), per_task=1, timeout=30.0)
+    assert len(set(scorer(states_of(*CHAIN)))) <= 2
+
+
 def test_the_process_that_works_ends_with_its_host(cluster):
     executor = cluster.get_executor()
     scorer = Scorer(process_of_work, Words(), executor=executor, per_task=1)

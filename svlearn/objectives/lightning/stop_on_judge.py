@@ -18,10 +18,10 @@ class StopOnJudge(pl.Callback):
 
     The judge is the `judge=` of the objective, a reward that is not trained for. A validation counts where its mean
     lies below the best so far by more than `num_errors` standard errors of the difference, √(s² + s_best²), and the
-    mean reward lies above the one at that best. `patience` of them in a row stop the fit; what is trained then has
-    the weights of the best. The validations draw by the same random numbers, so that the difference is mostly surer
-    than that; the best of many is high by chance, so more errors or more patience stop less early. A fit that is not
-    stopped keeps its last weights. A checkpoint holds the best. num_errors: 0 or more; patience: 1 or more.
+    mean reward lies above the one at that best (or is -inf at both). `patience` of them in a row stop the fit; what is
+    trained then has the weights of the best. The validations draw by the same random numbers, so that the difference is
+    mostly surer than that; the best of many is high by chance, so more errors or more patience stop less early. A fit
+    that is not stopped keeps its last weights. A checkpoint holds the best. num_errors: 0 or more; patience: 1 or more.
     Raises ValueError, as a fit begins, for an objective without a judge and a trainer that does not validate.
     """
 
@@ -47,7 +47,7 @@ class StopOnJudge(pl.Callback):
         if trainer.sanity_checking or trainer.state.fn != TrainerFn.FITTING:
             return
         now = self._figures(trainer)
-        if not math.isfinite(now["judge"]):
+        if math.isnan(now["judge"]):
             return
         best = self.best
         if best is None or now["judge"] > best["judge"]:
@@ -57,7 +57,9 @@ class StopOnJudge(pl.Callback):
         errors = [figures["judge_standard_error"] for figures in (now, best)]
         error = math.hypot(*(each if math.isfinite(each) else 0.0 for each in errors))
         fell = now["judge"] < best["judge"] - self.num_errors * error
-        self.fallen = self.fallen + 1 if fell and now["reward"] > best["reward"] else 0
+        unknown = now["reward"] == best["reward"] == -math.inf  # a sample that is forbidden, then and now
+        rose = now["reward"] > best["reward"] or unknown
+        self.fallen = self.fallen + 1 if fell and rose else 0
         if self.fallen >= self.patience:
             self.stopped = trainer.should_stop = True
             if trainer.is_global_zero:
@@ -84,6 +86,7 @@ class StopOnJudge(pl.Callback):
         figures = {name: trainer.callback_metrics[f"validation/{name}"] for name in FIGURES}
         if trainer.world_size > 1:
             figures = {name: trainer.strategy.reduce(each) for name, each in figures.items()}
+            figures["judge_standard_error"] = figures["judge_standard_error"] / math.sqrt(trainer.world_size)
         return {"step": float(trainer.global_step), **{name: float(each) for name, each in figures.items()}}
 
     @staticmethod

@@ -6,6 +6,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from distillation_toys import Table
+from pytorch_lightning.trainer.states import TrainerFn
 
 from svlearn.domains.analytic import FiniteMarkovChain
 from svlearn.objectives import PolicyGradient, StopOnJudge
@@ -64,6 +65,38 @@ def test_it_stops_and_keeps_the_weights_of_the_best():
         or row["judge"] >= best["judge"] - math.hypot(row["judge_standard_error"], best["judge_standard_error"])
         for row in between
     )
+
+
+class Told:
+    """A trainer that validates to figures."""
+
+    sanity_checking, should_stop, is_global_zero, global_step = False, False, False, 0
+
+    def __init__(self, judge, error, reward, world_size=1):
+        figures = {"judge": judge, "judge_standard_error": error, "reward": reward}
+        self.callback_metrics = {f"validation/{name}": torch.tensor(each) for name, each in figures.items()}
+        self.world_size, self.strategy = world_size, self
+        self.state = type("State", (), {"fn": TrainerFn.FITTING})
+
+    def reduce(self, figure):
+        return figure
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "options", "stopped"),
+    [
+        ((0.9, 0.01, 0.1), (-math.inf, math.nan, 0.5), {}, True),  # a sample that the judge forbids
+        ((0.9, 0.01, -math.inf), (0.1, 0.01, -math.inf), {}, True),  # the judge alone decides
+        ((0.9, 0.01, 0.5), (0.1, 0.01, -math.inf), {}, False),
+        ((0.9, 0.03, 0.1), (0.86, 0.03, 0.5), {}, False),  # an error of 0.042
+        ((0.9, 0.03, 0.1), (0.86, 0.03, 0.5), {"world_size": 4}, True),  # of 0.021
+    ],
+)
+def test_what_has_fallen_and_what_has_risen(first, then, options, stopped):
+    stop, module = StopOnJudge(), type("Objective", (), {"trained": lambda self: torch.nn.Linear(1, 1)})()
+    for figures in (first, then):
+        stop.on_validation_end(Told(*figures, **options), module)
+    assert stop.stopped is stopped
 
 
 def test_patience_waits_for_so_many_in_a_row_and_errors_for_a_surer_fall():
