@@ -86,7 +86,7 @@ def test_a_value_of_every_family_is_trained_and_saved(tmp_path, family):
 @pytest.mark.slow
 @pytest.mark.parametrize("family", POLICIES)
 def test_a_policy_of_every_family_is_trained_and_saved(tmp_path, family):
-    few = ("--trainer.max_steps", 1, "--model.init_args.batch_size", 10, "--model.init_args.num_validation", 10)
+    few = ("--trainer.max_steps", 1, "--model.init_args.batch_size", 40, "--model.init_args.num_validation", 10)
     quiet = ("--trainer.default_root_dir", tmp_path, "--trainer.logger", "false")
     run("scripts/finetune_policy.py", "fit", *configs(family), *few, *quiet)
     record = read_record(tmp_path / "policy.safetensors")
