@@ -4,7 +4,8 @@ A generator is honoured wherever it lies: numbers are drawn on its device and mo
 seed on the CPU gives the same noise with and without an accelerator. Every draw of svlearn goes through here.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import chain
 from operator import index
 from typing import Any
@@ -53,6 +54,16 @@ def seeded(device: torch.device | str, *seeds: int) -> torch.Generator:
         mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
         mixed ^= mixed >> 31
     return torch.Generator(device).manual_seed(mixed & 0x7FFFFFFFFFFFFFFF)
+
+
+@contextmanager
+def global_draws_from(generator: torch.Generator, device: torch.device = CPU) -> Iterator[None]:
+    """What knows the global generator alone, as dropout and a layer's first weights, is drawn by this one, on the CPU
+    and on `device`; the global one stays as it was."""
+    seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
 
 
 def _words(seed: int) -> list[int]:

@@ -6,7 +6,8 @@ from typing import Any
 import torch
 
 from benchmarks.common.clock import clock, since
-from benchmarks.stories_budget.tasks import PROMPT, reference, target
+from benchmarks.stories.texts import PROMPT
+from benchmarks.stories_budget.tasks import reference, target
 from svlearn import objectives
 from svlearn.domains.language import NextToken, TokenTwists
 from svlearn.objectives.fit import fit

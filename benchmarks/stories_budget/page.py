@@ -4,11 +4,12 @@ import math
 from typing import Any
 
 from benchmarks.common.pages import markdown_table, not_measured
+from benchmarks.stories.texts import PROMPT
 from benchmarks.stories_budget import learned
 from benchmarks.stories_budget.figures import NAME
 from benchmarks.stories_budget.findings import cheapest_free, is_measured, nearest_bound, pays_from, trained, winners
 from benchmarks.stories_budget.rows import BUDGETS, FREE, LINEAGE_LOOKS, LOOKS, NUMBER, TRAINED
-from benchmarks.stories_budget.tasks import PLAIN, PROMPT, TASKS, TOKENS
+from benchmarks.stories_budget.tasks import PLAIN, TASKS, TOKENS
 from svlearn.evaluation.report.numbers import plain, with_error
 
 TITLE = "Learned against training-free, at equal token positions"

@@ -8,8 +8,9 @@ from torch import Tensor
 
 import svlearn as sv
 from benchmarks.common.clock import clock, since
+from benchmarks.stories.texts import condition
 from benchmarks.stories_budget.learned import positions_of
-from benchmarks.stories_budget.tasks import TASKS, TOKENS, condition, reference, target
+from benchmarks.stories_budget.tasks import TASKS, TOKENS, reference, target
 from svlearn.domains.language.metrics import describe
 from svlearn.domains.language.rewards import MeanLogLikelihood
 from svlearn.inference import proposals

@@ -9,12 +9,11 @@ import torch
 from tensordict import TensorDict
 
 import svlearn as sv
+from benchmarks.stories.texts import plain_texts
 from svlearn.domains.language import CausalLM, stories
 from svlearn.domains.language.rewards import MustContain, OnTexts, SentimentClassifier
-from svlearn.randomness import seeded
-from svlearn.state import concatenate
 
-TOKENS, PROMPT, ALPHA, WORD = 40, "Once upon a time, there was a", 0.1, "cat"
+TOKENS, ALPHA, WORD = 40, 0.1, "cat"
 PLAIN, AT_ONCE, SEED = 4_096, 1_024, 11
 
 
@@ -54,19 +53,10 @@ def target(task: str) -> sv.Target:
     return TASKS[task].target(reference())
 
 
-def condition(number: int) -> list[str]:
-    return [PROMPT] * number
-
-
 @cache
 def plain() -> TensorDict:
     """Plain texts (4096,)."""
-    sampler, generator = sv.ancestral(reference()), seeded("cpu", SEED)
-    parts = [
-        sampler.sample(AT_ONCE, condition=condition(AT_ONCE), generator=generator).states[:, 0]
-        for _ in range(PLAIN // AT_ONCE)
-    ]
-    return concatenate(parts)
+    return plain_texts(reference(), PLAIN, AT_ONCE, SEED)
 
 
 def truth(task: str) -> dict[str, list[float]]:

@@ -7,7 +7,8 @@ import torch
 
 import svlearn as sv
 from benchmarks.common.clock import clock, since
-from benchmarks.stories_tasks.tasks import PROMPT, reference, target
+from benchmarks.stories.texts import PROMPT
+from benchmarks.stories_tasks.tasks import reference, target
 from svlearn import objectives
 from svlearn.domains.language import NextToken, TokenTwists
 from svlearn.inference import proposals

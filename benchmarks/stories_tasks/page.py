@@ -4,8 +4,9 @@ from collections import defaultdict
 from statistics import fmean, stdev
 
 from benchmarks.common.pages import not_measured
+from benchmarks.stories.texts import PROMPT
 from benchmarks.stories_tasks import methods
-from benchmarks.stories_tasks.tasks import PLAIN, PROMPT, TASKS, TOKENS
+from benchmarks.stories_tasks.tasks import PLAIN, TASKS, TOKENS
 from svlearn.evaluation.report.numbers import plain
 
 TITLE = "Twists and policies of a language model, both ways from the posterior"

@@ -17,11 +17,11 @@ import svlearn as sv
 from benchmarks.common.command import add_choice, add_seeds
 from benchmarks.common.paths import PAGES
 from benchmarks.common.results import Results
+from benchmarks.stories.texts import condition
 from benchmarks.stories_tasks import methods
 from benchmarks.stories_tasks.page import page
 from benchmarks.stories_tasks.tasks import (
     TASKS,
-    condition,
     log_normalizer,
     reference,
     rewards,

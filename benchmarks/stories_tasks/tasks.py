@@ -9,12 +9,12 @@ import torch
 from tensordict import TensorDict
 
 import svlearn as sv
+from benchmarks.stories.texts import plain_texts
 from svlearn.domains.language import CausalLM, stories
 from svlearn.domains.language.rewards import Infilling, OnTexts, SentimentClassifier, Toxicity
 from svlearn.randomness import seeded
-from svlearn.state import concatenate
 
-TOKENS, PROMPT, SUFFIX = 10, "Once upon a time, there was a", " She was very happy."
+TOKENS, SUFFIX = 10, " She was very happy."
 PLAIN, EXACT, SEED = 32_768, 400, 11
 
 
@@ -54,19 +54,10 @@ def target(task: str) -> sv.Target:
     return TASKS[task].target(reference())
 
 
-def condition(number: int) -> list[str]:
-    return [PROMPT] * number
-
-
 @cache
 def plain() -> TensorDict:
     """Plain texts (32768,)."""
-    sampler, generator = sv.ancestral(reference()), seeded("cpu", SEED)
-    parts = [
-        sampler.sample(4_096, condition=condition(4_096), generator=generator).states[:, 0]
-        for _ in range(PLAIN // 4_096)
-    ]
-    return concatenate(parts)
+    return plain_texts(reference(), PLAIN, 4_096, SEED)
 
 
 @cache

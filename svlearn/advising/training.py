@@ -17,7 +17,7 @@ from svlearn.metering import metered
 from svlearn.objectives import MonteCarloRegression
 from svlearn.objectives.fit import fit
 from svlearn.process import Reference
-from svlearn.randomness import seeded
+from svlearn.randomness import global_draws_from, seeded
 from svlearn.rollouts.batches import Batches, Shuffled
 from svlearn.targets import Target
 from svlearn.values import Learned, Value, save_value
@@ -51,8 +51,7 @@ def default_value(trajectories: TensorDict, scores: Tensor, seed: int) -> Value 
     states = trajectories["states"]
     if not isinstance(states, Tensor):
         return None
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(torch.randint(2**31, (), generator=seeded("cpu", seed, WEIGHTS))))
+    with global_draws_from(seeded("cpu", seed, WEIGHTS)):
         network = Perceptron.fitted_to(states.cpu(), scores)
     return None if network is None else Learned(network)
 

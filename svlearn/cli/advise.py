@@ -28,14 +28,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
-
 import svlearn as sv
 from svlearn.cli.conditions import as_condition
 from svlearn.cli.evaluate import attempt, show
 from svlearn.cli.parser import call
 from svlearn.cli.parts import Parts
 from svlearn.files import check_writable, user_path, write
+from svlearn.randomness import global_draws_from, seeded
 
 FILE = "advise.yaml"
 MAPPINGS = ("targets", "policies", "values", "trainable", "samplers")
@@ -90,8 +89,7 @@ def advise(
     parts = Parts(process, reward, targets=targets, policies=policies, values=known, samplers=samplers)
     if not parts.recipes["targets"]:
         raise ValueError("reward: expected a reward, or targets that have one, got neither")
-    with torch.random.fork_rng(devices=[]):  # the first weights of a network are drawn by no generator of its own
-        torch.manual_seed(seed)
+    with global_draws_from(seeded("cpu", seed)):  # the first weights of networks
         made = parts.all("values")
     advice = sv.advise(
         process,

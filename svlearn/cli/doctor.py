@@ -16,6 +16,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 
@@ -142,21 +143,15 @@ def apart(function: Callable[[str], object], names: list[str]) -> list[str]:
         return [_why_here(function, name) for name in names]
     workers = Workers(1, PATIENCE)
     try:
-        results = workers.map(_Without(function), names, per_task=1)
+        results = workers.map(partial(_run, function), names, per_task=1)
     finally:
         workers.close()
     return [result.why if isinstance(result, Failure) else "" for result in results]
 
 
-@dataclass(frozen=True)
-class _Without:
-    """A function whose result, as a module, need not come back from the process."""
-
-    function: Callable[[str], object]
-
-    def __call__(self, name: str) -> float:
-        self.function(name)
-        return 0.0
+def _run(function: Callable[[str], object], name: str) -> None:
+    """What a function returns, as a module, need not come back from its process."""
+    function(name)
 
 
 def _why_here(function: Callable[[str], object], name: str) -> str:

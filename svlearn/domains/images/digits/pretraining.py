@@ -1,8 +1,6 @@
 """Training of a class-conditional denoiser of images: prediction of the noise, or of a flow's velocity."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytorch_lightning as pl
 import torch
@@ -11,7 +9,7 @@ from torch import Tensor, nn
 
 from svlearn.arguments import expect, integer, real
 from svlearn.objectives.lightning.warmed_up import warmed_up
-from svlearn.randomness import randn, randperm, seeded, uniform
+from svlearn.randomness import global_draws_from, randn, randperm, seeded, uniform
 
 APART, VALIDATION = 0, 1  # streams of randomness
 REPEATS = 4  # draws of each held-out image, an evaluation
@@ -27,15 +25,6 @@ def stratified(size: int, generator: torch.Generator, device: torch.device) -> T
 def without_class(classes: Tensor, share: float, null: int, generator: torch.Generator) -> Tensor:
     """Classes (B,), each replaced by the null class with probability `share` (arXiv 2207.12598, algorithm 1)."""
     return classes.masked_fill(uniform(classes.shape, generator, classes.device) < share, null)
-
-
-@contextmanager
-def dropout_from(generator: torch.Generator, device: torch.device) -> Iterator[None]:
-    """Dropout, which knows the global generator alone, drawn by this one; the global one stays as it was."""
-    seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        yield
 
 
 class DenoiserTraining(pl.LightningModule, ABC):
@@ -85,7 +74,7 @@ class DenoiserTraining(pl.LightningModule, ABC):
         labels = without_class(classes, self.null_share, self.null_class, generator)
         noise = randn(clean.shape, generator, clean.device, clean.dtype)
         noised, times, target = self.noised(clean, noise, levels)
-        with dropout_from(generator, clean.device):
+        with global_draws_from(generator, clean.device):  # dropout
             output = self.network(noised, times, class_labels=labels).sample
         return (output.to(target.dtype) - target).square().mean()
 

@@ -1,0 +1,1 @@
+"""What the studies of stories260k have in common."""
