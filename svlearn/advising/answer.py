@@ -139,7 +139,7 @@ def _advise(
     spend = min(RACE * account.budget.amount, account.left / 2)
     finalists, behind, failures = race(entries, terms, drawing, account, record, spend)
     plain = Entry(making.shelf(limit).best_of_n(1), known.price)
-    finalists, plain = final(finalists, plain, drawing, account, record, (MOST_FINAL, MOST_PLAIN))
+    finalists, plain, lost = final(finalists, plain, drawing, account, record, (MOST_FINAL, MOST_PLAIN))
     decision = decide(finalists, plain, terms, limit)
     best = making.shelf(limit).best_of_n(decision.best_of)
     chosen = best if decision.winner is None else decision.winner.candidate
@@ -154,7 +154,7 @@ def _advise(
         break_even=decision.break_even,
         gains=pd.concat(making.tables, ignore_index=True) if making.tables else pd.DataFrame(columns=["t", "value"]),
         rates=making.rates,
-        skipped={**making.skipped, **failures},
+        skipped={**making.skipped, **failures, **lost},
         notes=tuple(notes),
         spent=account.spent + account.repeated,
         price=account.prices.price(account.spent + account.repeated),

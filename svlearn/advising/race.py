@@ -101,9 +101,10 @@ def final(
     account: Account,
     record: Record,
     most: tuple[int, int],
-) -> tuple[list[Entry], Entry]:
+) -> tuple[list[Entry], Entry, dict[str, str]]:
     """All anew, from streams that nobody has looked at: half of what is left of the budget for plain samples, the
-    other half for the finalists, each the same part. most: samples of each of these, and plain ones."""
+    other half for the finalists, each the same part; and why one of these is not among them, by name. most: samples of
+    each of these, and plain ones."""
     left = account.left
     parts = left / 2 / max(1, len(finalists))
     sizes = {plain.name: _size(left / 2 if finalists else left, plain.price, most[1])}
@@ -115,7 +116,7 @@ def final(
     drawn = [_drawn(entry, sizes[entry.name], (FINAL,), drawing, account, record, lost) for entry in anew]
     if drawn[0] is None:
         raise RuntimeError(f"plain samples failed: {lost[plain.name]}")
-    return [each for each in drawn[1:] if each is not None], drawn[0]
+    return [each for each in drawn[1:] if each is not None], drawn[0], lost
 
 
 def _size(budget: float, price: float, most: int) -> int:

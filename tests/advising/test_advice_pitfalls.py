@@ -5,6 +5,7 @@ import pytest
 import torch
 
 import svlearn as sv
+from svlearn.advising import race
 from svlearn.advising.candidates import Candidate
 from svlearn.advising.decision import decide
 from svlearn.advising.draws import Draws
@@ -103,3 +104,25 @@ def test_a_policy_that_was_handed_over_has_no_configuration():
 def test_figures_are_those_of_the_larger_part():
     parts = Draws(np.zeros(512), Cost(), {"distinct": 0.1}), Draws(np.zeros(1), Cost(), {"distinct": 1.0})
     assert Draws.cat(*parts).figures["distinct"] == 0.1
+
+
+def test_a_finalist_that_raises_in_the_final_is_named(monkeypatch):
+    class Late(sv.Value):
+        out_of_order = False
+
+        def forward(self, x, t, prediction=None, *, generator=None):
+            if self.out_of_order:
+                raise RuntimeError("out of order")
+            return REFERENCE.mean_value()(x, t)
+
+    value, last = Late(), race.final
+
+    def final(*arguments):
+        value.out_of_order = True
+        return last(*arguments)
+
+    monkeypatch.setattr("svlearn.advising.answer.final", final)
+    advice = sv.advise(REFERENCE, TARGET, values={"late": value}, **SMALL)
+    late = {name: reason for name, reason in advice.skipped.items() if "late" in name}
+    assert late and all("out of order" in reason for reason in late.values())
+    assert "late" not in advice.recommended
