@@ -10,6 +10,7 @@ status is 1 where something that is installed does not work, and 0 where an extr
 
 import argparse
 import importlib.metadata
+import json
 import os
 import platform
 import sys
@@ -19,6 +20,8 @@ from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -100,7 +103,7 @@ def libraries(extra: str, requirements: list[Requirement]) -> Finding:
             continue
         if not each.specifier.contains(present[each.name], prereleases=True):
             old.append(f"{each.name} {present[each.name]} is not {each.specifier}")
-    name = "svlearn" if extra == CORE else f"svlearn[{extra}]"
+    name = source_of("svlearn") + ("" if extra == CORE else f"[{extra}]")
     remedy = f'pip install --upgrade "{name}"'
     if absent:
         some = f"; {', '.join(present)} there" if present else ""
@@ -113,6 +116,18 @@ def libraries(extra: str, requirements: list[Requirement]) -> Finding:
         words = "; ".join(f"{each} cannot be imported: {why}" for each, why in failed.items())
         return Finding(extra, "broken", words, f'pip install --force-reinstall "{name}"')
     return Finding(extra, "ok", ", ".join(f"{each} {version}" for each, version in present.items()))
+
+
+def source_of(distribution: str) -> str:
+    """What pip installs a package from: the folder that it was installed from, where that is still there, else its
+    name."""
+    try:
+        recorded = importlib.metadata.distribution(distribution).read_text("direct_url.json") or "{}"
+    except importlib.metadata.PackageNotFoundError:
+        return distribution
+    parts = urlsplit(json.loads(recorded).get("url", ""))
+    folder = url2pathname(parts.path)
+    return folder if parts.scheme == "file" and Path(folder).is_dir() else distribution
 
 
 def failures(distributions: list[str]) -> dict[str, str]:

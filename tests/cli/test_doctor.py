@@ -1,5 +1,6 @@
 """`svlearn doctor`: what it says of libraries that work, that are not there, that are too old and that break."""
 
+import json
 import sys
 
 import pytest
@@ -51,7 +52,18 @@ def test_an_extra_that_is_not_there_says_how_to_get_it(installed):
     installed("toy_package", requires=['toy_a; extra == "fast"', 'toy_none; extra == "fast"'], extras=["fast"])
     finding = libraries_of("toy_package", "fast")
     assert (finding.state, finding.words) == ("absent", "without toy_none; toy_a there")
-    assert finding.remedy == 'pip install --upgrade "svlearn[fast]"'
+    assert finding.remedy == f'pip install --upgrade "{doctor.source_of("svlearn")}[fast]"'
+
+
+def test_what_to_install_is_what_was_installed(installed, tmp_path):
+    installed("toy_package")
+    assert doctor.source_of("toy_package") == "toy_package"
+    recorded = tmp_path / "toy_package-1.0.dist-info" / "direct_url.json"
+    recorded.write_text(json.dumps({"url": tmp_path.as_uri(), "dir_info": {"editable": True}}))
+    assert doctor.source_of("toy_package") == str(tmp_path)
+    recorded.write_text(json.dumps({"url": (tmp_path / "gone").as_uri(), "dir_info": {}}))
+    assert doctor.source_of("toy_package") == "toy_package"
+    assert doctor.source_of("toy_none") == "toy_none"
 
 
 def test_a_core_without_a_library_is_broken(installed):
