@@ -68,11 +68,15 @@ class ContrastiveEnergy(ValueObjective):
         log_weights, rewards = self.log_ratios_to_go(trajectories), trajectories["rewards"].double()
         level = self._level(rewards / self.target.alpha + log_weights[:, 0])
         goals = rewards[:, None] + self.target.alpha * log_weights[:, t]
+        if self.group_size is None:
+            values, goals = self.of_all_processes(values), self.of_all_processes(goals)
+            size = len(values)
         groups = [each.view(-1, size, len(t)).transpose(1, 2) for each in (values, goals)]
         return contrastive_energy_loss(groups[0], groups[1], self.target.alpha, level).mean()
 
     def _level(self, log_weights: Tensor) -> Tensor:
         if bool(self.level.isnan()):
+            log_weights = self.of_all_processes(log_weights)
             level = log_weights.logsumexp(dim=0) - math.log(len(log_weights))
             if not bool(level.isfinite()):  # all are forbidden and weigh 0 at any level: wait for a batch that tells
                 return torch.zeros_like(level)
@@ -83,5 +87,5 @@ class ContrastiveEnergy(ValueObjective):
 def values_together(objective: ValueObjective, states: State, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """v_θ(x_t, t), (B, n), of all trajectories (B, T + 1, ...) at the same n times (n,), and these: a contrast at two
     different ones would be between two constants c(t)."""
-    t = objective.times(1, objective.device, generator)[0]
+    t = objective.as_first_process(objective.times(1, objective.device, generator)[0])
     return objective.evaluate_along(states, t.expand(len(states), -1), generator), t

@@ -46,7 +46,8 @@ class ContrastiveTwist(ValueObjective):
     positives "weights": each batch is split in two independent halves: one, weighted by softmax(r/α), stands for p*;
     the other, weighted by softmax(v_θ(x_t)/α), for the law of the learned twist; and then the other way round.
     "smc": the whole batch stands for the learned twist; p* is as many particles of a group of SMC with the current
-    v_θ, fresh ones whatever the data: for where exp(r/α) is so uneven that few of a batch would weigh anything.
+    v_θ, fresh ones whatever the data: for where exp(r/α) is so uneven that few of a batch would weigh anything. Each of
+    several processes has a group of its own, and all count alike.
     Both laws are ratios of averages, with a bias of order 1/B. Positives without a finite reward are passed over, and
     so is a batch of a single trajectory.
     The constants cancel in the weights of every sampler with α > 0. `validation/r2` is blind to no constant, so read
@@ -80,8 +81,7 @@ class ContrastiveTwist(ValueObjective):
 
     def loss(self, trajectories: TensorDict, generator: torch.Generator) -> Tensor:
         states, size = trajectories["states"], len(trajectories)
-        first, second = slice(0, size // 2), slice(size // 2, None)
-        roles = [(first, second), (second, first)]
+        middle, roles = size // 2, [(0, 1), (1, 0)]  # which of the two parts are positives, and which negatives
         # log-weights as positives, and as negatives: of either law over that of x_t in this batch, whoever drew it
         to_target = self.log_ratios_to_go(trajectories) + trajectories["rewards"].double()[:, None] / self.target.alpha
         to_reference = torch.zeros_like(to_target)
@@ -91,14 +91,18 @@ class ContrastiveTwist(ValueObjective):
                 if self.conditions is not None:
                     process = DrawnConditions(process, self.conditions)
                 paths, log_weights = smc_paths(process, self.target, self.value, size, generator=generator)
-            states, roles = concatenate([paths, states]), [(slice(0, size), slice(size, None))]
+            states, middle, roles = concatenate([paths, states]), size, [(0, 1)]
             past = torch.cat([to_reference[:, :1], self.log_ratios(trajectories).cumsum(dim=1)[:, :-1]], dim=1)
             to_target = to_reference = torch.cat([log_weights[:, None].expand_as(past), past])
         values, t = values_together(self, states, generator)
+        both = [
+            [self.of_all_processes(each[part]) for part in (slice(0, middle), slice(middle, None))]
+            for each in (values, to_target[:, t], to_reference[:, t])
+        ]
         losses = []
         for positive, negative in roles:
-            weights = to_target[positive][:, t].T, to_reference[negative][:, t].T
+            weights = both[1][positive].T, both[2][negative].T
             alive = torch.stack([(each > -math.inf).any(dim=1) for each in weights]).all(dim=0)  # the times at which
-            laws = values[positive].T[alive], weights[0][alive], values[negative].T[alive]
+            laws = both[0][positive].T[alive], weights[0][alive], both[0][negative].T[alive]
             losses.append(contrastive_twist_loss(*laws, self.target.alpha, weights[1][alive]))
         return torch.cat(losses).mean() if any(len(each) for each in losses) else 0.0 * values.sum()

@@ -177,7 +177,8 @@ class Distillation(PolicyObjective):
         if bool((log_weights == -math.inf).all()):
             raise ValueError("log_weights: expected some above -inf, got none in a batch; give a larger batch_size")
         if bool(self.log_scale.isnan()):
-            self.log_scale.copy_(log_weights.flatten().logsumexp(dim=0) - math.log(log_weights.numel()))
+            first = self.of_all_processes(log_weights).flatten()
+            self.log_scale.copy_(first.logsumexp(dim=0) - math.log(len(first)))
         return log_weights - self.log_scale
 
     def _check_sampler(self, sampler: Sampler) -> None:

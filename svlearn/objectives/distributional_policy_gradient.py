@@ -48,7 +48,8 @@ class DistributionalPolicyGradient(PolicyObjective):
         if "log_ratios" in trajectories:
             log_weights = log_weights + trajectories["log_ratios"].double().sum(dim=1)
         if bool(self.log_scale.isnan()):
-            estimate = log_weights.logsumexp(dim=0) - math.log(len(log_weights))
+            first = self.of_all_processes(log_weights)
+            estimate = first.logsumexp(dim=0) - math.log(len(first))
             if not bool(estimate.isfinite()):
                 raise ValueError("reward: every trajectory of the first batch is -inf; give a larger batch_size")
             self.log_scale.copy_(estimate)

@@ -165,13 +165,15 @@ class ForwardProcessPolicy(PolicyObjective):
             if bool((rewards == -math.inf).any()):
                 raise ValueError(f"reward: {self._named} takes no -inf; 'reward_weighted' and 'tilted' do")
             self._log_alike(rewards)
-            probabilities = optimality_of(rewards, self.clip, self.group_size)
+            every = optimality_of(self.of_all_processes(rewards), self.clip, self.group_size)
+            probabilities = self.own_of(every, len(rewards))
             return (2 * probabilities - 1) / self.beta, torch.ones_like(probabilities)
         log_weights = rewards.double() / (self.num_rounds * self.target.alpha)
         if bool((log_weights == -math.inf).all()):
             raise ValueError("reward: every sample of a batch is -inf; give a larger batch_size")
         if bool(self.log_scale.isnan()):
-            self.log_scale.copy_(log_weights.logsumexp(dim=0) - math.log(len(log_weights)))
+            first = self.of_all_processes(log_weights)
+            self.log_scale.copy_(first.logsumexp(dim=0) - math.log(len(first)))
         weights = (log_weights - self.log_scale).exp()
         if self.training:
             self.log("train/weight_share", effective_share(weights))

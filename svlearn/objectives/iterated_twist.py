@@ -1,6 +1,7 @@
 """Iterated twists: SMC with the present twist draws what the next one is fitted to, by maximum likelihood."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -113,17 +114,29 @@ class IteratedTwist(ValueObjective):
             log_weights = rewards + self.log_ratios(trajectories).sum(dim=1)
         rows = (log_weights > -math.inf).nonzero()[:, 0]
         trajectories, log_weights = take(trajectories, rows), log_weights[rows]
-        times = self.times(1, self.device, generator)[0].unique().tolist()
-        if not len(trajectories):
-            return 0.0 * torch.stack([each.double().sum() for each in self.value.parameters()]).sum()
+        times = self.as_first_process(self.times(1, self.device, generator)[0]).unique().tolist()
+        parts = self._moves(trajectories, times, generator) if len(trajectories) else self._no_moves(times)
+        now, later, ahead = (self.of_all_processes(each.T).T for each in parts)
+        log_weights = self.of_all_processes(log_weights)
+        alive = (ahead > -math.inf).any(dim=1)  # else no candidate at T - 1 could be
+        losses = twisted_likelihood_loss(now[alive], later[alive], ahead[alive], log_weights)
+        return losses.mean() if len(losses) else 0.0 * now.sum()
+
+    def _moves(
+        self, trajectories: TensorDict, times: Sequence[int], generator: torch.Generator
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """now, later and ahead, each (n, B), at these times."""
         moves = self.law.along(trajectories, times, generator, trajectories.get("last", None))
         self.watch("value", moves.now)
         ahead = moves.ahead
         if "annealing" in trajectories:
             ahead = ahead + torch.stack([trajectories["annealing"][:, t] for t in times])
-        alive = (ahead > -math.inf).any(dim=1)  # else no candidate at T - 1 could be
-        losses = twisted_likelihood_loss(moves.now[alive], moves.later[alive], ahead[alive], log_weights)
-        return losses.mean() if len(losses) else 0.0 * moves.now.sum()
+        return moves.now, moves.later, ahead
+
+    def _no_moves(self, times: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
+        """The same of no trajectories; a gradient of 0 reaches the value."""
+        nothing = 0.0 * torch.stack([each.double().sum() for each in self.value.parameters()]).sum()
+        return (nothing.expand(len(times), 0),) * 3
 
     def _trajectories(self, batch: Any, size: int, generator: torch.Generator) -> TensorDict:
         if isinstance(batch, TensorDict) or not self.training:
@@ -135,7 +148,8 @@ class IteratedTwist(ValueObjective):
             return twisted_paths(self.sampler, self.law, groups, generator, rows)
 
         piece = max(1, ROWS // self.sampler.num_particles) * self.sampler.num_particles  # are drawn at once
-        drawn = self.region.batch(draw, piece, size, generator, step=self.global_step)
+        place = dict(step=self.global_step, gather=self.of_all_processes)
+        drawn = self.region.batch(draw, piece, size, generator, **place)
         self.log_dict({f"train/{name}": getattr(self.region, name) for name in ("beta", "kl", "ess")})
         return self._tempered(drawn)
 

@@ -15,6 +15,7 @@ from svlearn.conditions import Conditions, draw_rows
 from svlearn.fingerprint import fingerprint
 from svlearn.modes import evaluating
 from svlearn.objectives.lightning.cosine_decay import CosineDecay
+from svlearn.objectives.lightning.gathering import gather_rows
 from svlearn.objectives.lightning.logging import StepLogging
 from svlearn.objectives.lightning.module import Module
 from svlearn.objectives.lightning.nonfinite import NonFiniteGuard
@@ -35,9 +36,11 @@ class Objective(Module):
     out on the objective's device; or a TensorDict of stored ones, "states" (B, T + 1, ...) and "rewards" (B,), as
     `rollouts.RolloutData` serves. What step k draws depends on (seed, k), the process' rank and the micro-batch alone,
     so a resumed run goes on as it would. `accumulate_grad_batches=n` of a trainer, and n devices, thus learn from n
-    times as many trajectories a step, each mean over a batch becoming one over n of them; what an objective takes from
-    its first batch to keep (a scale, a level) it takes from the first of these. Of n devices a resumed run draws anew
-    what the others than the first held of the past.
+    times as many trajectories a step, each mean over a batch becoming one over n of them. What is no mean, a variance
+    or a normaliser of the batch, is over the batches of all devices, and over each micro-batch by itself; what an
+    objective takes from its first batch to keep (a scale, a level) it takes from the first micro-batch of all devices.
+    A validation's figures are of what all devices drew. Of n devices a resumed run draws anew what the others than the
+    first held of the past.
 
     Adam at `learning_rate` with cosine decay to 1 % over the trainer's steps; gradient norm clipped at 10. What is not
     trained runs in evaluation mode in a fit, and so does all that draws trajectories. The reference is not trained, and
@@ -135,7 +138,8 @@ class Objective(Module):
         with working_on(self.device), evaluating(*self.children(), *self.frozen_parts()):
             trajectories = self._trajectories(batch, self.num_validation, generator)
             loss = self.loss(trajectories, generator)
-            self.log("validation/loss", loss, prog_bar=True, batch_size=len(trajectories))
+            together = self.num_processes > 1
+            self.log("validation/loss", loss, prog_bar=True, batch_size=len(trajectories), sync_dist=together)
             self.validate(trajectories, generator)
 
     def validate(self, trajectories: TensorDict, generator: torch.Generator) -> None:
@@ -186,9 +190,28 @@ class Objective(Module):
         """How many micro-batches make up an optimiser step: the trainer's `accumulate_grad_batches`."""
         return getattr(self._trainer, "accumulate_grad_batches", 1)
 
-    def over_processes(self, mean: Tensor) -> Tensor:
-        """The mean of a number over the processes that train together, the same in each; without them the number."""
-        return mean if getattr(self._trainer, "world_size", 1) == 1 else self.trainer.strategy.reduce(mean)
+    @property
+    def num_processes(self) -> int:
+        """How many train together, each on a batch of its own."""
+        return getattr(self._trainer, "world_size", 1)
+
+    def of_all_processes(self, rows: Tensor) -> Tensor:
+        """Rows (B, ...) of every process that trains, by rank, with their gradients; of one alone, its own.
+
+        For what a loss takes from its batch as a whole, a variance or a normaliser, so that n processes learn from
+        batches of B what one learns from n B. All processes must make the call."""
+        return rows if self.num_processes == 1 else gather_rows(rows)
+
+    def own_of(self, rows: Tensor, number: int) -> Tensor:
+        """This process' `number` rows of what `of_all_processes` gives."""
+        if self.num_processes == 1:
+            return rows
+        ranks = self.of_all_processes(torch.full((number,), self.global_rank, device=rows.device))
+        return rows[ranks == self.global_rank]
+
+    def as_first_process(self, drawn: Tensor) -> Tensor:
+        """What the first of the processes has drawn, the same in each."""
+        return drawn if self.num_processes == 1 else self.trainer.strategy.broadcast(drawn)
 
     def _micro_batches_of(self, batch_index: int) -> int:
         """How many make up the step that a batch of this epoch belongs to."""

@@ -131,10 +131,10 @@ class PathConsistency(PolicyObjective):
         weights = log_weights(values, log_ratios)
         if self.variant == "log_variance":
             shared = self.behaviour.shared_start
-            return log_variance_loss(weights, None if shared == 1 else shared)
+            return log_variance_loss(self.of_all_processes(weights), None if shared == 1 else shared)
         if self.log_normalizer is not None:
             if bool(self.log_normalizer.isnan()):  # the minimiser for q as it is
-                self.log_normalizer.data.copy_(self.over_processes(weights[:, -1].detach().mean()))
+                self.log_normalizer.data.copy_(self.of_all_processes(weights[:, -1].detach()).mean())
             weights = torch.cat([self.log_normalizer.expand(len(weights), 1), weights[:, 1:]], dim=1)
         return path_loss(weights, self.pairs, hold_later=not self.has_policy).mean()
 
@@ -181,8 +181,9 @@ class PathConsistency(PolicyObjective):
         if self.region is not None and self.training:
             shared = self.behaviour.shared_start
             piece = max(size, ROWS // shared * shared)  # trajectories that are drawn at once
+            place = dict(step=self.global_step, gather=self.of_all_processes)
             drawn = self.region.batch(
-                lambda number: self._of_the_policy(number, generator), piece, size, generator, step=self.global_step
+                lambda number: self._of_the_policy(number, generator), piece, size, generator, **place
             )
             self.log_dict({f"train/{name}": getattr(self.region, name) for name in ("beta", "kl", "ess")})
             return drawn

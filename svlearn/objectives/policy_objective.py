@@ -11,6 +11,7 @@ from svlearn.fingerprint import fingerprint
 from svlearn.inference import proposals
 from svlearn.objectives.checks import check_log_prob, check_trained, check_unmoved
 from svlearn.objectives.held_out import held_out_figures, judge_of
+from svlearn.objectives.lightning.gathering import mean_over_processes
 from svlearn.objectives.objective import Objective
 from svlearn.objectives.path_terms import laws_along, moves_along
 from svlearn.policies import Policy
@@ -134,15 +135,17 @@ class PolicyObjective(Objective):
     def log_samples(self, own: TensorDict, divergences: Tensor | None) -> None:
         """Log what a validation says of fresh trajectories of the policy, with their log q - log p_ref (B,), nats; None
         where that is not known: without "kl", and without "elbo", as at α = 0."""
-        size, rewards = len(own), own["rewards"].double()
+        rewards, figures = own["rewards"].double(), {}
         if divergences is not None and self.target.alpha > 0:
-            elbo = (rewards / self.target.alpha - divergences).mean()
-            self.log("validation/elbo", elbo, prog_bar=True, batch_size=size)
+            figures["elbo"] = float((rewards / self.target.alpha - divergences).mean())
         if divergences is not None:
-            self.log("validation/kl", divergences.mean(), batch_size=size)
-        figures = held_out_figures(self.reference, own["states"][:, -1], rewards, self.judge)
+            figures["kl"] = float(divergences.mean())
+        figures |= held_out_figures(self.reference, own["states"][:, -1], rewards, self.judge)
+        if self.num_processes > 1:
+            figures = mean_over_processes(figures)
         for name, figure in figures.items():
-            self.log(f"validation/{name}", figure, prog_bar=name in ("reward", "judge"), batch_size=size)
+            shown = name in ("elbo", "reward", "judge")
+            self.log(f"validation/{name}", figure, prog_bar=shown, batch_size=len(own))
 
     def frozen_parts(self) -> list[object]:
         return [*super().frozen_parts(), self.judge]

@@ -55,7 +55,8 @@ class ProximalPolicyGradient(ClippedPolicyGradient):
         rewards = self.checked(trajectories["rewards"])
         advantages = path_advantages(-trajectories["log_ratios"], rewards, self.target.alpha)
         if self.normalize_advantages:
-            scale = advantages.square().mean().sqrt()
-            rounding = ROUNDING * torch.finfo(rewards.dtype).eps * rewards.abs().max() / self.target.alpha
+            scale = self.of_all_processes(advantages).square().mean().sqrt()
+            largest = self.of_all_processes(rewards).abs().max()
+            rounding = ROUNDING * torch.finfo(rewards.dtype).eps * largest / self.target.alpha
             advantages = torch.where(scale > rounding, advantages / scale, 0.0)
         return trajectories.set("advantages", advantages)

@@ -13,6 +13,7 @@ from svlearn.objectives.behaviour import Replay
 from svlearn.state import concatenate
 
 HALVINGS = 60
+ALONE = nn.Identity()  # where one process trains
 
 
 def tilted_kl(log_weights: Tensor, beta: float) -> Tensor:
@@ -71,28 +72,36 @@ class TrustRegion(nn.Module):
         super().__init__()
         self.replay = Replay(size, group)
         self.bound, self.inner_steps = bound, integer(inner_steps, "inner_steps")
-        self.members = self.replay.size if group == 1 else group
-        limit = math.log(self.members)
+        self.group, members = group, self.replay.size if group == 1 else group
+        limit = math.log(members)
         if not 0 < bound < limit:
             raise ValueError(
                 f"trust_region: expected a bound above 0 and below {limit:.3g} nats, the most that "
-                f"{self.members} trajectories can show, got {bound}"
+                f"{members} trajectories can show, got {bound}"
             )
         self.iteration, self.beta, self.kl, self.ess = -1, math.nan, math.nan, math.nan
 
     def batch(
-        self, draw: Callable[[int], TensorDict], piece: int, number: int, generator: torch.Generator, *, step: int
+        self,
+        draw: Callable[[int], TensorDict],
+        piece: int,
+        number: int,
+        generator: torch.Generator,
+        *,
+        step: int,
+        gather: Callable[[Tensor], Tensor] = ALONE,
     ) -> TensorDict:
         """`number` trajectories of the iteration that an optimiser step, counted from 0, belongs to; the first step of
         an iteration has new ones drawn.
 
         draw(n): n trajectories of the policy with "log_ratio", log q_i/p_ref, and "log_weight", log w - v_0/α, both
-        (n,), nats; asked for `piece` at a time.
+        (n,), nats; asked for `piece` at a time. gather: of this process' log-weights those of all that train together,
+        so that β is the same in each.
         """
         if step // self.inner_steps != self.iteration:
             self.iteration = step // self.inner_steps
             starts = range(0, self.replay.size, piece)
-            self._begin(concatenate([draw(min(piece, self.replay.size - start)) for start in starts]))
+            self._begin(concatenate([draw(min(piece, self.replay.size - start)) for start in starts]), gather)
         return self.replay.draw(number, generator)
 
     def leave(self) -> None:
@@ -104,12 +113,13 @@ class TrustRegion(nn.Module):
         if step % self.inner_steps == 0:
             self.leave()
 
-    def _begin(self, trajectories: TensorDict) -> None:
+    def _begin(self, trajectories: TensorDict, gather: Callable[[Tensor], Tensor]) -> None:
         self.replay.add(trajectories)
-        log_weights = trajectories["log_weight"].view(-1, self.members)
+        log_weights = gather(trajectories["log_weight"])
+        log_weights = log_weights[None] if self.group == 1 else log_weights.view(-1, self.group)
         self.beta = largest_beta(log_weights, self.bound)
         self.kl = float(tilted_kl(log_weights, self.beta).mean())
-        self.ess = float(ess(log_weights.log_softmax(dim=1)).mean()) / self.members
+        self.ess = float(ess(log_weights.log_softmax(dim=1)).mean()) / log_weights.shape[1]
 
     def get_extra_state(self) -> dict:
         return {"iteration": self.iteration, "beta": self.beta, "kl": self.kl, "ess": self.ess}

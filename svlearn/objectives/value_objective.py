@@ -124,7 +124,7 @@ class ValueObjective(Objective):
         the large gradients of the first steps would hold Adam's steps down for the next thousand.
         """
         if self.reward_variance == 0:
-            variance = rewards.double().var(correction=0)
+            variance = self.of_all_processes(rewards.double()).var(correction=0)
             self.reward_variance.copy_(torch.where(variance > 0, variance, 1.0))
         return self.reward_variance
 
@@ -156,7 +156,8 @@ class ValueObjective(Objective):
     def on_validation_epoch_end(self) -> None:
         """Log Pearson's correlation and R² of the value with the reward (figure 5 of SVDD, arXiv 2408.08252): the
         mean over t, and each t. What is random after t no value can explain, so R² stays below 1 at early t."""
-        values, rewards = (torch.cat(parts).double() for parts in zip(*self._validated, strict=True))
+        parts = (torch.cat(each).double() for each in zip(*self._validated, strict=True))
+        values, rewards = (self.of_all_processes(each) for each in parts)
         self._validated.clear()
         finite = torch.isfinite(rewards)
         if int(finite.sum()) < 2:

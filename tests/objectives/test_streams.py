@@ -148,7 +148,7 @@ def test_a_trust_region_counts_optimiser_steps():
     options = dict(trust_region=0.05, inner_steps=4, replay_size=64, batch_size=16, num_validation=16)
     objective = make(oracle, "log_variance", None, **options)
     begun, begin = [], objective.region._begin
-    objective.region._begin = lambda drawn: (begun.append(objective.global_step), begin(drawn))
+    objective.region._begin = lambda *drawn: (begun.append(objective.global_step), begin(*drawn))
     fit(objective, max_steps=9, accumulate_grad_batches=3, **QUIET)
     assert begun == [0, 4, 8]
 
