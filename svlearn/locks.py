@@ -3,6 +3,7 @@
 import logging
 import os
 import socket
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,6 +17,7 @@ except ImportError:  # Windows has none: there, who writes is not guarded
     fcntl = None  # type: ignore[assignment]
 
 logger = logging.getLogger(__name__)
+QUIET = 1.0  # seconds for which one waits without a word
 _held: set[int] = set()  # descriptors of the locks of this process
 
 
@@ -24,8 +26,9 @@ def locked(file: str | os.PathLike, content: str, *, wait: bool = False) -> Iter
     """Hold the exclusive lock of a file while the block runs; `content` names what it guards.
 
     The system frees it when its holder dies, whatever killed it; what a holder forks holds nothing. Two holders in one
-    process exclude each other as well. wait: until the other one is done, with a message that names it; otherwise
-    raises BlockingIOError, which does too. The file stays: to remove it would let two hold it.
+    process exclude each other as well. wait: until the other one is done, with a message that names it where that
+    takes longer than a second; otherwise raises BlockingIOError, which does too. The file stays; who removes it does so
+    while it is held, and who waited for it makes it anew.
     Yields whether it is held: where the file system has no locks, a RuntimeWarning says that nobody is kept out.
     """
     descriptor, is_held = _lock(Path(file), content, wait)
@@ -62,7 +65,7 @@ def _flock(descriptor: int, file: Path, content: str, wait: bool) -> bool:
     if fcntl is None:
         return False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _try_for(descriptor, QUIET if wait else 0.0)
     except BlockingIOError as error:
         owner = os.pread(descriptor, 200, 0).decode(errors="replace") or "another process"
         if not wait:
@@ -79,6 +82,18 @@ def _flock(descriptor: int, file: Path, content: str, wait: bool) -> bool:
         warnings.warn(f"{reason}; see to it that one process alone writes {content}", RuntimeWarning, stacklevel=6)
         return False
     return True
+
+
+def _try_for(descriptor: int, seconds: float) -> None:
+    """Take the lock within so many seconds; BlockingIOError where another holds it for longer."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= end:
+                raise
+        time.sleep(0.002)
 
 
 def _release_in_fork() -> None:

@@ -6,6 +6,8 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
+from svlearn.processes import rank
+
 SECONDS = 20.0  # between two lines
 LINE = "{desc}: {n_fmt} of {total_fmt} {unit}, {rate_noinv_fmt}, {remaining} to go{postfix}"
 OPEN_LINE = "{desc}: {n_fmt} {unit}, {rate_noinv_fmt}, {elapsed} passed{postfix}"
@@ -31,8 +33,10 @@ def progress(iterable: Iterable | None = None, *, unit: str = "step", **options:
     """A tqdm bar of these options, on the standard error.
 
     Where that is no terminal it writes a line every `SECONDS`, and none for what is done before: how many of how many,
-    the rate and the time that remains.
+    the rate and the time that remains. Of several processes of a run the first alone shows one.
     """
+    if rank() > 0:
+        options["disable"] = True
     if options.get("disable") or shows_bars(sys.stderr):
         return tqdm(iterable, unit=unit, **options)
     total = options.get("total")

@@ -48,8 +48,9 @@ def collect(
     trajectory is drawn with one, uniformly with replacement, or a callable of (number, generator) that returns so many
     (see `svlearn.conditions`); others are another store. max_batch: at most so many states in one network call. path: ~
     is the home folder.
-    One process collects at a time: another with the same arguments waits until it is done, or dies, with a message, and
-    takes what is there. What is complete is only read.
+    Any number of processes, on hosts that share the path, collect together where they are given the same arguments, as
+    under torchrun: each draws chunks that no other draws, waits for what others still draw, and draws what one that died
+    has left; each chunk is drawn once, and is the same whoever draws it. What is complete is only read.
     Raises ValueError where `path` holds rollouts of other arguments (it says which), or corrupt ones, and for a reward,
     a proposal or conditions whose identity cannot be known; NonFiniteError, which is one, for a state with a NaN and a
     reward that is NaN or +inf; TypeError for a process that is not a `Reference`; OSError where `path` cannot be
@@ -111,8 +112,7 @@ def _fill(
     with metered(max_batch):
         writer = Writer(path, request)
         if writer.missing():
-            with writer.alone():
-                _draw_missing(writer, draw, device, progress)
+            _draw_missing(writer, draw, device, progress)
     return Rollouts.open(path)
 
 
@@ -127,14 +127,18 @@ def _draw_missing(
         desc="collecting",
         unit="trajectory",
     ) as bar:
-        for chunk in writer.missing():
-            rows = request.rows(chunk)
-            try:
-                writer.write(chunk, draw(rows, seeded(device, request.seed, chunk)))
-            except Exception as error:
-                error.add_note(f"in chunk {chunk}, trajectories {rows.start} to {rows.stop - 1} of {writer.path}")
-                raise
-            bar.update(rows.stop - rows.start)
+        for wait in (False, True):  # first what nobody draws, then what others have begun
+            for chunk in writer.missing():
+                rows = request.rows(chunk)
+                with writer.claimed(chunk, wait=wait) as is_free:
+                    if is_free:
+                        try:
+                            writer.write(chunk, draw(rows, seeded(device, request.seed, chunk)))
+                        except Exception as error:
+                            last = rows.stop - 1
+                            error.add_note(f"in chunk {chunk}, trajectories {rows.start} to {last} of {writer.path}")
+                            raise
+                bar.update(writer.num_written() - bar.n)
 
 
 def _request(

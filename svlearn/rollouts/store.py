@@ -4,15 +4,17 @@
     data/            "states" (N, T + 1, ...), "rewards" (N,), "log_ratios" (N, T): the memory maps of tensordict
 
     .lock            held by the process that writes, and freed by the system where that one dies
+    .lock-7          the same of the process that draws chunk 7; gone when it is complete
 
 A chunk is recorded only once its rows are on the disk, by a rename, which is atomic: whatever moment a run is killed
-at, the manifest holds complete chunks alone, each of them once. One process writes a store at a time.
+at, the manifest holds complete chunks alone, each of them once. Any number of processes draw chunks at a time, each
+another one, and one of them writes.
 """
 
 import os
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, cast
@@ -110,6 +112,25 @@ class Writer:
         """Trajectories in complete chunks."""
         rows = (self.manifest.request.rows(i) for i in self.manifest.complete)
         return sum(each.stop - each.start for each in rows)
+
+    @contextmanager
+    def claimed(self, chunk: int, *, wait: bool = False) -> Iterator[bool]:
+        """Keep others from drawing a chunk while the block runs; yields whether it is there to be drawn.
+
+        It is not where it is complete, and where another process draws it. wait: until that one has recorded it, or
+        died without. Raises OSError where no file can be made at the path.
+        """
+        file = self.path / f"{LOCK}-{chunk}"
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(locked(file, f"chunk {chunk} of the rollouts at {self.path}", wait=wait))
+            except BlockingIOError:
+                yield False
+                return
+            self._refresh()
+            yield chunk not in self.manifest.complete
+            if chunk in self.manifest.complete:
+                file.unlink(missing_ok=True)  # who waits for it makes it anew, and finds the chunk complete
 
     @contextmanager
     def alone(self) -> Iterator[None]:

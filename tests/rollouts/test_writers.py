@@ -70,13 +70,14 @@ def test_what_is_no_chunk_is_refused(tmp_path, chunk, trajectories, named):
     assert Manifest.read(tmp_path).complete == ()
 
 
-def test_who_comes_while_another_collects_waits_and_takes_what_it_has(tmp_path, caplog):
+def test_who_comes_while_another_collects_draws_what_that_one_does_not(tmp_path, caplog):
     begun, go_on = threading.Event(), threading.Event()
 
     class Slow(Walk):
         def forward(self, x, t, previous=None):
-            begun.set()
-            go_on.wait(60)
+            if threading.current_thread() is first:  # in its first chunk
+                begun.set()
+                go_on.wait(60)
             return super().forward(x, t)
 
     walk, drawn, options = Slow(), [], {"target": Target(total, 1.0), "batch_size": 3, "progress": False}
@@ -98,8 +99,9 @@ def test_who_comes_while_another_collects_waits_and_takes_what_it_has(tmp_path, 
         go_on.set()
         first.join(60)
         second.join(60)
-    assert f"the rollouts at {tmp_path}: waiting until process {os.getpid()} on " in caplog.messages[0]
-    assert sorted(calls for calls, _ in drawn) == [0, 40] and drawn[0][1] == drawn[1][1]
+    assert f"chunk 0 of the rollouts at {tmp_path}: waiting until process {os.getpid()} on " in caplog.messages[0]
+    assert sorted(calls for calls, _ in drawn) == [12, 28] and drawn[0][1] == drawn[1][1]
+    assert sorted(each.name for each in tmp_path.iterdir()) == [".lock", "data", "manifest.json"]
 
 
 def test_what_is_complete_needs_no_lock(tmp_path):
