@@ -112,7 +112,8 @@ def rows_for(condition: Any, number: int, each: str) -> Any:
         return None
     rows = as_rows(condition)
     if number_of_rows(rows) != number:
-        raise ValueError(f"condition: expected {number} rows, one {each}, got {number_of_rows(rows)}")
+        advice = "give as many as samples are drawn, one of them more than once where it is meant for several"
+        raise ValueError(f"condition: expected {number} rows, one {each}, got {number_of_rows(rows)}; {advice}")
     return rows
 
 

@@ -13,6 +13,7 @@ from svlearn.caches import join, lent, select
 from svlearn.compiled import Compilable, plain
 from svlearn.denoising import default_loss
 from svlearn.metering import count, current_max_batch
+from svlearn.raising import in_words, noted, wrong_initial
 from svlearn.randomness import device_of
 from svlearn.shapes import check_forward, check_prediction, check_states, forget, is_new, is_unclear, with_one_more
 from svlearn.state import State, concatenate, device_of_state, take, times, to_device
@@ -160,20 +161,15 @@ def draw_initial(
     try:
         x = reference.initial(batch_size, generator=generator, **options)
     except Exception as error:
+        wrong = wrong_initial(reference, options)
+        raised = error if wrong is None else wrong
         if condition is not None:
-            error.add_note(f"in {type(reference).__name__}.initial, given condition= {_form(condition)}")
-        raise
+            raised.add_note(f"in {type(reference).__name__}.initial, given condition= {in_words(condition)}")
+        if wrong is None:
+            raise
+        raise wrong from None
     check_states(x, batch_size, f"{type(reference).__name__}.initial")
     return x
-
-
-def _form(condition: Any) -> str:
-    """A condition's rows in words."""
-    if isinstance(condition, dict):
-        return f"a dict of {', '.join(f'{name}: {_form(part)}' for name, part in condition.items())}"
-    if isinstance(condition, list) and condition:
-        return f"a list of {len(condition)} {type(condition[0]).__name__}"
-    return f"a {type(condition).__name__} {tuple(getattr(condition, 'shape', ()))}"
 
 
 def add_noise(
@@ -287,7 +283,8 @@ def _call(reference: Reference, x: State, t: Tensor, cache: Prediction | None) -
     if new:
         check_forward(reference, cache is not None)
     own = None if cache is None else replace(cache, cache=lent(cache.cache), policy=None)
-    prediction = reference(x, t) if own is None else reference(x, t, previous=own)
+    with noted(f"{type(reference).__name__}.forward", reference, x):
+        prediction = reference(x, t) if own is None else reference(x, t, previous=own)
     if new and isinstance(prediction, Prediction):
         try:
             check_prediction(reference, x, prediction)

@@ -14,6 +14,7 @@ from torch import Tensor
 from svlearn.arguments import real
 from svlearn.deferred_checks import check_finite, is_deferring
 from svlearn.metering import count, current_max_batch
+from svlearn.raising import noted
 from svlearn.reward import WeightedSum
 from svlearn.state import State, device_of_state
 
@@ -85,7 +86,8 @@ class Target:
         return self(x, t).clamp(min=self.floor)
 
     def _evaluate(self, x: State, t: int | str | Tensor, start: int) -> Tensor:
-        rewards = self.reward(x)
+        with noted("reward", self.reward, x):
+            rewards = self.reward(x)
         check_scalars(rewards, len(x), "reward", t, start)
         if rewards.requires_grad and not (torch.is_grad_enabled() and _requires_grad(x)):
             rewards = rewards.detach()
@@ -107,9 +109,13 @@ def check_scalars(
     end of a run (see `svlearn.deferred_checks`).
     """
     if not isinstance(values, Tensor):
-        raise TypeError(f"{name}: expected a torch.Tensor of shape ({batch_size},), got {type(values).__name__}")
+        came = type(values).__name__
+        advice = "; torch.as_tensor(...) makes one of it" if came in ("ndarray", "list", "tuple") else ""
+        raise TypeError(f"{name}: expected a torch.Tensor of shape ({batch_size},), got {came}{advice}")
     if values.shape != (batch_size,):
-        raise ValueError(f"{name}: expected shape ({batch_size},) at step {_step(t, 0)}, got {tuple(values.shape)}")
+        advice = "; squeeze its last dimension" if values.shape == (batch_size, 1) else ""
+        expected = f"expected shape ({batch_size},), one number a state, at step {_step(t, 0)}"
+        raise ValueError(f"{name}: {expected}, got {tuple(values.shape)}{advice}")
     if values.is_complex():
         raise TypeError(f"{name}: expected real numbers, got a tensor of {values.dtype}")
     values = values.clone() if is_deferring() else values  # who made them may write there before anybody looks

@@ -170,8 +170,11 @@ def test_every_row_has_a_name_of_its_own():
     ("rows", "words"),
     [
         (["cat", "dog"], "given condition= a list of 2 str"),
-        (torch.zeros(2, 3), r"given condition= a Tensor (2, 3)"),
-        ({"prompt": ["x", "y"], "size": torch.zeros(2)}, "a dict of prompt: a list of 2 str, size: a Tensor (2,)"),
+        (torch.zeros(2, 3), r"given condition= a Tensor (2, 3) of torch.float32 on cpu"),
+        (
+            {"prompt": ["x", "y"], "size": torch.zeros(2)},
+            "a dict of prompt: a list of 2 str, size: a Tensor (2,) of torch.float32 on cpu",
+        ),
     ],
 )
 def test_what_initial_refuses_is_told_with_the_form_of_the_rows(rows, words):

@@ -36,7 +36,7 @@ def test_a_reward_must_be_callable():
 @pytest.mark.parametrize(
     ("reward", "error", "words"),
     [
-        (lambda x: x, ValueError, r"reward: expected shape \(4,\) at step T, got \(4, 2\)"),
+        (lambda x: x, ValueError, r"reward: expected shape \(4,\), one number a state, at step T, got \(4, 2\)"),
         (lambda x: x[:, :1], ValueError, r"got \(4, 1\)"),
         (lambda x: 1.0, TypeError, "reward: expected a torch.Tensor"),
         (lambda x: torch.tensor([0.0, 1.0, math.nan, 2.0]), ValueError, "at step T, got nan at index 2"),

@@ -11,6 +11,7 @@ from svlearn.inference.selection import BestAtEnd, Global, Keep, LocalGreedy, Lo
 from svlearn.inference.starts import Start
 from svlearn.inference.tempering import Schedule, Tempering
 from svlearn.process import Reference
+from svlearn.raising import check_steps
 from svlearn.schedules import check_noise
 from svlearn.targets import Target
 from svlearn.values.value import Value, Zero
@@ -204,7 +205,8 @@ def _tempering(tempering: Tempering | Sequence[float] | None) -> Tempering | Non
 
 
 def _reference(reference: Reference) -> Reference:
-    return expect(reference, Reference, "reference")
+    check_steps(expect(reference, Reference, "reference"))
+    return reference
 
 
 def _target(target: Target) -> Target:

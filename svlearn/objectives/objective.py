@@ -21,6 +21,7 @@ from svlearn.objectives.lightning.module import Module
 from svlearn.objectives.lightning.nonfinite import NonFiniteGuard
 from svlearn.placement import working_on
 from svlearn.process import Reference
+from svlearn.raising import check_steps
 from svlearn.randomness import stream
 from svlearn.rollouts.roll_out import roll_out
 from svlearn.targets import Target
@@ -71,6 +72,7 @@ class Objective(Module):
         for name, thing, kind in (("reference", reference, Reference), ("target", target, Target)):
             if not isinstance(thing, kind):
                 raise TypeError(f"{name}: expected a {kind.__name__}, got {type(thing).__name__}")
+        check_steps(reference)
         self.reference, self.target = reference, target
         self.learning_rate = real(learning_rate, "learning_rate", above=0)
         self.batch_size = integer(batch_size, "batch_size")

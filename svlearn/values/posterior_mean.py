@@ -64,7 +64,10 @@ class PosteriorMean(Value):
     ) -> Tensor:
         if self.num_samples is None:
             if prediction is None or prediction.clean is None:
-                raise ValueError("prediction.clean: PosteriorMean needs x̂_T, and the reference predicts none")
+                raise ValueError(
+                    "prediction.clean: PosteriorMean needs x̂_T, and the reference predicts none; return "
+                    "Prediction(..., clean=x̂_T) from its forward, or guide by a learned value"
+                )
             return self.target.floored(prediction.clean, t)
         law = None if prediction is None else prediction.clean_law
         if law is None:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from svlearn.compiled import Compilable, plain
 from svlearn.metering import count, current_max_batch
 from svlearn.process import Prediction
+from svlearn.raising import noted
 from svlearn.state import State, concatenate, device_of_state, take, times
 from svlearn.targets import check_scalars
 
@@ -96,7 +97,8 @@ def evaluate(
     if value.counted:
         count("value_calls", size)
     if reads and prediction is None:
-        raise ValueError(f"prediction: {type(value).__name__} reads the reference's prediction, got None")
+        given = "got None; give what svlearn.process.predict(reference, x, t) returns"
+        raise ValueError(f"prediction: {type(value).__name__} reads the reference's prediction, {given}")
     given = {"generator": generator} if value.needs_generator else {}
     limit = None if value.needs_generator else current_max_batch()
     if limit is None or size <= limit:
@@ -110,7 +112,8 @@ def evaluate(
 
 
 def _checked(value: Value, x: State, t: Tensor, start: int, given: dict[str, Any]) -> Tensor:
-    values = value(x, t, **given)
+    with noted(type(value).__name__, value, x):
+        values = value(x, t, **given)
     if not value.checked:
         check_scalars(values, t.shape[0], type(value).__name__, t, start, finite=True)
     return values
