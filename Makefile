@@ -23,7 +23,7 @@ STUDIES := $(patsubst benchmarks/%/run.py, %, $(sort $(wildcard benchmarks/*/run
 SOAKS := $(filter soak_%, $(STUDIES))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-lowest lint bench soak docs clean
+.PHONY: help setup demo test test-fast test-lowest lint bench soak docs dist clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -84,8 +84,14 @@ soak: $(READY) ## several processes, and kills, on one store of rollouts and one
 	@set -e; for study in $(SOAKS); do OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks $$study; done
 
 docs: $(DOCS_READY) ## build the documentation into .cache/site
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+
+dist: $(READY) ## build and check the wheel and the source distribution into dist
+	$(INSTALL) --no-build-isolation --editable '.[release]'
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation --outdir dist
+	$(BIN)/python -m twine check --strict dist/*
 
 clean: ## remove what the tools wrote; keep .venv, data and results
-	rm -rf .cache/mypy .cache/pytest .cache/ruff .cache/site .ruff_cache .mypy_cache .pytest_cache build *.egg-info
+	rm -rf .cache/mypy .cache/pytest .cache/ruff .cache/site .ruff_cache .mypy_cache .pytest_cache build dist *.egg-info
 	find svlearn tests scripts benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
