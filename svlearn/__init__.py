@@ -56,6 +56,7 @@ _MODULES = {
     "objectives": "svlearn.objectives",
     "rollouts": "svlearn.rollouts",
     "schedules": "svlearn.schedules",
+    "surrogates": "svlearn.surrogates",
     "testing": "svlearn.testing",
 }
 

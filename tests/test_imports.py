@@ -35,7 +35,7 @@ RANKS = {
     **dict.fromkeys(("placement", "deferred_checks", "moving", "scoring"), 0),
     **dict.fromkeys(("values", "policies"), 1),
     **dict.fromkeys(("inference", "testing"), 2),
-    **dict.fromkeys(("objectives", "rollouts"), 3),
+    **dict.fromkeys(("objectives", "rollouts", "surrogates"), 3),
     "evaluation": 4,
     "advising": 5,
     "cli": 6,

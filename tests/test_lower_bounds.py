@@ -9,7 +9,10 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
-USED = [*PROJECT["dependencies"], *(each for extra in EXTRAS if extra not in ("dev", "docs", "release") for each in EXTRAS[extra])]
+USED = [
+    *PROJECT["dependencies"],
+    *(each for extra in EXTRAS if extra not in ("dev", "docs", "release") for each in EXTRAS[extra]),
+]
 
 
 def versions(lines, sign):

@@ -86,7 +86,9 @@ class CompletableInTime(Completable):
     whole text are known, and so no draw of `proposals.Exact` leads into a dead end, if the tokens that are needed have
     a probability at all. At T - 1 it tells which next tokens are texts of the language, the reward itself from one
     look, so that `Exact(value, last="value")` asks the reward of no outcome. All else is as of `Completable`, also that
-    it is no soft value. The empty text, where the language has it, is one that ends at once.
+    it is no soft value. The empty text, where the language has it, is one that ends at once. Of a reference with stop
+    strings and no end token a text is taken to end wherever it is whole: where it goes on, for it holds no stop string,
+    the value is too hopeful, which the weights of SMC correct.
     Raises ValueError for another grammar than a regular expression, and one that outlines-core does not compile.
     """
 
