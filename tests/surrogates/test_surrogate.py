@@ -131,7 +131,8 @@ def test_rounds_reach_what_plain_samples_of_as_many_calls_do_not():
 
 def test_rounds_learn_where_the_guided_samples_are():
     """A reward that falls off around a point which no plain sample reaches: what is scored last, guided by what the
-    rounds before have scored, is better than what is scored first, and on average better than the best of as many plain samples."""
+    rounds before have scored, is better than what is scored first, and on average than the best of as many plain ones.
+    """
     oracle, generator = LinearGaussianChain.random(dim=2, num_steps=4, seed=0), seeded("cpu", 0)
     ends = sv.ancestral(oracle, oracle.target(1.0)).sample(2000, generator=seeded("cpu", 3)).draw()
     centre = ends.mean(dim=0) + 2 * ends.std(dim=0)
