@@ -33,11 +33,15 @@ class ValueObjective(Objective):
     only what follows x_t is weighed: the law of x_t itself says how much each state counts, not what is learned there.
     q must be able to make every move of p_ref (for a soft value: every one that can still end in a finite reward).
 
+    An objective that `learns_from_labels` also takes batches of single states, "states" (N, ...) at "times" (N,), whose
+    "rewards" (N,) are their labels, as `rollouts.label_candidates` has them; others refuse them.
+
     Further keywords are those of `Objective`. Raises TypeError for what is not a value, and a proposal that is none or
     has no log-probability; ValueError for a value without trainable parameters and a num_times that is out of range.
     """
 
     reward_variance: Tensor
+    learns_from_labels: bool = False
 
     def __init__(
         self,
@@ -129,6 +133,8 @@ class ValueObjective(Objective):
         return self.reward_variance
 
     def validate(self, trajectories: TensorDict, generator: torch.Generator) -> None:
+        if "times" in trajectories:  # of single states no row has a value at every t
+            return
         if "log_ratios" in trajectories:  # resampled by the weights of their paths, they stand for the reference's
             log_weights = self.log_ratios(trajectories).sum(dim=1)
             weights = log_weights.softmax(dim=0)[None]
@@ -149,6 +155,9 @@ class ValueObjective(Objective):
 
     def _trajectories(self, batch: Any, size: int, generator: torch.Generator) -> TensorDict:
         if isinstance(batch, TensorDict):
+            if "times" in batch and not self.learns_from_labels:
+                name = type(self).__name__
+                raise ValueError(f"{name} learns from trajectories, got single states; MonteCarloRegression takes them")
             return batch
         drawing: dict[str, Any] = {"condition": self.draw_conditions(size, generator), "generator": generator}
         return roll_out(self.reference, size, target=self.target, proposal=self.proposal, **drawing)
@@ -156,6 +165,8 @@ class ValueObjective(Objective):
     def on_validation_epoch_end(self) -> None:
         """Log Pearson's correlation and R² of the value with the reward (figure 5 of SVDD, arXiv 2408.08252): the
         mean over t, and each t. What is random after t no value can explain, so R² stays below 1 at early t."""
+        if not self._validated:
+            return
         values, rewards = (torch.cat(parts).double() for parts in zip(*self._validated, strict=True))
         self._validated.clear()
         finite = torch.isfinite(rewards)
