@@ -42,10 +42,8 @@ class Constant(nn.Module):
 
 
 def tiny():
-    start, matrices = (
-        torch.tensor([2, 1, 1]) / 4,
-        [[[2, 1, 1], [1, 3, 0], [0, 2, 2]], [[3, 0, 1], [1, 1, 2], [1, 2, 1]]],
-    )
+    start = torch.tensor([2, 1, 1]) / 4
+    matrices = [[[2, 1, 1], [1, 3, 0], [0, 2, 2]], [[3, 0, 1], [1, 1, 2], [1, 2, 1]]]
     return FiniteMarkovChain(start.double(), torch.tensor(matrices).double() / 4, torch.tensor([1.0, -2.0, -0.5]))
 
 
