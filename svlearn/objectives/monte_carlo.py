@@ -48,7 +48,7 @@ class MonteCarloRegression(ValueObjective):
     `noised`; TypeError where `noised` is asked of a reference that has no forward process; and as `ValueObjective`.
     """
 
-    learns_from_labels = True
+    understands = frozenset({"times", "since"})
 
     def __init__(
         self,
@@ -66,6 +66,8 @@ class MonteCarloRegression(ValueObjective):
             raise ValueError("estimand: the soft value needs alpha > 0, got alpha = 0; use 'mean'")
         if noised and not has(reference, "noise"):
             raise TypeError(f"noised: expected a reference with a forward process, got {type(reference).__name__}")
+        if noised and self.num_candidates is not None:
+            raise ValueError(f"noised: expected False beside num_candidates, got {self.num_candidates} of these")
         self.estimand, self.noised = estimand, noised
 
     def loss(self, trajectories: TensorDict, generator: torch.Generator) -> Tensor:
@@ -74,7 +76,10 @@ class MonteCarloRegression(ValueObjective):
             raise ValueError("estimand: the mean of a reward that is -inf does not exist; use 'soft'")
         if "times" in trajectories:
             return self._loss_of_labels(trajectories["states"], trajectories["times"], rewards, generator)
-        t = self.times(len(rewards), rewards.device, generator)
+        since = trajectories.get("since", None)
+        if since is not None and self.noised:
+            raise ValueError("noised: expected False for trajectories that the reference draws since a t alone")
+        t = self.times(len(rewards), rewards.device, generator, since)
         rows = repeat(torch.arange(len(rewards), device=rewards.device), t.shape[1])
         values = self._values(trajectories["states"], rows, t, generator)
         t = t.flatten()

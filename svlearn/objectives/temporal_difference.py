@@ -90,7 +90,7 @@ class TemporalDifference(SoftQIteration):
         rewards = trajectories["rewards"]
         if self.estimand == "mean" and bool((rewards == -math.inf).any()):
             raise ValueError("estimand: the mean of a reward that is -inf does not exist; use 'soft'")
-        t = self.times(len(rewards), rewards.device, generator)
+        t = self.times(len(rewards), rewards.device, generator, trajectories.get("since", None))
         values, next_values = self._values(trajectories, t, generator)
         log_ratios = self.log_ratios(trajectories)
         if self.estimand == "soft":
