@@ -59,10 +59,9 @@ class Recorder:
         self.add(draws.weights, step.log_increments, draws.log_ratio, step.resampled, step.ancestors, particles.x)
         if self.candidates is not None:
             shape = step.values.shape
-            flags = (None if each is None else each.view(shape) for each in (draws.log_ratio, draws.finished))
-            kept = particles.log_twists.view(step.ancestors.shape)
-            scored = (draws.x.unflatten(0, shape), step.values, step.log_increments, *flags, kept)
-            self.candidates.append(ScoredCandidates(*scored))
+            ratio, done = (None if each is None else each.view(shape) for each in (draws.log_ratio, draws.finished))
+            x, kept = draws.x.unflatten(0, shape), particles.log_twists.view(step.ancestors.shape)
+            self.candidates.append(ScoredCandidates(x, step.values, step.log_increments, ratio, done, kept))
 
     def stand_still(self, particles: Particles) -> None:
         """A step in which all are finished: nothing is drawn, and no weight changes."""

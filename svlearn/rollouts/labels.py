@@ -1,5 +1,7 @@
 """States with what a sampler learned of them while it chose: its losers, and the survivors by what came of them."""
 
+from typing import cast
+
 import torch
 from tensordict import TensorDict
 from torch import Tensor
@@ -57,7 +59,7 @@ def label_survivors(
     levels = last if levels is None else integer(levels, "levels", 1)
     _check_levels(sampler, estimand, levels)
     scored = dict(_scored(samples))
-    states = samples.history.states or ()
+    states = cast(tuple[State, ...], samples.history.states)
     factors = {t: log_mean(each.log_increments) for t, each in scored.items()}
     parts = []
     for t, kept in enumerate(states[:-1]):

@@ -3,6 +3,7 @@
 import copy
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -67,4 +68,4 @@ class Combined(Value):
         return self.combine([call(value) for value in self._parts()])
 
     def _parts(self) -> list[Value]:
-        return [*self.values] if self.known is None else self.known  # type: ignore[list-item]
+        return cast(list[Value], list(self.values)) if self.known is None else self.known
