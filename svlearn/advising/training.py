@@ -1,6 +1,7 @@
 """Values that an advice trains itself, on the pilot's trajectories."""
 
 import copy
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from tensordict import TensorDict
 from torch import Tensor
 
 from svlearn import checkpoints
+from svlearn.advising.candidates import rewards_of
 from svlearn.advising.network import Perceptron
 from svlearn.metering import metered
 from svlearn.objectives import MonteCarloRegression
@@ -69,8 +71,15 @@ def train(
     return own, {"steps": steps, "cost": meter.cost}
 
 
+def price_of_look(value: Value, target: Target, prices: Mapping[str, float]) -> float:
+    """What a training pays, by the prices of calls, for one look at a state: the value's call, and what it asks of the
+    reference and the reward."""
+    rewards, references = rewards_of(value, target), int(value.needs_prediction)
+    return prices["value_calls"] + references * prices["reference_calls"] + rewards * prices["reward_calls"]
+
+
 def steps_for(budget: float, price: float) -> int:
-    """The steps of a training whose value calls, each at a price, may come to a budget: STEPS at most."""
+    """The steps of a training whose looks at states, each at a price, may come to a budget: STEPS at most."""
     return STEPS if price == 0 else max(FEWEST_STEPS, min(STEPS, int(budget / (price * BATCH * TIMES))))
 
 
