@@ -13,7 +13,7 @@ from svlearn import proposals
 from svlearn.policies import Controlled
 from svlearn.rollouts import roll_out
 from svlearn.targets import NonFiniteError
-from svlearn.values import AtSteps, Ensemble, Learned, MonteCarlo, PosteriorMean, Switch, Zero
+from svlearn.values import AtSteps, Ensemble, Learned, LowerBound, MonteCarlo, PosteriorMean, Residual, Switch, Zero
 
 VALUES = {
     "learned": lambda r, t: Learned(Network()),
@@ -25,6 +25,8 @@ VALUES = {
     "ensemble, nested": lambda r, t: Ensemble(
         [Switch(Learned(Network()), PosteriorMean(t), 2), Learned(Network())], torch.ones(r.num_steps, 2)
     ),
+    "residual": lambda r, t: Residual(PosteriorMean(t), Switch(Learned(Network()), Zero(), 2)),
+    "lower bound": lambda r, t: LowerBound([Learned(Network()), AtSteps(PosteriorMean(t), [1])]),
     "monte carlo": lambda r, t: MonteCarlo(r, t, 2),
     "monte carlo, mean": lambda r, t: MonteCarlo(r, t, 2, "mean"),
     "monte carlo, budget": lambda r, t: MonteCarlo(r, t, budget=r.num_steps),

@@ -129,7 +129,7 @@ class Making:
 
         def make() -> dict[str, Any]:
             rows = known.trajectories.all()[:number]
-            steps = training.steps_for(share, self.account.prices.per_call["value_calls"])
+            steps = training.steps_for(share, training.price_of_look(value, self.target, self.account.prices.per_call))
             options: dict[str, Any] = {"seed": self.drawing.seed, "seconds": seconds, "steps": steps}
             own, part = training.train(value, self.reference, self.target, rows, known.scores[:number], **options)
             fitted.append(own)

@@ -1,24 +1,25 @@
 """Values that an advice trains itself, on the pilot's trajectories."""
 
 import copy
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
 from tensordict import TensorDict
 from torch import Tensor
 
 from svlearn import checkpoints
+from svlearn.advising.candidates import rewards_of
 from svlearn.advising.network import Perceptron
 from svlearn.metering import metered
 from svlearn.objectives import MonteCarloRegression
 from svlearn.objectives.fit import fit
 from svlearn.process import Reference
 from svlearn.randomness import global_draws_from, seeded
-from svlearn.rollouts.batches import Batches, Shuffled
+from svlearn.rollouts.in_memory import InMemoryData
 from svlearn.targets import Target
 from svlearn.values import Learned, Value, save_value
 
@@ -27,23 +28,6 @@ STEPS, FEWEST_STEPS = 400, 20
 BATCH = 64  # trajectories
 TIMES = 8  # of each
 RATE = 3e-3
-
-
-class Stored(pl.LightningDataModule):
-    """Batches of trajectories in memory, in an order drawn anew in every epoch by (seed, ORDER)."""
-
-    def __init__(self, trajectories: TensorDict, seed: int):
-        super().__init__()
-        self.trajectories, self.seed = trajectories, seed
-
-    def train_dataloader(self) -> Batches:
-        rows = torch.arange(len(self.trajectories))
-        order = Shuffled(rows, lambda: seeded("cpu", self.seed, ORDER))
-        return Batches(self.trajectories, order, len(rows), BATCH, self)
-
-    def val_dataloader(self) -> list:
-        """Nothing: another third of the trajectories judges."""
-        return []
 
 
 def default_value(trajectories: TensorDict, scores: Tensor, seed: int) -> Value | None:
@@ -80,14 +64,22 @@ def train(
     times = min(TIMES, reference.num_steps)
     objective = MonteCarloRegression(reference, target, own, num_times=times, batch_size=BATCH, learning_rate=RATE)
     limits: dict[str, Any] = {} if seconds is None else {"max_time": timedelta(seconds=max(1.0, seconds))}
+    stored = InMemoryData(data, batch_size=BATCH, seed=seed, stream=ORDER)  # another third of the trajectories judges
     with metered() as meter:
-        fit(objective, max_steps=steps, seed=seed, data=Stored(data, seed), enable_progress_bar=False, **limits)
+        fit(objective, max_steps=steps, seed=seed, data=stored, enable_progress_bar=False, **limits)
     own.eval().requires_grad_(False)
     return own, {"steps": steps, "cost": meter.cost}
 
 
+def price_of_look(value: Value, target: Target, prices: Mapping[str, float]) -> float:
+    """What a training pays, by the prices of calls, for one look at a state: the value's call, and what it asks of the
+    reference and the reward."""
+    rewards, references = rewards_of(value, target), int(value.needs_prediction)
+    return prices["value_calls"] + references * prices["reference_calls"] + rewards * prices["reward_calls"]
+
+
 def steps_for(budget: float, price: float) -> int:
-    """The steps of a training whose value calls, each at a price, may come to a budget: STEPS at most."""
+    """The steps of a training whose looks at states, each at a price, may come to a budget: STEPS at most."""
     return STEPS if price == 0 else max(FEWEST_STEPS, min(STEPS, int(budget / (price * BATCH * TIMES))))
 
 

@@ -88,4 +88,4 @@ class Loop:
             values,
         )
         ancestors = indices.ancestors(survivors.index, candidates.shape, candidates.values.device)
-        return particles, Step(candidates.log_increments, survivors.resampled, ancestors)
+        return particles, Step(candidates.log_increments, survivors.resampled, ancestors, candidates.values)

@@ -88,11 +88,13 @@ class Particles:
 @dataclass(frozen=True)
 class Step:
     """What happened in a step: log_increments (B, K, M) of its candidates, nats, float64; which groups were resampled
-    (B,), None where none was; and the places (B, K) that the kept particles had a step before."""
+    (B,), None where none was; the places (B, K) that the kept particles had a step before; and the candidates' values
+    (B, K, M), v_t or r at T, reward units."""
 
     log_increments: Tensor
     resampled: Tensor | None
     ancestors: Tensor
+    values: Tensor
 
     @classmethod
     def cat(cls, parts: Sequence["Step"]) -> "Step":

@@ -9,7 +9,7 @@ from svlearn.inference.indices import count_up
 from svlearn.inference.log_weights import LogWeights, log_mean
 from svlearn.inference.particles import Draws, Particles, Step
 from svlearn.inference.resampling import central_moments, ess
-from svlearn.inference.samples import History
+from svlearn.inference.samples import History, ScoredCandidates
 from svlearn.state import State
 from svlearn.targets import check_no_nan
 
@@ -23,8 +23,9 @@ class Recorder:
     many, and the figures of a step take dozens. They are worked out at the end, or when `HELD` numbers wait for it.
     """
 
-    def __init__(self, start: int, keep_states: bool):
+    def __init__(self, start: int, keep_states: bool, keep_candidates: bool = False):
         self.start, self.keep_states = start, keep_states
+        self.candidates: list[ScoredCandidates | None] | None = [] if keep_candidates else None
         self.resampled: list[Tensor | None] = []
         self.ancestors: list[Tensor] = []
         self.states: list[State] = []
@@ -56,12 +57,19 @@ class Recorder:
     def record(self, draws: Draws, particles: Particles, step: Step) -> None:
         """A step that the loop has made."""
         self.add(draws.weights, step.log_increments, draws.log_ratio, step.resampled, step.ancestors, particles.x)
+        if self.candidates is not None:
+            shape = step.values.shape
+            ratio, done = (None if each is None else each.view(shape) for each in (draws.log_ratio, draws.finished))
+            x, kept = draws.x.unflatten(0, shape), particles.log_twists.view(step.ancestors.shape)
+            self.candidates.append(ScoredCandidates(x, step.values, step.log_increments, ratio, done, kept))
 
     def stand_still(self, particles: Particles) -> None:
         """A step in which all are finished: nothing is drawn, and no weight changes."""
         log_weights = particles.log_weights
         own = count_up(log_weights.shape[1], log_weights.device).expand_as(log_weights)
         self.add(particles.weights, torch.zeros_like(log_weights)[:, :, None], None, None, own, particles.x)
+        if self.candidates is not None:
+            self.candidates.append(None)
 
     def history(self) -> History:
         """What happened at all steps."""
@@ -70,7 +78,9 @@ class Recorder:
         states = tuple(self.states) if self.keep_states else None
         none = torch.zeros_like(figures[:, 0, 0], dtype=torch.bool)
         resampled = torch.stack([none if each is None else each for each in self.resampled], dim=1)
-        return History(figures[..., 0], resampled, tuple(self.ancestors), states, self.start, figures[..., 1:])
+        candidates = None if self.candidates is None else tuple(self.candidates)
+        ancestors = tuple(self.ancestors)
+        return History(figures[..., 0], resampled, ancestors, states, self.start, figures[..., 1:], candidates)
 
     def _compute(self) -> None:
         """The figures (B, steps, 6) of the steps that wait, those alike together."""

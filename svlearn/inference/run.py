@@ -22,7 +22,7 @@ class Run:
     """A pass over B groups.
 
     retained: a trajectory (B, T + 1, ...) that the first particle of each group follows. keep_states: hold the
-    particles of every step.
+    particles of every step; keep_candidates: and all that were scored there.
     """
 
     def __init__(
@@ -33,10 +33,12 @@ class Run:
         *,
         retained: State | None = None,
         keep_states: bool = False,
+        keep_candidates: bool = False,
         progress: bool = False,
     ):
         self.parts, self.batch_size, self.generator = parts, batch_size, generator
         self.keep_states, self.progress, self.last = keep_states, progress, parts.num_steps
+        self.keep_candidates = keep_candidates
         if retained is None:
             self.loop = Loop(parts, parts.selection, generator)
         else:
@@ -67,7 +69,7 @@ class Run:
         if self.loop.retained is not None:
             copies = len(x) // (self.batch_size * self.parts.num_particles)
             x = self.loop.retained.put(x, start, None, copies)
-        recorder = Recorder(start, self.keep_states)
+        recorder = Recorder(start, self.keep_states, self.keep_candidates)
         steps = progress(range(start, self.last + 1), disable=not self.progress, desc="sampling", leave=False)
         draws = Draws.start(x, self.batch_size, self.parts.num_particles, log_ratio, values)
         return self.loop.run(draws, steps, recorder), recorder.history()

@@ -98,11 +98,38 @@ class Sampler:
         meanwhile, and so is what a generator of another device draws.
         Raises ValueError for an empty batch, and where a reward or a value is NaN (with the step and the index).
         """
+        options: dict[str, Any] = {"keep_states": keep_states, "progress": progress}
+        return self._sample(batch_size, condition, generator, max_batch, check, options)
+
+    def sample_candidates(
+        self,
+        batch_size: int,
+        *,
+        condition: Any = None,
+        generator: torch.Generator | None = None,
+        progress: bool = False,
+        max_batch: int | None = None,
+        check: str | None = None,
+    ) -> Samples:
+        """As `sample` with `keep_states`, the same samples, and hold all candidates of every step, the losers too, with
+        what was said of them: `history.candidates`, the data of `rollouts.label_candidates` and `label_survivors`. They
+        take M times the memory of the trajectories."""
+        options: dict[str, Any] = {"keep_states": True, "keep_candidates": True, "progress": progress}
+        return self._sample(batch_size, condition, generator, max_batch, check, options)
+
+    def _sample(
+        self,
+        batch_size: int,
+        condition: Any,
+        generator: torch.Generator | None,
+        max_batch: int | None,
+        check: str | None,
+        options: dict[str, Any],
+    ) -> Samples:
         batch_size = integer(batch_size, "batch_size")
         condition = rows_for(condition, batch_size, "a group")
         with self._running(generator, check, max_batch) as (generator, meter):
-            run = self._run(batch_size, generator, keep_states=keep_states, progress=progress)
-            particles, history = run.from_start(condition)
+            particles, history = self._run(batch_size, generator, **options).from_start(condition)
         return self._finish(particles, history, meter.cost)
 
     def resume(

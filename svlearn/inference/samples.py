@@ -13,6 +13,24 @@ from svlearn.targets import NonFiniteError
 
 
 @dataclass(frozen=True)
+class ScoredCandidates:
+    """All candidates of a step, those that lost too, in groups of K particles with M candidates each.
+
+    states x_t (B, K, M, ...); values (B, K, M): v_t, or r at T, reward units; log_increments (B, K, M), nats, float64:
+    what each multiplies the weight of its particle by; log_ratio (B, K, M), nats: log p_ref - log q of each, None where
+    p_ref drew them; finished (B, K, M): copies of a particle that was finished before, None where none was; log_twists
+    (B, K), nats, float64: λ_t v_t/α of the particles that were kept.
+    """
+
+    states: State
+    values: Tensor
+    log_increments: Tensor
+    log_ratio: Tensor | None
+    finished: Tensor | None
+    log_twists: Tensor
+
+
+@dataclass(frozen=True)
 class History:
     """What happened by time step, from `start` (0, unless the run was resumed) to T.
 
@@ -22,7 +40,9 @@ class History:
     spreads (B, T + 1, 5), nats to their power: the variance of the log-weights in a group before any resampling; of
     what the step's candidates multiply the weight of their particle by the variance and the third central moment, in
     logarithms, and the effective share; the variance of log p_ref - log q among them. Weights of 0 are left out.
-    A step in which all particles were finished, and nothing ran, stands there as one that changed nothing.
+    candidates: all that were scored at each t, of `Sampler.sample_candidates`.
+    A step in which all particles were finished, and nothing ran, stands there as one that changed nothing, its
+    candidates None.
     """
 
     ess: Tensor
@@ -31,6 +51,7 @@ class History:
     states: tuple[State, ...] | None = None
     start: int = 0
     spreads: Tensor | None = None
+    candidates: tuple[ScoredCandidates | None, ...] | None = None
 
     @property
     def lineage(self) -> Tensor:

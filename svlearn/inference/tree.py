@@ -50,6 +50,8 @@ class TreeRun(Run):
     ):
         if options.get("retained") is not None:
             raise ValueError("retained: tree_search cannot retain a given trajectory; smc and svdd can")
+        if options.get("keep_candidates"):
+            raise ValueError("candidates: tree_search chooses among none; svdd, smc and beam_search do")
         super().__init__(parts, batch_size, generator, **options)
         self.target, self.widths, self.prior_children = cast(Target, parts.target), widths, prior_children
         self.guided = not isinstance(parts.value, Zero)

@@ -20,6 +20,7 @@ from svlearn.objectives.proximal_policy_gradient import ProximalPolicyGradient
 from svlearn.objectives.soft_q import SoftQIteration
 from svlearn.objectives.stochastic_control import StochasticControl
 from svlearn.objectives.target_score_matching import TargetScoreMatching
+from svlearn.objectives.temporal_difference import TemporalDifference
 
 __all__ = [
     "AdjointMatching",
@@ -42,4 +43,5 @@ __all__ = [
     "StochasticControl",
     "StopOnJudge",
     "TargetScoreMatching",
+    "TemporalDifference",
 ]

@@ -29,7 +29,7 @@ def linear_exponential_loss(values: Tensor, rewards: Tensor, alpha: float) -> Te
 
 
 class MonteCarloRegression(ValueObjective):
-    """Fit v_θ(x_t, t) to r(x_T) along trajectories of the reference.
+    """Fit v_θ(x_t, t) to r(x_T) along trajectories of the reference, or to the labels of single states.
 
     estimand "mean": the squared loss, learns v'_t, in units of the rewards' variance; "soft": the linear-exponential
     loss, learns v_t.
@@ -42,9 +42,13 @@ class MonteCarloRegression(ValueObjective):
     - f)/α))/α, which at q = p* and f = v_t is 0 on every trajectory; were both terms weighed it would be as noisy as
     W_t. The mean loss is W_t (f - r)²: W_t for f² as well, else the noise would depend on the origin of the rewards.
     With `noised` the law of x_t follows from that of x_T, so the weight of the whole path, W_0, is that of the loss.
-    Raises ValueError for an unknown estimand, the soft one at α = 0, and the mean of rewards that are -inf; TypeError
-    where `noised` is asked of a reference that has no forward process; and as `ValueObjective`.
+    Labels, such as those of `rollouts.label_survivors`, stand in the place of r and are not weighed: "mean" learns
+    E[label | x_t], "soft" α log E[exp(label/α) | x_t].
+    Raises ValueError for an unknown estimand, the soft one at α = 0, the mean of rewards that are -inf, and labels with
+    `noised`; TypeError where `noised` is asked of a reference that has no forward process; and as `ValueObjective`.
     """
+
+    understands = frozenset({"times", "since"})
 
     def __init__(
         self,
@@ -62,13 +66,20 @@ class MonteCarloRegression(ValueObjective):
             raise ValueError("estimand: the soft value needs alpha > 0, got alpha = 0; use 'mean'")
         if noised and not has(reference, "noise"):
             raise TypeError(f"noised: expected a reference with a forward process, got {type(reference).__name__}")
+        if noised and self.num_candidates is not None:
+            raise ValueError(f"noised: expected False beside num_candidates, got {self.num_candidates} of these")
         self.estimand, self.noised = estimand, noised
 
     def loss(self, trajectories: TensorDict, generator: torch.Generator) -> Tensor:
         rewards = trajectories["rewards"]
         if self.estimand == "mean" and bool((rewards == -math.inf).any()):
             raise ValueError("estimand: the mean of a reward that is -inf does not exist; use 'soft'")
-        t = self.times(len(rewards), rewards.device, generator)
+        if "times" in trajectories:
+            return self._loss_of_labels(trajectories["states"], trajectories["times"], rewards, generator)
+        since = trajectories.get("since", None)
+        if since is not None and self.noised:
+            raise ValueError("noised: expected False for trajectories that the reference draws since a t alone")
+        t = self.times(len(rewards), rewards.device, generator, since)
         rows = repeat(torch.arange(len(rewards), device=rewards.device), t.shape[1])
         values = self._values(trajectories["states"], rows, t, generator)
         t = t.flatten()
@@ -79,6 +90,15 @@ class MonteCarloRegression(ValueObjective):
         if self.noised:
             return (log_weights.exp() * linear_exponential_loss(values, goal, self.target.alpha)).mean()
         return linear_exponential_loss(values, goal + self.target.alpha * log_weights, self.target.alpha).mean()
+
+    def _loss_of_labels(self, x: State, t: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
+        """The loss of single states x_t (N, ...) at t (N,) with their labels (N,)."""
+        if self.noised:
+            raise ValueError("noised: expected False for single states with labels, which have no x_T")
+        values = self.evaluate(x, t, generator)
+        if self.estimand == "mean":
+            return squared_loss(values, labels.to(values.dtype)).mean() / self.unit(labels)
+        return linear_exponential_loss(values, labels, self.target.alpha).mean()
 
     def _values(self, states: State, rows: Tensor, t: Tensor, generator: torch.Generator) -> Tensor:
         """v_θ at the times t (B, n), (B n,), of trajectories as they went, or noised from their x_T."""

@@ -48,6 +48,8 @@ class SoftQIteration(ValueObjective):
     Source: SVDD, arXiv 2408.08252, algorithm 5; soft-Q learning for diffusion, arXiv 2402.15194.
     """
 
+    understands = frozenset({"since"})
+
     def __init__(
         self,
         reference: Reference,
@@ -71,7 +73,7 @@ class SoftQIteration(ValueObjective):
 
     def loss(self, trajectories: TensorDict, generator: torch.Generator) -> Tensor:
         states, rewards = trajectories["states"], trajectories["rewards"]
-        t = self.times(len(rewards), rewards.device, generator)
+        t = self.times(len(rewards), rewards.device, generator, trajectories.get("since", None))
         rows = repeat(torch.arange(len(rewards), device=rewards.device), t.shape[1])
         log_weights = torch.zeros(t.numel(), dtype=torch.float64, device=t.device)
         if self.num_next is None:

@@ -8,10 +8,12 @@ from torch import Tensor, nn
 
 from svlearn.inference.proposals import Proposal
 from svlearn.inference.resampling import systematic
+from svlearn.inference.samplers import svdd
 from svlearn.objectives.checks import check_log_prob
 from svlearn.objectives.objective import Objective
 from svlearn.process import Reference, predict
 from svlearn.randomness import rand, randint
+from svlearn.rollouts.roll_on import roll_on
 from svlearn.rollouts.roll_out import as_proposal, roll_out
 from svlearn.state import State, repeat
 from svlearn.targets import Target
@@ -33,11 +35,20 @@ class ValueObjective(Objective):
     only what follows x_t is weighed: the law of x_t itself says how much each state counts, not what is learned there.
     q must be able to make every move of p_ref (for a soft value: every one that can still end in a finite reward).
 
+    Some objectives also take, as what they `understand` says, batches of single states, "states" (N, ...) at "times"
+    (N,), whose "rewards" (N,) are their labels, as `rollouts.label_candidates` has them; and trajectories with "since"
+    (B,), as `rollouts.roll_on` has them, of which they look at no t before. Others refuse them.
+    num_candidates: M, where the objective's own trajectories of training are such ones of `svdd` with the value as it
+    is and M candidates a step: a value that guides is then learned at the states that it leads to (DAgger, arXiv
+    1011.0686), and as what p_ref makes of them. They cost a run of the sampler more. None: those of the reference.
+
     Further keywords are those of `Objective`. Raises TypeError for what is not a value, and a proposal that is none or
-    has no log-probability; ValueError for a value without trainable parameters and a num_times that is out of range.
+    has no log-probability; ValueError for a value without trainable parameters, numbers that are out of range, and
+    num_candidates beside a proposal or where "since" is not understood.
     """
 
     reward_variance: Tensor
+    understands: frozenset[str] = frozenset()
 
     def __init__(
         self,
@@ -47,6 +58,7 @@ class ValueObjective(Objective):
         *,
         num_times: int | None = None,
         proposal: Proposal | Reference | None = None,
+        num_candidates: int | None = None,
         **options: Any,
     ):
         super().__init__(reference, target, **options)
@@ -62,18 +74,26 @@ class ValueObjective(Objective):
             check_log_prob(reference, self.proposal, "proposal", self.conditions)
             modules = [each for each in vars(self.proposal).values() if isinstance(each, nn.Module)]
             self.proposal_modules = nn.ModuleList(modules)  # so that they are on the objective's device
+        self.num_candidates = None if num_candidates is None else self._check_candidates(num_candidates)
         self.register_buffer("reward_variance", torch.zeros((), dtype=torch.float64))
         self._validated: list[tuple[Tensor, Tensor]] = []
 
     def trained(self) -> nn.Module:
         return self.value
 
-    def times(self, batch_size: int, device: torch.device, generator: torch.Generator) -> Tensor:
-        """The times at which each trajectory is looked at, (B, num_times), or (B, T)."""
+    def times(
+        self, batch_size: int, device: torch.device, generator: torch.Generator, since: Tensor | None = None
+    ) -> Tensor:
+        """The times at which each trajectory is looked at, (B, num_times), or (B, T); with `since` (B,) uniform ones
+        from there on, as many."""
+        steps = self.reference.num_steps
+        if since is not None:
+            shape = (batch_size, steps if self.num_times is None else self.num_times)
+            passed = rand(shape, generator, device, torch.float64) * (steps - since)[:, None]
+            return (since[:, None] + passed.long()).clamp(max=steps - 1)  # a product may be rounded up
         if self.num_times is None:
-            return torch.arange(self.reference.num_steps, device=device).expand(batch_size, -1)
-        shape = (batch_size, self.num_times)
-        return randint(self.reference.num_steps, shape, generator, device)
+            return torch.arange(steps, device=device).expand(batch_size, -1)
+        return randint(steps, (batch_size, self.num_times), generator, device)
 
     def evaluate(self, x: State, t: int | Tensor, generator: torch.Generator) -> Tensor:
         """v_θ(x_t, t), (N,), with the reference's prediction where the value reads it."""
@@ -129,6 +149,8 @@ class ValueObjective(Objective):
         return self.reward_variance
 
     def validate(self, trajectories: TensorDict, generator: torch.Generator) -> None:
+        if "times" in trajectories or "since" in trajectories:  # no row has all its states from the reference
+            return
         if "log_ratios" in trajectories:  # resampled by the weights of their paths, they stand for the reference's
             log_weights = self.log_ratios(trajectories).sum(dim=1)
             weights = log_weights.softmax(dim=0)[None]
@@ -149,13 +171,37 @@ class ValueObjective(Objective):
 
     def _trajectories(self, batch: Any, size: int, generator: torch.Generator) -> TensorDict:
         if isinstance(batch, TensorDict):
+            self._check_understood(batch)
             return batch
+        if self.num_candidates is not None and self.training:
+            sampler = svdd(self.reference, self.target, self.value, self.num_candidates)
+            return roll_on(sampler, size, generator=generator, condition=self.draw_conditions(size, generator))
         drawing: dict[str, Any] = {"condition": self.draw_conditions(size, generator), "generator": generator}
         return roll_out(self.reference, size, target=self.target, proposal=self.proposal, **drawing)
+
+    def _check_understood(self, batch: TensorDict) -> None:
+        """Raise ValueError for entries that would be passed over."""
+        name = type(self).__name__
+        if "times" in batch and "times" not in self.understands:
+            raise ValueError(f"{name} learns from trajectories, got single states; MonteCarloRegression takes them")
+        if "since" in batch and "since" not in self.understands:
+            raise ValueError(
+                f"{name} learns from whole trajectories, got some that are the reference's since a t; "
+                "MonteCarloRegression, SoftQIteration and TemporalDifference take them"
+            )
+
+    def _check_candidates(self, num_candidates: int) -> int:
+        if "since" not in self.understands or self.proposal is not None:
+            why = f"by {type(self).__name__}" if self.proposal is None else "beside a proposal"
+            raise ValueError(f"num_candidates: expected None {why}, got {num_candidates}")
+        svdd(self.reference, self.target, self.value, num_candidates)  # says what it refuses
+        return num_candidates
 
     def on_validation_epoch_end(self) -> None:
         """Log Pearson's correlation and R² of the value with the reward (figure 5 of SVDD, arXiv 2408.08252): the
         mean over t, and each t. What is random after t no value can explain, so R² stays below 1 at early t."""
+        if not self._validated:
+            return
         parts = (torch.cat(each).double() for each in zip(*self._validated, strict=True))
         values, rewards = (self.of_all_processes(each) for each in parts)
         self._validated.clear()

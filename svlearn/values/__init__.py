@@ -4,8 +4,10 @@ from svlearn.values.at_steps import AtSteps
 from svlearn.values.ensemble import Ensemble
 from svlearn.values.head import Head
 from svlearn.values.learned import Learned
+from svlearn.values.lower_bound import LowerBound
 from svlearn.values.monte_carlo import MonteCarlo
 from svlearn.values.posterior_mean import PosteriorMean
+from svlearn.values.residual import Residual
 from svlearn.values.saving import load_value, save_value
 from svlearn.values.switch import Switch
 from svlearn.values.value import Value, Zero, evaluate
@@ -15,8 +17,10 @@ __all__ = [
     "Ensemble",
     "Head",
     "Learned",
+    "LowerBound",
     "MonteCarlo",
     "PosteriorMean",
+    "Residual",
     "Switch",
     "Value",
     "Zero",

@@ -1,5 +1,7 @@
 """Finished samples from states on the way: the reference moves them on to T."""
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
@@ -22,7 +24,7 @@ def finish(
     prediction: the reference's for all of them, where it is known; it is then not called for the first steps.
     """
     if isinstance(t, Tensor):
-        return _from_several(reference, x, t, generator, prediction)
+        return [x, *(states for _, states in steps_on(reference, x, t, generator, prediction))][-1]
     return _from_one(reference, x, t, generator, prediction)
 
 
@@ -41,9 +43,16 @@ def _from_one(
     return moving.states
 
 
-def _from_several(
-    reference: Reference, x: State, t: Tensor, generator: torch.Generator | None, prediction: Prediction | None
-) -> State:
+@torch.no_grad()
+def steps_on(
+    reference: Reference,
+    x: State,
+    t: Tensor,
+    generator: torch.Generator | None = None,
+    prediction: Prediction | None = None,
+) -> Iterator[tuple[int, State]]:
+    """As `finish` from the t (B,) of each: t + 1 and the states (B, ...) after every step that is made, those that have
+    not begun as they were given. The states are the same object each time, which the next step writes to."""
     x = x.clone()
     latest: Prediction | None = None  # of the rows that have begun, and move
     rows = t[:0]
@@ -54,12 +63,12 @@ def _from_several(
             moves = moves & ~finished
             latest = take(latest, moving_rows(~moves[rows]))
         rows = moves.nonzero().flatten()
-        if not len(rows):
+        if len(rows):
+            latest = _next(reference, x, t, step, rows, latest, prediction)
+            x[rows] = latest.transition.sample(generator=generator)
+        else:
             latest = None
-            continue
-        latest = _next(reference, x, t, step, rows, latest, prediction)
-        x[rows] = latest.transition.sample(generator=generator)
-    return x
+        yield step + 1, x
 
 
 def _next(

@@ -16,11 +16,12 @@ from svlearn.placement import at_home
 from svlearn.process import Prediction, Reference, predict
 from svlearn.randomness import device_of, resolve_generator
 from svlearn.state import State, repeat, take
-from svlearn.values.along_trajectories import finite_rewards
+from svlearn.values.along_trajectories import along_trajectories, finite_rewards
 from svlearn.values.calibration import agreement
 from svlearn.values.value import Value, evaluate
 
 COLUMNS = ["t", "value", "gain", "gain_error", "pearson"]
+PERSISTENCE = ["t", "value", "levels", "gain", "gain_error", "kept"]
 
 
 @torch.no_grad()
@@ -55,10 +56,7 @@ def selection_gain(
     Raises ValueError for a step that is none, K < 1 and K >= N, and as `calibrate` does; TypeError for what is no
     `Value`.
     """
-    if not all(isinstance(value, Value) for value in values):
-        raise TypeError(f"values: expected Values, got {[type(value).__name__ for value in values]}")
-    last = reference.num_steps
-    chosen = list(range(last)) if steps is None else sorted({*integers(steps, "steps", 0, last - 1)})
+    chosen = _chosen(values, reference, steps)
     num_others = integer(num_others, "num_others", 1, len(trajectories["states"]) - 1)
     rewards, kept = finite_rewards(reference, trajectories, rewards)
     generator = resolve_generator(generator, device_of(reference))
@@ -68,10 +66,69 @@ def selection_gain(
         with metered(max_batch), at_home(reference, *values, generator=generator):
             own, others = _said(values, reference, trajectories["states"], t, num_others, generator)
         for place, (one, rest) in enumerate(zip(own, others, strict=True)):
-            won = torch.sign(one[:, None] - rest.view(-1, num_others)).mean(dim=1)[kept] * centred
-            gain, error = float(won.sum()) / (len(won) - 1), float(won.std()) / math.sqrt(len(won))
+            gain, error = _won(one, rest, kept, centred)
             rows.append((t, place, gain, error, agreement(one[kept], outcomes)[0]))
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+@torch.no_grad()
+@in_evaluation
+def persistence(
+    values: Sequence[Value],
+    reference: Reference,
+    trajectories: TensorDict,
+    *,
+    levels: Iterable[int] = (0, 1, 10),
+    rewards: Tensor | None = None,
+    steps: Iterable[int] | None = None,
+    num_others: int = 1,
+    generator: torch.Generator | None = None,
+    max_batch: int | None = None,
+) -> pd.DataFrame:
+    """A row per t, value and number of levels n: what the better of two candidates for x_t is taken for n steps later.
+
+        gain_{t,n} = E[sign(v_t(x_t) - v_t(x'_t)) v_{t+n}(x_{t+n})],
+
+    reward units, with r for v from T on: of n = 0 half of what the two differ by on average, of n >= T - t the
+    `selection_gain` itself. kept: gain_{t,n} / gain_{t,0}. It is 1 for every n of the exact mean value, whose
+    differences no later step washes away; of a value that fluctuates it says how many steps a choice lasts, with far
+    less noise than r would, and so from how many trajectories (see `rollouts.label_survivors` for labels of so many
+    levels). levels: n of at least 0; the other arguments, and what is raised, are those of `selection_gain`. The
+    reference is called along the trajectories once more where a value reads its predictions.
+    """
+    chosen, later = _chosen(values, reference, steps), sorted({*integers(levels, "levels", 0)})
+    num_others = integer(num_others, "num_others", 1, len(trajectories["states"]) - 1)
+    rewards, kept = finite_rewards(reference, trajectories, rewards)
+    generator, rows = resolve_generator(generator, device_of(reference)), []
+    with at_home(reference, *values, generator=generator):
+        looks = along_trajectories(values, reference, trajectories, generator=generator, max_batch=max_batch)
+        along = dict(looks)
+    for t in chosen:
+        with metered(max_batch), at_home(reference, *values, generator=generator):
+            own, others = _said(values, reference, trajectories["states"], t, num_others, generator)
+        for place, (one, rest) in enumerate(zip(own, others, strict=True)):
+            at_once = float((one[:, None] - rest.view(-1, num_others))[kept].abs().mean()) / 2
+            for number in later:
+                ahead = t + number
+                said = one if number == 0 else rewards if ahead >= reference.num_steps else along[ahead][place]
+                gain, error = _won(one, rest, kept, said[kept] - said[kept].mean())
+                rows.append((t, place, number, gain, error, gain / at_once if at_once > 0 else math.nan))
+    return pd.DataFrame(rows, columns=PERSISTENCE)
+
+
+def _chosen(values: Sequence[Value], reference: Reference, steps: Iterable[int] | None) -> list[int]:
+    """The steps that are looked at."""
+    if not all(isinstance(value, Value) for value in values):
+        raise TypeError(f"values: expected Values, got {[type(value).__name__ for value in values]}")
+    last = reference.num_steps
+    return list(range(last)) if steps is None else sorted({*integers(steps, "steps", 0, last - 1)})
+
+
+def _won(one: Tensor, rest: Tensor, kept: Tensor, centred: Tensor) -> tuple[float, float]:
+    """The gain and its standard error of choosing between own values (N,) and those of others (N · K,), of the rows
+    kept, whose outcomes are these (n,), less their mean."""
+    won = torch.sign(one[:, None] - rest.view(len(one), -1)).mean(dim=1)[kept] * centred
+    return float(won.sum()) / (len(won) - 1), float(won.std()) / math.sqrt(len(won))
 
 
 def _said(

@@ -12,7 +12,18 @@ from svlearn.metering import metered
 from svlearn.process import predict
 from svlearn.randomness import seeded
 from svlearn.transitions import ListedTransition
-from svlearn.values import AtSteps, Ensemble, Learned, MonteCarlo, PosteriorMean, Switch, Zero, evaluate
+from svlearn.values import (
+    AtSteps,
+    Ensemble,
+    Learned,
+    LowerBound,
+    MonteCarlo,
+    PosteriorMean,
+    Residual,
+    Switch,
+    Zero,
+    evaluate,
+)
 from svlearn.values.outcomes import evaluate_outcomes, has_outcomes
 from svlearn.values.value import Value, at_time
 
@@ -24,6 +35,9 @@ COMPOSED = {
     "at steps": lambda one, other: AtSteps(one, [1, 3]),
     "ensemble": lambda one, other: Ensemble([one, other], ERRORS),
     "switch to an ensemble": lambda one, other: Switch(one, Ensemble([one, other], ERRORS), START),
+    "residual": lambda one, other: Residual(one, other),
+    "lower bound": lambda one, other: LowerBound([one, other]),
+    "lower bound of a switch": lambda one, other: LowerBound([Switch(one, other, START), one], 0.5),
     "ensemble of a switch": lambda one, other: Ensemble([Switch(one, other, START), one], ERRORS),
 }
 SAMPLERS = {
@@ -131,7 +145,8 @@ def test_states_of_several_times_each_look_at_their_own(name):
         found = evaluate_outcomes(value, x, t, listed)
     outcomes, later = listed.transition.states.flatten(0, 1), (t + 1).repeat_interleave(5)
     torch.testing.assert_close(found.double(), evaluate(value, outcomes, later).double().view(5, 5))
-    calls = {"switch from nothing": 4, "at steps": 2, "ensemble of a switch": 5 + 5}  # the last counts both
+    calls = {"switch from nothing": 4, "at steps": 2}
+    calls |= {"ensemble of a switch": 5 + 5, "lower bound of a switch": 5 + 5}  # the switch's are counted beside theirs
     assert meter.cost.value_calls == calls.get(name, 5)
     for moment in range(4):
         one = evaluate_outcomes(value, x, moment, listed).double()

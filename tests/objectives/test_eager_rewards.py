@@ -62,6 +62,7 @@ OPTIONS = {
 KINDS = {name: getattr(objectives, name) for name in objectives.__all__}
 NAMES = [name for name, kind in KINDS.items() if issubclass(kind, Objective) and kind is not Objective]
 LEARN_VALUES = {"ContrastiveEnergy", "ContrastiveTwist", "IteratedTwist", "MonteCarloRegression", "SoftQIteration"}
+LEARN_VALUES |= {"TemporalDifference"}
 
 
 def held(module):

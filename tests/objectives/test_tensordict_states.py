@@ -19,6 +19,7 @@ from svlearn.objectives import (
     PolicyGradient,
     ProximalPolicyGradient,
     SoftQIteration,
+    TemporalDifference,
 )
 from svlearn.objectives.fit import fit
 from svlearn.objectives.policy_objective import PolicyObjective
@@ -127,6 +128,7 @@ def parameters(objective):
         (MonteCarloRegression, dict(estimand="soft", proposal=True)),
         (SoftQIteration, dict()),
         (SoftQIteration, dict(num_next=2)),
+        (TemporalDifference, dict()),
         (ContrastiveTwist, dict()),
         (ContrastiveTwist, dict(positives="smc")),
         (ContrastiveEnergy, dict(num_times=2)),

@@ -32,6 +32,8 @@ VALUE_OBJECTIVES = {
     "Monte Carlo, soft": value_objective("MonteCarloRegression", estimand="soft"),
     "soft-Q": value_objective("SoftQIteration"),
     "soft-Q, mean": value_objective("SoftQIteration", estimand="mean"),
+    "TD": value_objective("TemporalDifference"),
+    "TD, mean": value_objective("TemporalDifference", estimand="mean"),
     "contrastive twist": value_objective("ContrastiveTwist"),
     "contrastive energy": value_objective("ContrastiveEnergy"),
     "path consistency": lambda r, v: objectives.PathConsistency(r, TARGET, v, variant="subtrajectory"),
@@ -58,7 +60,7 @@ def test_a_head_is_trained_by_one_call_of_the_reference_a_state(name):
     assert all(each.grad is None for each in reference.parameters())
 
 
-@pytest.mark.parametrize("name", ["Monte Carlo", "soft-Q", "contrastive energy"])
+@pytest.mark.parametrize("name", ["Monte Carlo", "soft-Q", "TD", "contrastive energy"])
 def test_some_times_are_read_from_one_pass_where_there_is_one(name):
     """Three of four times: the same loss as by calls at these, and as many tokens as one pass has."""
     losses = []

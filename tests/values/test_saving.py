@@ -13,7 +13,19 @@ from svlearn.checkpoints import save as save_module
 from svlearn.description import describe
 from svlearn.domains.analytic import FiniteMarkovChain
 from svlearn.fingerprint import fingerprint
-from svlearn.values import AtSteps, Ensemble, Learned, MonteCarlo, PosteriorMean, Switch, Zero, load_value, save_value
+from svlearn.values import (
+    AtSteps,
+    Ensemble,
+    Learned,
+    LowerBound,
+    MonteCarlo,
+    PosteriorMean,
+    Residual,
+    Switch,
+    Zero,
+    load_value,
+    save_value,
+)
 from svlearn.values.saving import check_saving
 
 MINE = """
@@ -63,6 +75,8 @@ def kinds(mine, walk):
         "switch": Switch(learned, PosteriorMean(target), 2),
         "nested": Switch(AtSteps(learned, [0, 1]), Switch(Zero(), Learned(mine.Network(2)), 3), 1),
         "ensemble": Ensemble([learned, PosteriorMean(target)], torch.tensor([[0.1, 0.3], [0.2, 0.1], [1, 1], [1, 2]])),
+        "residual": Residual(PosteriorMean(target), learned),
+        "lower bound": LowerBound([learned, Learned(mine.Network(2)), Switch(Zero(), learned, 1)], 0.5),
         "rollouts": MonteCarlo(walk, target, 3),
         "budget": MonteCarlo(walk, target, estimand="mean", budget=7),
         "zero": Zero(),
@@ -70,7 +84,11 @@ def kinds(mine, walk):
 
 
 @pytest.mark.parametrize(
-    "kind", ["learned", "point", "several", "switch", "nested", "ensemble", "rollouts", "budget", "zero"]
+    "kind",
+    [
+        *("learned", "point", "several", "switch", "nested", "ensemble"),
+        *("residual", "lower bound", "rollouts", "budget", "zero"),
+    ],
 )
 def test_a_value_of_any_kind_comes_back_as_it_was(kind, mine, walk, tmp_path):
     value = kinds(mine, walk)[kind]
