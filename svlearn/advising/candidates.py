@@ -59,13 +59,16 @@ class Shelf:
 
     def of_value(self, name: str, foresight: Foresight | None) -> list[Candidate]:
         """What one value can do: svdd with the same number of candidates at each step, and with as many by step as
-        choosing gains there; where α > 0 smc, guidance and both, as far as they fit the limit."""
+        choosing gains there; the best of several lineages; where α > 0 smc, guidance and both, as far as they fit the
+        limit."""
         found: list[Candidate] = []
         value = self.values[name]
         steps = self.reference.num_steps
         sizes = self._sizes(lambda size: self._of_choices(value, [size] * steps + [size]))
         for size in sizes:
             found += self._svdd(f"SVDD, {name}, {size} candidates", name, [size] * (steps + 1))
+        if sizes:
+            found += self._lineages(name, sizes[-1])
         if sizes and foresight is not None and foresight.foresees:
             for size in sizes:
                 numbers = candidates_by_step(foresight.gains.tolist(), size * steps)
@@ -130,9 +133,17 @@ class Shelf:
             found += self._made(f"guidance by {name}", "svlearn.guidance", {"value": name}, (name,), calls)
         return found
 
-    def _svdd(self, title: str, name: str, numbers: list[int]) -> list[Candidate]:
+    def _lineages(self, name: str, size: int) -> list[Candidate]:
+        """The best of as many lineages as fit the limit, of the smaller number of candidates: a value that is asked too
+        often is taken at its faults, which the reward then sees."""
+        numbers = [size] * (self.reference.num_steps + 1)
+        price = self.price(self._of_choices(self.values[name], numbers))
+        n = next((each for each in SIZES if each * price <= self.limit), 1)
+        return [] if n == 1 else self._svdd(f"SVDD, {name}, {size} candidates, best of {n}", name, numbers, n)
+
+    def _svdd(self, title: str, name: str, numbers: list[int], n: int = 1) -> list[Candidate]:
         """numbers: of steps 0 ... T; where scoring the last ones is dear there is one of them. A value whose call is
-        for nothing, where there is one candidate, is not called."""
+        for nothing, where there is one candidate, is not called. n: lineages, of which the best is kept."""
         value, numbers = self.values[name], list(numbers)
         before = self.price(self._of_choices(value, [*numbers[:-1], 0]))
         if self.price({"reward_calls": numbers[-1]}) > DEAR * max(before, self.price({"reward_calls": 1.0})):
@@ -143,8 +154,9 @@ class Shelf:
             held = {"class_path": "svlearn.values.AtSteps", "init_args": {"value": name, "steps": chosen}}
         same = len(set(numbers)) == 1
         arguments = {"value": held, "num_candidates": numbers[0] if same else numbers}
-        calls = self._of_choices(value, numbers)
-        return self._made(title, "svlearn.svdd", arguments, (name,), calls)
+        calls = {kind: n * each for kind, each in self._of_choices(value, numbers).items()}
+        path = "svlearn.svdd" if n == 1 else "svlearn.advising.svdd_best_of_n"
+        return self._made(title, path, arguments if n == 1 else {**arguments, "n": n}, (name,), calls)
 
     def _made(
         self, title: str, path: str, arguments: dict[str, Any], names: tuple[str, ...], calls: Mapping[str, float]
