@@ -122,12 +122,12 @@ class Making:
         kept = (
             training.taken_back(value, path) if path is not None and f"training/{name}" in self.record.parts else None
         )
+        steps = training.steps_for(self.account.budget, share, value, self.reference, self.account.prices.per_call)
         seconds = share if self.account.budget.unit == "seconds" else None
         fitted: list[Value] = [] if kept is None else [kept]
 
         def make() -> dict[str, Any]:
             rows = known.trajectories.all()[:number]
-            steps = training.steps_for(share, self.account.prices.per_call["value_calls"])
             options: dict[str, Any] = {"seed": self.drawing.seed, "seconds": seconds, "steps": steps}
             own, part = training.train(value, self.reference, self.target, rows, known.scores[:number], **options)
             fitted.append(own)

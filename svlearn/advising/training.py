@@ -1,6 +1,7 @@
 """Values that an advice trains itself, on the pilot's trajectories."""
 
 import copy
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from tensordict import TensorDict
 from torch import Tensor
 
 from svlearn import checkpoints
+from svlearn.advising.budget import Budget
 from svlearn.advising.network import Perceptron
 from svlearn.metering import metered
 from svlearn.objectives import MonteCarloRegression
@@ -86,9 +88,19 @@ def train(
     return own, {"steps": steps, "cost": meter.cost}
 
 
-def steps_for(budget: float, price: float) -> int:
-    """The steps of a training whose value calls, each at a price, may come to a budget: STEPS at most."""
-    return STEPS if price == 0 else max(FEWEST_STEPS, min(STEPS, int(budget / (price * BATCH * TIMES))))
+def steps_for(budget: Budget, share: float, value: Value, reference: Reference, per_call: Mapping[str, float]) -> int:
+    """The steps of a training whose calls, each at a price, may come to a share of a budget: STEPS at most.
+
+    Raises ValueError where FEWEST_STEPS of a value that reads predictions, each a call of the reference, come to more.
+    """
+    state = per_call["value_calls"] + (per_call["reference_calls"] if value.needs_prediction else 0.0)
+    price = state * BATCH * min(TIMES, reference.num_steps)
+    if value.needs_prediction and FEWEST_STEPS * price > share:
+        raise ValueError(
+            f"{FEWEST_STEPS} steps of its training would cost {budget.written(FEWEST_STEPS * price)} in predictions, "
+            f"over its share of {budget.written(share)}"
+        )
+    return STEPS if price == 0 else max(FEWEST_STEPS, min(STEPS, int(share / price)))
 
 
 def keep(value: Value, path: Path, reference: Reference, recipe: dict[str, Any] | None) -> str | None:

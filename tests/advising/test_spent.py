@@ -111,6 +111,34 @@ def test_seconds_of_figures_are_kept_with_the_parts(clock, tmp_path):
     assert drawn < again.spent.seconds == pytest.approx(drawn + clock.now)
 
 
+class Reading(sv.Value):
+    """One that is trained on predictions."""
+
+    needs_prediction = True
+
+    def __init__(self):
+        super().__init__()
+        self.linear = torch.nn.Linear(1, 1, dtype=torch.float64)
+
+    def forward(self, x, t, prediction=None, *, generator=None):
+        return self.linear(prediction.clean)[:, 0]
+
+
+@pytest.mark.parametrize(("budget", "trained"), [(12_000, False), (200_000, True)])
+def test_the_training_of_a_value_that_reads_predictions_keeps_to_its_share(budget, trained):
+    """400 steps on 64 · min(8, T) states would take 76,800 calls of the reference."""
+    chain = LinearGaussianChain.random(dim=1, num_steps=T, seed=0)
+    options = {"budget": f"{budget} calls", "for_samples": 500, "trainable": {"reading": Reading()}}
+    advice = sv.advise(chain, sv.Target(chain.reward, alpha=0.0), **options)
+    assert advice.price <= 1.05 * budget
+    assert trained or "steps of its training would cost" in advice.skipped["reading"]
+    rows = [row for name, row in advice.front.iterrows() if "reading" in name]
+    assert bool(rows) is trained
+    for row in rows:
+        of_pilot = 0.15 * budget * 2 / 3
+        assert row["training_price"] - of_pilot < 0.12 * budget
+
+
 def test_a_plain_sample_that_costs_nothing_is_refused_with_the_prices_that_say_so():
     linear = QuadraticReward(torch.zeros(1, 1), torch.ones(1))
     chain = LinearGaussianChain.random(dim=1, num_steps=T, seed=0)
