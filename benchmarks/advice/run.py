@@ -1,7 +1,7 @@
 """Advice against exhaustive search: what `sv.advise` recommends beside the best row of a leaderboard, and their calls.
 
-    python -m benchmarks advice [--problems gb1 qm9] [--budgets 0 1 2] [--seeds 0 1 2 3 4]
-    python -m benchmarks advice --special hash dear     # the three rewards whose advice is known, and the demo
+    python -m benchmarks advice [--parts gb1 qm9] [--budgets 0 1 2] [--seeds 0 1 2 3 4]
+    python -m benchmarks advice --parts hash smooth dear demo     # three rewards whose advice is known, and the demo
     python -m benchmarks advice --quote
 
 An advice has a budget of calls, so that the same seed gives the same advice; its sampler is then judged on samples that
@@ -30,26 +30,25 @@ RESULTS, PAGE = Results("advice", {"advised": {}, "grid": {}, "special": {}}), P
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    add_choice(parser, "--problems", PROBLEMS)
+    add_choice(parser, "--parts", [*PROBLEMS, *SPECIAL])
     places = range(len(next(iter(PROBLEMS.values())).budgets))
     parser.add_argument("--budgets", type=int, nargs="+", default=list(places), help="by size, 0 the least")
     add_seeds(parser, SEEDS, "an advice")
-    parser.add_argument("--special", choices=list(SPECIAL), nargs="*", help="only these rewards of known advice")
 
 
 def measure(options: argparse.Namespace) -> None:
-    if options.special is None:
-        if "gb1" in options.problems:
-            RESULTS.finish(grid.measured, "grid", "gb1")
-        runs = [
-            (name, PROBLEMS[name].budgets[place], seed)
-            for name in options.problems
-            for place in options.budgets
-            for seed in options.seeds
-        ]
-        for name, budget, seed in tqdm(runs, unit="advice"):
-            RESULTS.finish(partial(judged, name, budget, seed), "advised", key(name, budget, seed))
-    for name in SPECIAL if options.special is None else options.special:
+    problems = [PROBLEMS[name] for name in options.parts if name in PROBLEMS]
+    if "gb1" in options.parts:
+        RESULTS.finish(grid.measured, "grid", "gb1")
+    runs = [
+        (each.name, each.budgets[place], seed)
+        for each in problems
+        for place in options.budgets
+        for seed in options.seeds
+    ]
+    for name, budget, seed in tqdm(runs, unit="advice"):
+        RESULTS.finish(partial(judged, name, budget, seed), "advised", key(name, budget, seed))
+    for name in [name for name in options.parts if name in SPECIAL]:
         RESULTS.finish(SPECIAL[name], "special", name)
 
 
