@@ -17,6 +17,7 @@ from svlearn.values.switch import best_start
 
 SIZES = (32, 16, 8, 4, 2)  # candidates, particles, or guided samples
 SMALLER = 4  # the second size of a family, as a part of the first
+LATER = (0.0, 0.5, 0.75)  # of the way from where another value gains more to T: a later hand-over asks it less often
 DEAR = 0.2  # of what else a sample costs: where scoring all its last candidates takes more, only one is drawn
 
 
@@ -79,22 +80,31 @@ class Shelf:
         return found
 
     def of_two(self, early: str, late: str, gains: tuple[Foresight, Foresight]) -> list[Candidate]:
-        """One value until the other gains more, then that."""
-        start = best_start(*(torch.from_numpy(each.gains.copy()) for each in gains))
-        if start in (0, self.reference.num_steps):
+        """One value until the other gains more, then that, with as many candidates as fit; and later, where that pays
+        for more of them."""
+        first, steps = best_start(*(torch.from_numpy(each.gains.copy()) for each in gains)), self.reference.num_steps
+        if first in (0, steps):
             return []
-        steps = self.reference.num_steps
-        recipe = {"class_path": "svlearn.values.Switch", "init_args": {"early": early, "late": late, "start": start}}
-        found: list[Candidate] = []
-        for size in SIZES:
-            calls = self._of_choices(self.values[early], [size] * start + [0] * (steps - start) + [size])
-            rest = self._of_choices(self.values[late], [0] * start + [size] * (steps - start) + [0])
-            calls = {kind: calls[kind] + rest[kind] for kind in calls}
-            if self.price(calls) <= self.limit and not found:
-                init_args = {"value": recipe, "num_candidates": size}
+        found, most = list[Candidate](), 0
+        for start in sorted({first + round(share * (steps - first)) for share in LATER} - {steps}):
+            by_size = {size: self._of_two_choices(early, late, start, size) for size in SIZES}
+            size = next((each for each, calls in by_size.items() if self.price(calls) <= self.limit), 0)
+            if size > most:
+                given = {"early": early, "late": late, "start": start}
+                arguments = {"value": {"class_path": "svlearn.values.Switch", "init_args": given}}
                 title = f"SVDD, {early} to t = {start}, then {late}, {size} candidates"
-                found += self._made(title, "svlearn.svdd", init_args, (early, late), calls)
+                found += self._made(
+                    title, "svlearn.svdd", {**arguments, "num_candidates": size}, (early, late), by_size[size]
+                )
+                most = size
         return found
+
+    def _of_two_choices(self, early: str, late: str, start: int, size: int) -> dict[str, float]:
+        """Calls of svdd with so many candidates, by one value before the step and by the other from it on."""
+        steps = self.reference.num_steps
+        calls = self._of_choices(self.values[early], [size] * start + [0] * (steps - start) + [size])
+        rest = self._of_choices(self.values[late], [0] * start + [size] * (steps - start) + [0])
+        return {kind: calls[kind] + rest[kind] for kind in calls}
 
     def of_policy(self, name: str, policy: Reference) -> list[Candidate]:
         """A policy's own samples, and the best of as many as fit."""

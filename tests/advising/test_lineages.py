@@ -44,6 +44,16 @@ def test_groups_do_not_depend_on_how_they_are_cut():
     assert torch.equal(whole.states, cut.states) and whole.states.shape[:2] == (6, 1)
 
 
+def test_an_advice_tries_as_many_lineages_as_fit_what_a_sample_may_cost():
+    """Two candidates a step cost 4 + 4 calls of the reference, 8 of the reward on the way and 2 at the end."""
+    target = sv.Target(CHAIN.reward, alpha=0.0)
+    options = {"budget": "12000 calls", "for_samples": 500, "trainable": {}}
+    names = sv.advise(CHAIN, target, per_sample=80.0, **options).front.index
+    assert "SVDD, posterior mean, 2 candidates, best of 4" in names
+    names = sv.advise(CHAIN, target, per_sample=30.0, **options).front.index
+    assert not any("candidates, best of" in name for name in names)
+
+
 def test_one_lineage_with_one_candidate_is_a_plain_sample():
     target = sv.Target(CHAIN.reward, alpha=0.0)
     best, plain = svdd_best_of_n(CHAIN, target, sv.values.Zero(), N, 1), sv.best_of_n(CHAIN, target, N)
