@@ -23,7 +23,7 @@ SPECIAL = {
     "smooth": ("A cheap and smooth reward", "on the same chain: linear in its last state, alpha = 0.5."),
     "dear": (
         f"A reward of {SECONDS:.0f} seconds a call",
-        f"QED on QM9, each call of it at {SECONDS:.0f} seconds of the budget by `prices`; nobody waited for them.",
+        f"the same at alpha = 0, each call at {SECONDS:.0f} seconds of the budget by `prices`; nobody waited for them.",
     ),
     "demo": ("The demo", "QED on QM9 with the shipped value at hand, and one that the advice trains itself."),
 }
@@ -151,7 +151,7 @@ def special(name: str, advice: dict[str, Any]) -> str:
     title, what = SPECIAL[name]
     final = [row for row in advice["front"] if row["stage"] == "final"]
     skipped = [f"- Not raced: {each}, {reason}." for each, reason in advice["skipped"].items()]
-    budget = f"Budget: {advice['budget']}, for {FOR_SAMPLES:,} samples."
+    budget = f"Budget: {advice['budget']}, for {advice['for_samples']:,} samples."
     text = "\n".join([f"> {advice['text']}", *([""] + skipped if skipped else [])])
     rows = [_row(row) for row in final]
     return f"## {title}\n\n{what[0].upper()}{what[1:]} {budget}\n\n{text}\n\n{markdown_table(ROWS, rows)}"
