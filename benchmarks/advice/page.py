@@ -25,7 +25,7 @@ SPECIAL = {
         f"A reward of {SECONDS:.0f} seconds a call",
         f"the same at alpha = 0, each call at {SECONDS:.0f} seconds of the budget by `prices`; nobody waited for them.",
     ),
-    "demo": ("The demo", "QED on QM9 with the shipped value at hand, and one that the advice trains itself."),
+    "demo": ("The demo", "QED on QM9 at alpha = 0, with the shipped value at hand."),
 }
 ROWS = ("Sampler", "Mean reward", "Price", "Training", "Gain over best-of-N", "90 % interval", "Samples")
 HOW = """\
