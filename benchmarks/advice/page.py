@@ -20,7 +20,7 @@ SEARCHED = {
 }
 SPECIAL = {
     "hash": ("A hash of the state", "on a linear-Gaussian chain; nothing can foresee it."),
-    "smooth": ("A cheap and smooth reward", "on the same chain: linear in its last state, alpha = 0.5."),
+    "smooth": ("A cheap and smooth reward", "on the same chain: linear in its last state, alpha = 0.5; nothing is trained."),
     "dear": (
         f"A reward of {SECONDS:.0f} seconds a call",
         f"the same at alpha = 0, each call at {SECONDS:.0f} seconds of the budget by `prices`; nobody waited for them.",
@@ -61,7 +61,7 @@ def page(results: dict[str, Any]) -> str:
         parts += [f"## {own[0].problem.title}\n", table(own)]
     parts += [special(name, results["special"][name]) for name in SPECIAL if name in results["special"]]
     numbers = ", ".join(f"{PROBLEMS[name].number:,} on {name}" for name in found)
-    return "\n".join([*parts, HOW.format(number=f"{FOR_SAMPLES:,}", judged=numbers)])
+    return "\n".join([*parts, HOW.format(number=f"{FOR_SAMPLES:,}", judged=numbers), *versions(results)])
 
 
 def headline(found: dict[str, list[Verdict]]) -> str:
@@ -93,6 +93,14 @@ def missing(results: dict[str, Any]) -> list[str]:
             if seeds:
                 absent.append(f"{name} at {budget:,} calls, {len(seeds)} of {len(problem.seeds)} seeds")
     return [f"Not measured: {'; '.join(absent)}.\n"] if absent else []
+
+
+def versions(results: dict[str, Any]) -> list[str]:
+    """Which commits the advices are by, in a sentence, where they are by several."""
+    runs = [*results["advised"].values(), *results["special"].values()]
+    commits = sorted({run["provenance"]["git_commit"][:7] for run in runs})
+    listed = ", ".join(f"`{each}`" for each in commits)
+    return [f"The advices are by commits {listed}, between which what it tries has grown.\n"] * (len(commits) > 1)
 
 
 def searches(found: dict[str, list[Verdict]]) -> str:

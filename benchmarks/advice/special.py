@@ -36,8 +36,9 @@ def unforeseeable() -> dict[str, Any]:
 
 
 def smooth() -> dict[str, Any]:
+    """Without a training, which would pay in a budget of calls, where a value's own network costs none."""
     oracle = chain()
-    return _advised(Setting(oracle, sv.Target(oracle.reward, 0.5), {"trainable": None}), "40000 calls")
+    return _advised(Setting(oracle, sv.Target(oracle.reward, 0.5), {"trainable": {}}), "40000 calls")
 
 
 def dear() -> dict[str, Any]:

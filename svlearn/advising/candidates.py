@@ -146,18 +146,23 @@ class Shelf:
     def _lineages(self, name: str, size: int) -> list[Candidate]:
         """The best of as many lineages as fit the limit, of the smaller number of candidates: a value that is asked too
         often is taken at its faults, which the reward then sees."""
-        numbers = [size] * (self.reference.num_steps + 1)
-        price = self.price(self._of_choices(self.values[name], numbers))
-        n = next((each for each in SIZES if each * price <= self.limit), 1)
-        return [] if n == 1 else self._svdd(f"SVDD, {name}, {size} candidates, best of {n}", name, numbers, n)
+        value = self.values[name]
+        numbers = self._scored(value, [size] * (self.reference.num_steps + 1))
+        price = self.price(self._of_choices(value, numbers))
+        n = SIZES[0] if price == 0 else min(SIZES[0], int(self.limit / price))
+        return [] if n < 2 else self._svdd(f"SVDD, {name}, {size} candidates, best of {n}", name, numbers, n)
+
+    def _scored(self, value: Value, numbers: list[int]) -> list[int]:
+        """These numbers of candidates; one at the end where scoring so many takes more than DEAR of all before."""
+        before = self.price(self._of_choices(value, [*numbers[:-1], 0]))
+        dear = self.price({"reward_calls": numbers[-1]}) > DEAR * max(before, self.price({"reward_calls": 1.0}))
+        return [*numbers[:-1], 1 if dear else numbers[-1]]
 
     def _svdd(self, title: str, name: str, numbers: list[int], n: int = 1) -> list[Candidate]:
-        """numbers: of steps 0 ... T; where scoring the last ones is dear there is one of them. A value whose call is
-        for nothing, where there is one candidate, is not called. n: lineages, of which the best is kept."""
-        value, numbers = self.values[name], list(numbers)
-        before = self.price(self._of_choices(value, [*numbers[:-1], 0]))
-        if self.price({"reward_calls": numbers[-1]}) > DEAR * max(before, self.price({"reward_calls": 1.0})):
-            numbers[-1] = 1
+        """numbers: of steps 0 ... T, the last as `_scored` has it. Where there is one candidate a value's call is for
+        nothing, and is not made. n: lineages, of which the best is kept."""
+        value = self.values[name]
+        numbers = self._scored(value, numbers)
         chosen = [t for t, number in enumerate(numbers[:-1]) if number > 1]
         held: Any = name
         if len(chosen) < len(numbers) - 1:

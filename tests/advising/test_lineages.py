@@ -5,6 +5,7 @@ import torch
 
 import svlearn as sv
 from svlearn.advising import svdd_best_of_n
+from svlearn.advising.candidates import Shelf
 from svlearn.domains.analytic import LinearGaussianChain
 
 CHAIN = LinearGaussianChain.random(dim=2, num_steps=4, seed=0)
@@ -52,6 +53,19 @@ def test_an_advice_tries_as_many_lineages_as_fit_what_a_sample_may_cost():
     assert "SVDD, posterior mean, 2 candidates, best of 4" in names
     names = sv.advise(CHAIN, target, per_sample=30.0, **options).front.index
     assert not any("candidates, best of" in name for name in names)
+
+
+def test_lineages_fill_what_a_sample_may_cost():
+    """Eight candidates by a value of (x, t) cost a call of the reference a step, and one score where eight are dear:
+    5 a lineage, so that 20 cost the 100."""
+    target = sv.Target(CHAIN.reward, alpha=0.0)
+    values = {"exact": CHAIN.mean_value()}
+    price = lambda calls: sum(calls.get(kind, 0.0) for kind in ("reference_calls", "reward_calls"))  # noqa: E731
+    made = Shelf(CHAIN, target, values, frozenset(), price, 100.0).of_value("exact", None)
+    (best,) = [each for each in made if "best of" in each.name]
+    assert best.name == "SVDD, exact, 8 candidates, best of 20" and price(best.calls) == 100
+    cost = drawn(best.sampler, 3).cost
+    assert (cost.reference_calls, cost.reward_calls) == (3 * 80, 3 * 20)
 
 
 def test_one_lineage_with_one_candidate_is_a_plain_sample():
