@@ -20,7 +20,10 @@ SEARCHED = {
 }
 SPECIAL = {
     "hash": ("A hash of the state", "on a linear-Gaussian chain; nothing can foresee it."),
-    "smooth": ("A cheap and smooth reward", "on the same chain: linear in its last state, alpha = 0.5; nothing is trained."),
+    "smooth": (
+        "A cheap and smooth reward",
+        "on the same chain: linear in its last state, alpha = 0.5; nothing is trained.",
+    ),
     "dear": (
         f"A reward of {SECONDS:.0f} seconds a call",
         f"the same at alpha = 0, each call at {SECONDS:.0f} seconds of the budget by `prices`; nobody waited for them.",
