@@ -40,7 +40,7 @@ of the reference, of its gradient and of the reward is one each, and one of a va
 within it, with their samples and the trajectories that their values learned from. What the policies of some rows drew
 in training is not known, and counts as nothing. The best row is the best of many on the samples that it was picked by,
 which flatters the search. Advised samplers are judged on samples of their own ({judged}); the error of their mean is
-the larger of what the seeds differ by and what the samples tell. "Within the noise": not apart by 1.96 standard errors
+the larger of what the seeds differ by and what the samples tell, of one seed the latter alone. "Within the noise": not apart by 1.96 standard errors
 of the difference.
 
 The values that rows of a leaderboard learn are trained longer than an advice trains one, and on more trajectories. On
@@ -76,8 +76,8 @@ def headline(found: dict[str, list[Verdict]]) -> str:
         if chosen is None:
             dearer.append(f"{title} (at {own[0].share:.0%}, {own[0].word})")
         else:
-            told = "" if chosen.word == "within the noise" else f" ({with_error(*chosen.gap, sign=True)})"
-            names[chosen.word].append(title + told)
+            seeds = "1 seed" if len(chosen.runs) == 1 else f"{len(chosen.runs)} seeds"
+            names[chosen.word].append(f"{title} ({with_error(*chosen.gap, sign=True)}, {seeds})")
     said = {"above": "above it on", "within the noise": "within its noise on", "below": "below it on"}
     parts = [f"{said[word]} {' and '.join(own)}" for word, own in names.items() if own]
     text = (

@@ -40,7 +40,7 @@ def test_the_largest_budget_of_at_most_a_tenth_is_the_one_that_is_judged():
     three = [verdict(2.0, price=price) for price in (500.0, 1150.0, 3000.0)]
     assert at_a_tenth(three) is three[1] and at_a_tenth(three[2:]) is None
     text = headline({"qm9": [verdict(1.8, 1.8)], "mrl": [verdict(2.2, 2.2, price=3000.0)]})
-    assert "below it on QM9, QED (-0.20 ± 0.04)" in text
+    assert "below it on QM9, QED (-0.20 ± 0.04, 2 seeds)" in text
     assert "No budget was as small on QM9, QED (at 26%, above)" in text
 
 
