@@ -40,8 +40,8 @@ of the reference, of its gradient and of the reward is one each, and one of a va
 within it, with their samples and the trajectories that their values learned from. What the policies of some rows drew
 in training is not known, and counts as nothing. The best row is the best of many on the samples that it was picked by,
 which flatters the search. Advised samplers are judged on samples of their own ({judged}); the error of their mean is
-the larger of what the seeds differ by and what the samples tell, of one seed the latter alone. "Within the noise": not apart by 1.96 standard errors
-of the difference.
+the larger of what the seeds differ by and what the samples tell, of one seed the latter alone. "Within the noise": not
+apart by 1.96 standard errors of the difference.
 
 The values that rows of a leaderboard learn are trained longer than an advice trains one, and on more trajectories. On
 stories and digits an advice trains none: their states are not one tensor, and none was handed over. On stories it has
