@@ -6,6 +6,7 @@ from svlearn.advising.break_even import BreakEven
 from svlearn.advising.budget import Budget, Prices
 from svlearn.advising.estimates import Baseline, Estimate
 from svlearn.advising.guided import guided_best_of_n
+from svlearn.advising.lineages import svdd_best_of_n
 from svlearn.advising.schedule import candidates_by_step
 
 __all__ = [
@@ -18,4 +19,5 @@ __all__ = [
     "advise",
     "candidates_by_step",
     "guided_best_of_n",
+    "svdd_best_of_n",
 ]

@@ -72,6 +72,15 @@ class Record:
         self.account.add(Cost(**content["cost"]))
         return content
 
+    def repeat(self, name: str, make: Callable[[], Any]) -> Any:
+        """What `make` gives, which no file holds and each run makes; the cost of the first time is the part's."""
+        with metered() as meter:
+            thing = make()
+        if name in self.parts:
+            self.account.repeated += meter.cost
+        self.finish(name, lambda: {"cost": meter.cost})
+        return thing
+
     def _made(self, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """What `make` gives; where it raises, what it has cost until then is spent."""
         meter = Meter()

@@ -58,7 +58,8 @@ def advise(
     posterior mean, those `trainable` (None: a perceptron, where states are one tensor), fitted to the pilot's rewards,
     and those at hand; of each is measured what a choice by it gains at every step (`values.selection_gain`), and one
     that foresees nothing is left out. Of the others SVDD with several numbers of candidates, the same at each step or
-    where they gain (`candidates_by_step`), handing over, and for α > 0 SMC and guidance race by successive halving.
+    where they gain (`candidates_by_step`), the best of several such lineages, handing over, and for α > 0 SMC and
+    guidance race by successive halving.
     The first of the finalists that, on samples which nobody has chosen by, gains over the best of as many plain samples
     as its own price buys is recommended; else best-of-N is. Training is paid by the pilot's samples and the fit, once.
 

@@ -62,7 +62,8 @@ class Prices:
 
     In seconds the clock measures, and `per_call` is what comes on top of it, 0 by default: of a reward that is paid by
     the call, or that another machine computes. In calls each is one, but those of a value's own network, which are 0.
-    Raises ValueError for an unknown kind, and for a price below 0.
+    Raises ValueError for an unknown kind, for a price below 0, and in calls for a plain sample, which is calls of the
+    reference and one of the reward, that costs nothing.
     """
 
     unit: str
@@ -76,6 +77,11 @@ class Prices:
             if kind not in known:
                 raise ValueError(f"prices: expected some of {', '.join(KINDS)}, got {kind!r}")
             known[kind] = real(price, f"prices[{kind!r}]", least=0)
+        if unit == "calls" and not known["reference_calls"] + known["reward_calls"] > 0:
+            raise ValueError(
+                "prices: expected one above 0 of reference_calls and reward_calls, which are all that a plain sample "
+                "costs in a budget of calls, got 0 for both"
+            )
         return cls(unit, known)
 
     def price(self, cost: Cost) -> float:

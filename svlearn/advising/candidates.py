@@ -17,6 +17,7 @@ from svlearn.values.switch import best_start
 
 SIZES = (32, 16, 8, 4, 2)  # candidates, particles, or guided samples
 SMALLER = 4  # the second size of a family, as a part of the first
+LATER = (0.0, 0.5, 0.75)  # of the way from where another value gains more to T: a later hand-over asks it less often
 DEAR = 0.2  # of what else a sample costs: where scoring all its last candidates takes more, only one is drawn
 
 
@@ -59,13 +60,16 @@ class Shelf:
 
     def of_value(self, name: str, foresight: Foresight | None) -> list[Candidate]:
         """What one value can do: svdd with the same number of candidates at each step, and with as many by step as
-        choosing gains there; where α > 0 smc, guidance and both, as far as they fit the limit."""
+        choosing gains there; the best of several lineages; where α > 0 smc, guidance and both, as far as they fit the
+        limit."""
         found: list[Candidate] = []
         value = self.values[name]
         steps = self.reference.num_steps
         sizes = self._sizes(lambda size: self._of_choices(value, [size] * steps + [size]))
         for size in sizes:
             found += self._svdd(f"SVDD, {name}, {size} candidates", name, [size] * (steps + 1))
+        if sizes:
+            found += self._lineages(name, sizes[-1])
         if sizes and foresight is not None and foresight.foresees:
             for size in sizes:
                 numbers = candidates_by_step(foresight.gains.tolist(), size * steps)
@@ -76,22 +80,31 @@ class Shelf:
         return found
 
     def of_two(self, early: str, late: str, gains: tuple[Foresight, Foresight]) -> list[Candidate]:
-        """One value until the other gains more, then that."""
-        start = best_start(*(torch.from_numpy(each.gains.copy()) for each in gains))
-        if start in (0, self.reference.num_steps):
+        """One value until the other gains more, then that, with as many candidates as fit; and later, where that pays
+        for more of them."""
+        first, steps = best_start(*(torch.from_numpy(each.gains.copy()) for each in gains)), self.reference.num_steps
+        if first in (0, steps):
             return []
-        steps = self.reference.num_steps
-        recipe = {"class_path": "svlearn.values.Switch", "init_args": {"early": early, "late": late, "start": start}}
-        found: list[Candidate] = []
-        for size in SIZES:
-            calls = self._of_choices(self.values[early], [size] * start + [0] * (steps - start) + [size])
-            rest = self._of_choices(self.values[late], [0] * start + [size] * (steps - start) + [0])
-            calls = {kind: calls[kind] + rest[kind] for kind in calls}
-            if self.price(calls) <= self.limit and not found:
-                init_args = {"value": recipe, "num_candidates": size}
+        found, most = list[Candidate](), 0
+        for start in sorted({first + round(share * (steps - first)) for share in LATER} - {steps}):
+            by_size = {size: self._of_two_choices(early, late, start, size) for size in SIZES}
+            size = next((each for each, calls in by_size.items() if self.price(calls) <= self.limit), 0)
+            if size > most:
+                given = {"early": early, "late": late, "start": start}
+                arguments = {"value": {"class_path": "svlearn.values.Switch", "init_args": given}}
                 title = f"SVDD, {early} to t = {start}, then {late}, {size} candidates"
-                found += self._made(title, "svlearn.svdd", init_args, (early, late), calls)
+                found += self._made(
+                    title, "svlearn.svdd", {**arguments, "num_candidates": size}, (early, late), by_size[size]
+                )
+                most = size
         return found
+
+    def _of_two_choices(self, early: str, late: str, start: int, size: int) -> dict[str, float]:
+        """Calls of svdd with so many candidates, by one value before the step and by the other from it on."""
+        steps = self.reference.num_steps
+        calls = self._of_choices(self.values[early], [size] * start + [0] * (steps - start) + [size])
+        rest = self._of_choices(self.values[late], [0] * start + [size] * (steps - start) + [0])
+        return {kind: calls[kind] + rest[kind] for kind in calls}
 
     def of_policy(self, name: str, policy: Reference) -> list[Candidate]:
         """A policy's own samples, and the best of as many as fit."""
@@ -130,21 +143,35 @@ class Shelf:
             found += self._made(f"guidance by {name}", "svlearn.guidance", {"value": name}, (name,), calls)
         return found
 
-    def _svdd(self, title: str, name: str, numbers: list[int]) -> list[Candidate]:
-        """numbers: of steps 0 ... T; where scoring the last ones is dear there is one of them. A value whose call is
-        for nothing, where there is one candidate, is not called."""
-        value, numbers = self.values[name], list(numbers)
+    def _lineages(self, name: str, size: int) -> list[Candidate]:
+        """The best of as many lineages as fit the limit, of the smaller number of candidates: a value that is asked too
+        often is taken at its faults, which the reward then sees."""
+        value = self.values[name]
+        numbers = self._scored(value, [size] * (self.reference.num_steps + 1))
+        price = self.price(self._of_choices(value, numbers))
+        n = SIZES[0] if price == 0 else min(SIZES[0], int(self.limit / price))
+        return [] if n < 2 else self._svdd(f"SVDD, {name}, {size} candidates, best of {n}", name, numbers, n)
+
+    def _scored(self, value: Value, numbers: list[int]) -> list[int]:
+        """These numbers of candidates; one at the end where scoring so many takes more than DEAR of all before."""
         before = self.price(self._of_choices(value, [*numbers[:-1], 0]))
-        if self.price({"reward_calls": numbers[-1]}) > DEAR * max(before, self.price({"reward_calls": 1.0})):
-            numbers[-1] = 1
+        dear = self.price({"reward_calls": numbers[-1]}) > DEAR * max(before, self.price({"reward_calls": 1.0}))
+        return [*numbers[:-1], 1 if dear else numbers[-1]]
+
+    def _svdd(self, title: str, name: str, numbers: list[int], n: int = 1) -> list[Candidate]:
+        """numbers: of steps 0 ... T, the last as `_scored` has it. Where there is one candidate a value's call is for
+        nothing, and is not made. n: lineages, of which the best is kept."""
+        value = self.values[name]
+        numbers = self._scored(value, numbers)
         chosen = [t for t, number in enumerate(numbers[:-1]) if number > 1]
         held: Any = name
         if len(chosen) < len(numbers) - 1:
             held = {"class_path": "svlearn.values.AtSteps", "init_args": {"value": name, "steps": chosen}}
         same = len(set(numbers)) == 1
         arguments = {"value": held, "num_candidates": numbers[0] if same else numbers}
-        calls = self._of_choices(value, numbers)
-        return self._made(title, "svlearn.svdd", arguments, (name,), calls)
+        calls = {kind: n * each for kind, each in self._of_choices(value, numbers).items()}
+        path = "svlearn.svdd" if n == 1 else "svlearn.advising.svdd_best_of_n"
+        return self._made(title, path, arguments if n == 1 else {**arguments, "n": n}, (name,), calls)
 
     def _made(
         self, title: str, path: str, arguments: dict[str, Any], names: tuple[str, ...], calls: Mapping[str, float]

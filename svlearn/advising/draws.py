@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, cast
 
 import numpy as np
@@ -13,7 +13,7 @@ from svlearn.evaluation.divergence import reference_kl
 from svlearn.evaluation.summary import Floats, log_mean_exp
 from svlearn.inference.sampler import Sampler
 from svlearn.inference.samples import Samples
-from svlearn.metering import Cost
+from svlearn.metering import Cost, metered
 from svlearn.process import Reference, has
 from svlearn.randomness import device_of, seeded
 from svlearn.reward import forget
@@ -23,26 +23,31 @@ from svlearn.targets import Target
 
 @dataclass(frozen=True)
 class Draws:
-    """rewards (n,), reward units, as the target gave them; cost of all; figures: what else was seen, by name."""
+    """rewards (n,), reward units, as the target gave them; cost of all; figures: what else was seen, by name, and what
+    it cost to see it, which is no part of a sample's price."""
 
     rewards: Floats
     cost: Cost
     figures: Mapping[str, float]
+    of_figures: Cost = field(default_factory=Cost)
 
     def as_part(self) -> dict[str, Any]:
-        """As `Record` holds it."""
-        return {"rewards": self.rewards, "cost": self.cost, "figures": dict(self.figures)}
+        """As `Record` holds it, with the cost of all as what is spent."""
+        own = {"rewards": self.rewards, "figures": dict(self.figures), "of_figures": asdict(self.of_figures)}
+        return {**own, "of_samples": asdict(self.cost), "cost": self.cost + self.of_figures}
 
     @classmethod
     def of_part(cls, part: Mapping[str, Any]) -> "Draws":
         figures = {name: _number(each) for name, each in part["figures"].items()}
-        return cls(np.array([_number(each) for each in part["rewards"]]), Cost(**part["cost"]), figures)
+        rewards = np.array([_number(each) for each in part["rewards"]])
+        return cls(rewards, Cost(**part["of_samples"]), figures, Cost(**part["of_figures"]))
 
     @classmethod
     def cat(cls, one: "Draws", other: "Draws") -> "Draws":
         """Of two runs; the figures are those of the larger."""
         figures = one.figures if len(one.rewards) > len(other.rewards) else other.figures
-        return cls(np.concatenate([one.rewards, other.rewards]), one.cost + other.cost, figures)
+        rewards = np.concatenate([one.rewards, other.rewards])
+        return cls(rewards, one.cost + other.cost, figures, one.of_figures + other.of_figures)
 
 
 @dataclass(frozen=True)
@@ -76,8 +81,9 @@ class Drawing:
         options: dict[str, Any] = {"condition": self.rows(number, first), "max_batch": self.max_batch}
         samples = sampler.sample(number, generator=generator, **options)
         states, rewards = samples.draw_with_rewards(generator=generator)
-        figures = _figures(samples, target, sampler.reference, states)
-        return Draws(rewards.double().cpu().numpy(), samples.cost, figures)
+        with metered(self.max_batch) as meter:
+            figures = _figures(samples, target, sampler.reference, states)
+        return Draws(rewards.double().cpu().numpy(), samples.cost, figures, meter.cost)
 
 
 def scored(rewards: Floats, failure: float) -> Floats:

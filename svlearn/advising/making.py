@@ -19,7 +19,7 @@ from svlearn.advising.pilot import Pilot, pilot
 from svlearn.advising.race import Entry
 from svlearn.evaluation.outcome import as_text
 from svlearn.inference.sampler import Sampler
-from svlearn.metering import Cost, metered
+from svlearn.metering import Cost
 from svlearn.process import Prediction, Reference, predict
 from svlearn.randomness import device_of
 from svlearn.targets import Target
@@ -96,10 +96,8 @@ class Making:
 
     def _prediction(self, known: Pilot) -> Prediction:
         states = known.trajectories.all()["states"][:2, 0].to(device_of(self.reference))
-        with torch.no_grad(), metered() as meter:
-            prediction = predict(self.reference, states, 0)
-        self.account.add(meter.cost)
-        return prediction
+        with torch.no_grad():
+            return self.record.repeat("prediction", lambda: predict(self.reference, states, 0))
 
     def train(self, known: Pilot, trainable: Mapping[str, Value] | None) -> None:
         """Fit each value that can be trained on two thirds of the pilot's trajectories."""
@@ -124,12 +122,13 @@ class Making:
         kept = (
             training.taken_back(value, path) if path is not None and f"training/{name}" in self.record.parts else None
         )
+        asked, prices = (value, self.reference, self.target), self.account.prices.per_call
+        steps = training.steps_for(self.account.budget, share, *asked, prices)
         seconds = share if self.account.budget.unit == "seconds" else None
         fitted: list[Value] = [] if kept is None else [kept]
 
         def make() -> dict[str, Any]:
             rows = known.trajectories.all()[:number]
-            steps = training.steps_for(share, training.price_of_look(value, self.target, self.account.prices.per_call))
             options: dict[str, Any] = {"seed": self.drawing.seed, "seconds": seconds, "steps": steps}
             own, part = training.train(value, self.reference, self.target, rows, known.scores[:number], **options)
             fitted.append(own)
@@ -201,7 +200,17 @@ class Making:
         self, known: Pilot, limit: float, policies: Mapping[str, Reference], samplers: Mapping[str, Sampler]
     ) -> list[Entry]:
         """All samplers that are to race."""
-        shelf, candidates = self.shelf(limit), list[Candidate]()
+        shelf = self.shelf(limit)
+        candidates = self.record.repeat("samplers", lambda: self._candidates(shelf, policies))  # each looks for noise
+        self.skipped |= shelf.refused
+        entries = [self._entry(each, self.price(each.calls)) for each in candidates]
+        for name, sampler in samplers.items():
+            copies = sampler.num_particles * float(np.mean(sampler.num_candidates))
+            entries.append(self._entry(Candidate(name, sampler), copies * known.price))
+        return entries
+
+    def _candidates(self, shelf: Shelf, policies: Mapping[str, Reference]) -> list[Candidate]:
+        candidates = list[Candidate]()
         for name in self.values:
             candidates += shelf.of_value(name, self.foresights.get(name))
         for early in self.values:
@@ -210,12 +219,7 @@ class Making:
                 candidates += shelf.of_two(early, late, (self.foresights[early], self.foresights[late]))
         for name, policy in policies.items():
             candidates += shelf.of_policy(name, policy)
-        self.skipped |= shelf.refused
-        entries = [self._entry(each, self.price(each.calls)) for each in candidates]
-        for name, sampler in samplers.items():
-            copies = sampler.num_particles * float(np.mean(sampler.num_candidates))
-            entries.append(self._entry(Candidate(name, sampler), copies * known.price))
-        return entries
+        return candidates
 
     def _entry(self, candidate: Candidate, price: float) -> Entry:
         trained = candidate.trained

@@ -22,6 +22,7 @@ from svlearn.targets import Target
 
 PILOT, NOISE = 0, 1  # streams of randomness
 FIRST, LEAST, MOST = 8, 32, 2048  # trajectories: of the first look, at least, at most
+WARMING = 2  # trajectories before the first look, where the clock decides
 REPEATED, FEWEST_REPEATED = 32, 4  # finished states that are scored twice: an eighth of all, within these
 SHARE = 0.15  # of the budget
 NEEDED = 160  # plain samples' price, that an advice takes at least
@@ -82,13 +83,23 @@ class Trajectories:
 def pilot(reference: Reference, target: Target, drawing: Drawing, account: Account, record: Record) -> Pilot:
     """A first look of a few trajectories, which tells the price of one, then as many as a share of the budget pays.
 
+    Of a budget in seconds a few are drawn before that, for a first call takes longer than all others.
     Raises ValueError for a budget that is too small, with what is needed; for a reward that is -inf on all of them, and
     for one that is the same on all; and what the reward raises.
     """
     trajectories = Trajectories(reference, target, drawing, account)
-    trajectories.sizes.append(FIRST)
-    parts = [record.finish("pilot/0", lambda: _chunk(trajectories, 0))]
-    price = account.prices.price(Cost(**parts[0]["cost"])) / FIRST
+    parts: list[dict[str, Any]] = []
+
+    def draw(size: int) -> float:
+        """The price of one of so many."""
+        chunk = len(parts)
+        trajectories.sizes.append(size)
+        parts.append(record.finish(f"pilot/{chunk}", lambda: _chunk(trajectories, chunk)))
+        return account.prices.price(Cost(**parts[chunk]["cost"])) / size
+
+    if account.budget.unit == "seconds":
+        draw(WARMING)
+    price = draw(FIRST)
     if account.budget.amount < NEEDED * price:
         raise ValueError(
             f"budget: expected at least {account.budget.written(NEEDED * price)}, what {NEEDED} plain samples cost "
@@ -96,19 +107,11 @@ def pilot(reference: Reference, target: Target, drawing: Drawing, account: Accou
         )
     number = int(min(MOST, max(LEAST, SHARE * account.budget.amount / price))) - FIRST
     number = record.finish("pilot/size", lambda: {"number": number})["number"]  # the clock may say another next time
-    trajectories.sizes.append(number)
-    parts.append(record.finish("pilot/1", lambda: _chunk(trajectories, 1)))
+    price = draw(number)
     rewards = np.array([float(each) for part in parts for each in part["rewards"]])
     _check(rewards)
     noise = record.finish("pilot/noise", lambda: _noise(trajectories))["noise"]
-    cost = Cost(**parts[1]["cost"])  # the first look warms up
-    return Pilot(
-        rewards,
-        account.prices.price(cost) / number,
-        failure_score(rewards),
-        float(noise),
-        trajectories,
-    )
+    return Pilot(rewards, price, failure_score(rewards), float(noise), trajectories)
 
 
 def failure_score(rewards: Floats) -> float:

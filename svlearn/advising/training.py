@@ -12,6 +12,7 @@ from tensordict import TensorDict
 from torch import Tensor
 
 from svlearn import checkpoints
+from svlearn.advising.budget import Budget
 from svlearn.advising.candidates import rewards_of
 from svlearn.advising.network import Perceptron
 from svlearn.metering import metered
@@ -78,9 +79,20 @@ def price_of_look(value: Value, target: Target, prices: Mapping[str, float]) -> 
     return prices["value_calls"] + references * prices["reference_calls"] + rewards * prices["reward_calls"]
 
 
-def steps_for(budget: float, price: float) -> int:
-    """The steps of a training whose looks at states, each at a price, may come to a budget: STEPS at most."""
-    return STEPS if price == 0 else max(FEWEST_STEPS, min(STEPS, int(budget / (price * BATCH * TIMES))))
+def steps_for(
+    budget: Budget, share: float, value: Value, reference: Reference, target: Target, per_call: Mapping[str, float]
+) -> int:
+    """The steps of a training whose calls, each at a price, may come to a share of a budget: STEPS at most.
+
+    Raises ValueError where FEWEST_STEPS of a value that reads predictions, each a call of the reference, come to more.
+    """
+    price = price_of_look(value, target, per_call) * BATCH * min(TIMES, reference.num_steps)
+    if value.needs_prediction and FEWEST_STEPS * price > share:
+        raise ValueError(
+            f"{FEWEST_STEPS} steps of its training would cost {budget.written(FEWEST_STEPS * price)} in predictions, "
+            f"over its share of {budget.written(share)}"
+        )
+    return STEPS if price == 0 else max(FEWEST_STEPS, min(STEPS, int(share / price)))
 
 
 def keep(value: Value, path: Path, reference: Reference, recipe: dict[str, Any] | None) -> str | None:
