@@ -68,7 +68,7 @@ class Digits(Problem):
     probability of the class under p_ref, so over the ten classes its mean is 1/10."""
 
     title = "digits, a class"
-    num_groups, piece = 3 * CLASSES, 64
+    num_groups, piece = 2 * CLASSES, 64
     ETA = 0.2
 
     def __init__(self) -> None:
