@@ -74,17 +74,17 @@ def headline(results: dict[str, Any], measured: dict[str, dict[str, Runs]]) -> s
     return (
         f"**At equal draws and steps, beside the better of two contrastive twists, iterated twists estimate log Z "
         f"{said(results, errors, 'with a smaller error', 'with a larger one')}. In R² under p\\* they are "
-        f"{said(results, scores, 'ahead', 'behind')}.** Told apart: by Welch's test over seeds at 5 %."
+        f"{said(results, scores, 'ahead', 'behind')}.** Told apart: by Welch's test over seeds at 5 %, where there are several."
     )
 
 
 def sides(measured: dict[str, dict[str, Runs]], last: Any, lower_is_better: bool) -> dict[str, list[str]]:
-    """The problems on which iterated twists are better, worse and not told apart."""
+    """The problems on which iterated twists are better, worse and not told apart, of those with several seeds."""
     found: dict[str, list[str]] = {"better": [], "worse": [], "not": []}
     for name, methods in measured.items():
         others = [last(own) for method, own in methods.items() if method != ITERATED]
-        if ITERATED not in methods or not others:
-            continue
+        if ITERATED not in methods or not others or any(len(own.held) < 2 for own in methods.values()):
+            continue  # of a single seed there is no telling
         rival = (min if lower_is_better else max)(others, key=fmean)
         sign = compared(last(methods[ITERATED]), rival) * (1 if lower_is_better else -1)
         found["better" if sign < 0 else "worse" if sign > 0 else "not"].append(name)

@@ -161,8 +161,8 @@ def absent(problem: Problem, families: list[Family], measured: list[tuple[Family
     return [f"{' '.join(said)}\n"] if said else []
 
 
-def overhead(measured: dict[str, Any], problems: list[Problem]) -> str:
-    """What `python -m benchmarks training_overhead` found; empty where it has not run."""
+def overhead(measured: dict[str, Any], problems: list[Problem], families: list[str]) -> str:
+    """What `python -m benchmarks training_overhead` found, and what it lacks; empty where it has not run."""
     if not measured:
         return ""
     titles = ["Family", "oracle", "fit / bare loop", "lowest and highest", "ms a step more", "steps/s", "peak"]
@@ -176,7 +176,10 @@ def overhead(measured: dict[str, Any], problems: list[Problem]) -> str:
         peak = plain(entry.get("peak_memory", math.nan), 3)
         rows.append([family, oracle, share, ends, more, plain(entry["steps_per_second"], 3), peak])
     origins = [entry["provenance"] for entry in measured.values()]
-    return f"\n{OVERHEAD}\n{markdown_table(titles, rows)}\n{measured_at('Ratios measured', origins)}"
+    names = {key.split("/")[1] for key in measured}
+    missing = [family for family in families if family not in names]
+    said = f"Not yet beside a bare loop: {'; '.join(missing)}.\n\n" if missing else ""
+    return f"\n{OVERHEAD}\n{markdown_table(titles, rows)}\n{said}{measured_at('Ratios measured', origins)}"
 
 
 def measured_at(word: str, origins: list[dict[str, Any]]) -> str:
@@ -202,7 +205,8 @@ def page(
     seeds = len({key.rsplit("/", 1)[1] for key in entries})
     foot = "\n" + measured_at("All else measured", [entry["provenance"] for entry in entries.values()])
     parts = [section(problem, families_of(problem), results) for problem in problems]
-    return OPENING.format(seeds=seeds) + "".join(parts) + overhead(measured, problems) + foot
+    names = list(dict.fromkeys(family.name for problem in problems for family in families_of(problem)))
+    return OPENING.format(seeds=seeds) + "".join(parts) + overhead(measured, problems, names) + foot
 
 
 def _below(gap: float | None, largest: float) -> bool:
