@@ -74,7 +74,8 @@ def headline(results: dict[str, Any], measured: dict[str, dict[str, Runs]]) -> s
     return (
         f"**At equal draws and steps, beside the better of two contrastive twists, iterated twists estimate log Z "
         f"{said(results, errors, 'with a smaller error', 'with a larger one')}. In R² under p\\* they are "
-        f"{said(results, scores, 'ahead', 'behind')}.** Told apart: by Welch's test over seeds at 5 %, where there are several."
+        f"{said(results, scores, 'ahead', 'behind')}.** "
+        "Told apart: by Welch's test over seeds at 5 %, where there are several."
     )
 
 
