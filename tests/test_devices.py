@@ -218,15 +218,21 @@ POLICIES = {
     ),
     "stochastic control": lambda r, t, p: objectives.StochasticControl(r, t, p, check_memory=False),
 }
+DENOISERS = {  # they train the process itself, so it must have weights
+    "reward-weighted": lambda r, t: objectives.ForwardProcessPolicy(r, t, Finetuned(r)),
+    "nft": lambda r, t: objectives.ForwardProcessPolicy(
+        r, t, Finetuned(r), variant="nft", optimality="group", group_size=4
+    ),
+}
+CASES = [(name, reference) for name in [*VALUES, *POLICIES] for reference in (Walk, Diffusion)]
 
 
-@pytest.mark.parametrize("reference", [Walk, Diffusion])
-@pytest.mark.parametrize("name", [*VALUES, *POLICIES])
+@pytest.mark.parametrize(("name", "reference"), [*CASES, *((name, Diffusion) for name in DENOISERS)])
 def test_every_objective_trains_where_the_trainer_puts_it_and_leaves_all_where_it_was(name, reference, device):
     judge, made = Judge(), reference()
     target = sv.Target(judge, 0.5)
-    if name in VALUES:
-        objective = VALUES[name](made, target)
+    if name in VALUES or name in DENOISERS:
+        objective = (VALUES | DENOISERS)[name](made, target)
     else:
         objective = POLICIES[name](made, target, Controlled(made, Network(2)))
     objective.batch_size = objective.num_validation = 8

@@ -5,13 +5,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from benchmarks.oracles.judges import Truth
-from benchmarks.oracles.problems import Problem, Toy
+from benchmarks.oracles.problems import Markov, Problem, Toy, Tree
 from svlearn.inference.samplers import smc
 from svlearn.objectives import (
     AdjointMatching,
     ContrastiveEnergy,
     ContrastiveTwist,
     DistributionalPolicyGradient,
+    ForwardProcessPolicy,
+    GroupRelativePolicyGradient,
+    IteratedTwist,
     MonteCarloRegression,
     Objective,
     PathConsistency,
@@ -41,6 +44,11 @@ def gaussian(problem: Problem) -> bool:
 def noised(problem: Problem) -> bool:
     """Whether its reference reverses a known noising, with a known density at the end."""
     return isinstance(problem, Toy)
+
+
+def told(problem: Problem) -> bool:
+    """Whether a policy's own steps say what it expects of x_T, as those of a text do: what is denoised is trained."""
+    return isinstance(problem, Tree)
 
 
 def nothing(problem: Problem) -> dict[str, Any]:
@@ -105,11 +113,23 @@ def teacher(problem: Problem) -> dict[str, Any]:
     return {"sampler": smc(problem.controlled, problem.target, Zero(), problem.batch_size), "law": "target"}
 
 
+def outcomes(problem: Problem) -> dict[str, Any]:
+    """Whether all outcomes of a step stand for it, where they are few, or candidates of p_ref."""
+    return {"limit": 5 if isinstance(problem, Markov) else 4 if isinstance(problem, Tree) else 0}
+
+
 FAMILIES = [
     Family("Monte Carlo regression", MonteCarloRegression, SOFT, {"estimand": "soft"}),
     Family("Soft-Q iteration", SoftQIteration, SOFT, {"estimand": "soft"}),
     Family("Contrastive twist", ContrastiveTwist, UP_TO_CONSTANT),
     Family("Contrastive energy", ContrastiveEnergy, UP_TO_CONSTANT),
+    Family(
+        "Iterated twist",
+        IteratedTwist,
+        UP_TO_CONSTANT,
+        {"num_candidates": 4, "round_size": 4096, "inner_steps": 16},  # 256 trajectories a step
+        more=outcomes,
+    ),
     Family("Monte Carlo regression, mean", MonteCarloRegression, MEAN, {"estimand": "mean"}),
     Family("Soft-Q iteration, mean", SoftQIteration, MEAN, {"estimand": "mean"}),
     Family("Path consistency, value only", PathConsistency, MEAN, {"variant": "subtrajectory"}),
@@ -127,7 +147,21 @@ FAMILIES = [
     ),
     Family("Policy gradient", PolicyGradient, POLICY),
     Family("Proximal policy gradient", ProximalPolicyGradient, POLICY, {"num_epochs": 2}, epochs=2),
+    Family(
+        "Group-relative policy gradient",
+        GroupRelativePolicyGradient,
+        POLICY,
+        {"num_minibatches": 1, "num_epochs": 1, "group_size": 16},
+    ),
     Family("Distributional policy gradient", DistributionalPolicyGradient, POLICY),
+    Family("Reward-weighted denoising", ForwardProcessPolicy, POLICY, {"num_times": None}, applies=told),
+    Family(
+        "DiffusionNFT, tilted",
+        ForwardProcessPolicy,
+        POLICY,
+        {"variant": "nft", "optimality": "tilted", "num_times": None},
+        applies=told,
+    ),
     Family("Distillation", Distillation, POLICY, more=teacher),
     Family("Stochastic control", StochasticControl, POLICY, applies=gaussian),
     Family("Adjoint matching", AdjointMatching, POLICY, applies=gaussian),

@@ -70,10 +70,13 @@ class GroupRelativePolicyGradient(ClippedPolicyGradient):
     a sampled form of it for any law (GRPO's: its gradient is that of KL(p_ref || q) in expectation). The last two are
     the papers', and biased: they see what a step costs, not where it leads.
     num_times: as in `PolicyGradient`. window: learn at so many consecutive steps alone, drawn as all others are, of
-    which the network is called with gradient (MixGRPO, 2507.21802, without its deterministic steps outside, for a
-    reference has the noise that it has); it wraps around at T. window_moves: "progressive": by one step every
-    `window_every` iterations, from x_0 on; "random": to a uniform place at each optimiser step, which is unbiased;
-    "frozen": the first steps, always.
+    which the network is called with gradient (MixGRPO, 2507.21802); it wraps around at T. window_moves: "progressive":
+    by one step every `window_every` iterations, from x_0 on; "random": to a uniform place at each optimiser step, which
+    is unbiased; "frozen": the first steps, always.
+    Outside the window MixGRPO follows the ordinary differential equation of the same marginals, so that less noise
+    reaches the reward. Here all steps have their noise: where a policy moves one that has none, log q/p_ref of the path
+    is infinite, so there is neither an ELBO to climb nor a p*. The advantages are of the reward alone, as those of the
+    paper, with kl="direct" or "k3", which then count the steps of the window.
     Fewer steps in training than in use: train on the same process of fewer steps, see `Finetuned.on`.
     Raises ValueError as `PolicyGradient` (r = -inf included, whatever the form), for a group of one, a batch_size that
     is no multiple of it and unknown names; TypeError for laws whose KL is not known where it is asked for.
