@@ -39,13 +39,13 @@ def test_a_look_costs_what_the_value_asks():
 
 
 def test_dear_looks_are_fewer_steps_and_free_ones_all():
-    """128 trajectories at 8 times a step, of a chain of as many steps."""
+    """64 trajectories at 8 times a step, of a chain of as many steps."""
     chain = FiniteMarkovChain.random(3, 8, seed=0)
 
     def steps(share, value, prices=PRICES):
         return steps_for(CALLS, share, value, chain, TARGET, prices)
 
-    looks = 128 * 8
+    looks = 64 * 8
     assert steps(1e6, LEARNED) == STEPS
     assert steps(100.5 * looks * 0.25, LEARNED) == 100 and steps(100.5 * looks * 21.25, RESIDUAL) == 100
     assert steps(1.0, LEARNED) == FEWEST_STEPS
