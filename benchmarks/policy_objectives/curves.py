@@ -21,6 +21,7 @@ from svlearn.rollouts.roll_out import roll_out
 from svlearn.state import State
 
 MOST_STEPS = 20_000  # far more than any training takes: so the learning rate stays where it is
+KINDS = ("reference_calls", "policy_calls")
 COMPARED = 64  # samples of which the diversity is told, for it may depend on their number
 EVALUATION = 7  # a stream of randomness of its own
 
@@ -28,13 +29,15 @@ EVALUATION = 7  # a stream of randomness of its own
 class Curve(pl.Callback):
     """Judge what is trained at the end of the step at which its calls first reach each mark, and stop at the last.
 
-    meter: of the frame in which it is trained. marks: calls, rising. points: "calls", "cpu_seconds" and "steps" so far,
-    without what judging takes, with the figures that `judged` returns.
+    meter: of the frame in which it is trained; kinds: what of it counts. marks: calls, rising. points: "calls",
+    "cpu_seconds" and "steps" so far, without what judging takes, with the figures that `judged` returns.
     """
 
-    def __init__(self, meter: Meter, marks: Sequence[float], judged: Callable[[], dict[str, Any]]):
+    def __init__(
+        self, meter: Meter, marks: Sequence[float], judged: Callable[[], dict[str, Any]], kinds: Sequence[str] = KINDS
+    ):
         super().__init__()
-        self.meter, self.marks, self.judged = meter, list(marks), judged
+        self.meter, self.marks, self.judged, self.kinds = meter, list(marks), judged, kinds
         self.points: list[dict[str, Any]] = []
         self.spent, self.own_calls, self.start = 0.0, 0, clock()
 
@@ -42,20 +45,20 @@ class Curve(pl.Callback):
         self.start = clock()
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: pl.LightningModule, *batch: Any) -> None:
-        calls = network_calls(self.meter) - self.own_calls
+        calls = network_calls(self.meter, self.kinds) - self.own_calls
         if not self.marks or calls < self.marks[0]:
             return
         self.marks = [mark for mark in self.marks if mark > calls]
         self.spent += since(self.start)["cpu_seconds"]
         now = {"calls": calls, "cpu_seconds": self.spent, "steps": trainer.global_step}
         self.points.append(now | self.judged())
-        self.own_calls, self.start = network_calls(self.meter) - calls, clock()
+        self.own_calls, self.start = network_calls(self.meter, self.kinds) - calls, clock()
         trainer.should_stop = not self.marks
 
 
-def network_calls(meter: Meter) -> int:
+def network_calls(meter: Meter, kinds: Sequence[str] = KINDS) -> int:
     """Of the reference and of policies, a state each; a call that a gradient is taken of is one, too."""
-    return meter.calls["reference_calls"] + meter.calls["policy_calls"]
+    return sum(meter.calls[kind] for kind in kinds)
 
 
 def trained(name: str, family: str, seed: int, rate: float, marks: Sequence[float] | None = None) -> dict[str, Any]:
@@ -64,7 +67,9 @@ def trained(name: str, family: str, seed: int, rate: float, marks: Sequence[floa
     marks = task.marks if marks is None else marks
     learning = objective(name, family, own, rate)
     with metered() as meter:
-        curve = Curve(meter, [share * task.calls for share in marks], lambda: figures_of(name, own, seed))
+        calls = [share * task.calls for share in marks]
+        kinds = KINDS[:1] if task.corrects else KINDS  # what corrects asks the reference, and has no network
+        curve = Curve(meter, calls, lambda: figures_of(name, own, seed), kinds)
         fit(learning, max_steps=MOST_STEPS, seed=seed, callbacks=[curve], enable_progress_bar=False)
     return {"points": curve.points, "rate": learning.learning_rate, "provenance": provenance()}
 

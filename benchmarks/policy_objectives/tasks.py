@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 import svlearn as sv
+from benchmarks.policy_objectives.pulled import Pulled
 from benchmarks.stories.texts import PROMPT
 from svlearn.domains.images.digits.pretrained import digits
 from svlearn.domains.images.digits.rewards import WrittenDigit
@@ -18,12 +19,13 @@ from svlearn.domains.molecules import metrics as molecules
 from svlearn.domains.molecules.rewards import QED, SA
 from svlearn.domains.sequences.metrics import mean_edit_distance
 from svlearn.domains.sequences.rewards import Optimus5Prime, Regression
-from svlearn.policies import Finetuned
+from svlearn.policies import Finetuned, Policy
 from svlearn.process import Reference
 from svlearn.values import AtSteps, MonteCarlo, PosteriorMean, Value
 
 LANGUAGE = "a text is grown from left to right, and has no noise to denoise"
 NO_GRADIENT = "the states are discrete"
+NUM_STEPS = 10  # of digits
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,8 @@ class Task:
     marks: tuple[float, ...] = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 3 / 4, 1.0)
     prompt: str | None = None
     looks: tuple[int, ...] = ()  # the steps at which what is training-free rolls out; without any, all steps, by x̂_T
-    noiseless: str = "copy"
     shared_start: int = 1
+    corrects: bool = False  # whether the policy moves what the reference predicts, and is no copy of its network
 
 
 TASKS = {
@@ -115,7 +117,7 @@ TASKS = {
     ),
     "digits": Task(
         title="A 7, of a diffusion that draws any digit",
-        make=lambda: digits(num_steps=10, reads_class=False).to(memory_format=torch.channels_last),
+        make=lambda: digits(num_steps=NUM_STEPS, reads_class=False).to(memory_format=torch.channels_last),
         reward=lambda reference: WrittenDigit(7),
         reward_unit="log p(7 | image), nats, by one public classifier",
         judge=lambda reference: WrittenDigit(7, "b"),
@@ -128,10 +130,10 @@ TASKS = {
         calls=12_000,
         number=64,
         absent={},
-        rates=(1e-4, 3e-4),
+        rates=(0.01, 0.05),
         marks=(1 / 8, 1 / 4, 1 / 2, 1.0),
-        noiseless="reference",
         shared_start=8,
+        corrects=True,
     ),
 }
 
@@ -153,11 +155,12 @@ def judge(name: str) -> sv.Target:
     return sv.Target(TASKS[name].judge(reference(name)), 0.0)
 
 
-def policy(name: str) -> Finetuned:
-    """A trainable copy, whole."""
+def policy(name: str) -> Policy:
+    """A trainable copy, whole; of digits a few numbers."""
     task = TASKS[name]
-    row = None if task.prompt is None else [task.prompt]
-    return Finetuned(reference(name), condition=row, noiseless=task.noiseless)
+    if task.corrects:
+        return Pulled(reference(name), target(name))
+    return Finetuned(reference(name), condition=None if task.prompt is None else [task.prompt])
 
 
 def condition(name: str, number: int) -> Any:

@@ -14,7 +14,8 @@ from benchmarks.policy_objectives.families import FAMILIES, families_of
 from benchmarks.policy_objectives.figures import figures, file
 from benchmarks.policy_objectives.findings import CALLS, SECONDS, Domain, gather
 from benchmarks.policy_objectives.page import page
-from benchmarks.policy_objectives.tasks import TASKS
+from benchmarks.policy_objectives.pulled import Pulled
+from benchmarks.policy_objectives.tasks import TASKS, reference, target
 from svlearn.metering import metered
 from svlearn.objectives import ProximalPolicyGradient
 from svlearn.process import predict
@@ -211,3 +212,25 @@ def test_the_rate_is_that_of_the_largest_elbo(held, monkeypatch, tmp_path):
     results.write(held | {"trials": trials})
     monkeypatch.setattr(run, "RESULTS", results)
     assert run.chosen("mrl", "NFT") == rates[1]
+
+
+def test_what_is_pulled_predicts_the_end_of_its_own_steps():
+    """DDPM's mean is c x̂_T + d x_t: of the reference and of the policy with the same d, so their differences agree."""
+    chain, generator = reference("digits"), torch.Generator().manual_seed(0)
+    policy = Pulled(chain, target("digits"))
+    x = chain.initial(2, generator=generator)
+    t = torch.tensor([3, 7])
+    plain = chain(x, t)
+    assert torch.equal(policy(x, t).clean["sample"], plain.clean["sample"])
+    policy.gains.data.normal_(generator=generator)
+    own = policy(x, t)
+    moved = own.transition.laws["sample"].mean - plain.transition.laws["sample"].mean
+    shares = chain.steps.mean_clean[t][:, None, None, None]
+    assert moved.abs().max() > 0
+    torch.testing.assert_close(
+        shares * (own.clean["sample"] - plain.clean["sample"]), moved.double(), check_dtype=False
+    )
+    end = torch.full((2,), chain.num_steps - 1)
+    assert torch.equal(policy(x, end).clean["sample"], chain(x, end).clean["sample"])  # no noise, nothing to choose
+    loss = chain.denoising_loss(plain.clean, x, t, own).sum()
+    assert torch.autograd.grad(loss, policy.gains)[0].abs().max() > 0
