@@ -1,7 +1,7 @@
 """The page docs/leaderboards/policy_objectives.md, written from its results."""
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from statistics import fmean
 from typing import Any
 
@@ -32,6 +32,7 @@ FREE_HEAD = ("Without training", "reward", "judge", "diversity", "calls a sample
 CLAIM = """\
 DiffusionNFT's paper (arXiv 2509.16117) says up to 25 times the efficiency of Flow-GRPO, of images by a large model.
 Here NFT beside GRPO, until the lower of their largest mean rewards (below 1: NFT takes more): """
+SETTINGS = ("Domain", "alpha", "batch", "moves", "calls", "judged by", "diversity", "rates tried", "rates taken")
 NOTES = """\
 ## How it was measured
 
@@ -47,8 +48,9 @@ seconds that all have reached, with the calls until there. What judges a trainin
 
 Within a domain alpha, batch and policy are the same for all. The learning rate is held, so that a point of a curve is
 the end of a training that would have stopped there (of reward-weighted denoising nearly: its {rounds} rounds are spread
-over the whole); it is the one of the largest ELBO in trials of {trial:.0%} of the calls, on another seed. {settings}
+over the whole); it is the one of the largest ELBO in a trial of each, {trial:.0%} of the calls, on another seed.
 
+{settings}
 GRPO: groups of {group}, leave-one-out, exact KL; it and PPO draw {minibatches} batches an iteration and learn
 {epochs} times from each. NFT: beta = {beta:g}; it does not read alpha, and climbs on. Trajectory balance: by the
 variance among whole paths. Distillation: of SVDD, M = {candidates}, alpha = 0, of texts of best-of-{candidates};
@@ -131,20 +133,18 @@ def claims(domains: dict[str, Domain]) -> str:
 
 def said(domain: Domain) -> str:
     """What came out in a domain."""
-    sentences = []
+    text = f"The pretrained process has a reward of {with_error(*domain.baselines[PRETRAINED]['reward'])}. "
     for cost, unit in ((CALLS, "calls"), (SECONDS, "seconds")):
-        parts = []
+        leaders = []
         for aim, name in (("reward", "reward"), ("elbo", "ELBO")):
             figures, best = domain.ranked(cost, aim), domain.best(cost, aim)
-            others = f" (not told apart: {', '.join(best[1:])})" if best[1:] else ""
-            parts.append(f"{best[0]} has the largest {name}, {number(figures[best[0]])}{others}")
-        sentences.append(f"at {domain.common(cost):,.0f} {unit} {', and '.join(parts)}")
-    start = with_error(*domain.baselines[PRETRAINED]["reward"])
-    text = f"From a reward of {start} of the pretrained process: {'; '.join(sentences)}. "
+            others = f", not told apart from {', '.join(best[1:])}" if best[1:] else ""
+            leaders.append(f"the largest {name} is that of {best[0]}, {number(figures[best[0]])}{others}")
+        text += f"At {domain.common(cost):,.0f} {unit} {'; '.join(leaders)}. "
     text += "".join(beside(domain, name) for name in BASELINES if name != PRETRAINED)
     for kind, families in (
-        ("Not risen beyond its interval", [family for family in domain.curves if not risen(domain, family)]),
-        ("Less than half of the diversity left", [family for family in domain.curves if collapsed(domain, family)]),
+        ("Reward not risen beyond its interval", [each for each in domain.curves if not risen(domain, each)]),
+        ("Less than half of the diversity left", [each for each in domain.curves if collapsed(domain, each)]),
         ("The judge fell while the reward rose", hacked(domain)),
     ):
         text += f"{kind}: {', '.join(families) or 'none'}. "
@@ -197,29 +197,32 @@ def free(domain: Domain) -> str:
 
 def absent(domain: Domain) -> list[str]:
     """What does not apply, and what is not measured yet."""
-    lines = [f"{family} does not apply: {reason}" for family, reason in TASKS[domain.name].absent.items()]
-    for family in FAMILIES:
-        seeds = len(domain.curves.get(family, []))
-        if family not in TASKS[domain.name].absent and seeds < WANTED:
-            lines.append(f"{family} has {seeds} of {WANTED} seeds, the others are not measured yet")
-    return [f"{'. '.join(lines)}.\n"] if lines else []
+    task, reasons, lines = TASKS[domain.name], defaultdict(list), []
+    for family, reason in task.absent.items():
+        reasons[reason].append(family)
+    lines += [f"Does not apply: {', '.join(families)} ({reason})." for reason, families in reasons.items()]
+    lacking = {family: WANTED - len(domain.curves.get(family, [])) for family in FAMILIES if family not in task.absent}
+    short = [f"{family} {number}" for family, number in lacking.items() if number > 0]
+    lines += [f"Seeds of {WANTED} that are not measured yet: {', '.join(short)}."] if short else []
+    return [f"{' '.join(lines)}\n"] if lines else []
 
 
-def notes(held: dict[str, Any], domains: dict[str, Domain]) -> str:
-    settings = []
+def settings(held: dict[str, Any], domains: dict[str, Domain]) -> str:
+    rows = []
     for name in domains:
         task = TASKS[name]
         rates = {key.split("/")[1]: own["rate"] for key, own in held["trainings"].items() if key.startswith(f"{name}/")}
-        look = "all" if task.times is None else str(task.times)
-        settings.append(
-            f"{name}: alpha = {task.alpha:g}, batches of {task.batch}, {look} moves of a trajectory, {task.calls:,} "
-            f"calls, judged by {task.number} samples; diversity: {task.diversity_unit}; learning rates, of "
-            f"{', '.join(f'{each:g}' for each in task.rates)}: "
-            f"{', '.join(f'{family} {rates[family]:g}' for family in FAMILIES if family in rates)}."
-        )
+        chosen = [f"{family} {rates[family]:g}" for family in FAMILIES if family in rates]
+        cells = [name, f"{task.alpha:g}", str(task.batch), "all" if task.times is None else str(task.times)]
+        cells += [f"{task.calls:,}", str(task.number), task.diversity_unit]
+        rows.append([*cells, ", ".join(f"{each:g}" for each in task.rates), ", ".join(chosen)])
+    return markdown_table(SETTINGS, rows)
+
+
+def notes(held: dict[str, Any], domains: dict[str, Domain]) -> str:
     origin = next(iter(held["trainings"].values()))["provenance"]
+    filled: dict[str, Any] = {"numbers": NUM_STEPS * len(BLURS), "rounds": ROUNDS, "group": GROUP, "trial": TRIAL}
+    filled |= {"minibatches": MINIBATCHES, "epochs": EPOCHS, "beta": BETA, "candidates": CANDIDATES}
+    filled |= {"fresh": 1 - REPLAY, "looks": " and ".join(map(str, TASKS["stories"].looks))}
     machine = f"Machine: {origin['cpu']}, {origin['cores']} cores."
-    filled: dict[str, Any] = {"settings": " ".join(settings), "machine": machine, "numbers": NUM_STEPS * len(BLURS)}
-    filled |= {"rounds": ROUNDS, "group": GROUP, "minibatches": MINIBATCHES, "epochs": EPOCHS, "beta": BETA}
-    filled |= {"candidates": CANDIDATES, "fresh": 1 - REPLAY, "trial": TRIAL}
-    return NOTES.format(looks=" and ".join(map(str, TASKS["stories"].looks)), **filled)
+    return NOTES.format(settings=settings(held, domains), machine=machine, **filled)

@@ -181,8 +181,8 @@ def test_a_page_of_some_results(held):
     assert list(gather(held)) == ["mrl"]
     text = page(held)
     assert "at the given alpha take trajectory balance (" in text and "at equal calls trajectory balance 1 of 1" in text
-    assert "adjoint matching does not apply: the states are discrete" in text
-    assert "distillation has 0 of 5 seeds" in text and "GRPO has 2 of 5 seeds" in text
+    assert "Does not apply: adjoint matching (the states are discrete)" in text
+    assert "Seeds of 5 that are not measured yet: GRPO 3, " in text and "distillation 5." in text
     assert f"Not measured yet: {TASKS['qm9'].title}" in text
     assert text.index("![") < text.index("**For p*") < text.index("| Objective")
     assert list(figures(held)) == [file("mrl")] and "trajectory balance" in figures(held)[file("mrl")]
