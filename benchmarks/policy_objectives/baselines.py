@@ -7,12 +7,12 @@ import svlearn as sv
 from benchmarks.common.clock import clock, since
 from benchmarks.policy_objectives.curves import EVALUATION, network_calls, scores_of
 from benchmarks.policy_objectives.families import CANDIDATES
-from benchmarks.policy_objectives.tasks import candidates, condition, looking_ahead, reference, target
+from benchmarks.policy_objectives.tasks import TASKS, candidates, condition, looking_ahead, reference, target
 from svlearn.evaluation.report.provenance import provenance
 from svlearn.metering import metered
 from svlearn.randomness import seeded
 
-NUMBER, AT_ONCE = 128, 512
+AT_ONCE = 512
 SEED = 0  # no seed of the trainings
 
 
@@ -43,8 +43,9 @@ BASELINES: dict[str, Callable[[str], sv.Sampler]] = {
 
 
 def measured(name: str, baseline: str) -> dict[str, Any]:
-    """The figures of 128 samples, and what one takes."""
-    number, generator = NUMBER if baseline != PRETRAINED else 4 * NUMBER, seeded("cpu", SEED, EVALUATION)
+    """The figures of as many samples as judge a training, four times as many of p_ref, and what one takes."""
+    number = TASKS[name].number * (4 if baseline == PRETRAINED else 1)
+    generator = seeded("cpu", SEED, EVALUATION)
     sampler, start = BASELINES[baseline](name), clock()
     with metered() as meter:
         options = {"condition": condition(name, number), "generator": generator, "max_batch": AT_ONCE}
