@@ -1,4 +1,4 @@
-"""The policy of digits: a few numbers move what is predicted, for the whole network learns nothing at this cost."""
+"""The policy of digits: a few numbers that move what is predicted of x_T, and with it the step."""
 
 from dataclasses import replace
 
