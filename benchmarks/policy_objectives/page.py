@@ -48,7 +48,7 @@ there. What judges a training counts as neither.
 
 Within a domain alpha, batch and policy are the same for all. The learning rate is held, so that a point of a curve is
 the end of a training that would have stopped there (of reward-weighted denoising nearly: its {rounds} rounds are spread
-over the whole); it is the one of the largest ELBO in a trial of each, {trial:.0%} of the calls, on another seed.
+over the whole); it is the one of the largest ELBO in a trial of each that stands in the table, {trial:.0%} of the calls, on another seed.
 
 {settings}
 GRPO: groups of {group}, leave-one-out, exact KL; it and PPO draw {minibatches} batches an iteration and learn

@@ -36,7 +36,8 @@ class Task:
     diversity: of decoded samples. batch: trajectories of an optimiser step; times: at how many of their moves an
     objective that can choose looks. calls: of networks, what a training may take; marks: at which shares of them it is
     judged, by `number` samples. absent: why an objective does not apply, by its name.
-    rates: of learning, of which each objective has the one that serves it best on a seed that is not compared.
+    rates: of learning, of which each objective has the one that serves it best on a seed that is not compared; a single
+    one is taken as it is.
     """
 
     title: str
@@ -131,7 +132,7 @@ TASKS = {
         calls=4_000,
         number=48,
         absent={},
-        rates=(0.02, 0.05),
+        rates=(0.05,),
         marks=(1 / 4, 1 / 2, 1.0),
         shared_start=8,
         corrects=True,
