@@ -48,11 +48,12 @@ there. What judges a training counts as neither.
 
 Within a domain alpha, batch and policy are the same for all. The learning rate is held, so that a point of a curve is
 the end of a training that would have stopped there (of reward-weighted denoising nearly: its {rounds} rounds are spread
-over the whole); it is the one of the largest ELBO in a trial of each that stands in the table, {trial:.0%} of the calls, on another seed.
+over the whole). Of several rates that stand in the table it is the one of the largest ELBO in a trial of each,
+{trial:.0%} of the calls, on another seed.
 
 {settings}
-GRPO: groups of {group}, leave-one-out, exact KL; it and PPO draw {minibatches} batches an iteration and learn
-{epochs} times from each. NFT: beta = {beta:g}; it does not read alpha, and climbs on. Trajectory balance: by the
+GRPO: groups of {group}, leave-one-out, exact KL; it and PPO draw {minibatches} batches an iteration and learn {epochs}
+times from each. NFT: beta = {beta:g}; it does not read alpha, and climbs on. Trajectory balance: by the
 variance among whole paths. Distillation: of SVDD, M = {candidates}, alpha = 0, of texts of best-of-{candidates};
 {fresh:.0%} of a batch is drawn anew. Where they can, they learn from some moves of a trajectory, the same number for
 all; trajectory balance and adjoint matching need all. Adjoint matching wants Gaussian steps and a reward with a
