@@ -34,6 +34,11 @@ class Domain:
         held = self.baselines[PRETRAINED] | {CALLS: 0.0, SECONDS: 0.0, "kl": 0.0}
         return point_of(held, held["reward"][0], TASKS[self.name].alpha)
 
+    @property
+    def seeds(self) -> int:
+        """Of the objective that has the fewest."""
+        return min(map(len, self.curves.values()))
+
     def common(self, cost: str) -> float:
         """The largest cost that all curves reach."""
         return min(curve[-1][cost] for curves in self.curves.values() for curve in curves)

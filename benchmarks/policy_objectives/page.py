@@ -41,10 +41,10 @@ called as often as the domain allows. (Of digits it trains {numbers} numbers: th
 four ways, moves x̂_T and with it the mean, step by step.) A call is one state of the reference or of the policy, whether
 it is drawn, learned from or looked at by a teacher; what a gradient is taken of is one call, and its way back shows in
 the seconds alone. (A step of a masked diffusion that unmasks nothing is not called.) Seconds are those of the
-processor, one thread of a shared machine, without the worker that scores molecules. The first columns of the tables
-are read where the largest number of calls is spent that all objectives of the domain have reached, with the seconds
-until there; "reward, s" and "ELBO, s" at the largest number of seconds that all have reached, with the calls until
-there. What judges a training counts as neither.
+processor, one thread, without the worker that scores molecules; other work on the machine made some trainings dearer
+than others, so read the calls first. The first columns of the tables are read where the largest number of calls is
+spent that all objectives of the domain have reached, with the seconds until there; "reward, s" and "ELBO, s" at the
+largest number of seconds that all have reached, with the calls until there. What judges a training counts as neither.
 
 Within a domain alpha, batch and policy are the same for all. The learning rate is held, so that a point of a curve is
 the end of a training that would have stopped there (of reward-weighted denoising nearly: its {rounds} rounds are spread
@@ -87,15 +87,18 @@ def page(held: dict[str, Any]) -> str:
 
 def headline(domains: dict[str, Domain]) -> str:
     """What to take for each aim: of the objectives that apply in more than half of the domains the ones that are among
-    the best in the largest share of these."""
-    places = {family: sum(family in domain.curves for domain in domains.values()) for family in FAMILIES}
+    the best in the largest share of these; of domains with two seeds of each objective at least."""
+    told = {name: domain for name, domain in domains.items() if domain.seeds >= 2}
+    if not told:
+        return "Too few seeds yet to tell which objective to take."
+    places = {family: sum(family in domain.curves for domain in told.values()) for family in FAMILIES}
     sentences = []
     for aim, words in (("elbo", "For p* at the given alpha"), ("reward", "For reward alone, whatever it costs")):
-        counts = {unit: among_best(domains, cost, aim) for unit, cost in (("calls", CALLS), ("seconds", SECONDS))}
+        counts = {unit: among_best(told, cost, aim) for unit, cost in (("calls", CALLS), ("seconds", SECONDS))}
         shares = {
             family: sum(each[family] for each in counts.values()) / number_of
             for family, number_of in places.items()
-            if 2 * number_of > len(domains)
+            if 2 * number_of > len(told)
         }
         top = [family for family, share in shares.items() if share == max(shares.values())]
         listed = [
@@ -103,9 +106,9 @@ def headline(domains: dict[str, Domain]) -> str:
             for unit, each in counts.items()
         ]
         sentences.append(
-            f"{words} take {' or '.join(top)} (domains where each is among the best: {'; '.join(listed)})."
+            f"{words} take {' or '.join(top)} (domains in which each is among the best: {'; '.join(listed)})."
         )
-    return " ".join(sentences)
+    return f"Of {', '.join(told)}. {' '.join(sentences)}"
 
 
 def among_best(domains: dict[str, Domain], cost: str, aim: str) -> Counter[str]:
@@ -135,11 +138,12 @@ def claims(domains: dict[str, Domain]) -> str:
 def said(domain: Domain) -> str:
     """What came out in a domain."""
     text = f"The pretrained process has a reward of {with_error(*domain.baselines[PRETRAINED]['reward'])}. "
+    text += "Of some objectives there is one seed, so nothing is told apart. " if domain.seeds < 2 else ""
     for cost, unit in ((CALLS, "calls"), (SECONDS, "seconds")):
         leaders = []
         for aim, name in (("reward", "reward"), ("elbo", "ELBO")):
             figures, best = domain.ranked(cost, aim), domain.best(cost, aim)
-            others = f", not told apart from {', '.join(best[1:])}" if best[1:] else ""
+            others = f", not told apart from {', '.join(best[1:])}" if best[1:] and domain.seeds > 1 else ""
             leaders.append(f"the largest {name} is that of {best[0]}, {number(figures[best[0]])}{others}")
         text += f"At {domain.common(cost):,.0f} {unit} {'; '.join(leaders)}. "
     text += "".join(beside(domain, name) for name in BASELINES if name != PRETRAINED)

@@ -184,8 +184,15 @@ def test_a_page_of_some_results(held):
     assert "Does not apply: adjoint matching (the states are discrete)" in text
     assert "Seeds of 5 that are not measured yet: GRPO 3, " in text and "distillation 5." in text
     assert f"Not measured yet: {TASKS['qm9'].title}" in text
-    assert text.index("![") < text.index("**For p*") < text.index("| Objective")
+    assert text.index("![") < text.index("**Of mrl") < text.index("| Objective")
+    assert text.index("**Of mrl. For p*") and "one seed" not in text
     assert list(figures(held)) == [file("mrl")] and "trajectory balance" in figures(held)[file("mrl")]
+
+
+def test_of_a_single_seed_nothing_is_told(held):
+    held["trainings"] = {key: own for key, own in held["trainings"].items() if key != "mrl/NFT/2"}
+    text = page(held)
+    assert "Too few seeds yet" in text and "there is one seed" in text and "not told apart from" not in text
 
 
 def test_without_results_the_page_says_so():
