@@ -11,6 +11,7 @@ from benchmarks.policy_objectives.baselines import BASELINES, PRETRAINED
 from benchmarks.policy_objectives.families import BETA, CANDIDATES, EPOCHS, FAMILIES, GROUP, MINIBATCHES, REPLAY, ROUNDS
 from benchmarks.policy_objectives.figures import file
 from benchmarks.policy_objectives.findings import (
+    AIMS,
     CALLS,
     SECONDS,
     Domain,
@@ -26,6 +27,7 @@ from benchmarks.policy_objectives.tasks import NUM_STEPS, TASKS
 from svlearn.evaluation.report.numbers import plain, with_error
 
 TITLE, STUDY, WANTED = "Objectives of policies at equal work", "policy_objectives", 5
+ENOUGH = 3  # seeds, to tell objectives apart
 TRIAL = 0.3  # of the calls of a training, on which learning rates are chosen
 HEAD = ("Objective", "reward", "judge", "KL", "diversity", "ELBO", "seconds", "reward, s", "ELBO, s", "calls", "seeds")
 FREE_HEAD = ("Without training", "reward", "judge", "diversity", "calls a sample", "seconds a sample")
@@ -87,10 +89,10 @@ def page(held: dict[str, Any]) -> str:
 
 def headline(domains: dict[str, Domain]) -> str:
     """What to take for each aim: of the objectives that apply in more than half of the domains the ones that are among
-    the best in the largest share of these; of domains with two seeds of each objective at least."""
-    told = {name: domain for name, domain in domains.items() if domain.seeds >= 2}
+    the best in the largest share of these; of domains with three seeds of each objective at least."""
+    told = {name: domain for name, domain in domains.items() if domain.seeds >= ENOUGH}
     if not told:
-        return "Too few seeds yet to tell which objective to take."
+        return leaders(domains)
     places = {family: sum(family in domain.curves for domain in told.values()) for family in FAMILIES}
     sentences = []
     for aim, words in (("elbo", "For p* at the given alpha"), ("reward", "For reward alone, whatever it costs")):
@@ -109,6 +111,15 @@ def headline(domains: dict[str, Domain]) -> str:
             f"{words} take {' or '.join(top)} (domains in which each is among the best: {'; '.join(listed)})."
         )
     return f"Of {', '.join(told)}. {' '.join(sentences)}"
+
+
+def leaders(domains: dict[str, Domain]) -> str:
+    """The objectives of the largest means, where there are too few seeds to tell which are better."""
+    first = {aim: [f"{name} {next(iter(each.ranked(CALLS, aim)))}" for name, each in domains.items()] for aim in AIMS}
+    return (
+        f"Too few seeds yet to tell which objective to take. At equal calls the largest mean ELBO is that of: "
+        f"{', '.join(first['elbo'])}; the largest mean reward: {', '.join(first['reward'])}."
+    )
 
 
 def among_best(domains: dict[str, Domain], cost: str, aim: str) -> Counter[str]:

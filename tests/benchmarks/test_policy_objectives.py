@@ -160,7 +160,7 @@ def test_hacking_and_the_elbo_by_hand():
 
 @pytest.fixture
 def held():
-    """Two seeds of MRL's objectives but one, and of QM9 the baselines alone."""
+    """Three seeds of MRL's objectives but one, and of QM9 the baselines alone."""
     rows = [(name, each) for name, each in product(("mrl", "qm9"), BASELINES)]
     baselines = {f"{name}/{each}": baseline(0.1 if each == PRETRAINED else 0.7, 20) for name, each in rows}
     trainings = {
@@ -171,7 +171,7 @@ def held():
             "rate": 1e-3,
             "provenance": {"cpu": "a processor", "cores": 2},
         }
-        for (place, family), seed in product(enumerate(families_of("mrl")), (1, 2))
+        for (place, family), seed in product(enumerate(families_of("mrl")), (1, 2, 3))
         if family != "distillation"
     }
     return {"baselines": baselines, "trainings": trainings}
@@ -182,7 +182,7 @@ def test_a_page_of_some_results(held):
     text = page(held)
     assert "at the given alpha take trajectory balance (" in text and "at equal calls trajectory balance 1 of 1" in text
     assert "Does not apply: adjoint matching (the states are discrete)" in text
-    assert "Seeds of 5 that are not measured yet: GRPO 3, " in text and "distillation 5." in text
+    assert "Seeds of 5 that are not measured yet: GRPO 2, " in text and "distillation 5." in text
     assert f"Not measured yet: {TASKS['qm9'].title}" in text
     assert text.index("![") < text.index("**Of mrl") < text.index("| Objective")
     assert text.index("**Of mrl. For p*") and "one seed" not in text
@@ -190,9 +190,10 @@ def test_a_page_of_some_results(held):
 
 
 def test_of_a_single_seed_nothing_is_told(held):
-    held["trainings"] = {key: own for key, own in held["trainings"].items() if key != "mrl/NFT/2"}
+    held["trainings"] = {key: own for key, own in held["trainings"].items() if key[-1] == "1"}
     text = page(held)
-    assert "Too few seeds yet" in text and "there is one seed" in text and "not told apart from" not in text
+    assert "Too few seeds yet" in text and "the largest mean ELBO is that of: mrl trajectory balance;" in text
+    assert "there is one seed" in text and "not told apart from" not in text
 
 
 def test_without_results_the_page_says_so():
