@@ -7,6 +7,7 @@ from tensordict import TensorDict
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from svlearn.metering import count
 from svlearn.objectives.control import (
     check_controls,
     completed,
@@ -153,6 +154,7 @@ class AdjointMatching(MemorylessObjective):
     ) -> tuple[Tensor, Prediction | None]:
         """The loss of the step, and what the next one may reuse."""
         moments = times(t, len(x), adjoint.device)
+        count("policy_calls", len(x))
         told = completed(self.policy, x, moments, told, before)
         control = control_of(self.policy, x, moments, told)
         return adjoint_matching_loss(control, adjoint, std), handed_on(told)

@@ -21,7 +21,7 @@ from svlearn.objectives.adjoint_matching import AdjointMatching
 from svlearn.objectives.stochastic_control import (
     StochasticControl,
 )
-from svlearn.policies import Controlled
+from svlearn.policies import Controlled, Finetuned
 from svlearn.process import Prediction
 from svlearn.randomness import seeded
 from svlearn.targets import Target
@@ -109,8 +109,21 @@ def test_calls_are_counted():
     with metered() as meter:
         objective.loss(objective._trajectories(0, 10, seeded("cpu", 0)), seeded("cpu", 0))
     counted = meter.cost
-    assert (counted.policy_calls, counted.gradient_calls, counted.reward_calls) == (80, 70, 10)
+    assert (counted.policy_calls, counted.gradient_calls, counted.reward_calls) == (80 + 80, 70, 10)  # drawn, learned
     objective = make(StochasticControl)
     with metered() as meter:
         objective.loss(objective._trajectories(0, 10, seeded("cpu", 0)), seeded("cpu", 0))
     assert (meter.cost.reference_calls, meter.cost.policy_calls, meter.cost.reward_calls) == (80, 80, 10)
+
+
+def test_each_run_of_a_policy_with_a_network_of_its_own_is_a_call():
+    """Of a trajectory: drawn, looked at, and looked at once more for the gradient, whose activations were not kept."""
+    chain = Parametric()
+    calls = []
+    policy = Finetuned(chain)
+    policy.copy.register_forward_hook(lambda module, inputs, output: calls.append(len(inputs[0])))
+    objective = AdjointMatching(chain, Target(lambda x: x.sum((1, 2)), 1.0), policy, check_memory=False)
+    calls.clear()
+    with metered() as meter:
+        objective.loss(objective._trajectories(0, 5, seeded("cpu", 0)), seeded("cpu", 0)).backward()
+    assert meter.cost.policy_calls == sum(calls) == 3 * 5 * chain.num_steps

@@ -191,7 +191,7 @@ def test_calls_are_counted():
     with metered() as meter:
         objective.loss(trajectories, seeded("cpu", 0))
     counted = meter.cost
-    assert (counted.policy_calls, counted.gradient_calls, counted.reward_calls) == (10, 70, 50)
+    assert (counted.policy_calls, counted.gradient_calls, counted.reward_calls) == (10 + 80, 70, 50)
 
 
 class Fading(Reference):
