@@ -148,7 +148,7 @@ class IteratedTwist(ValueObjective):
             return twisted_paths(self.sampler, self.law, groups, generator, rows)
 
         piece = max(1, ROWS // self.sampler.num_particles) * self.sampler.num_particles  # are drawn at once
-        place = dict(step=self.global_step, gather=self.of_all_processes)
+        place: dict[str, Any] = dict(step=self.global_step, gather=self.of_all_processes)
         drawn = self.region.batch(draw, piece, size, generator, **place)
         self.log_dict({f"train/{name}": getattr(self.region, name) for name in ("beta", "kl", "ess")})
         return self._tempered(drawn)

@@ -181,7 +181,7 @@ class PathConsistency(PolicyObjective):
         if self.region is not None and self.training:
             shared = self.behaviour.shared_start
             piece = max(size, ROWS // shared * shared)  # trajectories that are drawn at once
-            place = dict(step=self.global_step, gather=self.of_all_processes)
+            place: dict[str, Any] = dict(step=self.global_step, gather=self.of_all_processes)
             drawn = self.region.batch(
                 lambda number: self._of_the_policy(number, generator), piece, size, generator, **place
             )

@@ -138,7 +138,8 @@ def predicted(regressor: Any, inputs: Array) -> tuple[Array, Array]:
     if "return_std" in inspect.signature(regressor.predict).parameters:
         mean, std = regressor.predict(inputs, return_std=True)
     else:
-        mean, members = regressor.predict(inputs), getattr(regressor, "estimators_", None)
+        mean = regressor.predict(inputs)
+        members: Any = getattr(regressor, "estimators_", None)
         together = isinstance(members, list) and not hasattr(regressor, "estimators_features_")
         std = np.std([each.predict(inputs) for each in members], axis=0) if together else np.ones(len(inputs))
     mean, std = (np.asarray(each, dtype=float).reshape(len(inputs), -1) for each in (mean, std))

@@ -97,8 +97,8 @@ def evaluate(
     if value.counted:
         count("value_calls", size)
     if reads and prediction is None:
-        given = "got None; give what svlearn.process.predict(reference, x, t) returns"
-        raise ValueError(f"prediction: {type(value).__name__} reads the reference's prediction, {given}")
+        advice = "got None; give what svlearn.process.predict(reference, x, t) returns"
+        raise ValueError(f"prediction: {type(value).__name__} reads the reference's prediction, {advice}")
     given = {"generator": generator} if value.needs_generator else {}
     limit = None if value.needs_generator else current_max_batch()
     if limit is None or size <= limit:
