@@ -53,7 +53,7 @@ def _lock(file: Path, content: str, wait: bool) -> tuple[int, bool]:
                 if os.path.samestat(os.fstat(descriptor), os.stat(file)):
                     with suppress(OSError):  # a full disk, where the lock is held nevertheless
                         os.ftruncate(descriptor, 0)
-                        os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
+                        os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode())
                     return descriptor, is_held
         except BaseException:
             os.close(descriptor)

@@ -71,7 +71,7 @@ def check_network(network: nn.Module) -> None:
 
 def _unlike(module: Any, x: State) -> str:
     """What parameters of floats have that the states have not."""
-    leaves = [x] if isinstance(x, Tensor) else list(x.values(True, True))
+    leaves = [x] if isinstance(x, Tensor) else list(x.values(True, True)) if isinstance(x, TensorDict) else []
     floats = {(each.dtype, each.device) for each in leaves if isinstance(each, Tensor) and each.is_floating_point()}
     owned = module.parameters() if isinstance(module, nn.Module) else ()
     own = {(each.dtype, each.device) for each in owned if each.is_floating_point()}

@@ -1,6 +1,5 @@
 """Values that an advice trains itself, on the pilot's trajectories."""
 
-import copy
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -22,7 +21,9 @@ from svlearn.process import Reference
 from svlearn.randomness import global_draws_from, seeded
 from svlearn.rollouts.in_memory import InMemoryData
 from svlearn.targets import Target
+from svlearn.trajectories import in_one_pass
 from svlearn.values import Learned, Value, save_value
+from svlearn.values.value import copy_of
 
 WEIGHTS, ORDER = 3, 4  # streams of randomness
 STEPS, FEWEST_STEPS = 400, 20
@@ -57,7 +58,7 @@ def train(
     scores (N,): what is regressed on, -inf replaced. steps: of the optimiser; seconds: the longest that they may take,
     None for as long as they do.
     """
-    own = copy.deepcopy(value).train()
+    own = copy_of(value).train()
     data = TensorDict(
         {"states": trajectories["states"], "rewards": torch.from_numpy(np.ascontiguousarray(scores)).float()},
         batch_size=[len(trajectories)],
@@ -86,7 +87,9 @@ def steps_for(
 
     Raises ValueError where FEWEST_STEPS of a value that reads predictions, each a call of the reference, come to more.
     """
-    price = price_of_look(value, target, per_call) * BATCH * min(TIMES, reference.num_steps)
+    times = min(TIMES, reference.num_steps)
+    along = value.needs_prediction and in_one_pass(reference, range(times))  # then all states of a trajectory are asked
+    price = price_of_look(value, target, per_call) * BATCH * (reference.num_steps if along else times)
     if value.needs_prediction and FEWEST_STEPS * price > share:
         raise ValueError(
             f"{FEWEST_STEPS} steps of its training would cost {budget.written(FEWEST_STEPS * price)} in predictions, "
@@ -108,6 +111,6 @@ def taken_back(value: Value, path: Path) -> Value | None:
     """A copy of a value with the weights that `keep` has written of it; None where there are none."""
     if not path.is_file():
         return None
-    own = copy.deepcopy(value)
+    own = copy_of(value)
     checkpoints.load_into(own.network if type(own) is Learned else own, path)
     return own.eval().requires_grad_(False)

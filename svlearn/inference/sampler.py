@@ -125,12 +125,14 @@ class Sampler:
         max_batch: int | None,
         check: str | None,
         options: dict[str, Any],
+        may_die: bool = False,
     ) -> Samples:
+        """may_die: let every group die, as where what is drawn last is not looked at."""
         batch_size = integer(batch_size, "batch_size")
         condition = rows_for(condition, batch_size, "a group")
         with self._running(generator, check, max_batch) as (generator, meter):
             particles, history = self._run(batch_size, generator, **options).from_start(condition)
-        return self._finish(particles, history, meter.cost)
+        return self._finish(particles, history, meter.cost, may_die)
 
     def resume(
         self,
@@ -216,13 +218,13 @@ class Sampler:
         """The pass over B groups that `sample`, `resume` and `sample_conditionally` make."""
         return Run(self.parts, batch_size, generator, **options)
 
-    def _finish(self, particles: Particles, history: History, cost: Cost) -> Samples:
+    def _finish(self, particles: Particles, history: History, cost: Cost, may_die: bool = False) -> Samples:
         batch_size, size = particles.log_weights.shape
         log_sum = particles.log_weights.logsumexp(dim=1, keepdim=True)
         if not bool((log_sum < math.inf).all()):
             raise _no_weights(log_sum, history)
         alive = log_sum > -math.inf
-        if self.estimates_normalizer and not bool(alive.any()):
+        if self.estimates_normalizer and not may_die and not bool(alive.any()):
             died = history.start + int((history.ess > 0).sum(dim=1).max())
             raise ValueError(
                 f"every group died, the last at t = {died} of {self.reference.num_steps}: all its particles have "

@@ -116,7 +116,8 @@ class IteratedTwist(ValueObjective):
         trajectories, log_weights = take(trajectories, rows), log_weights[rows]
         times = self.as_first_process(self.times(1, self.device, generator)[0]).unique().tolist()
         parts = self._moves(trajectories, times, generator) if len(trajectories) else self._no_moves(times)
-        now, later, ahead = (self.of_all_processes(each.T).T for each in parts)
+        rows = torch.stack([each.double() for each in parts]).permute(2, 1, 0)  # in one, so that all have a gradient
+        now, later, ahead = self.of_all_processes(rows).permute(2, 1, 0)
         log_weights = self.of_all_processes(log_weights)
         alive = (ahead > -math.inf).any(dim=1)  # else no candidate at T - 1 could be
         losses = twisted_likelihood_loss(now[alive], later[alive], ahead[alive], log_weights)

@@ -10,7 +10,7 @@ from svlearn.state import trajectories_of
 class Iteration(nn.Module):
     """The trajectories of an iteration and the order in which they are looked at; a checkpoint holds them."""
 
-    of_one_process = True
+    of_one_process = begins_together = True
 
     def __init__(self) -> None:
         super().__init__()

@@ -40,8 +40,9 @@ class Objective(Module):
     times as many trajectories a step, each mean over a batch becoming one over n of them. What is no mean, a variance
     or a normaliser of the batch, is over the batches of all devices, and over each micro-batch by itself; what an
     objective takes from its first batch to keep (a scale, a level) it takes from the first micro-batch of all devices.
-    A validation's figures are of what all devices drew. Of n devices a resumed run draws anew what the others than the
-    first held of the past.
+    A validation's figures are of what all devices drew; what `Reference.describe` says is the mean over devices of what
+    it says of each one's samples. Of n devices a resumed run draws anew what the others than the first held of the
+    past, and all begin an iteration of PPO and a trust region's anew.
 
     Adam at `learning_rate` with cosine decay to 1 % over the trainer's steps; gradient norm clipped at 10. What is not
     trained runs in evaluation mode in a fit, and so does all that draws trajectories. The reference is not trained, and
@@ -178,10 +179,11 @@ class Objective(Module):
         actual, expected = checkpoint.get("reference_fingerprint"), self._reference_fingerprint()
         if actual != expected:
             raise ValueError(f"checkpoint: expected one of this reference ({expected}), got one of another ({actual})")
-        if self.global_rank > 0:  # rank 0 has written it: what that one drew, the others are not to learn from again
-            own = [name for name, part in self.named_modules() if getattr(part, "of_one_process", False)]
-            for name in own:
-                checkpoint["state_dict"].pop(f"{name}._extra_state", None)
+        if self.num_processes > 1:  # rank 0 has written it: what that one drew, the others are not to learn from again
+            for name, part in self.named_modules():
+                together = getattr(part, "begins_together", False)  # by a call that all of them make
+                if getattr(part, "of_one_process", False) and (self.global_rank > 0 or together):
+                    checkpoint["state_dict"].pop(f"{name}._extra_state", None)
         checkpoint["state_dict"] = own_names(checkpoint["state_dict"], self.state_dict())
 
     def _reference_fingerprint(self) -> str:
@@ -213,7 +215,7 @@ class Objective(Module):
 
     def as_first_process(self, drawn: Tensor) -> Tensor:
         """What the first of the processes has drawn, the same in each."""
-        return drawn if self.num_processes == 1 else self.trainer.strategy.broadcast(drawn)
+        return drawn if self.num_processes == 1 else self.trainer.strategy.broadcast(drawn).to(drawn.device)
 
     def _micro_batches_of(self, batch_index: int) -> int:
         """How many make up the step that a batch of this epoch belongs to."""

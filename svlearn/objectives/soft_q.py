@@ -1,6 +1,5 @@
 """Soft-Q iteration: learn the value of a state from the value of the state that follows it."""
 
-import copy
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -16,7 +15,7 @@ from svlearn.process import Prediction, Reference, predict, step_by_step
 from svlearn.state import State, repeat, take
 from svlearn.targets import Target
 from svlearn.trajectories import Calls, in_one_pass, keeps_cache, pieces_along
-from svlearn.values.value import Value, check_estimand, evaluate
+from svlearn.values.value import Value, check_estimand, copy_of, evaluate
 
 
 def backup(next_values: Tensor, alpha: float) -> Tensor:
@@ -69,7 +68,7 @@ class SoftQIteration(ValueObjective):
             raise ValueError(f"decay: expected a number in [0, 1), got {decay}")
         num_next = None if num_next is None else integer(num_next, "num_next", optional=True)
         self.estimand, self.decay, self.num_next = estimand, decay, num_next
-        self.slow = copy.deepcopy(value).requires_grad_(False).eval()
+        self.slow = copy_of(value).requires_grad_(False).eval()
 
     def loss(self, trajectories: TensorDict, generator: torch.Generator) -> Tensor:
         states, rewards = trajectories["states"], trajectories["rewards"]

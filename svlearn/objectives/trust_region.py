@@ -66,7 +66,7 @@ class TrustRegion(nn.Module):
     Raises ValueError for numbers out of range, and for a bound that the estimate, at most log(group size), never meets.
     """
 
-    of_one_process = True
+    of_one_process = begins_together = True
 
     def __init__(self, bound: float, size: int, inner_steps: int, group: int = 1):
         super().__init__()

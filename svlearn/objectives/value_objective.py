@@ -84,13 +84,14 @@ class ValueObjective(Objective):
     def times(
         self, batch_size: int, device: torch.device, generator: torch.Generator, since: Tensor | None = None
     ) -> Tensor:
-        """The times at which each trajectory is looked at, (B, num_times), or (B, T); with `since` (B,) uniform ones
-        from there on, as many."""
+        """The times at which each trajectory is looked at, (B, num_times), or (B, T); with `since` (B,) as many from
+        there on: half of them there, so that for uniform ones each t has at least half of its share, else uniform."""
         steps = self.reference.num_steps
         if since is not None:
             shape = (batch_size, steps if self.num_times is None else self.num_times)
             passed = rand(shape, generator, device, torch.float64) * (steps - since)[:, None]
-            return (since[:, None] + passed.long()).clamp(max=steps - 1)  # a product may be rounded up
+            later = (since[:, None] + passed.long()).clamp(max=steps - 1)  # a product may be rounded up
+            return torch.where(rand(shape, generator, device, torch.float64) < 0.5, since[:, None], later)
         if self.num_times is None:
             return torch.arange(steps, device=device).expand(batch_size, -1)
         return randint(steps, (batch_size, self.num_times), generator, device)

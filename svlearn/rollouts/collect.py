@@ -50,7 +50,8 @@ def collect(
     is the home folder.
     Any number of processes, on hosts that share the path, collect together where they are given the same arguments, as
     under torchrun: each draws chunks that no other draws, waits for what others still draw, and draws what one that
-    died has left; each chunk is drawn once, and is the same whoever draws it. What is complete is only read.
+    died has left. Where the file system has locks each chunk is drawn once; it is the same whoever draws it. What is
+    complete is only read.
     Raises ValueError where `path` holds rollouts of other arguments (it says which), or corrupt ones, and for a reward,
     a proposal or conditions whose identity cannot be known; NonFiniteError, which is one, for a state with a NaN and a
     reward that is NaN or +inf; TypeError for a process that is not a `Reference`; OSError where `path` cannot be

@@ -61,8 +61,9 @@ def label_survivors(
     scored = dict(_scored(samples))
     states = cast(tuple[State, ...], samples.history.states)
     factors = {t: log_mean(each.log_increments) for t, each in scored.items()}
-    parts = []
+    parts, twists = [], scored[samples.history.start].log_twists
     for t, kept in enumerate(states[:-1]):
+        twists = scored[t].log_twists if t in scored else twists  # who stands still keeps its own
         until = min(t + levels, last)
         if t + 1 not in scored or (until < last and not (until in scored and _asked(sampler, until))):
             continue
@@ -70,7 +71,7 @@ def label_survivors(
             labels = _mean(scored[t + 1])
         else:
             steps = [factors[s] for s in range(t + 1, until + 1) if s in factors]
-            labels = target.alpha * (scored[t].log_twists + torch.stack(steps).sum(dim=0))
+            labels = target.alpha * (twists + torch.stack(steps).sum(dim=0))
         parts.append(_labelled(kept.flatten(0, 1), t, labels.flatten()))
     return _joined(parts, sampler)
 

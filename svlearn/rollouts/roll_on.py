@@ -34,16 +34,19 @@ def roll_on(
     of one is followed, drawn by its weight. It costs a run of the sampler, T - S calls of the reference and the reward
     of x_T.
     since: S of each, in the place of random ones. condition: B rows of what the samples are conditioned on. Raises
-    TypeError for a sampler without a target; ValueError for a `since` of another shape or out of range, and what the
-    sampler and the reward raise.
+    TypeError for a sampler without a target and that of `refine`; ValueError for a `since` of another shape or out of
+    range, and what the sampler and the reward raise.
     """
     reference, target, last = sampler.reference, sampler.target, sampler.reference.num_steps
     if target is None:
         raise TypeError("sampler: expected one with a target, got None")
+    if type(sampler).sample is not Sampler.sample:  # as that of `refine`, whose paths begin later
+        raise TypeError(f"sampler: expected one that starts at x_0, got {type(sampler).__name__}")
     batch_size = integer(batch_size, "batch_size")
     home = at_home(reference, sampler, generator=generator, check="every")
     with evaluating(sampler), metered(max_batch), home as generator:
-        samples = sampler.sample(batch_size, condition=condition, generator=generator, keep_states=True)
+        options: dict[str, Any] = {"keep_states": True, "progress": False}
+        samples = sampler._sample(batch_size, condition, generator, None, None, options, may_die=True)
         paths = samples.paths()[samples.draw_places(generator)]
         device = device_of_state(paths)
         if since is None:

@@ -4,7 +4,7 @@
     data/            "states" (N, T + 1, ...), "rewards" (N,), "log_ratios" (N, T): the memory maps of tensordict
 
     .lock            held by the process that writes, and freed by the system where that one dies
-    .lock-7          the same of the process that draws chunk 7; gone when it is complete
+    .lock-7          the same of the process that draws chunk 7, which removes it when it has recorded the chunk
 
 A chunk is recorded only once its rows are on the disk, by a rename, which is atomic: whatever moment a run is killed
 at, the manifest holds complete chunks alone, each of them once. Any number of processes draw chunks at a time, each
@@ -14,7 +14,7 @@ another one, and one of them writes.
 import os
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, cast
@@ -130,7 +130,8 @@ class Writer:
             self._refresh()
             yield chunk not in self.manifest.complete
             if chunk in self.manifest.complete:
-                file.unlink(missing_ok=True)  # who waits for it makes it anew, and finds the chunk complete
+                with suppress(PermissionError):  # Windows keeps what is open
+                    file.unlink(missing_ok=True)  # who waits for it makes it anew, and finds the chunk complete
 
     @contextmanager
     def alone(self) -> Iterator[None]:

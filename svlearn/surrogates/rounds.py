@@ -9,7 +9,7 @@ from torch import Tensor
 
 from svlearn.arguments import expect, integer
 from svlearn.inference.sampler import Sampler
-from svlearn.state import State, concatenate
+from svlearn.state import State, concatenate, device_of_state, to_device
 from svlearn.surrogates.surrogate import Surrogate
 from svlearn.targets import Target
 
@@ -68,7 +68,8 @@ def refit_in_rounds(
         fresh = rewards[:0]
         if chosen:
             fresh = target(drawn[chosen]).double().to(rewards.device)
-            states, rewards = concatenate([states, drawn[chosen]]), torch.cat([rewards, fresh])
+            own = to_device(drawn[chosen], device_of_state(states))
+            states, rewards = concatenate([states, own]), torch.cat([rewards, fresh])
             surrogate.fit(states, rewards)
         rows.append(_row(number, fresh, rewards, surrogate))
     return Rounds(states, rewards, surrogate, pd.DataFrame(rows))
@@ -90,5 +91,6 @@ def _row(number: int, fresh: Tensor, every: Tensor, surrogate: Surrogate) -> dic
 def _keys(x: State) -> list[bytes]:
     """The bytes of each state (N, ...), by which those that are alike are one."""
     leaves = [x] if isinstance(x, Tensor) else [x[name] for name in sorted(x.keys(True, True), key=str)]
-    rows = [leaf.detach().cpu().reshape(leaf.shape[0], -1).contiguous().numpy() for leaf in leaves]
+    flat = [leaf.detach().cpu().reshape(leaf.shape[0], -1) for leaf in leaves]
+    rows = [(leaf.double() if leaf.is_floating_point() else leaf).contiguous().numpy() for leaf in flat]
     return [b"".join(part[row].tobytes() for part in rows) for row in range(x.shape[0])]

@@ -36,7 +36,7 @@ class CrossValidation:
 
     def coverage(self, width: float = 1.0) -> float:
         """The share of the rewards that are within `width` standard deviations: 0.683 and 0.954 of normal errors are
-        within 1 and 2. Within 1 it is so by construction."""
+        within 1 and 2. Within 1 it is at least that by construction."""
         return float((np.abs(self.rewards - self.means) <= width * self.stds).mean())
 
 
@@ -47,9 +47,10 @@ class Surrogate:
     fit(X, y) and predict(X) as scikit-learn has it, or a `NetworkRegressor`; of each of `folds` folds one learns from
     the others, and m is the mean of what they predict. s: how unsure they are on average, by the second of
     predict(X, return_std=True) where it takes that (Gaussian processes, Bayesian ridge), by the spread of its members
-    where it has them (forests, bagging), else 1; times one number, such that 68.3 % of the scored rewards lie within
-    ± s of what the regressor that has not seen them says (cross-conformal, arXiv 1905.02928, without its guarantee for
-    every law). New ones lie within m ± s about as often, or more often, for the mean of all errs less than each.
+    where it has them (forests, bagging), else 1; times one number, such that 68.3 % of the scored rewards that are not
+    foreseen exactly lie within ± s of what the regressor that has not seen them says (cross-conformal, arXiv
+    1905.02928, without its guarantee for every law). New ones lie within m ± s about as often, or more often, for the
+    mean of all errs less than each.
     beta: above 0 for what explores (an upper confidence bound), below for what is careful.
 
     `fit` learns from samples that were scored, anew each time. A reward of -inf counts as the least finite one. It is a
@@ -78,7 +79,7 @@ class Surrogate:
         self.features, self.regressor = features, regressor
         self.beta, self.folds, self.seed = real(beta, "beta"), integer(folds, "folds", 2), as_seed(seed)
         self.fitted: list[Any] = []
-        self.scale = 1.0
+        self.scale, self.least = 1.0, 0.0
 
     def fit(self, x: State, rewards: Tensor) -> Self:
         """Learn from finished states (N, ...) and their rewards (N,), at least four for each fold."""
@@ -88,15 +89,16 @@ class Surrogate:
             least = f"expected a number for each of {len(inputs)} states, at least {LEAST * self.folds}"
             raise ValueError(f"rewards: {least}, got {len(scores)}")
         means, stds, fitted = np.empty(len(scores)), np.empty(len(scores)), list[Any]()
+        floor = 1e-9 * max(1.0, float(np.abs(scores).max()))
         order = np.random.default_rng(self.seed).permutation(len(scores))
         for held_out in np.array_split(order, self.folds):
             others = np.setdiff1d(order, held_out)
             fitted.append(deepcopy(self.regressor).fit(inputs[others], scores[others]))
-            means[held_out], stds[held_out] = predicted(fitted[-1], inputs[held_out])
+            means[held_out], stds[held_out] = predicted(fitted[-1], inputs[held_out], floor)
         self.scale = conformal_scale(scores - means, stds)
         pearson, r2 = agreement(torch.as_tensor(means), torch.as_tensor(scores))[:2]
         self.cross_validation = CrossValidation(means, self.scale * stds, scores, pearson, r2)
-        self.fitted = fitted
+        self.fitted, self.least = fitted, floor
         return self
 
     def predict(self, x: State) -> tuple[Tensor, Tensor]:
@@ -104,7 +106,7 @@ class Surrogate:
         if not self.fitted:
             raise ValueError("surrogate: expected one that was fitted, got none; call fit(states, rewards) first")
         inputs, home = self.inputs(x), device_of_state(x)
-        means, stds = np.mean([predicted(each, inputs) for each in self.fitted], axis=0)
+        means, stds = np.mean([predicted(each, inputs, self.least) for each in self.fitted], axis=0)
         return torch.as_tensor(means, device=home), torch.as_tensor(self.scale * stds, device=home)
 
     def __call__(self, x: State) -> Tensor:
@@ -115,7 +117,7 @@ class Surrogate:
         """φ(x), (B, d), float64."""
         with torch.no_grad():
             given = self.features(x)
-        numbers = given.detach().cpu().numpy() if isinstance(given, Tensor) else np.asarray(given)
+        numbers = given.detach().cpu().double().numpy() if isinstance(given, Tensor) else np.asarray(given)
         if numbers.ndim != 2 or len(numbers) != x.shape[0]:
             raise ValueError(f"features: expected shape ({x.shape[0]}, d), got {numbers.shape}")
         if not np.isfinite(numbers).all():
@@ -133,22 +135,34 @@ def finite_scores(rewards: Tensor) -> Array:
     return scores
 
 
-def predicted(regressor: Any, inputs: Array) -> tuple[Array, Array]:
-    """What a fitted regressor says of inputs (N, d): means and standard deviations (N,), the second above 0."""
-    if "return_std" in inspect.signature(regressor.predict).parameters:
+def predicted(regressor: Any, inputs: Array, least: float) -> tuple[Array, Array]:
+    """What a fitted regressor says of inputs (N, d): means and standard deviations (N,), the second `least` or more."""
+    last = regressor[-1] if hasattr(regressor, "steps") else regressor  # of a pipeline
+    if "return_std" in inspect.signature(last.predict).parameters:
         mean, std = regressor.predict(inputs, return_std=True)
     else:
         mean = regressor.predict(inputs)
         members: Any = getattr(regressor, "estimators_", None)
-        together = isinstance(members, list) and not hasattr(regressor, "estimators_features_")
-        std = np.std([each.predict(inputs) for each in members], axis=0) if together else np.ones(len(inputs))
+        if isinstance(members, list):
+            features = getattr(regressor, "estimators_features_", [slice(None)] * len(members))
+            said = [each.predict(inputs[:, own]) for each, own in zip(members, features, strict=True)]
+            std = np.std(said, axis=0)
+        else:
+            std = np.ones(len(inputs))
     mean, std = (np.asarray(each, dtype=float).reshape(len(inputs), -1) for each in (mean, std))
     if mean.shape[1] != 1 or not np.isfinite(mean).all() or not np.isfinite(std).all():
         raise ValueError(f"regressor: expected a finite number for each of {len(inputs)} rows, got {mean.shape}")
-    return mean[:, 0], np.maximum(std[:, 0], 1e-9 * max(1.0, float(np.abs(mean).max(initial=0.0))))
+    return mean[:, 0], np.maximum(std[:, 0], least)
 
 
 def conformal_scale(errors: Array, stds: Array) -> float:
-    """The c for which 68.3 % of |error| <= c · std, by the order statistic that makes it so of a new one too."""
-    ratios = np.sort(np.abs(errors) / stds)
+    """The c for which 68.3 % of |error| <= c · std, by the order statistic that makes it so of a new one too.
+
+    Of those that are not foreseen exactly: many rewards that are alike, such as those of all that is forbidden, would
+    else make it nothing for the others. 0 where all are.
+    """
+    rows = np.abs(errors) > 1e-6 * np.abs(errors).max()
+    if not rows.any():
+        return 0.0
+    ratios = np.sort(np.abs(errors[rows]) / stds[rows])
     return float(ratios[min(len(ratios), math.ceil((len(ratios) + 1) * ONE_SIGMA)) - 1])

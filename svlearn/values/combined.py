@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from svlearn.process import Prediction
 from svlearn.state import State
 from svlearn.values.outcomes import has_outcomes
-from svlearn.values.value import Value, at_time
+from svlearn.values.value import Value, Zero, at_time
 
 
 class Combined(Value):
@@ -39,9 +39,12 @@ class Combined(Value):
     def combine(self, said: Sequence[Tensor]) -> Tensor:
         """One number, (B, ...), of what each of the values says, (B, ...)."""
 
-    def at_time(self, t: int) -> "Combined":
+    def at_time(self, t: int) -> Value:
+        parts = [at_time(value, t) for value in self._parts()]
+        if all(isinstance(each, Zero) for each in parts):
+            return parts[0]  # nobody is asked, and of zeros both combinations are 0
         known = copy.copy(self)
-        known.known = [at_time(value, t) for value in self._parts()]
+        known.known = parts
         return known
 
     def reads(self, t: int | Tensor) -> bool:

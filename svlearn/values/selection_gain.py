@@ -93,8 +93,9 @@ def persistence(
     `selection_gain` itself. kept: gain_{t,n} / gain_{t,0}. It is 1 for every n of the exact mean value, whose
     differences no later step washes away; of a value that fluctuates it says how many steps a choice lasts, with far
     less noise than r would, and so from how many trajectories (see `rollouts.label_survivors` for labels of so many
-    levels). levels: n of at least 0; the other arguments, and what is raised, are those of `selection_gain`. The
-    reference is called along the trajectories once more where a value reads its predictions.
+    levels). A trajectory whose r is -inf is left out where r itself is looked at, and there alone. levels: n of at
+    least 0; the other arguments, and what is raised, are those of `selection_gain`. The reference is called along the
+    trajectories once more where a value reads its predictions.
     """
     chosen, later = _chosen(values, reference, steps), sorted({*integers(levels, "levels", 0)})
     num_others = integer(num_others, "num_others", 1, len(trajectories["states"]) - 1)
@@ -107,11 +108,12 @@ def persistence(
         with metered(max_batch), at_home(reference, *values, generator=generator):
             own, others = _said(values, reference, trajectories["states"], t, num_others, generator)
         for place, (one, rest) in enumerate(zip(own, others, strict=True)):
-            at_once = float((one[:, None] - rest.view(-1, num_others))[kept].abs().mean()) / 2
+            at_once = float((one[:, None] - rest.view(-1, num_others)).abs().mean()) / 2
             for number in later:
                 ahead = t + number
                 said = one if number == 0 else rewards if ahead >= reference.num_steps else along[ahead][place]
-                gain, error = _won(one, rest, kept, said[kept] - said[kept].mean())
+                there = kept if ahead >= reference.num_steps else torch.ones_like(kept)
+                gain, error = _won(one, rest, there, said[there] - said[there].mean())
                 rows.append((t, place, number, gain, error, gain / at_once if at_once > 0 else math.nan))
     return pd.DataFrame(rows, columns=PERSISTENCE)
 

@@ -1,5 +1,6 @@
 """The value v_t(x_t) of a state, in reward units, and how it is called."""
 
+import copy
 from abc import ABC, abstractmethod
 from typing import Any
 
@@ -11,7 +12,7 @@ from svlearn.metering import count, current_max_batch
 from svlearn.process import Prediction
 from svlearn.raising import noted
 from svlearn.state import State, concatenate, device_of_state, take, times
-from svlearn.targets import check_scalars
+from svlearn.targets import Target, check_scalars
 
 ESTIMANDS = ("mean", "soft")
 
@@ -71,6 +72,13 @@ class Zero(Value):
         self, x: State, t: Tensor, prediction: Prediction | None = None, *, generator: torch.Generator | None = None
     ) -> Tensor:
         return torch.zeros(len(x), device=device_of_state(x))
+
+
+def copy_of(value: Value) -> Value:
+    """A deep copy with parameters of its own, that asks the same targets: their rewards stay one object each, wherever
+    they are counted, placed on a device or emptied of what they remember."""
+    held = [each for part in value.modules() for each in vars(part).values() if isinstance(each, Target)]
+    return copy.deepcopy(value, {id(each): each for each in held})
 
 
 def at_time(value: Value, t: int) -> Value:

@@ -123,6 +123,30 @@ def trained(name, **options):
     }
 
 
+def on_policy(kind):
+    """PPO and iterated twists on trajectories of their own, several steps to an iteration."""
+    if kind == "PPO":
+        chain = fixed_start()
+        settings = dict(num_minibatches=2, num_epochs=4, normalize_advantages=True, batch_size=4)
+        return objectives.ProximalPolicyGradient(chain, chain.target(2.0), TablePolicy(chain), **settings)
+    return valued(objectives.IteratedTwist, limit=16, num_particles=6, round_size=12, inner_steps=4)
+
+
+def resumed(kind, path, options):
+    """The trained parameters of four steps, from a checkpoint that was written after two: amid an iteration.
+
+    options: makes those of a trainer, anew for each."""
+
+    class Amid(pl.Callback):
+        def on_train_batch_end(self, trainer, module, outputs, batch, batch_index):
+            if trainer.global_step == 2:
+                trainer.save_checkpoint(path, weights_only=False)
+
+    fit(on_policy(kind), max_steps=3, enable_progress_bar=False, callbacks=[Amid()], **options())
+    objective = fit(on_policy(kind), max_steps=4, enable_progress_bar=False, ckpt_path=str(path), **options())
+    return [each.detach().clone() for each in objective.trained().parameters()]
+
+
 def pulls_of_nft(rewards, own, **options):
     """What DiffusionNFT makes of the rewards (B,) of a batch, of which `own` are this process': recorded in a fit."""
     objective = forward_process(variant="nft", batch_size=len(own), num_validation=2)

@@ -8,6 +8,7 @@ from torch import nn
 from value_toys import Table, gaussian, law_as_batch, markov, tiny
 
 import svlearn as sv
+from svlearn.domains.analytic import GaussianMixtureDiffusion
 from svlearn.metering import metered
 from svlearn.objectives import ContrastiveTwist, MonteCarloRegression, SoftQIteration, TemporalDifference
 from svlearn.objectives.fit import fit
@@ -40,14 +41,15 @@ def test_no_state_before_is_looked_at_and_the_exact_value_stays_a_fixed_point(fa
     torch.testing.assert_close(slope, torch.zeros(2, 3).double(), atol=1e-14, rtol=0)
 
 
-def test_times_are_uniform_from_there_on():
+def test_half_of_the_looks_are_there_and_the_others_uniform_from_there_on():
     oracle, network = markov()
     objective = MonteCarloRegression(oracle, oracle.target(ALPHA), Learned(network), num_times=4)
     since = torch.tensor([0, 3, 5]).repeat_interleave(3000)
     t = objective.times(9000, torch.device("cpu"), seeded("cpu", 0), since).view(3, -1)
     for row, first in zip(t, (0, 3, 5), strict=True):
         shares = row.bincount(minlength=6).double() / 12000
-        expected = torch.where(torch.arange(6) >= first, 1 / (6 - first), 0.0)
+        expected = torch.where(torch.arange(6) >= first, 0.5 / (6 - first), 0.0)
+        expected[first] += 0.5
         assert (shares - expected).abs().max() < 4 * math.sqrt(0.25 / 12000)
 
 
@@ -112,3 +114,18 @@ def test_what_is_refused():
     objective.noised = True
     with pytest.raises(ValueError, match="noised: expected False for trajectories that the reference draws since a t"):
         objective.loss(rows, seeded("cpu", 0))
+
+
+def test_a_batch_that_dies_at_the_end_is_learned_from():
+    """A constraint that no guided sample meets: what the sampler leads to counts, not what became of its own ends."""
+    oracle, network = markov()
+    target = sv.Target(lambda x: torch.full((len(x),), -math.inf, dtype=torch.float64), ALPHA)
+    rows = roll_on(sv.svdd(oracle, target, Learned(network), 2), 8, generator=seeded("cpu", 0))
+    assert rows["states"].shape == (8, 7, 1) and bool((rows["rewards"] == -math.inf).all())
+
+
+def test_what_does_not_start_at_the_start_is_refused():
+    mixture = GaussianMixtureDiffusion.rtb_toy(4)
+    refined = sv.refine(sv.svdd(mixture, mixture.target(1.0), mixture.soft_value(1.0), 2), num_rounds=1, depth=2)
+    with pytest.raises(TypeError, match="sampler: expected one that starts at x_0, got Refinement"):
+        roll_on(refined, 4, generator=seeded("cpu", 0))

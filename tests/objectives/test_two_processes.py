@@ -16,7 +16,7 @@ import sys
 sys.path[:0] = {paths!r}
 import torch
 from pytorch_lightning.strategies import DDPStrategy
-from process_toys import FAMILIES, pulls_of_nft, trained
+from process_toys import FAMILIES, pulls_of_nft, resumed, trained
 from test_two_processes import REWARDS
 
 def two():
@@ -25,6 +25,7 @@ def two():
 results = {{name: trained(name, **two()) for name in FAMILIES}}
 rank = torch.distributed.get_rank()
 own = [0, 1, 2, 3] if rank == 0 else [4, 5]
+results["resumed"] = {{kind: resumed(kind, f"{folder}/{{kind}}.ckpt", two) for kind in ("PPO", "iterated twist")}}
 results["pulls"] = pulls_of_nft(REWARDS, own, **two())
 torch.save(results, f"{folder}/rank{{rank}}.pt")
 """
@@ -65,3 +66,11 @@ def test_figures_of_a_validation_are_those_of_what_all_processes_drew(both, name
 def test_the_optimality_of_a_sample_is_among_those_of_all_processes(both):
     alone = pulls_of_nft(REWARDS, list(range(6)))
     torch.testing.assert_close(torch.cat([rank["pulls"] for rank in both]), alone)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["PPO", "iterated twist"])
+def test_two_processes_go_on_together_from_amid_an_iteration(both, kind):
+    """The first alone has its past in the checkpoint, and all of them gather what they begin with."""
+    one, other = (rank["resumed"][kind] for rank in both)
+    torch.testing.assert_close(one, other, rtol=0, atol=0)

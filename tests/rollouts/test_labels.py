@@ -2,6 +2,7 @@
 
 import math
 
+import finished_toys
 import pytest
 import torch
 
@@ -11,7 +12,7 @@ from svlearn.domains.analytic.markov_chain import TableValue
 from svlearn.metering import metered
 from svlearn.randomness import seeded
 from svlearn.rollouts import InMemoryData, label_candidates, label_survivors, roll_out
-from svlearn.values import AtSteps, PosteriorMean, Zero
+from svlearn.values import AtSteps, Learned, PosteriorMean, Residual, Zero
 
 ALPHA, MANY = 0.7, 6000
 
@@ -217,3 +218,32 @@ def test_tempered_weights_give_exact_labels_of_the_whole_rest():
     sampler = sv.svdd(chain, chain.target(ALPHA), wrong(chain), 2, tempering=[0.2, 0.4, 0.6, 1.0])
     rows = label_survivors(sampler, drawn(sampler), levels=None)
     assert agrees(rows, (rows["rewards"] / ALPHA).exp(), (chain.soft_table(ALPHA)[:3] / ALPHA).exp())
+
+
+@pytest.mark.parametrize("levels", [1, 2, None])
+def test_words_that_are_all_finished_early_have_labels(levels):
+    """Of a word that stands still the label is r, whatever is asked of it meanwhile."""
+    words = finished_toys.Words()
+    sampler = sv.svdd(words, finished_toys.TARGET, Learned(Written()), 3)
+    condition = torch.tensor([1, 2, 2])
+    samples = sampler.sample_candidates(3, condition=condition, generator=seeded("cpu", 0))
+    labels = label_survivors(sampler, samples, levels=levels)
+    last = labels["times"] == finished_toys.T - 1
+    expected = finished_toys.TARGET(samples.states[:, 0])
+    torch.testing.assert_close(labels["rewards"][last].double(), expected.double())
+
+
+class Written(torch.nn.Module):
+    """A fifth of the letters that are written."""
+
+    def forward(self, x, t):
+        return 0.2 * x[:, 0].double()
+
+
+def test_a_value_that_is_asked_at_some_steps_alone_labels_these_alone():
+    chain, target = gaussian()
+    base, correction = (AtSteps(PosteriorMean(target), [2]) for _ in range(2))
+    sampler = sv.svdd(chain, target, Residual(base, correction), 2)
+    samples = drawn(sampler, 5)
+    assert label_candidates(sampler, samples)["times"].unique().tolist() == [2]
+    assert samples.cost.value_calls == 10

@@ -5,9 +5,11 @@ import math
 import numpy as np
 import pytest
 import torch
-from sklearn.ensemble import ExtraTreesRegressor
+from sklearn.ensemble import BaggingRegressor, ExtraTreesRegressor, RandomForestRegressor
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.linear_model import BayesianRidge, LinearRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 import svlearn as sv
@@ -85,6 +87,31 @@ def test_the_forbidden_counts_as_the_worst():
     rewards[7] = -math.inf
     surrogate = Surrogate(lambda x: x, LinearRegression()).fit(x, rewards)
     assert surrogate.cross_validation.rewards[7] == float(rewards[rewards > -math.inf].min())
+
+
+def test_what_is_foreseen_exactly_makes_nothing_sure_of_the_others():
+    """Four fifths are forbidden, and one coordinate says so: a forest errs on none of them, and does on the others."""
+    x, rewards = noisy(300, 0)
+    dead = x[:, 0] < 0.85
+    forest = RandomForestRegressor(30, min_samples_leaf=3, random_state=0)
+    surrogate = Surrogate(lambda x: x, forest).fit(x, torch.where(dead, -math.inf, rewards))
+    living = x[:, 0] > 1.2
+    assert float(dead.double().mean()) > 0.75 and float(surrogate.predict(x[living])[1].mean()) > 0.3
+
+
+def test_members_on_features_of_their_own_and_the_last_of_a_pipeline_say_how_unsure_they_are():
+    x, rewards = noisy(80, 0)
+    bagged = BaggingRegressor(LinearRegression(), 10, max_features=1, random_state=0)
+    piped = make_pipeline(StandardScaler(), GaussianProcessRegressor(alpha=1.0))
+    for regressor in (bagged, piped):
+        stds = Surrogate(lambda x: x, regressor).fit(x, rewards).predict(x)[1]
+        assert float(stds.std()) > 0.01 * float(stds.mean())
+
+
+def test_what_is_said_of_a_state_does_not_depend_on_the_others():
+    x, rewards = noisy(80, 0)
+    surrogate = Surrogate(lambda x: x, NetworkRegressor(mlp, num_members=1, num_steps=20), beta=1.0).fit(x, rewards)
+    torch.testing.assert_close(surrogate(x)[:1], surrogate(x[:1]))
 
 
 def test_an_ensemble_is_unsure_where_it_has_seen_nothing_and_is_the_same_again():

@@ -6,11 +6,12 @@ import pytest
 import torch
 from torch import nn
 
-from svlearn.domains.analytic import FiniteMarkovChain
+from svlearn.domains.analytic import FiniteMarkovChain, GaussianReference
 from svlearn.domains.analytic.markov_chain import TableValue
 from svlearn.metering import metered
 from svlearn.randomness import seeded
 from svlearn.rollouts import roll_out
+from svlearn.targets import Target
 from svlearn.values import Learned, PosteriorMean
 from svlearn.values.selection_gain import persistence, selection_gain
 
@@ -90,3 +91,18 @@ def test_bad_arguments_are_refused_by_name():
 class Nothing(nn.Module):
     def forward(self, x, t):
         return torch.zeros(len(x))
+
+
+def test_what_dies_at_the_end_counts_until_then():
+    """A walk whose r forbids half of its ends: at no level on, all of the value that chose is there, as without."""
+
+    class Place(nn.Module):
+        def forward(self, x, t):
+            return x[:, 0]
+
+    walk = GaussianReference.brownian(1, 3)
+    target = Target(lambda x: torch.where(x[:, 0] < 0, -math.inf, x[:, 0]), 1.0)
+    rows = roll_out(walk, N, target=target, generator=seeded("cpu", 0))
+    options = dict(levels=[0, 1], steps=[1, 2], generator=seeded("cpu", 1))
+    kept = persistence([Learned(Place())], walk, rows, **options)["kept"].tolist()
+    assert kept[:3] == pytest.approx([1.0, 1.0, 1.0], abs=0.08)  # and a step that only adds noise washes nothing away
