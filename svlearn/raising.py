@@ -24,7 +24,8 @@ class noted:
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         if isinstance(error, RuntimeError | TypeError) and not torch.compiler.is_compiling():
-            error.add_note(f"in {self.name}, given x = {in_words(self.x)}{_unlike(self.module, self.x)}")
+            why = _timeless(self.module) if isinstance(error, TypeError) else ""
+            error.add_note(f"in {self.name}, given x = {in_words(self.x)}{why}{_unlike(self.module, self.x)}")
 
 
 def in_words(part: Any) -> str:
@@ -57,18 +58,6 @@ def check_steps(reference: nn.Module) -> None:
         raise TypeError(f"{name}.num_steps: expected the number of steps T, on the class or set in __init__, got none")
 
 
-def check_network(network: nn.Module) -> None:
-    """Raise TypeError unless a network is called as network(x, t)."""
-    try:
-        inspect.signature(network.forward).bind(None, None)
-    except TypeError as error:
-        raise TypeError(
-            f"network: expected one whose forward takes (x, t), {type(network).__name__}.forward: {error}"
-        ) from None
-    except ValueError:
-        return
-
-
 def _unlike(module: Any, x: State) -> str:
     """What parameters of floats have that the states have not."""
     leaves = [x] if isinstance(x, Tensor) else list(x.values(True, True)) if isinstance(x, TensorDict) else []
@@ -79,3 +68,17 @@ def _unlike(module: Any, x: State) -> str:
         return ""
     listed = ", ".join(sorted({f"{dtype} on {device}" for dtype, device in own}))
     return f"; its parameters are {listed}: bring both to one dtype and one device with .to(...)"
+
+
+def _timeless(module: Any) -> str:
+    """That the network of a value does not take (x, t), where it does not."""
+    network = getattr(module, "network", None)
+    if not isinstance(network, nn.Module):
+        return ""
+    try:
+        inspect.signature(network.forward).bind(None, None)
+    except TypeError as error:
+        return f"; network: expected one whose forward takes (x, t), {type(network).__name__}.forward: {error}"
+    except ValueError:  # of some builtins nothing is known
+        pass
+    return ""

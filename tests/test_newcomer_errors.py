@@ -94,8 +94,8 @@ def test_numpy_reward():
 
 
 def test_forgotten_t():
-    said = refusal(lambda: sv.values.Learned(Timeless()), TypeError)
-    assert said.startswith("network: expected one whose forward takes (x, t), Timeless.forward: too many positional")
+    said = refusal(lambda: sampled(value=sv.values.Learned(Timeless())), TypeError)
+    assert "network: expected one whose forward takes (x, t), Timeless.forward: too many positional" in said
 
 
 def test_no_prediction_for_a_value_that_reads_it():

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 
 from svlearn.process import Prediction
-from svlearn.raising import check_network
 from svlearn.state import State
 from svlearn.values.value import Value
 
@@ -16,15 +15,13 @@ class Learned(Value):
     """v_t(x_t) = network(x, t), (B,), reward units, of states (B, ...) at t (B,) in 0 ... T - 1.
 
     A network with a method of_outcomes(x, t, prediction) says with it, as `Value.of_outcomes` does, what v_{t+1} of all
-    outcomes of a step is, such as one number for each next token. Raises TypeError for what is no module, or is not
-    called as network(x, t).
+    outcomes of a step is, such as one number for each next token. Raises TypeError for what is no module.
     """
 
     def __init__(self, network: nn.Module):
         super().__init__()
         if not isinstance(network, nn.Module):
             raise TypeError(f"network: expected a torch.nn.Module, got {type(network).__name__}")
-        check_network(network)
         self.network = network
 
     def forward(
