@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from svlearn.inference.proposals import Proposal
 from svlearn.inference.resampling import systematic
+from svlearn.inference.sampler import Sampler
 from svlearn.inference.samplers import svdd
 from svlearn.objectives.checks import check_log_prob
 from svlearn.objectives.objective import Objective
@@ -74,7 +75,8 @@ class ValueObjective(Objective):
             check_log_prob(reference, self.proposal, "proposal", self.conditions)
             modules = [each for each in vars(self.proposal).values() if isinstance(each, nn.Module)]
             self.proposal_modules = nn.ModuleList(modules)  # so that they are on the objective's device
-        self.num_candidates = None if num_candidates is None else self._check_candidates(num_candidates)
+        self.num_candidates = num_candidates
+        self._guide = None if num_candidates is None else self._guided_by(num_candidates)
         self.register_buffer("reward_variance", torch.zeros((), dtype=torch.float64))
         self._validated: list[tuple[Tensor, Tensor]] = []
 
@@ -174,9 +176,8 @@ class ValueObjective(Objective):
         if isinstance(batch, TensorDict):
             self._check_understood(batch)
             return batch
-        if self.num_candidates is not None and self.training:
-            sampler = svdd(self.reference, self.target, self.value, self.num_candidates)
-            return roll_on(sampler, size, generator=generator, condition=self.draw_conditions(size, generator))
+        if self._guide is not None and self.training:
+            return roll_on(self._guide, size, generator=generator, condition=self.draw_conditions(size, generator))
         drawing: dict[str, Any] = {"condition": self.draw_conditions(size, generator), "generator": generator}
         return roll_out(self.reference, size, target=self.target, proposal=self.proposal, **drawing)
 
@@ -191,12 +192,12 @@ class ValueObjective(Objective):
                 "MonteCarloRegression, SoftQIteration and TemporalDifference take them"
             )
 
-    def _check_candidates(self, num_candidates: int) -> int:
+    def _guided_by(self, num_candidates: int) -> Sampler:
+        """SVDD with the value that is trained, made once, for it looks at the reference's noise."""
         if "since" not in self.understands or self.proposal is not None:
             why = f"by {type(self).__name__}" if self.proposal is None else "beside a proposal"
             raise ValueError(f"num_candidates: expected None {why}, got {num_candidates}")
-        svdd(self.reference, self.target, self.value, num_candidates)  # says what it refuses
-        return num_candidates
+        return svdd(self.reference, self.target, self.value, num_candidates)
 
     def on_validation_epoch_end(self) -> None:
         """Log Pearson's correlation and R² of the value with the reward (figure 5 of SVDD, arXiv 2408.08252): the

@@ -129,3 +129,15 @@ def test_what_does_not_start_at_the_start_is_refused():
     refined = sv.refine(sv.svdd(mixture, mixture.target(1.0), mixture.soft_value(1.0), 2), num_rounds=1, depth=2)
     with pytest.raises(TypeError, match="sampler: expected one that starts at x_0, got Refinement"):
         roll_on(refined, 4, generator=seeded("cpu", 0))
+
+
+def test_a_step_makes_no_call_that_is_not_counted():
+    """The guided trajectories, what follows them, and no other look at the reference."""
+    oracle, network = markov()
+    asked, forward = [], oracle.forward
+    oracle.forward = lambda x, t: asked.append(len(x)) or forward(x, t)
+    objective = MonteCarloRegression(oracle, oracle.target(ALPHA), Learned(network), num_candidates=2, batch_size=16)
+    asked.clear()
+    with metered() as meter:
+        fit(objective, max_steps=3, enable_progress_bar=False)
+    assert sum(asked) == meter.cost.reference_calls
