@@ -18,6 +18,7 @@ import torch
 from pytorch_lightning.strategies import DDPStrategy
 from process_toys import FAMILIES, pulls_of_nft, resumed, trained
 from test_two_processes import REWARDS
+from svlearn.objectives.lightning.gathering import mean_over_processes
 
 def two():
     return dict(accelerator="cpu", devices=2, strategy=DDPStrategy(process_group_backend="gloo"))
@@ -27,6 +28,7 @@ rank = torch.distributed.get_rank()
 own = [0, 1, 2, 3] if rank == 0 else [4, 5]
 results["resumed"] = {{kind: resumed(kind, f"{folder}/{{kind}}.ckpt", two) for kind in ("PPO", "iterated twist")}}
 results["pulls"] = pulls_of_nft(REWARDS, own, **two())
+results["figures"] = mean_over_processes({{"reward": float(rank), "reward_standard_error": 3.0 + rank}})
 torch.save(results, f"{folder}/rank{{rank}}.pt")
 """
 
@@ -74,3 +76,10 @@ def test_two_processes_go_on_together_from_amid_an_iteration(both, kind):
     """The first alone has its past in the checkpoint, and all of them gather what they begin with."""
     one, other = (rank["resumed"][kind] for rank in both)
     torch.testing.assert_close(one, other, rtol=0, atol=0)
+
+
+@pytest.mark.slow
+def test_the_error_of_a_mean_over_processes_is_that_of_independent_samples(both):
+    """Of 0 ± 3 and 1 ± 4 the mean is 1/2 ± √(9 + 16)/2."""
+    for rank in both:
+        assert rank["figures"] == {"reward": 0.5, "reward_standard_error": 2.5}
