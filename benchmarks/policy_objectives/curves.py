@@ -68,7 +68,9 @@ def trained(name: str, family: str, seed: int, rate: float, marks: Sequence[floa
     learning = objective(name, family, own, rate)
     with metered() as meter:
         calls = [share * task.calls for share in marks]
-        kinds = KINDS[:1] if task.corrects else KINDS  # what corrects asks the reference, and has no network
+        kinds = (
+            KINDS[:1] if task.corrects is not None else KINDS
+        )  # what corrects asks the reference, and has no network
         curve = Curve(meter, calls, lambda: figures_of(name, own, seed), kinds)
         fit(learning, max_steps=MOST_STEPS, seed=seed, callbacks=[curve], enable_progress_bar=False)
     return {"points": curve.points, "rate": learning.learning_rate, "provenance": provenance()}

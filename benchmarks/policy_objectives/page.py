@@ -39,14 +39,16 @@ NOTES = """\
 ## How it was measured
 
 Every objective trains a copy of the reference, all of its weights, from the start and stops where its networks were
-called as often as the domain allows. (Of digits it trains {numbers} numbers: the reward's gradient at x̂_T, blurred in
-four ways, moves x̂_T and with it the mean, step by step.) A call is one state of the reference or of the policy, whether
-it is drawn, learned from or looked at by a teacher; what a gradient is taken of is one call, and its way back shows in
-the seconds alone. (A step of a masked diffusion that unmasks nothing is not called.) Seconds are those of the
-processor, one thread, without the worker that scores molecules; other work on the machine made some trainings dearer
-than others, so read the calls first. The first columns of the tables are read where the largest number of calls is
-spent that all objectives of the domain have reached, with the seconds until there; "reward, s" and "ELBO, s" at the
-largest number of seconds that all have reached, with the calls until there. What judges a training counts as neither.
+called as often as the domain allows. (Of digits it trains {numbers} numbers, which move x̂_T and with it the mean, step
+by step: along the reward's gradient at x̂_T, blurred in four ways; where the reward is a file's size, which has none,
+along what three blurs change of x̂_T, and towards an empty image.) A call is one state of the reference or of the
+policy, whether it is drawn, learned from or looked at by a teacher; what a gradient is taken of is one call, and its
+way back shows in the seconds alone. (A step of a masked diffusion that unmasks nothing is not called.) Seconds are
+those of the processor, one thread, without the worker that scores molecules; other work on the machine made some
+trainings dearer than others, so read the calls first. The first columns of the tables are read where the largest number
+of calls is spent that all objectives of the domain have reached, with the seconds until there; "reward, s" and "ELBO,
+s" at the largest number of seconds that all have reached, with the calls until there. What judges a training counts as
+neither.
 
 Within a domain alpha, batch and policy are the same for all. The learning rate is held, so that a point of a curve is
 the end of a training that would have stopped there (of reward-weighted denoising nearly: its {rounds} rounds are spread

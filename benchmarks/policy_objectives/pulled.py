@@ -1,12 +1,17 @@
-"""The policy of digits: a few numbers that move what is predicted of x_T, and with it the step."""
+"""The policies of digits: a few numbers that move what is predicted of x_T, and with it the step."""
 
 from dataclasses import replace
 
+from tensordict import TensorDict
 from torch import Tensor
+from torch.nn import functional as F
 
-from benchmarks.digits_policies.steering import Steered
+from benchmarks.digits_policies.steering import RADIUS, Steered
 from svlearn.process import Prediction, predict
 from svlearn.state import State
+from svlearn.transitions import Transition
+
+BACKGROUND = -1.0  # of a digit
 
 
 class Pulled(Steered):
@@ -23,3 +28,15 @@ class Pulled(Steered):
         parts = self.reference.steps.mean_clean.to(moved)[t]
         clean["sample"] = clean["sample"] + moved / parts[:, None, None, None]
         return replace(prediction, transition=law, clean=clean)
+
+
+class Smoothed(Pulled):
+    """The same of a reward without a gradient: g = Σ_j k_{t,j} (b_j * x̂_T - x̂_T), blurs b_j, the first of which, that
+    changes nothing, gives way to an empty image. k < 0 sharpens."""
+
+    def steer(self, prediction: Prediction, x: State, t: Tensor) -> Transition:
+        clean = prediction.clean["sample"].detach()
+        directions = F.conv2d(clean, self.blurs, padding=RADIUS) - clean
+        directions[:, :1] = BACKGROUND - clean
+        control = (self.gains[t][:, :, None, None] * directions).sum(dim=1, keepdim=True)
+        return prediction.transition.tilt(TensorDict({"sample": control}, batch_size=[len(t)]))

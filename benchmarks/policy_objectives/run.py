@@ -1,4 +1,4 @@
-"""Objectives of policies at equal work: reward and held-out judge by network calls and by seconds, on four domains.
+"""Objectives of policies at equal work: reward and held-out judge by network calls and by seconds, on five tasks.
 
     python -m benchmarks policy_objectives                                        # what is not measured yet
     python -m benchmarks policy_objectives --domains mrl --objectives GRPO NFT --seeds 1

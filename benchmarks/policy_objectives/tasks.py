@@ -1,4 +1,4 @@
-"""Four domains on which objectives of policies are compared: a reference, a reward, a judge that none trains for."""
+"""The tasks on which objectives of policies are compared: a reference, a reward, a judge that none trains for."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,7 +8,9 @@ from typing import Any
 import torch
 
 import svlearn as sv
-from benchmarks.policy_objectives.pulled import Pulled
+from benchmarks.digits_policies.steering import Steered
+from benchmarks.policy_objectives.files import MostLikelyDigit, SmallFile
+from benchmarks.policy_objectives.pulled import Pulled, Smoothed
 from benchmarks.stories.texts import PROMPT
 from svlearn.domains.images.digits.pretrained import digits
 from svlearn.domains.images.digits.rewards import WrittenDigit
@@ -59,7 +61,9 @@ class Task:
     prompt: str | None = None
     looks: tuple[int, ...] = ()  # the steps at which what is training-free rolls out; without any, all steps, by x̂_T
     shared_start: int = 1
-    corrects: bool = False  # whether the policy moves what the reference predicts, and is no copy of its network
+    corrects: type[Steered] | None = (
+        None  # the policy, where it is no copy of the reference's network
+    )
 
 
 TASKS = {
@@ -135,7 +139,27 @@ TASKS = {
         rates=(0.05,),
         marks=(1 / 4, 1 / 2, 1.0),
         shared_start=8,
-        corrects=True,
+        corrects=Pulled,
+    ),
+    "jpeg": Task(
+        title="Digits that are small as JPEG files",
+        make=lambda: digits(num_steps=NUM_STEPS, reads_class=False).to(memory_format=torch.channels_last),
+        reward=lambda reference: SmallFile(),
+        reward_unit="minus the size of the file, kB",
+        judge=lambda reference: MostLikelyDigit(),
+        judge_unit="log p of the most likely digit, nats, by the second classifier",
+        alpha=0.02,
+        diversity=lambda objects: reference("digits").describe(objects)["diversity"],
+        diversity_unit="mean distance of pixels",
+        batch=16,
+        times=5,
+        calls=4_000,
+        number=48,
+        absent={"adjoint matching": "a file's size has no gradient"},
+        rates=(0.05, 0.2),
+        marks=(1 / 4, 1 / 2, 1.0),
+        shared_start=8,
+        corrects=Smoothed,
     ),
 }
 
@@ -160,8 +184,8 @@ def judge(name: str) -> sv.Target:
 def policy(name: str) -> Policy:
     """A trainable copy, whole; of digits a few numbers."""
     task = TASKS[name]
-    if task.corrects:
-        return Pulled(reference(name), target(name))
+    if task.corrects is not None:
+        return task.corrects(reference(name), target(name))
     return Finetuned(reference(name), condition=None if task.prompt is None else [task.prompt])
 
 

@@ -5,16 +5,19 @@ from itertools import product
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 import svlearn as sv
 from benchmarks.common.results import Results
+from benchmarks.digits_policies.steering import RADIUS
 from benchmarks.policy_objectives import curves, findings, run
 from benchmarks.policy_objectives.baselines import BASELINES, PRETRAINED
 from benchmarks.policy_objectives.families import FAMILIES, families_of
 from benchmarks.policy_objectives.figures import figures, file
+from benchmarks.policy_objectives.files import MostLikelyDigit, SmallFile
 from benchmarks.policy_objectives.findings import CALLS, SECONDS, Domain, gather
 from benchmarks.policy_objectives.page import page
-from benchmarks.policy_objectives.pulled import Pulled
+from benchmarks.policy_objectives.pulled import BACKGROUND, Pulled, Smoothed
 from benchmarks.policy_objectives.tasks import TASKS, reference, target
 from svlearn.metering import metered
 from svlearn.objectives import ProximalPolicyGradient
@@ -242,3 +245,26 @@ def test_what_is_pulled_predicts_the_end_of_its_own_steps():
     assert torch.equal(policy(x, end).clean["sample"], chain(x, end).clean["sample"])  # no noise, nothing to choose
     loss = chain.denoising_loss(plain.clean, x, t, own).sum()
     assert torch.autograd.grad(loss, policy.gains)[0].abs().max() > 0
+
+
+def test_what_is_smoothed_moves_by_blurs_and_towards_the_empty_image():
+    """The mean moves by s_t² k (b * x̂_T - x̂_T), of the first blur by s_t² k (-1 - x̂_T)."""
+    chain, generator = reference("jpeg"), torch.Generator().manual_seed(0)
+    policy = Smoothed(chain, target("jpeg"))
+    x, t = chain.initial(2, generator=generator), torch.tensor([3, 7])
+    plain = chain(x, t)
+    clean, law = plain.clean["sample"], plain.transition.laws["sample"]
+    policy.gains.data[:, 0] = 0.5
+    moved = policy(x, t).transition.laws["sample"].mean - law.mean
+    torch.testing.assert_close(moved, law.std.square() * 0.5 * (BACKGROUND - clean), rtol=1e-4, atol=1e-5)
+    policy.gains.data[:] = torch.tensor([0.0, 0.0, 0.0, 2.0])
+    flat = law.mean + law.std.square() * 2.0 * (F.conv2d(clean, policy.blurs[3:], padding=RADIUS) - clean)
+    torch.testing.assert_close(policy(x, t).transition.laws["sample"].mean, flat, rtol=1e-4, atol=1e-5)
+
+
+def test_a_smaller_file_is_better_and_an_empty_one_is_no_digit():
+    empty = torch.full((1, 1, 28, 28), BACKGROUND)
+    generator = torch.Generator().manual_seed(0)
+    drawn = sv.ancestral(reference("jpeg"), target("jpeg")).sample(4, generator=generator).states[:, 0]
+    assert (SmallFile()(empty) > SmallFile()(drawn)).all()
+    assert (MostLikelyDigit()(empty) < MostLikelyDigit()(drawn)).all()
