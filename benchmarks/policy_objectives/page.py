@@ -144,7 +144,7 @@ def claims(domains: dict[str, Domain]) -> str:
                 f"{plain(kl[1], 2)}"
             )
         elif set(pair) <= domain.curves.keys():
-            seen.append(f"{domain.name}: cannot be told, the lower has not risen by more than the wider interval of the two")
+            seen.append(f"{domain.name}: not told, the lower rose by less than the wider of their intervals")
     return f"{CLAIM}{'; '.join(seen) or 'not measured'}.\n"
 
 
