@@ -83,10 +83,12 @@ def real(
     return value
 
 
-def expect(thing: Any, kind: type, name: str) -> Any:
-    """Return it, or raise TypeError where it is of another kind."""
+def expect(thing: Any, kind: type | tuple[type, ...], name: str) -> Any:
+    """Return it, or raise TypeError where it is of another kind (of none of several)."""
     if not isinstance(thing, kind):
-        raise TypeError(f"{name}: expected a {kind.__name__}, got {type(thing).__name__}")
+        kinds = kind if isinstance(kind, tuple) else (kind,)
+        wanted = " or a ".join(each.__name__ for each in kinds)
+        raise TypeError(f"{name}: expected a {wanted}, got {type(thing).__name__}")
     return thing
 
 

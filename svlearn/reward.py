@@ -19,6 +19,8 @@ class Reward(Protocol):
                    gradient in them; of a masked diffusion (B, ..., V + 1) too, the mask last. False
     name           a text that tells it apart from every other reward, and changes with what it does: stored rollouts
                    go by it (see `svlearn.identity`). None: by its code and all that it holds
+    stands_in      True where it stands in for a dearer reward, as a surrogate does: what it is asked does not count as
+                   calls of the reward. False
     forget()       empties what it remembers of earlier calls; a comparison asks for it before it times a sampler
     """
 
@@ -29,6 +31,11 @@ class Reward(Protocol):
 def is_asynchronous(reward: Callable) -> bool:
     """Whether a call mostly waits for other processes."""
     return bool(getattr(reward, "asynchronous", False))
+
+
+def stands_in(reward: Callable) -> bool:
+    """Whether it is asked in the place of a dearer reward."""
+    return bool(getattr(reward, "stands_in", False))
 
 
 def reads_one_hot(reward: Callable) -> bool:
@@ -54,7 +61,8 @@ class WeightedSum:
     """r(x_T) = Σ_i w_i r_i(x_T), (B,), reward units: what `Target({r_1: w_1, r_2: w_2}, alpha)` stands for.
 
     weights: {reward: weight}, or pairs [[reward, weight], ...], as a recipe holds them, in which no reward is a key.
-    A reward of weight 0 is not called. It is asynchronous where one of them is, and reads one-hots where all do.
+    A reward of weight 0 is not called. It is asynchronous where one of them is, and reads one-hots, or stands
+    in for a dearer one, where all do.
     Raises ValueError for no reward and for a weight that is not finite, TypeError for what is not callable.
     """
 
@@ -68,6 +76,7 @@ class WeightedSum:
                 raise TypeError(f"reward: expected callables of states, as {{reward: weight}}, got {reward!r}")
         self.asynchronous = any(is_asynchronous(reward) for _, reward in self.terms)
         self.reads_one_hot = all(reads_one_hot(reward) for _, reward in self.terms)
+        self.stands_in = all(stands_in(reward) for _, reward in self.terms)
 
     def __call__(self, x: State) -> Tensor:
         parts = [weight * reward(x) for weight, reward in self.terms if weight != 0]

@@ -8,7 +8,7 @@ import svlearn as sv
 from benchmarks.advice.advised import MAX_BATCH, calls
 from benchmarks.advice.hand_picked import Row
 from benchmarks.advice.problems import PROBLEMS, gb1
-from svlearn.advising import training
+from svlearn.advising import trained_values
 from svlearn.evaluation.report.provenance import provenance
 from svlearn.randomness import seeded
 from svlearn.rollouts.roll_out import roll_out
@@ -57,14 +57,14 @@ def learned() -> tuple[Value, float]:
     setting = gb1(SEED)
     drawn = roll_out(setting.reference, TRAJECTORIES, target=setting.target, generator=seeded("cpu", SEED, 1))
     scores = drawn["rewards"].double().numpy()
-    value, _ = training.train(
+    value, _ = trained_values.train(
         setting.options["trainable"]["learned"],
         setting.reference,
         setting.target,
         drawn,
         scores,
         seed=SEED,
-        steps=training.STEPS,
+        steps=trained_values.STEPS,
         seconds=None,
     )
     return value, TRAJECTORIES * (setting.reference.num_steps + 1.0)

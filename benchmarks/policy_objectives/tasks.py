@@ -61,9 +61,7 @@ class Task:
     prompt: str | None = None
     looks: tuple[int, ...] = ()  # the steps at which what is training-free rolls out; without any, all steps, by x̂_T
     shared_start: int = 1
-    corrects: type[Steered] | None = (
-        None  # the policy, where it is no copy of the reference's network
-    )
+    corrects: type[Steered] | None = None  # the policy, where it is no copy of the reference's network
 
 
 TASKS = {

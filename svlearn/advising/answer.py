@@ -16,6 +16,7 @@ from svlearn.advising.estimates import Baseline
 from svlearn.advising.making import DRAWS, LEARNED, POSTERIOR, RACE, Making
 from svlearn.advising.pilot import noise_sentence
 from svlearn.advising.race import Entry, Terms, final, race
+from svlearn.advising.training import Trainable
 from svlearn.advising.words import paragraph
 from svlearn.arguments import as_seed, expect, integer, real
 from svlearn.conditions import as_rows
@@ -24,7 +25,9 @@ from svlearn.fingerprint import fingerprint
 from svlearn.identity import identity, identity_of_process
 from svlearn.inference.sampler import Sampler
 from svlearn.modes import in_evaluation
+from svlearn.policies import Policy
 from svlearn.process import Reference
+from svlearn.surrogates import Surrogate
 from svlearn.targets import Target
 from svlearn.values import Value
 
@@ -42,7 +45,7 @@ def advise(
     per_sample: float | None = None,
     prices: Mapping[str, float] | None = None,
     values: Mapping[str, Value] | None = None,
-    trainable: Mapping[str, Value] | None = None,
+    trainable: Mapping[str, Trainable] | None = None,
     policies: Mapping[str, Reference] | None = None,
     samplers: Mapping[str, Sampler] | None = None,
     condition: Any = None,
@@ -56,12 +59,14 @@ def advise(
 
     A pilot of plain samples gives the baseline, the price of a call, and what rewards are like. Values are the
     posterior mean, those `trainable` (None: a perceptron, where states are one tensor), fitted to the pilot's rewards,
-    and those at hand; of each is measured what a choice by it gains at every step (`values.selection_gain`), and one
-    that foresees nothing is left out. Of the others SVDD with several numbers of candidates, the same at each step or
-    where they gain (`candidates_by_step`), the best of several such lineages, handing over, and for α > 0 SMC and
-    guidance race by successive halving.
-    The first of the finalists that, on samples which nobody has chosen by, gains over the best of as many plain samples
-    as its own price buys is recommended; else best-of-N is. Training is paid by the pilot's samples and the fit, once.
+    and those at hand. Of a `surrogates.Surrogate` that is trainable, fitted to the same, the posterior mean is one that
+    asks for no reward; a policy that is trainable climbs the ELBO by samples of its own (at α = 0 at a quarter of the
+    standard deviation of plain rewards), for as many calls as its share of the budget. Of each value is measured what a
+    choice by it gains at every step (`values.selection_gain`), and one that foresees nothing is left out. Of the others
+    SVDD with several numbers of candidates, the same at each step or where they gain (`candidates_by_step`), the best
+    of several such lineages, handing over, and for α > 0 SMC and guidance race by successive halving. The first of the
+    finalists that, on samples which nobody has chosen by, gains over the best of as many plain samples as its own price
+    buys is recommended; else best-of-N is. Training is paid by the samples that it learned from and the fit, once.
 
     budget: what the advice itself may spend, all pilots counted: seconds (a number, "600s", "10m"), or calls
     ("2e5 calls"), with which the same seed gives the same advice. per_sample: the most that a sample may cost, in that
@@ -91,7 +96,7 @@ def advise(
             (samplers, Sampler, "samplers"),
         )
     )
-    trainable = None if trainable is None else _named(trainable, Value, "trainable")
+    trainable = None if trainable is None else _named(trainable, (Value, Policy, Surrogate), "trainable")
     reserved = {POSTERIOR, DRAWS} | ({LEARNED} if trainable is None else set())
     own = reserved | set(values)
     for name in reserved & set(values) | own & set({} if trainable is None else trainable):
@@ -113,7 +118,7 @@ def advise(
 def _advise(
     making: Making,
     values: Mapping[str, Value],
-    trainable: Mapping[str, Value] | None,
+    trainable: Mapping[str, Trainable] | None,
     policies: Mapping[str, Reference],
     samplers: Mapping[str, Sampler],
     for_samples: int,
@@ -128,13 +133,13 @@ def _advise(
             f"{drawing.turn}"
         )
     limit = making.limit(known.price, per_sample)
-    making.values = dict(values)
+    making.values, making.policies = dict(values), dict(policies)
     making.add_training_free(known)
     making.train(known, trainable)
     making.measure_rates(known)
     everything = dict(making.values)
     making.look_ahead(known, limit)
-    entries = making.entries(known, limit, policies, samplers)
+    entries = making.entries(known, limit, samplers)
     _check_names([entry.name for entry in entries])
     terms = Terms(Baseline(known.scores, known.price, drawing.turn), known.failure, for_samples, per_sample)
     spend = min(RACE * account.budget.amount, account.left / 2)
@@ -164,6 +169,7 @@ def _advise(
             making.reference,
             making.target,
             everything,
+            making.policies,
             making.files,
             written,
             min(WRITTEN, for_samples),
@@ -174,8 +180,8 @@ def _advise(
     )
 
 
-def _named(things: Mapping[str, Any] | None, kind: type, name: str) -> dict[str, Any]:
-    """Things of a kind by their names; TypeError for others."""
+def _named(things: Mapping[str, Any] | None, kind: type | tuple[type, ...], name: str) -> dict[str, Any]:
+    """Things of a kind, or of one of several, by their names; TypeError for others."""
     known = {} if things is None else dict(expect(things, Mapping, name))
     for key, thing in known.items():
         expect(key, str, f"{name}: each name")

@@ -24,8 +24,8 @@ DEAR = 0.2  # of what else a sample costs: where scoring all its last candidates
 @dataclass(frozen=True)
 class Candidate:
     """A sampler under its name. recipe: what builds it, as a YAML of `svlearn evaluate` holds it, None of one that was
-    handed over; calls: those of each kind that a sample will make, as far as they are known; value: the name of the
-    trained value in it, None where nothing was trained."""
+    handed over; calls: those of each kind that a sample will make, as far as they are known; trained: the name of the
+    value or policy in it that was trained, None where nothing was."""
 
     name: str
     sampler: Sampler
@@ -38,8 +38,8 @@ class Candidate:
 class Shelf:
     """What candidates are made of.
 
-    values: by name; trained: which of them an advice has trained itself; price(calls): what so many calls by kind come
-    to; limit: the most that a sample may cost; refused: why a sampler could not be made, by name.
+    values: by name; trained: what of these and of policies an advice has trained itself; price(calls): what so many
+    calls by kind come to; limit: the most that a sample may cost; refused: why a sampler could not be made, by name.
     """
 
     reference: Reference
@@ -116,7 +116,8 @@ class Shelf:
             sampler = build(recipe, context, name)
             written = {**recipe, "init_args": {"reference": name, "n": size}}
             title = f"policy {name}" if size == 1 else f"policy {name}, best of {size}"
-            found.append(Candidate(title, sampler, written, self._of_particles(size, None)))
+            trained = name if name in self.trained else None
+            found.append(Candidate(title, sampler, written, self._of_particles(size, None), trained))
         return found
 
     def _weighted(self, name: str) -> list[Candidate]:

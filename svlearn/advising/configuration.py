@@ -19,6 +19,7 @@ def configuration(
     reference: Reference,
     target: Target,
     values: Mapping[str, Value],
+    policies: Mapping[str, Reference],
     files: Mapping[str, str],
     chosen: list[Candidate],
     num_samples: int,
@@ -28,9 +29,9 @@ def configuration(
 ) -> dict[str, Any] | str:
     """The configuration that draws the chosen samplers, or why there is none, in words.
 
-    values: all that a recipe may name, of which some were trained; files: where those lie that were kept; base: what a
-    configuration of the same reference and reward holds already, of which its samplers are replaced. Without it
-    reference, reward and values are described, as far as they say what they were made of.
+    values, policies: all that a recipe may name, of which some were trained; files: where those lie that were kept;
+    base: what a configuration of the same reference and reward holds already, of which its samplers are replaced.
+    Without it reference, reward and values are described, as far as they say what they were made of.
     """
     content = {key: copy.deepcopy(base[key]) for key in KEPT if base is not None and base.get(key) is not None}
     try:
@@ -45,7 +46,7 @@ def configuration(
             if name in files:
                 known[name] = {"class_path": "svlearn.load_value", "init_args": {"name_or_path": files[name]}}
             elif name in trained:
-                raise ValueError(f"values.{name}: one that was trained and kept nowhere; give a folder")
+                raise ValueError(f"values.{name}: one that was trained, and that no file holds")
             elif name not in known:
                 known[name] = _of_value(values[name], reference, target, f"values.{name}")
         if known:
@@ -57,7 +58,8 @@ def configuration(
                 raise ValueError(f"samplers.{each.name}: one that was handed over as an object")
             policy = each.recipe["init_args"].get("reference") if each.recipe is not None else None
             if policy is not None and policy not in content.get("policies", {}):
-                raise ValueError(f"policies.{policy}: one that was handed over as an object")
+                own = {**content.get("policies", {}), policy: _of_policy(policy, policies, files, reference, base)}
+                content["policies"] = own
             samplers[each.name] = recipe
     except ValueError as error:
         return str(error)
@@ -71,8 +73,14 @@ def _of_base(base: Mapping[str, Any] | None, name: str) -> Any:
 
 def _reference(reference: Reference) -> dict[str, Any]:
     """The recipe of a reference, of what its constructor took; ValueError where that is not kept."""
-    kind, arguments = type(plain(reference)), arguments_of(plain(reference), "reference")
-    inside = {key: describe(each, reference, f"reference.{key}") for key, each in arguments.items()}
+    return _recipe(reference, reference, "reference")
+
+
+def _recipe(process: Reference, reference: Reference, name: str) -> dict[str, Any]:
+    """The same of a process, in whose arguments the reference itself is left out."""
+    kind, arguments = type(plain(process)), arguments_of(plain(process), name)
+    own = {key: each for key, each in arguments.items() if each is not reference}
+    inside = {key: describe(each, reference, f"{name}.{key}") for key, each in own.items()}
     return {"class_path": f"{module_of(kind)}.{kind.__qualname__}", "init_args": inside}
 
 
@@ -82,6 +90,22 @@ def _of_value(value: Value, reference: Reference, target: Target, name: str) -> 
         number = {} if value.num_samples is None else {"num_samples": value.num_samples}
         return {"class_path": "svlearn.values.PosteriorMean", "init_args": number}
     return describe(value, reference, name)
+
+
+def _of_policy(
+    name: str,
+    policies: Mapping[str, Reference],
+    files: Mapping[str, str],
+    reference: Reference,
+    base: Mapping[str, Any] | None,
+) -> Any:
+    """The recipe of a policy that was trained and kept."""
+    if name not in files:
+        raise ValueError(f"policies.{name}: an object that no file holds; give a folder")
+    made = ((base or {}).get("trainable") or {}).get(name)
+    if made is None:
+        made = _recipe(policies[name], reference, f"policies.{name}")
+    return {"class_path": "svlearn.checkpoints.load_policy", "init_args": {"policy": made, "path": files[name]}}
 
 
 def _named(recipes: list[Any], values: Mapping[str, Value]) -> list[str]:

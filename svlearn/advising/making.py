@@ -10,16 +10,17 @@ import pandas as pd
 import torch
 from tensordict import TensorDict
 
-from svlearn.advising import foresight, rates, training
+from svlearn.advising import foresight, rates, trained_values
 from svlearn.advising.account import Account, Record
 from svlearn.advising.candidates import Candidate, Shelf, rewards_of
 from svlearn.advising.draws import Drawing
 from svlearn.advising.foresight import Foresight
 from svlearn.advising.pilot import Pilot, pilot
 from svlearn.advising.race import Entry
+from svlearn.advising.training import Trainable, Trainings
 from svlearn.evaluation.outcome import as_text
 from svlearn.inference.sampler import Sampler
-from svlearn.metering import Cost
+from svlearn.policies import Policy
 from svlearn.process import Prediction, Reference, predict
 from svlearn.randomness import device_of
 from svlearn.targets import Target
@@ -46,7 +47,8 @@ class Making:
     recipes: Mapping[str, Any] = field(default_factory=dict)  # of values to train, where they are known
     skipped: dict[str, str] = field(default_factory=dict)
     values: dict[str, Value] = field(default_factory=dict)
-    trained: dict[str, float] = field(default_factory=dict)  # by name, what the training of a value cost
+    policies: dict[str, Reference] = field(default_factory=dict)
+    trained: dict[str, float] = field(default_factory=dict)  # by name, what the training of a value or a policy cost
     files: dict[str, str] = field(default_factory=dict)
     foresights: dict[str, Foresight] = field(default_factory=dict)
     tables: list[pd.DataFrame] = field(default_factory=list)
@@ -99,52 +101,29 @@ class Making:
         with torch.no_grad():
             return self.record.repeat("prediction", lambda: predict(self.reference, states, 0))
 
-    def train(self, known: Pilot, trainable: Mapping[str, Value] | None) -> None:
-        """Fit each value that can be trained on two thirds of the pilot's trajectories."""
+    def train(self, known: Pilot, trainable: Mapping[str, Trainable] | None) -> None:
+        """Train on two thirds of the pilot's trajectories what can be trained, each with the same part of a share."""
         number = len(known.rewards) - len(known.rewards) // JUDGED
-        scores = known.scores[:number]
         if trainable is None:
             rows = known.trajectories.all()[:number]
-            value = training.default_value(rows, torch.from_numpy(scores), self.drawing.seed)
+            value = trained_values.default_value(rows, torch.from_numpy(known.scores[:number]), self.drawing.seed)
             if value is None:
                 self.skipped[LEARNED] = "no network of svlearn's own for such states; give trainable={name: a Value}"
             trainable = {} if value is None else {LEARNED: value}
         share = TRAINING * self.account.budget.amount / max(1, len(trainable))
-        for name, value in trainable.items():
+        predicts = POSTERIOR in self.values
+        own = Trainings(self.reference, self.target, self.drawing, self.account, self.record, self.folder, self.recipes)
+        for name, thing in trainable.items():
             self.account.say(f"training {name}")
             try:
-                self._train(name, value, known, number, share)
+                trained = own.train(name, thing, known, number, share, self.price, predicts)
             except Exception as error:  # whatever a user's network may raise: the others go on
                 self.skipped[name] = as_text(error)
-
-    def _train(self, name: str, value: Value, known: Pilot, number: int, share: float) -> None:
-        path = None if self.folder is None else self.folder / "values" / f"{name}.safetensors"
-        kept = (
-            training.taken_back(value, path) if path is not None and f"training/{name}" in self.record.parts else None
-        )
-        asked, prices = (value, self.reference, self.target), self.account.prices.per_call
-        steps = training.steps_for(self.account.budget, share, *asked, prices)
-        seconds = share if self.account.budget.unit == "seconds" else None
-        fitted: list[Value] = [] if kept is None else [kept]
-
-        def make() -> dict[str, Any]:
-            rows = known.trajectories.all()[:number]
-            options: dict[str, Any] = {"seed": self.drawing.seed, "seconds": seconds, "steps": steps}
-            own, part = training.train(value, self.reference, self.target, rows, known.scores[:number], **options)
-            fitted.append(own)
-            return part
-
-        if kept is None:
-            self.record.parts.pop(f"training/{name}", None)
-        part = self.record.finish(f"training/{name}", make)
-        if kept is None and path is not None:
-            reason = training.keep(fitted[0], path, self.reference, self.recipes.get(name))
-            if reason is not None:
-                self.skipped[f"the file of {name}"] = reason
-        if path is not None and path.is_file() and f"the file of {name}" not in self.skipped:
-            self.files[name] = str(path)
-        self.values[name] = fitted[0]
-        self.trained[name] = number * known.price + self.account.prices.price(Cost(**part["cost"]))
+                continue
+            held: dict[str, Any] = self.policies if isinstance(trained, Policy) else self.values
+            held[name] = trained
+        self.trained, self.files = own.prices, own.files
+        self.skipped |= {f"the file of {name}": reason for name, reason in own.unwritten.items()}
 
     def look_ahead(self, known: Pilot, limit: float) -> None:
         """What a choice by each value gains, on the trajectories that trained none; a value that would cost more than
@@ -196,12 +175,10 @@ class Making:
     def shelf(self, limit: float) -> Shelf:
         return Shelf(self.reference, self.target, self.values, frozenset(self.trained), self.price, limit)
 
-    def entries(
-        self, known: Pilot, limit: float, policies: Mapping[str, Reference], samplers: Mapping[str, Sampler]
-    ) -> list[Entry]:
+    def entries(self, known: Pilot, limit: float, samplers: Mapping[str, Sampler]) -> list[Entry]:
         """All samplers that are to race."""
         shelf = self.shelf(limit)
-        candidates = self.record.repeat("samplers", lambda: self._candidates(shelf, policies))  # each looks for noise
+        candidates = self.record.repeat("samplers", lambda: self._candidates(shelf))  # each looks for noise
         self.skipped |= shelf.refused
         entries = [self._entry(each, self.price(each.calls)) for each in candidates]
         for name, sampler in samplers.items():
@@ -209,7 +186,7 @@ class Making:
             entries.append(self._entry(Candidate(name, sampler), copies * known.price))
         return entries
 
-    def _candidates(self, shelf: Shelf, policies: Mapping[str, Reference]) -> list[Candidate]:
+    def _candidates(self, shelf: Shelf) -> list[Candidate]:
         candidates = list[Candidate]()
         for name in self.values:
             candidates += shelf.of_value(name, self.foresights.get(name))
@@ -217,7 +194,7 @@ class Making:
             late = POSTERIOR if POSTERIOR in self.values else DRAWS
             if not self.values[early].needs_prediction and {early, late} <= set(self.foresights) & set(self.values):
                 candidates += shelf.of_two(early, late, (self.foresights[early], self.foresights[late]))
-        for name, policy in policies.items():
+        for name, policy in self.policies.items():
             candidates += shelf.of_policy(name, policy)
         return candidates
 

@@ -1,116 +1,144 @@
-"""Values that an advice trains itself, on the pilot's trajectories."""
+"""What an advice trains: values and surrogates on the pilot's trajectories, policies on their own."""
 
-from collections.abc import Mapping
-from datetime import timedelta
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from tensordict import TensorDict
-from torch import Tensor
 
-from svlearn import checkpoints
-from svlearn.advising.budget import Budget
-from svlearn.advising.candidates import rewards_of
-from svlearn.advising.network import Perceptron
-from svlearn.metering import metered
-from svlearn.objectives import MonteCarloRegression
-from svlearn.objectives.fit import fit
+from svlearn.advising import trained_policies, trained_values
+from svlearn.advising.account import Account, Record
+from svlearn.advising.draws import Drawing
+from svlearn.advising.pilot import Pilot
+from svlearn.metering import Cost
+from svlearn.policies import Policy
 from svlearn.process import Reference
-from svlearn.randomness import global_draws_from, seeded
-from svlearn.rollouts.in_memory import InMemoryData
+from svlearn.surrogates import Surrogate
 from svlearn.targets import Target
-from svlearn.trajectories import in_one_pass
-from svlearn.values import Learned, Value, save_value
-from svlearn.values.value import copy_of
+from svlearn.values import PosteriorMean, Value
 
-WEIGHTS, ORDER = 3, 4  # streams of randomness
-STEPS, FEWEST_STEPS = 400, 20
-BATCH = 64  # trajectories
-TIMES = 8  # of each
-RATE = 3e-3
+Trainable = Value | Policy | Surrogate
 
 
-def default_value(trajectories: TensorDict, scores: Tensor, seed: int) -> Value | None:
-    """A `Learned` value with a perceptron for these trajectories; None where there is none for such states."""
-    states = trajectories["states"]
-    if not isinstance(states, Tensor):
-        return None
-    with global_draws_from(seeded("cpu", seed, WEIGHTS)):
-        network = Perceptron.fitted_to(states.cpu(), scores)
-    return None if network is None else Learned(network)
+@dataclass
+class Trainings:
+    """prices: by name, what the training of each cost, with the samples that it learned from; files: of those that were
+    written; unwritten: why others were not. recipes: of values, where they are known."""
 
+    reference: Reference
+    target: Target
+    drawing: Drawing
+    account: Account
+    record: Record
+    folder: Path | None
+    recipes: Mapping[str, Any]
+    prices: dict[str, float] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
+    unwritten: dict[str, str] = field(default_factory=dict)
 
-def train(
-    value: Value,
-    reference: Reference,
-    target: Target,
-    trajectories: TensorDict,
-    scores: np.ndarray,
-    *,
-    seed: int,
-    steps: int,
-    seconds: float | None,
-) -> tuple[Value, dict[str, Any]]:
-    """A copy of a value, fitted to the mean value E[r | x_t] along these trajectories, and the part of the record.
+    def train(
+        self,
+        name: str,
+        thing: Trainable,
+        known: Pilot,
+        number: int,
+        share: float,
+        price: Callable[[Mapping[str, float]], float],
+        predicts: bool,
+    ) -> Value | Policy:
+        """A trained copy of a value or a policy; of a surrogate the posterior mean by it.
 
-    scores (N,): what is regressed on, -inf replaced. steps: of the optimiser; seconds: the longest that they may take,
-    None for as long as they do.
-    """
-    own = copy_of(value).train()
-    data = TensorDict(
-        {"states": trajectories["states"], "rewards": torch.from_numpy(np.ascontiguousarray(scores)).float()},
-        batch_size=[len(trajectories)],
-    )
-    times = min(TIMES, reference.num_steps)
-    objective = MonteCarloRegression(reference, target, own, num_times=times, batch_size=BATCH, learning_rate=RATE)
-    limits: dict[str, Any] = {} if seconds is None else {"max_time": timedelta(seconds=max(1.0, seconds))}
-    stored = InMemoryData(data, batch_size=BATCH, seed=seed, stream=ORDER)  # another third of the trajectories judges
-    with metered() as meter:
-        fit(objective, max_steps=steps, seed=seed, data=stored, enable_progress_bar=False, **limits)
-    own.eval().requires_grad_(False)
-    return own, {"steps": steps, "cost": meter.cost}
+        number: of the pilot's trajectories, the first, that teach; share: of the budget; price(calls by kind);
+        predicts: whether the reference says x̂_T. Raises ValueError where a share is too small, or a surrogate has no
+        x̂_T.
+        """
+        if isinstance(thing, Policy):
+            return self._policy(name, thing, known, share, price)
+        if isinstance(thing, Surrogate):
+            return self._surrogate(name, thing, known, number, predicts)
+        return self._value(name, thing, known, number, share)
 
+    def _value(self, name: str, value: Value, known: Pilot, number: int, share: float) -> Value:
+        prices, recipe = self.account.prices.per_call, self.recipes.get(name)
+        steps = trained_values.steps_for(self.account.budget, share, value, self.reference, self.target, prices)
 
-def price_of_look(value: Value, target: Target, prices: Mapping[str, float]) -> float:
-    """What a training pays, by the prices of calls, for one look at a state: the value's call, and what it asks of the
-    reference and the reward."""
-    rewards, references = rewards_of(value, target), int(value.needs_prediction)
-    return prices["value_calls"] + references * prices["reference_calls"] + rewards * prices["reward_calls"]
+        def make() -> tuple[Value, dict[str, Any]]:
+            rows = known.trajectories.all()[:number]
+            options: dict[str, Any] = {"seed": self.drawing.seed, "seconds": self._seconds(share), "steps": steps}
+            return trained_values.train(value, self.reference, self.target, rows, known.scores[:number], **options)
 
-
-def steps_for(
-    budget: Budget, share: float, value: Value, reference: Reference, target: Target, per_call: Mapping[str, float]
-) -> int:
-    """The steps of a training whose calls, each at a price, may come to a share of a budget: STEPS at most.
-
-    Raises ValueError where FEWEST_STEPS of a value that reads predictions, each a call of the reference, come to more.
-    """
-    times = min(TIMES, reference.num_steps)
-    along = value.needs_prediction and in_one_pass(reference, range(times))  # then all states of a trajectory are asked
-    price = price_of_look(value, target, per_call) * BATCH * (reference.num_steps if along else times)
-    if value.needs_prediction and FEWEST_STEPS * price > share:
-        raise ValueError(
-            f"{FEWEST_STEPS} steps of its training would cost {budget.written(FEWEST_STEPS * price)} in predictions, "
-            f"over its share of {budget.written(share)}"
+        own, spent = self._made(
+            name,
+            "values",
+            make,
+            lambda path: trained_values.taken_back(value, path),
+            lambda own, path: trained_values.keep(own, path, self.reference, recipe),
         )
-    return STEPS if price == 0 else max(FEWEST_STEPS, min(STEPS, int(share / price)))
+        self.prices[name] = number * known.price + spent
+        return own
 
+    def _policy(
+        self, name: str, policy: Policy, known: Pilot, share: float, price: Callable[[Mapping[str, float]], float]
+    ) -> Policy:
+        steps = trained_policies.steps_for(self.account.budget, share, self.reference, price)
 
-def keep(value: Value, path: Path, reference: Reference, recipe: dict[str, Any] | None) -> str | None:
-    """Write a trained value, which a recipe (None: what can be said of it) builds; why it was not, else None."""
-    try:
-        save_value(value, path, reference, recipe=recipe, objective="MonteCarloRegression")
-    except ValueError as error:
-        return str(error)
-    return None
+        def make() -> tuple[Policy, dict[str, Any]]:
+            options: dict[str, Any] = {"seed": self.drawing.seed, "seconds": self._seconds(share), "steps": steps}
+            options["condition"] = self.drawing.condition
+            return trained_policies.train(policy, self.reference, self.target, known.scores, **options)
 
+        own, self.prices[name] = self._made(
+            name,
+            "policies",
+            make,
+            lambda path: trained_policies.taken_back(policy, path, self.reference),
+            lambda own, path: trained_policies.keep(own, path, self.reference),
+        )
+        return own
 
-def taken_back(value: Value, path: Path) -> Value | None:
-    """A copy of a value with the weights that `keep` has written of it; None where there are none."""
-    if not path.is_file():
-        return None
-    own = copy_of(value)
-    checkpoints.load_into(own.network if type(own) is Learned else own, path)
-    return own.eval().requires_grad_(False)
+    def _surrogate(self, name: str, surrogate: Surrogate, known: Pilot, number: int, predicts: bool) -> Value:
+        """No file holds what it fits, so each run fits it again."""
+        if not predicts:
+            raise ValueError("the reference predicts no clean sample, of which a surrogate could foresee the reward")
+        rows, scores = known.trajectories.all()[:number]["states"][:, -1], torch.from_numpy(known.scores[:number])
+        fitted = copy.deepcopy(surrogate)
+        part = f"training/{name}"
+        self.record.repeat(part, lambda: fitted.fit(rows, scores))
+        spent = self.account.prices.price(Cost(**self.record.parts[part]["cost"]))
+        self.prices[name] = number * known.price + spent
+        return PosteriorMean(Target(fitted, self.target.alpha))
+
+    def _seconds(self, share: float) -> float | None:
+        return share if self.account.budget.unit == "seconds" else None
+
+    def _made(
+        self,
+        name: str,
+        kind: str,
+        make: Callable[[], tuple[Any, dict[str, Any]]],
+        take_back: Callable[[Path], Any],
+        keep: Callable[[Any, Path], str | None],
+    ) -> tuple[Any, float]:
+        """What `make` trains, or what its file under the folder's `kind` holds, and what the training cost."""
+        part = f"training/{name}"
+        path = None if self.folder is None else self.folder / kind / f"{name}.safetensors"
+        kept = take_back(path) if path is not None and part in self.record.parts else None
+        fitted: list[Any] = [] if kept is None else [kept]
+
+        def fresh() -> dict[str, Any]:
+            own, told = make()
+            fitted.append(own)
+            return told
+
+        if kept is None:
+            self.record.parts.pop(part, None)
+        told = self.record.finish(part, fresh)
+        if kept is None and path is not None:
+            reason = keep(fitted[0], path)
+            if reason is not None:
+                self.unwritten[name] = reason
+        if path is not None and path.is_file() and name not in self.unwritten:
+            self.files[name] = str(path)
+        return fitted[0], self.account.prices.price(Cost(**told["cost"]))

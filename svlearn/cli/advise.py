@@ -10,8 +10,9 @@ A YAML says which reference and which reward, and what else may be tried:
     targets: {greedy: {alpha: 0.0}}    # the first is taken
     values:                            # at hand
       shipped: {class_path: svlearn.load_value, init_args: {name_or_path: qm9-qed-monte-carlo}}
-    trainable:                         # to be trained, on a part of the budget
+    trainable:                         # to be trained, on a part of the budget: values, surrogates, policies
       learned: {class_path: svlearn.values.Learned, init_args: {network: {class_path: my_module.Network}}}
+      copy: {class_path: svlearn.policies.Finetuned}
 
 It is not said which sampler, with how many candidates, or when: plain samples tell what is to be beaten, each value how
 much a choice by it gains at each step, and what looks promising races on fresh samples. What is recommended has beaten
@@ -20,8 +21,9 @@ recommended, and why. `prices` are what a call costs on top of what the clock me
 kind: `--prices '{reward_calls: 20}'` is a reward that takes 20 seconds on another machine.
 
 The answer goes to the terminal. Written to <output>: advice.html and advice.json, and advised.yaml, where all parts
-have a name, for `svlearn evaluate --config <output>/advised.yaml`; trained values under values/. What is measured is
-kept in parts.json there: the same command again goes on from it.
+have a name, for `svlearn evaluate --config <output>/advised.yaml`; trained values
+under values/, policies under policies/. What is measured is kept in parts.json there: the same command again goes on
+from it.
 """
 
 from collections.abc import Callable
@@ -68,7 +70,7 @@ def advise(
         targets: by name, an alpha each; the first is the one that is asked about.
         policies: by name, what makes each; they race.
         values: by name, what makes each of those at hand.
-        trainable: by name, what makes each value that is to be trained; none, and svlearn takes a network of its own.
+        trainable: by name, what makes each value, surrogate or policy to train; none, and svlearn takes a network.
         samplers: by name, what makes each of others that race.
         prices: by kind of call, what one costs in the budget's unit, on top of the seconds measured.
         per_sample: the most that a sample may cost, in the budget's unit.
@@ -85,12 +87,12 @@ def advise(
     own = {} if trainable is None else trainable
     for name in set({} if values is None else values) & set(own):
         raise ValueError(f"trainable: expected names of their own, got {name!r}, which is one of values")
-    known = {**({} if values is None else values), **own}
-    parts = Parts(process, reward, targets=targets, policies=policies, values=known, samplers=samplers)
+    named = {"targets": targets, "policies": policies, "values": values, "trainable": own, "samplers": samplers}
+    parts = Parts(process, reward, **named)
     if not parts.recipes["targets"]:
         raise ValueError("reward: expected a reward, or targets that have one, got neither")
     with global_draws_from(seeded("cpu", seed)):  # the first weights of networks
-        made = parts.all("values")
+        made, trained = parts.all("values"), parts.all("trainable")
     advice = sv.advise(
         process,
         parts.get("targets", next(iter(parts.recipes["targets"]))),
@@ -98,8 +100,8 @@ def advise(
         for_samples=for_samples,
         per_sample=per_sample,
         prices=prices,
-        values={name: value for name, value in made.items() if name not in own},
-        trainable=None if trainable is None else {name: made[name] for name in own},
+        values=made,
+        trainable=None if trainable is None else trained,
         policies=parts.all("policies"),
         samplers=parts.all("samplers"),
         condition=as_condition(condition, "condition"),

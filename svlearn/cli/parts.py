@@ -8,6 +8,7 @@ from svlearn.inference.sampler import Sampler
 from svlearn.policies import Policy
 from svlearn.process import Reference
 from svlearn.recipes import Context, build
+from svlearn.surrogates import Surrogate
 from svlearn.targets import Target
 from svlearn.values import Value
 
@@ -15,6 +16,7 @@ KINDS: dict[str, Any] = {
     "targets": Target,
     "policies": Policy,
     "values": Value,
+    "trainable": (Value, Policy, Surrogate),
     "samplers": Sampler,
     "judges": Callable,
     "metrics": Callable,
@@ -22,8 +24,8 @@ KINDS: dict[str, Any] = {
 
 
 class Parts:
-    """Named recipes (see `svlearn.recipes`) of targets, policies, values, samplers, judges and metrics of one reference
-    and one reward.
+    """Named recipes (see `svlearn.recipes`) of targets, policies, values, what is to be trained, samplers, judges and
+    metrics of one reference and one reward.
 
     A recipe may leave out `reference` and `target`, which are then the reference and the target of what it stands in,
     or the first of `targets`; a target leaves out `reward`. Where a parameter takes a value, a target or a policy, a
@@ -69,7 +71,7 @@ class Parts:
         elif targets:
             defaults["target"] = self.get("targets", next(iter(targets)))
         look_up: dict[type, Callable[[str], Any]] = {
-            Value: lambda text: self.get("values", text),
+            Value: lambda text: self.get("trainable" if text in self.recipes["trainable"] else "values", text),
             Target: lambda text: self.get("targets", text),
             Policy: lambda text: self.get("policies", text),
             Reference: self._process,
@@ -78,7 +80,8 @@ class Parts:
         is_callable = KINDS[kind] is Callable and isinstance(recipe, str)
         part = context.find(recipe, path) if is_callable else build(recipe, context, path)
         if not isinstance(part, KINDS[kind]):
-            expected = KINDS[kind].__name__
+            kinds = KINDS[kind] if isinstance(KINDS[kind], tuple) else (KINDS[kind],)
+            expected = " or a ".join(each.__name__ for each in kinds)
             raise TypeError(f"{kind}.{name}: expected what builds a {expected}, got a {type(part).__name__}")
         return part
 

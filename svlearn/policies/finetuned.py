@@ -90,6 +90,10 @@ class Finetuned(Policy):
         self.register_state_dict_post_hook(_without_reference)
         self.register_load_state_dict_pre_hook(_with_own_reference)
 
+    def arguments(self) -> dict[str, Any]:
+        """What the constructor took."""
+        return {"reference": self.reference, **self._options}
+
     def on(self, reference: Reference) -> "Finetuned":
         """The policy with these weights on another process of the same network, as one of more steps than it was
         trained with (Flow-GRPO, arXiv 2505.05470): as `MaskedDiffusion.with_steps` makes it, or a `DiffusersReference`

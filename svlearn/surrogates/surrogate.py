@@ -55,7 +55,7 @@ class Surrogate:
 
     `fit` learns from samples that were scored, anew each time. A reward of -inf counts as the least finite one. It is a
     guess about samples like those: `cross_validation` says how good, and a sample is judged by the reward itself. It
-    has no gradient.
+    has no gradient, and is not counted as a call of the reward.
 
         surrogate = Surrogate(features, GaussianProcessRegressor()).fit(samples, reward(samples))
         value = values.PosteriorMean(Target(surrogate, alpha))   # SVDD-PM without the dear reward in its loop
@@ -65,7 +65,7 @@ class Surrogate:
     predictions of another number of rows or that are not finite, and for being asked before it was fitted.
     """
 
-    asynchronous = False
+    asynchronous, stands_in = False, True
     cross_validation: CrossValidation
 
     def __init__(

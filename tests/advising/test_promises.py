@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import svlearn as sv
-from svlearn.advising import training
+from svlearn.advising import trained_values
 from svlearn.advising.schedule import expected_largest
 from svlearn.domains.analytic import LinearGaussianChain, QuadraticReward
 
@@ -69,7 +69,7 @@ def test_the_interval_of_the_gain_holds_it_as_often_as_it_says():
 @pytest.mark.slow
 def test_the_interval_of_the_break_even_holds_it_as_often_as_it_says(monkeypatch):
     """The trained value is the exact one, and its fit is for nothing; what trains nothing is best-of-N alone."""
-    monkeypatch.setattr(training, "train", lambda value, reference, *_, **__: (reference.mean_value(), {}))
+    monkeypatch.setattr(trained_values, "train", lambda value, reference, *_, **__: (reference.mean_value(), {}))
     monkeypatch.setattr("svlearn.advising.making.Making.add_training_free", lambda *_: None)
     held = []
     for seed in range(RUNS):

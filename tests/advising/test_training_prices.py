@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from svlearn.advising import Budget
-from svlearn.advising.training import FEWEST_STEPS, STEPS, price_of_look, steps_for
+from svlearn.advising.trained_values import FEWEST_STEPS, STEPS, price_of_look, steps_for
 from svlearn.domains.analytic import FiniteMarkovChain
 from svlearn.targets import Target
 from svlearn.values import Learned, PosteriorMean, Residual

@@ -45,7 +45,7 @@ def run(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
 
     def run(*words):
-        monkeypatch.setattr("svlearn.advising.training.STEPS", 60)
+        monkeypatch.setattr("svlearn.advising.trained_values.STEPS", 60)
         monkeypatch.setattr(sys, "argv", ["svlearn"])
         main([str(word) for word in words])
         return capsys.readouterr()
@@ -86,7 +86,7 @@ def test_a_stopped_advice_goes_on_where_it_was(run, tmp_path, monkeypatch):
     kept = set(json.loads((tmp_path / "parts/parts.json").read_text())["parts"])
     assert any(name.startswith("race/") for name in kept) and not any(name.startswith("final/") for name in kept)
     monkeypatch.setattr("svlearn.advising.answer.final", final)
-    monkeypatch.setattr("svlearn.advising.training.train", stopped)  # it need not be trained again
+    monkeypatch.setattr("svlearn.advising.trained_values.train", stopped)  # it need not be trained again
     run(*whole, "parts")
     one, other = (json.loads((tmp_path / folder / "advice.json").read_text()) for folder in ("whole", "parts"))
     for name in ("recommended", "gain", "break_even", "gains", "skipped"):
