@@ -6,13 +6,14 @@
 
 An advice has a budget of calls, so that the same seed gives the same advice; its sampler is then judged on samples that
 the advice has not seen. What the leaderboards of other studies hold is the search; on GB1 a grid of this study is.
-docs/leaderboards/advice.md and its figures, and docs/advice.svg, are written from benchmarks/results/advice.json and
-the results of those studies. About 40 minutes of one core.
+docs/leaderboards/advice.md and its figures, and docs/advice.svg, which opens the README, are written from
+benchmarks/results/advice.json and the results of those studies. About 40 minutes of one core.
 """
 
 import argparse
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from tqdm.auto import tqdm
 
@@ -23,10 +24,12 @@ from benchmarks.advice.page import page
 from benchmarks.advice.problems import PROBLEMS, SEEDS
 from benchmarks.advice.special import SPECIAL
 from benchmarks.common.command import add_choice, add_seeds
-from benchmarks.common.paths import PAGES
+from benchmarks.common.pages import quote
+from benchmarks.common.paths import PAGES, ROOT
 from benchmarks.common.results import Results
 
 RESULTS, PAGE = Results("advice", {"advised": {}, "grid": {}, "special": {}}), PAGES / "advice.md"
+README, SHOWN = ROOT / "README.md", "demo"  # the advice that the README opens with
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,4 +61,11 @@ def key(name: str, budget: int, seed: int) -> str:
 
 def pages() -> dict[Path, str]:
     held = RESULTS.read()
-    return {PAGE: page(held)} | figures(held)
+    opening = {README: quote(README.read_text(), "advice", quotation(held))} if SHOWN in held["special"] else {}
+    return {PAGE: page(held)} | figures(held) | opening
+
+
+def quotation(held: dict[str, Any]) -> str:
+    """What the README says of it."""
+    own = held["special"][SHOWN]
+    return f"![Reward by price: what svlearn advise tried on QM9](docs/advice.svg)\n\n> {own['text']}\n\n"
