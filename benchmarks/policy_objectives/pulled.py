@@ -36,7 +36,8 @@ class Smoothed(Pulled):
 
     def steer(self, prediction: Prediction, x: State, t: Tensor) -> Transition:
         clean = prediction.clean["sample"].detach()
-        directions = F.conv2d(clean, self.blurs, padding=RADIUS) - clean
-        directions[:, :1] = BACKGROUND - clean
+        lit = clean - BACKGROUND  # beyond its edge an image is background, which is what a convolution adds: 0
+        directions = F.conv2d(lit, self.blurs, padding=RADIUS) - lit
+        directions[:, :1] = -lit
         control = (self.gains[t][:, :, None, None] * directions).sum(dim=1, keepdim=True)
         return prediction.transition.tilt(TensorDict({"sample": control}, batch_size=[len(t)]))

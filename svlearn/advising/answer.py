@@ -98,16 +98,17 @@ def advise(
     )
     trainable = None if trainable is None else _named(trainable, (Value, Policy, Surrogate), "trainable")
     reserved = {POSTERIOR, DRAWS} | ({LEARNED} if trainable is None else set())
-    own = reserved | set(values)
+    own = reserved | set(values) | set(policies)
     for name in reserved & set(values) | own & set({} if trainable is None else trainable):
         raise ValueError(f"values: expected names of their own, got {name!r}, which is that of another")
     rows = None if condition is None else as_rows(condition)
     path = None if folder is None else writable(folder, "folder")
     request = {} if path is None else _request(reference, target, limit, account, for_samples, per_sample, seed, rows)
     names: dict[str, Any] = {"max_batch": max_batch}
-    for kind, things in (("values", values), ("policies", policies), ("samplers", samplers)):
+    given = (("values", values), ("policies", policies), ("samplers", samplers), ("trainable", trainable or {}))
+    for kind, things in given:
         names[kind] = {} if path is None else {key: identity(each, f"{kind}[{key!r}]") for key, each in things.items()}
-    names["trainable"] = None if trainable is None else list(trainable)
+    names["default value"] = trainable is None
     record = Record(path, {**request, **names}, account)
     recipes = dict((None if base is None else base.get("trainable")) or {})
     making = Making(reference, target, Drawing(seed, rows, max_batch), account, record, path, recipes)
@@ -135,8 +136,9 @@ def _advise(
     limit = making.limit(known.price, per_sample)
     making.values, making.policies = dict(values), dict(policies)
     making.add_training_free(known)
-    making.train(known, trainable)
     making.measure_rates(known)
+    making.train(known, trainable)
+    making.measure_rate_of_value(known)
     everything = dict(making.values)
     making.look_ahead(known, limit)
     entries = making.entries(known, limit, samplers)

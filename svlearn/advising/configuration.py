@@ -46,7 +46,7 @@ def configuration(
             if name in files:
                 known[name] = {"class_path": "svlearn.load_value", "init_args": {"name_or_path": files[name]}}
             elif name in trained:
-                raise ValueError(f"values.{name}: one that was trained, and that no file holds")
+                raise ValueError(f"values.{name}: one that was trained and that no file holds; a folder keeps networks")
             elif name not in known:
                 known[name] = _of_value(values[name], reference, target, f"values.{name}")
         if known:
@@ -58,7 +58,10 @@ def configuration(
                 raise ValueError(f"samplers.{each.name}: one that was handed over as an object")
             policy = each.recipe["init_args"].get("reference") if each.recipe is not None else None
             if policy is not None and policy not in content.get("policies", {}):
-                own = {**content.get("policies", {}), policy: _of_policy(policy, policies, files, reference, base)}
+                own = {
+                    **content.get("policies", {}),
+                    policy: _of_policy(policy, policies, files, reference, base, trained),
+                }
                 content["policies"] = own
             samplers[each.name] = recipe
     except ValueError as error:
@@ -98,10 +101,12 @@ def _of_policy(
     files: Mapping[str, str],
     reference: Reference,
     base: Mapping[str, Any] | None,
+    trained: Set[str],
 ) -> Any:
     """The recipe of a policy that was trained and kept."""
     if name not in files:
-        raise ValueError(f"policies.{name}: an object that no file holds; give a folder")
+        kept = "trained and that no file holds; give a folder"
+        raise ValueError(f"policies.{name}: one that was {kept if name in trained else 'handed over as an object'}")
     made = ((base or {}).get("trainable") or {}).get(name)
     if made is None:
         made = _recipe(policies[name], reference, f"policies.{name}")

@@ -67,10 +67,18 @@ class Making:
         return min(PLAIN * price, max(2 * price, room))
 
     def measure_rates(self, known: Pilot) -> None:
-        """Seconds by kind of call, where the budget is in seconds."""
+        """Seconds a call of the reference and of the reward, where the budget is in seconds."""
+        self._add_rates("rates", known, None)
+
+    def measure_rate_of_value(self, known: Pilot) -> None:
+        """Of the first value of (x, t) too, one that was trained or is at hand."""
+        value = next((each for each in self.values.values() if not each.needs_prediction), None)
+        if value is not None:
+            self._add_rates("rates/value", known, value)
+
+    def _add_rates(self, part: str, known: Pilot, value: Value | None) -> None:
         if self.account.budget.unit != "seconds":
             return
-        value = next((each for each in self.values.values() if not each.needs_prediction), None)
 
         def make() -> dict[str, Any]:
             states = known.trajectories.all()["states"]
@@ -80,7 +88,8 @@ class Making:
             return rates.measure(self.reference, self.target, states, value, **options)
 
         self.account.say("what calls cost")
-        self.rates = pd.DataFrame(self.record.finish("rates", make)["table"])
+        table = pd.DataFrame(self.record.finish(part, make)["table"], columns=rates.COLUMNS)
+        self.rates = table if not len(self.rates) else pd.concat([self.rates, table], ignore_index=True)
 
     def price(self, calls: Mapping[str, float]) -> float:
         """What so many calls by kind come to."""

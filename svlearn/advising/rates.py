@@ -33,8 +33,9 @@ def measure(
     prices: Mapping[str, float],
     max_batch: int | None,
 ) -> dict[str, Any]:
-    """A row for each kind of call and size of batch: seconds a state, of the reference and the value at T/2, and of the
-    reward; and the cost of it all. states (N, T + 1, ...): trajectories. value: one that reads (x, t), or None.
+    """A row for each kind of call and size of batch: seconds a state, of the reference at T/2 and of the reward, or of
+    a value at T/2 alone; and the cost of it all. states (N, T + 1, ...): trajectories. value: one that reads (x, t), or
+    None.
 
     A size is left out where the size before took more than `limit` seconds, where its prices by kind of call come to
     more, and beyond max_batch. A network's first call, which takes longer than all others, is in no row.
@@ -43,11 +44,13 @@ def measure(
     middle, last = reference.num_steps // 2, reference.num_steps
     with torch.no_grad(), metered(max_batch) as meter, at_home(reference, target, value):
         device = device_of(reference)
-        calls: dict[str, Callable[[State], Any]] = {"reference_calls": lambda x: predict(reference, x, middle)}
-        if value is not None and not value.reads(middle) and not value.needs_generator:
-            calls["value_calls"] = lambda x: evaluate(value, x, middle)
-        points = {kind: states[:, middle].to(device) for kind in calls}
-        calls["reward_calls"], points["reward_calls"] = target, states[:, last].to(device)
+        calls: dict[str, Callable[[State], Any]] = {}
+        points = {"reference_calls": states[:, middle].to(device), "reward_calls": states[:, last].to(device)}
+        points["value_calls"] = points["reference_calls"]
+        if value is None:
+            calls = {"reference_calls": lambda x: predict(reference, x, middle), "reward_calls": target}
+        elif not value.reads(middle) and not value.needs_generator:
+            calls = {"value_calls": lambda x: evaluate(value, x, middle)}
         for kind, call in calls.items():
             if kind != "reward_calls":  # the pilot has scored, and a reward may be dear
                 call(_of_size(points[kind], SIZES[0]))

@@ -21,6 +21,7 @@ from svlearn.targets import Target
 
 STEPS, FEWEST_STEPS = 400, 16
 BATCH, MINIBATCHES, EPOCHS = 16, 2, 4  # an iteration draws 32 trajectories, and learns four times from each
+ITERATION = MINIBATCHES * EPOCHS  # steps, whose trajectories are drawn at its beginning
 TIMES = 4  # moves of each that a step looks at
 SHARE_OF_SPREAD = 0.25  # at alpha = 0, where p* is a point: what is trained for instead, in standard deviations of r
 
@@ -40,7 +41,8 @@ def train(
 
     scores (N,), reward units, of plain samples: at α = 0 a quarter of their standard deviation takes its place, for no
     policy with noise has a p* that is a point. condition: rows, in turns, None for none. steps: of the optimiser;
-    seconds: the longest that they may take, None for as long as they do.
+    seconds: the longest that they may take, None for as long as they do. Raises ValueError where these end it before
+    FEWEST_STEPS.
     """
     own = copy.deepcopy(policy, {id(policy.reference): reference})
     alpha = target.alpha if target.alpha > 0 else SHARE_OF_SPREAD * float(np.std(scores))
@@ -58,11 +60,16 @@ def train(
     limits: dict[str, Any] = {} if seconds is None else {"max_time": timedelta(seconds=max(1.0, seconds))}
     with metered() as meter:
         fit(objective, max_steps=steps, seed=seed, enable_progress_bar=False, **limits)
-    return own.eval(), {"steps": steps, "cost": meter.cost}
+    made = objective.trainer.global_step
+    if made < FEWEST_STEPS:
+        least = f"{FEWEST_STEPS} are the least"
+        raise ValueError(f"{made} steps of its training took its share of {seconds:.3g} s, {least}")
+    return own.eval(), {"steps": made, "cost": meter.cost}
 
 
 def steps_for(budget: Budget, share: float, reference: Reference, price: Callable[[Mapping[str, float]], float]) -> int:
-    """The steps of a training whose calls may come to a share of a budget, price(calls by kind) each: STEPS at most.
+    """The steps of a training whose calls may come to a share of a budget, at price(calls by kind): STEPS at most, and
+    whole iterations.
 
     An iteration draws trajectories by both processes, scores each once, and asks both again at the moves that its steps
     look at. Raises ValueError where FEWEST_STEPS come to more.
@@ -75,7 +82,8 @@ def steps_for(budget: Budget, share: float, reference: Reference, price: Callabl
             f"{FEWEST_STEPS} steps of its training would cost {budget.written(FEWEST_STEPS * of_a_step)}, over its "
             f"share of {budget.written(share)}"
         )
-    return STEPS if of_a_step == 0 else min(STEPS, int(share / of_a_step))
+    most = STEPS if of_a_step == 0 else min(STEPS, int(share / of_a_step))
+    return most - most % ITERATION
 
 
 def keep(policy: Policy, path: Path, reference: Reference) -> None:

@@ -85,8 +85,9 @@ def advise(
         check_writable(output / file, "output")
     process = sv.load(reference) if isinstance(reference, str) else reference
     own = {} if trainable is None else trainable
-    for name in set({} if values is None else values) & set(own):
-        raise ValueError(f"trainable: expected names of their own, got {name!r}, which is one of values")
+    for kind, others in (("values", values), ("policies", policies)):
+        for name in set({} if others is None else others) & set(own):
+            raise ValueError(f"trainable: expected names of their own, got {name!r}, which is one of {kind}")
     named = {"targets": targets, "policies": policies, "values": values, "trainable": own, "samplers": samplers}
     parts = Parts(process, reward, **named)
     if not parts.recipes["targets"]:

@@ -53,7 +53,8 @@ class Surrogate:
     mean of all errs less than each.
     beta: above 0 for what explores (an upper confidence bound), below for what is careful.
 
-    `fit` learns from samples that were scored, anew each time. A reward of -inf counts as the least finite one. It is a
+    `fit` learns from samples that were scored, anew each time; seed: of the folds, and of regressors whose
+    random_state is None. A reward of -inf counts as the least finite one. It is a
     guess about samples like those: `cross_validation` says how good, and a sample is judged by the reward itself. It
     has no gradient, and is not counted as a call of the reward.
 
@@ -93,7 +94,7 @@ class Surrogate:
         order = np.random.default_rng(self.seed).permutation(len(scores))
         for held_out in np.array_split(order, self.folds):
             others = np.setdiff1d(order, held_out)
-            fitted.append(deepcopy(self.regressor).fit(inputs[others], scores[others]))
+            fitted.append(seeded_copy(self.regressor, self.seed).fit(inputs[others], scores[others]))
             means[held_out], stds[held_out] = predicted(fitted[-1], inputs[held_out], floor)
         self.scale = conformal_scale(scores - means, stds)
         pearson, r2 = agreement(torch.as_tensor(means), torch.as_tensor(scores))[:2]
@@ -123,6 +124,15 @@ class Surrogate:
         if not np.isfinite(numbers).all():
             raise ValueError("features: expected finite numbers, got others")
         return numbers.astype(float)
+
+
+def seeded_copy(regressor: Any, seed: int) -> Any:
+    """A copy whose every `random_state` that is None, in scikit-learn's parameters, is a seed: else it would draw from
+    NumPy's global stream, and another time learn something else."""
+    own = deepcopy(regressor)
+    parameters = own.get_params() if callable(getattr(own, "get_params", None)) else {}
+    unset = [name for name, held in parameters.items() if held is None and name.split("__")[-1] == "random_state"]
+    return own.set_params(**dict.fromkeys(unset, seed % 2**32)) if unset else own
 
 
 def finite_scores(rewards: Tensor) -> Array:

@@ -1,6 +1,7 @@
 """The study of objectives at equal work: what is counted, curves read by hand, and a page that says what is there."""
 
 import math
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -258,8 +259,21 @@ def test_what_is_smoothed_moves_by_blurs_and_towards_the_empty_image():
     moved = policy(x, t).transition.laws["sample"].mean - law.mean
     torch.testing.assert_close(moved, law.std.square() * 0.5 * (BACKGROUND - clean), rtol=1e-4, atol=1e-5)
     policy.gains.data[:] = torch.tensor([0.0, 0.0, 0.0, 2.0])
-    flat = law.mean + law.std.square() * 2.0 * (F.conv2d(clean, policy.blurs[3:], padding=RADIUS) - clean)
+    lit = clean + 1
+    flat = law.mean + law.std.square() * 2.0 * (F.conv2d(lit, policy.blurs[3:], padding=RADIUS) - lit)
     torch.testing.assert_close(policy(x, t).transition.laws["sample"].mean, flat, rtol=1e-4, atol=1e-5)
+
+
+def test_an_empty_image_is_what_all_blurs_leave_alone():
+    chain = reference("jpeg")
+    policy = Smoothed(chain, target("jpeg"))
+    policy.gains.data.fill_(1.0)
+    x, t = chain.initial(2, generator=torch.Generator().manual_seed(0)), torch.tensor([3, 7])
+    plain = chain(x, t)
+    empty = plain.clean.clone()
+    empty["sample"].fill_(BACKGROUND)
+    law = policy.steer(replace(plain, clean=empty), x, t)
+    torch.testing.assert_close(law.laws["sample"].mean, plain.transition.laws["sample"].mean)
 
 
 def test_a_smaller_file_is_better_and_an_empty_one_is_no_digit():

@@ -65,6 +65,7 @@ class Surrogate(MoleculeReward):
     """
 
     asynchronous = False  # not for its workers, but for its own trees
+    stands_in = True
 
     def __init__(
         self,
