@@ -156,8 +156,8 @@ def page(held: dict) -> str:
         f"**{WANTED:,} trajectories of GDSS with {drawn['num_times']} times each take {plain(some / 1e9, 3)} GB as "
         f"memory maps, and {fits} in {ROOM / 1e9:.0f} GB; whole ones of {drawn['num_steps']} steps would take "
         f"{plain(whole / 1e9, 3)} GB.** The smallest of the others, {small[0]}, takes {plain(less, 2)} times less "
-        f"room, and its random batches are read {plain(slower, 2)} times slower. What saves room is to keep fewer times: "
-        "`collect(times=16)`; svlearn offers no compression."
+        f"room, and its random batches are read {plain(slower, 2)} times slower. What saves room is to keep fewer "
+        "times, `collect(times=16)`; svlearn offers no compression."
     )
     rows = [
         [
