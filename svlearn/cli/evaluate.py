@@ -37,7 +37,7 @@ import dataclasses
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 import torch
@@ -71,7 +71,7 @@ def evaluate(
     output: Path = Path("reports"),
     num_samples: int = 256,
     seed: int | list[int] = 0,
-    max_batch: int | None = 512,
+    max_batch: int | Literal["auto"] | None = 512,
     block_size: int | None = None,
     results: Path | None = None,
     resume: bool = False,
@@ -95,7 +95,7 @@ def evaluate(
         output: where the report goes.
         num_samples: samples of each sampler and seed.
         seed: one or several.
-        max_batch: states in one network call.
+        max_batch: states in one network call; auto finds how many fit the memory.
         block_size: draw a seed's samples in blocks of so many, each by a stream of its own, that processes can share.
         results: where the JSON goes, if not to the output.
         resume: take the samplers of this very request that are done from <output>/partial.json.

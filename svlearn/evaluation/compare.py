@@ -19,6 +19,7 @@ from svlearn.evaluation.partial import Partial
 from svlearn.evaluation.report.provenance import provenance
 from svlearn.evaluation.units import outcomes_of, units_of
 from svlearn.identity import identity
+from svlearn.inference.auto_batch import checked_max_batch
 from svlearn.inference.sampler import Sampler
 from svlearn.modes import in_evaluation
 from svlearn.state import number_of_rows, take
@@ -35,7 +36,7 @@ def compare(
     num_samples: int,
     *,
     seed: int | Sequence[int] = 0,
-    max_batch: int | None = None,
+    max_batch: int | str | None = None,
     progress: bool = False,
     calibrations: dict[str, pd.DataFrame] | None = None,
     errors: str = "keep",
@@ -86,7 +87,7 @@ def compare(
         process_group.check_joined("together")
         _agree(locals())
     num_samples = integer(num_samples, "num_samples")
-    max_batch = None if max_batch is None else integer(max_batch, "max_batch", optional=True)
+    max_batch = checked_max_batch(max_batch)
     block_size = None if block_size is None else integer(block_size, "block_size", optional=True)
     seeds = _check(samplers, seed)
     if errors not in ERRORS:

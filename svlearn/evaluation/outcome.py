@@ -22,6 +22,7 @@ from svlearn.evaluation.summary import (
     group_figures,
     reward_figures,
 )
+from svlearn.inference.auto_batch import resolved
 from svlearn.inference.proposals import Guided
 from svlearn.inference.sampler import Sampler
 from svlearn.inference.samples import Samples
@@ -84,7 +85,7 @@ class Runs:
         return len(self.runs)
 
     def draw(
-        self, num_samples: int, seed: int, block: int | None = None, *, max_batch: int | None, progress: bool
+        self, num_samples: int, seed: int, block: int | None = None, *, max_batch: int | str | None, progress: bool
     ) -> Drawn:
         """Samples of a seed by the stream (seed), or one block of them by (seed, block); nothing is kept of them here.
         What raises in a judge is kept for the notes: the rewards do not need it."""
@@ -93,14 +94,15 @@ class Runs:
         generator, condition = seeded(device_of(reference), *streams), None
         if self.rows is not None:
             num_samples, condition = num_samples * len(self.labels), repeat(self.rows, num_samples)
-        drawing: dict[str, Any] = {"condition": condition, "progress": progress, "max_batch": max_batch}
+        limit = resolved(max_batch, self.sampler, condition)
+        drawing: dict[str, Any] = {"condition": condition, "progress": progress, "max_batch": limit}
         samples = self.sampler.sample(num_samples, generator=generator, **drawing)
         states, values = samples.draw_with_rewards(generator=generator)
         scores: dict[str, Floats] = {}
         unjudged: dict[str, str] = {}
         for name in self._scores:
             try:
-                scores[name] = self.judging.scores(name, states, reference, max_batch)
+                scores[name] = self.judging.scores(name, states, reference, limit)
             except Exception as error:
                 if self.errors == "raise":
                     raise

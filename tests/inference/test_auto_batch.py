@@ -1,0 +1,118 @@
+"""max_batch="auto", and that max_batch keeps the memory of a large group or of many candidates flat."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from launching import HERE
+
+from svlearn.evaluation.compare import compare
+from svlearn.inference import auto_batch
+from svlearn.inference.auto_batch import bytes_of_a_state, free_memory, limit_of, resolved
+from svlearn.inference.samplers import smc, svdd
+from svlearn.randomness import seeded
+from svlearn.values import PosteriorMean
+
+CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
+
+LARGE = """
+import resource, sys
+import torch
+from torch import nn
+import svlearn as sv
+
+class Wide(sv.Reference):
+    num_steps = 3
+    width = 16_000  # float64 numbers a call holds of a state: 10,000 states at once would be 1.28 GB
+    def initial(self, batch_size, *, condition=None, generator=None):
+        return torch.zeros(batch_size, 2, dtype=torch.float64)
+    def forward(self, x, t, previous=None):
+        hidden = torch.ones(len(x), self.width, dtype=torch.float64)
+        return sv.Prediction(sv.GaussianTransition(x + 0 * hidden[:, :2], 1.0), clean=x)
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+class First(nn.Module):
+    def forward(self, x, t):
+        return x[:, 0]
+
+wide, target = Wide(), sv.Target(lambda x: x[:, 0], 1.0)
+samplers = {
+    "smc": sv.smc(wide, target, sv.values.Learned(First()), 10_000),
+    "svdd": sv.svdd(wide, target, sv.values.PosteriorMean(target), 4096),
+}
+sampler, limit = samplers[sys.argv[1]], None if sys.argv[2] == "None" else int(sys.argv[2])
+sampler.sample(1, max_batch=64, generator=torch.Generator().manual_seed(0))
+first = peak()
+samples = [sampler.sample(1, max_batch=limit, generator=torch.Generator().manual_seed(k)) for k in range(4)]
+print(first, peak(), float(samples[0].rewards.mean()), samples[0].cost.reference_calls)
+"""
+
+
+def test_the_limit_is_what_fits_the_share_of_the_memory():
+    assert limit_of(1000.0, 1_000_000, GPU) == int(auto_batch.SHARE * 1000)
+    assert limit_of(1e12, 1_000_000, GPU) == 1
+    assert limit_of(1.0, 10**9, CPU) == limit_of(0.0, 10**9, CPU) == limit_of(9.0, None, CPU) == 512
+    assert limit_of(1e6, 100_000_000, CPU) == 40
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the system does not tell the peak memory")
+def test_the_probe_sees_what_a_state_takes():
+    of_each = 4_000_000  # bytes, in pages of their own: the allocator gives them back
+
+    def call(number):
+        torch.ones(number, of_each // 8, dtype=torch.float64)
+
+    assert bytes_of_a_state(call, CPU) == pytest.approx(of_each, rel=0.05)
+    assert free_memory(CPU) > 10 * of_each
+
+
+def test_auto_draws_the_same_and_costs_the_same(walk, target, value, monkeypatch):
+    sampler = svdd(walk, target, PosteriorMean(target), 4)
+    plain = sampler.sample(6, generator=seeded("cpu", 1))
+    probes = []
+    monkeypatch.setattr(auto_batch, "bytes_of_a_state", lambda call, device: probes.append(call(3)) or 1e6)
+    monkeypatch.setattr(auto_batch, "free_memory", lambda device: 10_000_000)
+    assert resolved("auto", sampler) == 4
+    auto = sampler.sample(6, generator=seeded("cpu", 1), max_batch="auto")
+    assert torch.equal(auto.states, plain.states)
+    for kind in ("reference_calls", "value_calls", "reward_calls"):
+        assert getattr(auto.cost, kind) == getattr(plain.cost, kind)
+    assert len(probes) == 1  # of a sampler one
+    learned = smc(walk, target, value, 3)
+    table = compare({"a": sampler, "b": learned}, 5, max_batch="auto").table
+    assert len(probes) == 2 and table.loc["b", "reference_calls_per_sample"] == 3 * walk.num_steps
+
+
+def test_other_words_are_refused(walk, target, value):
+    for use in (
+        lambda word: smc(walk, target, value, 2).sample(2, max_batch=word),
+        lambda word: compare({"smc": smc(walk, target, value, 2)}, 2, max_batch=word),
+    ):
+        with pytest.raises(ValueError, match="max_batch: expected None, 'auto' or an integer of at least 1, got 'all'"):
+            use("all")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["smc", "svdd"])
+def test_ten_thousand_particles_and_four_thousand_candidates_take_no_more_memory(tmp_path, name):
+    """64 states at once hold 8 MB; all of them would hold half a gigabyte and more."""
+    script = tmp_path / "large.py"
+    script.write_text(HERE + LARGE)
+    root = str(Path(__file__).parents[2])
+
+    def run(limit):
+        command = [sys.executable, str(script), name, str(limit)]
+        done = subprocess.run(command, capture_output=True, text=True, env={"PYTHONPATH": root, "OMP_NUM_THREADS": "1"})
+        assert done.returncode == 0, done.stderr[-2000:]
+        first, last, reward, calls = done.stdout.split()
+        return int(last) - int(first), float(reward), int(calls)
+
+    grown, reward, calls = run(64)
+    assert grown < 32 * 2**20
+    whole, same, as_many = run(None)
+    assert whole > 400 * 2**20  # what the bound above would not let pass
+    assert (reward, calls) == (same, as_many)
