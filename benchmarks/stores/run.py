@@ -9,7 +9,6 @@ and with gzip after a byte shuffle. docs/leaderboards/stores.md is written from 
 
 import argparse
 import tempfile
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -21,6 +20,7 @@ import torch
 from tensordict import TensorDict
 
 import svlearn as sv
+from benchmarks.common.clock import timed
 from benchmarks.common.pages import markdown_table, not_measured
 from benchmarks.common.paths import PAGES
 from benchmarks.common.results import Results
@@ -33,8 +33,8 @@ from svlearn.rollouts.store import Writer
 
 RESULTS, PAGE = Results("stores", {"trajectories": {}, "layouts": {}}), PAGES / "stores.md"
 TITLE = "What stored trajectories take"
-NUM_TRAJECTORIES, CHUNK, NUM_TIMES = 32, 16, 16
-COPIES = 16  # of these rows, that are written and read
+NUM_TRAJECTORIES, CHUNK, NUM_TIMES = 16, 8, 16
+COPIES = 32  # of these rows, that are written and read
 BATCH, NUM_BATCHES = 64, 20
 WANTED, ROOM = 100_000, 20e9  # trajectories, bytes
 LAYOUTS: dict[str, dict[str, Any] | None] = {
@@ -60,9 +60,9 @@ def measure(options: argparse.Namespace) -> None:
 def _collected(path: Path) -> tuple[TensorDict, dict]:
     """The trajectories in memory, and what they took to be collected."""
     reference = sv.load("gdss-zinc250k")
-    start = time.perf_counter()
-    rollouts = collect(reference, NUM_TRAJECTORIES, path, batch_size=CHUNK, times=NUM_TIMES, progress=False)
-    seconds = time.perf_counter() - start
+    options = {"batch_size": CHUNK, "times": NUM_TIMES, "progress": False}
+    seconds = timed(lambda: collect(reference, NUM_TRAJECTORIES, path, **options))[1]
+    rollouts = Rollouts.open(path)
     states = rollouts.states
     leaves = [states] if isinstance(states, torch.Tensor) else list(states.values(True, True))
     of_a_state = sum(leaf.element_size() * leaf[0, 0].numel() for leaf in leaves)
@@ -82,19 +82,14 @@ def _bytes_in(path: Path) -> int:
 
 
 def _measured(rows: TensorDict, settings: dict[str, Any] | None, path: Path) -> dict:
-    """Bytes a trajectory, and trajectories a second written, flushed to the disk, and read in random batches."""
+    """Bytes a trajectory, and trajectories written, and read in random batches, a second of the processor."""
     write, read = (_maps if settings is None else partial(_hdf5, settings=settings))(rows, path)
-    start = time.perf_counter()
-    write()
-    written = time.perf_counter() - start
+    written = timed(write)[1]
     draw = seeded("cpu", 0)
     batches = [torch.randperm(len(rows), generator=draw)[:BATCH].sort().values for _ in range(NUM_BATCHES)]
     first = read(batches[0])
     assert all(np.array_equal(first[name], _arrays(rows[batches[0]])[name]) for name in first)
-    start = time.perf_counter()
-    for batch in batches:
-        read(batch)
-    seconds = time.perf_counter() - start
+    seconds = timed(lambda: [read(batch) for batch in batches])[1]
     return {
         "bytes_of_a_trajectory": _bytes_in(path) / len(rows),
         "written_a_second": len(rows) / written,
@@ -172,8 +167,8 @@ def page(held: dict) -> str:
     header = ["Layout", "kB a trajectory", f"GB of {WANTED:,}", "written / s", "read / s"]
     notes = (
         f"{NUM_TRAJECTORIES} trajectories, written {COPIES} times over; read: {NUM_BATCHES} random batches of {BATCH}, "
-        "from the page cache, one thread, the file opened for each batch; written: flushed, of memory maps to the disk "
-        f"by each chunk of {CHUNK}. To draw one takes {plain(drawn['seconds_of_a_trajectory'], 2)} s here, "
+        "from the page cache, the file opened for each batch; written: flushed, of memory maps to the disk "
+        f"by each chunk of {CHUNK}. Seconds are of the processor, one thread. To draw one takes {plain(drawn['seconds_of_a_trajectory'], 2)} s here, "
         f"{plain(drawn['seconds_of_a_trajectory'] * maps['written_a_second'], 2)} times what it takes to write it. "
         "Written by `python -m benchmarks stores` from "
         "`benchmarks/results/stores.json`.\n"
