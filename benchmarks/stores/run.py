@@ -168,7 +168,8 @@ def page(held: dict) -> str:
     notes = (
         f"{NUM_TRAJECTORIES} trajectories, written {COPIES} times over; read: {NUM_BATCHES} random batches of {BATCH}, "
         "from the page cache, the file opened for each batch; written: flushed, of memory maps to the disk "
-        f"by each chunk of {CHUNK}. Seconds are of the processor, one thread. To draw one takes {plain(drawn['seconds_of_a_trajectory'], 2)} s here, "
+        f"by each chunk of {CHUNK}. Seconds are of the processor, one thread. "
+        f"To draw one takes {plain(drawn['seconds_of_a_trajectory'], 2)} s here, "
         f"{plain(drawn['seconds_of_a_trajectory'] * maps['written_a_second'], 2)} times what it takes to write it. "
         "Written by `python -m benchmarks stores` from "
         "`benchmarks/results/stores.json`.\n"
