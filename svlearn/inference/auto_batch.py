@@ -43,7 +43,8 @@ def resolved(max_batch: Any, sampler: "Sampler", condition: Any = None) -> int |
     The reference, and a value that reads states alone, are called once each with 8 and with 64 states x_0, which no
     cost counts; what 56 states more take tells what one takes. What the system does not tell is taken for enough. The
     probe is made once for a sampler; what else is free is looked up anew. How samples are rounded may depend on the
-    limit, their noise does not.
+    limit, their noise does not. On Linux's CPU the allocator may keep more than is in use between the calls that a
+    limit cuts; MALLOC_MMAP_THRESHOLD_=65536 in the environment has it given back.
     """
     if checked_max_batch(max_batch) != AUTO:
         return max_batch
