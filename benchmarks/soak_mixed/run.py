@@ -32,7 +32,7 @@ from svlearn.objectives import LastCheckpoint
 from svlearn.randomness import seeded
 
 ALPHA, WARM, GROWTH = 1.0, 60, 64 * 2**20  # runs before memory is looked at; bytes that it may grow by
-STEPS, LONGEST_LIFE = 40, 12.0  # of a training that is killed; seconds until it is
+STEPS, LONGEST_LIFE = 40, 4.0  # of a training that is killed; seconds until it is
 PATIENCE = 300.0  # seconds until a training has ended well
 
 
