@@ -17,8 +17,8 @@ from svlearn.domains.analytic import LinearGaussianChain
 from svlearn.process_group import gathered, joined, number, size
 from svlearn.scoring import Codec, ScoredReward, Scorer
 
-SAMPLES, BLOCK, BEST_OF = 64, 8, 4
-STEPS, TRAJECTORIES, WIDTH = 40, 256, 512  # of a training: of all processes together, and of its network
+SAMPLES, BLOCK, BEST_OF = 16, 4, 4
+STEPS, TRAJECTORIES, WIDTH = 25, 256, 512  # of a training: of all processes together, and of its network
 OBJECTS, LOOP = 256, 200_000  # scored, and additions for each
 
 
