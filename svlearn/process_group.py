@@ -18,6 +18,11 @@ PATIENCE = timedelta(days=7)  # for the slowest of them; one that dies ends the 
 LONGEST = 120  # letters of an argument in an error
 
 
+def launched() -> bool:
+    """Whether torchrun, or a launcher that sets its variables, has started this process, be it alone."""
+    return distributed.is_available() and all(os.environ.get(name) for name in LAUNCHED)
+
+
 def size() -> int:
     """How many there are; 1 of a process alone."""
     return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
@@ -34,7 +39,7 @@ def joined() -> Iterator[bool]:
 
     Where no launcher has set its variables, or a group is open already, nothing is opened.
     """
-    opens = not distributed.is_initialized() and all(os.environ.get(name) for name in LAUNCHED)
+    opens = launched() and not distributed.is_initialized()
     if opens:
         distributed.init_process_group("gloo", timeout=PATIENCE)
     try:

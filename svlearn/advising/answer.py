@@ -20,6 +20,7 @@ from svlearn.advising.race import Entry, Terms, final, race
 from svlearn.advising.words import paragraph
 from svlearn.arguments import as_seed, expect, integer, real
 from svlearn.conditions import as_rows
+from svlearn.evaluation.identified import identified
 from svlearn.files import writable
 from svlearn.fingerprint import fingerprint
 from svlearn.identity import identity, identity_of_process
@@ -86,7 +87,7 @@ def advise(
     expect(target, Target, "target")
     limit = Budget.of(budget)
     if together:
-        _check_together(limit, {"budget": limit, "for_samples": for_samples, "per_sample": per_sample, "seed": seed})
+        _check_together(limit, locals())
     account = Account(limit, Prices.of(limit.unit, prices), progress=progress)
     for_samples, seed = integer(for_samples, "for_samples"), as_seed(seed)
     per_sample = None if per_sample is None else real(per_sample, "per_sample", above=0)
@@ -192,8 +193,18 @@ def _named(things: Mapping[str, Any] | None, kind: type, name: str) -> dict[str,
 
 
 def _check_together(budget: Budget, arguments: dict[str, Any]) -> None:
+    """See that all processes were given the same, as far as it can be told."""
     process_group.check_joined("together")
-    process_group.agree(arguments)
+    plain = ("for_samples", "per_sample", "prices", "seed", "max_batch")
+    texts = {"budget": budget, "folder": arguments["folder"] is not None} | {name: arguments[name] for name in plain}
+    for name in ("reference", "target", "condition"):
+        texts[name] = identified(arguments[name], name)
+    for name in ("values", "trainable", "policies", "samplers"):
+        things = arguments[name]
+        texts[name] = sorted(map(str, things)) if isinstance(things, Mapping) else type(things).__name__
+        if isinstance(things, Mapping):
+            texts |= {f"{name}[{key!r}]": identified(each, str(key)) for key, each in things.items()}
+    process_group.agree(texts)
     if budget.unit != "calls":
         raise ValueError(
             f"budget: expected one in calls, which processes that advise together count alike, got {budget.written()}"

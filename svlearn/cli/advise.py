@@ -41,7 +41,7 @@ from svlearn.cli.evaluate import attempt, show
 from svlearn.cli.parser import call
 from svlearn.cli.parts import Parts
 from svlearn.files import check_writable, user_path, write
-from svlearn.process_group import joined, number
+from svlearn.process_group import joined, launched, number
 from svlearn.processes import rank
 from svlearn.randomness import global_draws_from, seeded
 
@@ -88,7 +88,7 @@ def advise(
         request: the command line, of which the configuration that is written takes its parts.
     """
     in_calls = Budget.of(budget).unit == "calls"
-    if not in_calls and rank() > 0:
+    if not in_calls and launched() and rank() > 0:
         show(f"rank {rank()} ends: a budget in seconds is spent by the first process alone; give one in calls to share")
         return
     output = user_path(output)

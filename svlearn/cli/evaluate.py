@@ -129,8 +129,8 @@ def evaluate(
             together=together,
             **conditioned,
         )
-    if not is_first:  # it writes the page
-        sys.exit(1 if comparison.failures else 0)
+    if not is_first:  # the first writes the page, and tells by its status; a launcher would end it where another fails
+        return
     if pairs is not None:
         comparison = dataclasses.replace(comparison, pairs=tuple((one, other) for one, other in pairs))
     show("\n".join([str(comparison), *(f"\n{sentence}" for sentence in comparison.verdicts())]))

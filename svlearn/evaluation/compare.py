@@ -13,6 +13,7 @@ from svlearn.conditions import as_rows, labels
 from svlearn.evaluation.agreement import disagreements
 from svlearn.evaluation.comparison import Comparison
 from svlearn.evaluation.findings import Findings
+from svlearn.evaluation.identified import identified
 from svlearn.evaluation.judging import Judging
 from svlearn.evaluation.outcome import Outcome, Runs, as_text
 from svlearn.evaluation.partial import Partial
@@ -160,17 +161,10 @@ def _agree(arguments: dict[str, Any]) -> None:
         things = arguments[name]
         texts[name] = sorted(map(str, things)) if isinstance(things, Mapping) else type(things).__name__
         if name != "calibrations" and isinstance(things, Mapping):
-            texts |= {f"{name}[{key!r}]": _identified(each, str(key)) for key, each in things.items()}
-    texts["condition"] = _identified(arguments["condition"], "condition")
+            texts |= {f"{name}[{key!r}]": identified(each, str(key)) for key, each in things.items()}
+    texts["condition"] = identified(arguments["condition"], "condition")
+    texts["partial"] = arguments["partial"] is not None
     process_group.agree(texts)
-
-
-def _identified(thing: Any, name: str) -> str:
-    """What tells a thing from another in another process; its kind alone where that cannot be known."""
-    try:
-        return identity(thing, name)
-    except Exception:  # a lambda of the command line, say
-        return type(thing).__name__
 
 
 def _first(together: bool, make: Callable[[], dict[str, Outcome]]) -> dict[str, Outcome]:

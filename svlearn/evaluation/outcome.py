@@ -31,6 +31,8 @@ from svlearn.process import Reference, has
 from svlearn.randomness import CPU, device_of, seeded
 from svlearn.state import State, repeat
 
+BLOCKS = 2**20  # a stream of randomness that is no chunk's of a rollout store, (seed, chunk)
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -87,10 +89,10 @@ class Runs:
     def draw(
         self, num_samples: int, seed: int, block: int | None = None, *, max_batch: int | str | None, progress: bool
     ) -> Drawn:
-        """Samples of a seed by the stream (seed), or one block of them by (seed, block); nothing is kept of them here.
-        What raises in a judge is kept for the notes: the rewards do not need it."""
+        """Samples of a seed by the stream (seed), or one block of them by (seed, BLOCKS, block); nothing is kept of
+        them here. What raises in a judge is kept for the notes: the rewards do not need it."""
         reference = self.sampler.reference
-        streams = (seed,) if block is None else (seed, block)
+        streams = (seed,) if block is None else (seed, BLOCKS, block)
         generator, condition = seeded(device_of(reference), *streams), None
         if self.rows is not None:
             num_samples, condition = num_samples * len(self.labels), repeat(self.rows, num_samples)
@@ -126,7 +128,7 @@ class Runs:
                 self._unjudged.append(f"its samples were not judged by {name}: {lost}")
         if has(reference, "decode") and not self._undecoded:
             try:
-                self._objects.extend(reference.decode(states))
+                self._objects.extend(reference.decode(states.to(device_of(reference))))
             except Exception as error:
                 if self.errors == "raise":
                     raise

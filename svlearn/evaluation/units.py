@@ -150,8 +150,9 @@ def _added(runs: Runs, units: Sequence[Unit], results: Results) -> tuple[Unit, F
             parts.append(result)
         try:
             runs.add(seed, parts)
-        except Exception as error:
-            if runs.errors == "raise":
+        except (Exception, KeyboardInterrupt) as error:
+            ends_all = isinstance(error, KeyboardInterrupt) and process_group.size() > 1
+            if runs.errors == "raise" or ends_all:
                 raise
             return own[0], Failure(as_text(error), error)
     return None

@@ -11,6 +11,7 @@ import torch
 
 from svlearn.arguments import integer
 from svlearn.metering import unmetered
+from svlearn.modes import evaluating
 from svlearn.placement import at_home
 from svlearn.process import draw_initial, predict
 from svlearn.randomness import CPU, device_of, seeded
@@ -24,7 +25,9 @@ AUTO = "auto"
 SHARE = 0.4  # of the memory that is free, for one call: the loop holds states and predictions beside it
 MOST_ON_CPU = 512  # where larger batches gain no speed
 PROBED = 8, 64  # states
-_known: "WeakKeyDictionary[Any, dict[Any, float]]" = WeakKeyDictionary()  # bytes of a state, by sampler and conditions
+_known: "WeakKeyDictionary[Any, dict[Any, float]]" = (
+    WeakKeyDictionary()
+)  # bytes of a state, by sampler, and device and conditions
 
 
 def checked_max_batch(max_batch: Any) -> Any:
@@ -41,16 +44,18 @@ def resolved(max_batch: Any, sampler: "Sampler", condition: Any = None) -> int |
     as the driver tells it, on the CPU as the system does, and there never more than 512.
 
     The reference, and a value that reads states alone, are called once each with 8 and with 64 states x_0, which no
-    cost counts; what 56 states more take tells what one takes. What the system does not tell is taken for enough. The
-    probe is made once for a sampler; what else is free is looked up anew. How samples are rounded may depend on the
-    limit, their noise does not. On Linux's CPU the allocator may keep more than is in use between the calls that a
-    limit cuts; MALLOC_MMAP_THRESHOLD_=65536 in the environment has it given back.
+    cost counts; what 56 states more take tells what one takes. It sees no gradient, no cache that grows along a text
+    and no reward or value of predictions, and of memory no limit of a container: where one of these decides, give a
+    number. What the system does not tell is taken for enough. The probe is made once for a sampler on a device; what
+    else is free is looked up anew, and shared by the processes that torchrun has started on the host. How samples are
+    rounded may depend on the limit, their noise does not. On Linux's CPU the allocator may keep more than is in use
+    between the calls that a limit cuts; MALLOC_MMAP_THRESHOLD_=65536 in the environment has it given back.
     """
     if checked_max_batch(max_batch) != AUTO:
         return max_batch
     device = device_of(sampler.reference)
     held = _known.setdefault(sampler, {})
-    key = None if condition is None else shapes_of(condition)
+    key = (str(device), None if condition is None else shapes_of(condition))
     if key not in held:
         held[key] = bytes_of_a_state(_probe(sampler, condition), device)
     return limit_of(held[key], free_memory(device), device)
@@ -61,7 +66,8 @@ def limit_of(bytes_of_state: float, free: int | None, device: torch.device) -> i
     most = MOST_ON_CPU if device.type == "cpu" else 2**20
     if free is None or bytes_of_state <= 0:
         return most
-    return max(1, min(most, int(SHARE * free / bytes_of_state)))
+    together = int(os.environ.get("LOCAL_WORLD_SIZE", "1") or 1)  # processes on this host, as torchrun tells it
+    return max(1, min(most, int(SHARE * free / together / bytes_of_state)))
 
 
 def bytes_of_a_state(call: Callable[[int], None], device: torch.device) -> float:
@@ -74,8 +80,9 @@ def bytes_of_a_state(call: Callable[[int], None], device: torch.device) -> float
 def free_memory(device: torch.device) -> int | None:
     """Bytes that are free, None where the system does not tell."""
     if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    with suppress(OSError, ValueError, IndexError):
+        cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + cached
+    with suppress(OSError, ValueError, IndexError, StopIteration):
         lines = [line.split() for line in Path("/proc/meminfo").read_text().splitlines()]
         return next(int(line[1]) * 1024 for line in lines if line[0] == "MemAvailable:")
     with suppress(AttributeError, ValueError, OSError):
@@ -98,7 +105,7 @@ def _probe(sampler: "Sampler", condition: Any) -> Callable[[int], None]:
     @torch.no_grad()
     def call(number: int) -> None:
         rows = None if condition is None else take(condition, torch.arange(number) % number_of_rows(condition))
-        with unmetered(), at_home(reference, sampler, generator=seeded(CPU, 0)) as generator:
+        with evaluating(sampler), unmetered(), at_home(reference, sampler, generator=seeded(CPU, 0)) as generator:
             x = draw_initial(reference, number, condition=rows, generator=generator)
             predict(reference, x, 0)
             if not value.needs_prediction and not value.needs_generator:

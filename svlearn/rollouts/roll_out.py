@@ -63,6 +63,11 @@ def roll_out(
     if times is not None and (q is not None or times.dim() != 2 or len(times) != batch_size):
         came = f"those of {tuple(times.shape)}" if q is None else "some beside a proposal"
         raise ValueError(f"times: expected None, or times ({batch_size}, n) without a proposal, got {came}")
+    if times is not None and (times.dtype != torch.long or times.min() < 0 or times.max() >= process.num_steps):
+        raise ValueError(
+            f"times: expected whole numbers of 0 ... {process.num_steps - 1}, long, got {times.dtype} from "
+            f"{times.min():g} to {times.max():g}"
+        )
     condition = rows_for(condition, batch_size, "a trajectory")
     with at_home(process, target, q, generator=generator, check="every") as generator:
         start = draw_initial(process, batch_size, condition=condition, generator=generator)

@@ -4,12 +4,17 @@ import json
 
 import pytest
 import torch
+from condition_toys import ALPHA, gaussian_by_class
 from launching import HERE, torchrun
-from together_toys import CALLS, ROWS, compared, samplers, told
+from together_toys import CALLS, ROWS, Shown, compared, samplers, told
 
+from svlearn.domains.analytic import FiniteMarkovChain
 from svlearn.evaluation.compare import compare
+from svlearn.evaluation.outcome import BLOCKS
 from svlearn.evaluation.units import units_of, waves
+from svlearn.inference.samplers import ancestral
 from svlearn.randomness import seeded
+from svlearn.rollouts import collect
 
 TWO = """
 import warnings
@@ -102,13 +107,14 @@ def test_blocks_make_up_a_seed_and_leave_none_out():
 
 
 def test_blocks_are_drawn_as_calls_of_their_own_would_be():
-    """A block is the samples of the stream (seed, block), and stands where it would without blocks."""
+    """A block is the samples of the stream (seed, BLOCKS, block), and stands where it would without blocks."""
     plain = samplers()["plain"]
     found = compare({"plain": plain}, 7, seed=5, block_size=3, condition=ROWS).by_condition
     for place, label in enumerate(found):
         rewards = []
         for block, size in enumerate((3, 3, 1)):
-            samples = plain.sample(3 * size, condition=ROWS.repeat_interleave(size), generator=seeded("cpu", 5, block))
+            generator = seeded("cpu", 5, BLOCKS, block)
+            samples = plain.sample(3 * size, condition=ROWS.repeat_interleave(size), generator=generator)
             rewards.append(samples.rewards.reshape(3, size)[place])
         assert found[label].rewards["plain"].tolist() == torch.cat(rewards).tolist()
 
@@ -116,3 +122,26 @@ def test_blocks_are_drawn_as_calls_of_their_own_would_be():
 def test_without_a_group_it_is_said_how_to_open_one():
     with pytest.raises(ValueError, match=r"together: expected a process group of torch.distributed, got none; start"):
         compare(samplers(), 4, together=True)
+
+
+def test_blocks_are_not_the_chunks_of_a_rollout_store(tmp_path):
+    """A value is judged by samples that it did not learn from, though both have seed 0."""
+    chain = FiniteMarkovChain.random(50, 3, seed=0)
+    target = chain.target(1.0)
+    stored = collect(chain, 64, tmp_path / "store", target=target, batch_size=32, seed=0)
+    judged = compare({"plain": ancestral(chain, target)}, 64, seed=0, block_size=32)
+    assert sorted(stored.rewards.tolist()) != sorted(judged.rewards["plain"].tolist())
+
+
+def test_an_interrupt_while_samples_are_decoded_keeps_what_is_done():
+    class Interrupted(Shown):
+        def decode(self, x):
+            if len(x) > 2:  # not when it is tried before the run
+                raise KeyboardInterrupt
+            return super().decode(x)
+
+    oracle = Interrupted(list(gaussian_by_class().oracles))
+    some = {"plain": samplers()["plain"], "ended": ancestral(oracle, oracle.target(ALPHA))}
+    with pytest.warns(UserWarning, match="ended failed, seed 0: KeyboardInterrupt"):
+        done = compare(some, 4, condition=ROWS)
+    assert "plain" in done.rewards and list(done.failures) == ["ended"]

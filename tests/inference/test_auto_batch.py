@@ -8,6 +8,7 @@ import pytest
 import torch
 from launching import HERE
 
+import svlearn as sv
 from svlearn.evaluation.compare import compare
 from svlearn.inference import auto_batch
 from svlearn.inference.auto_batch import bytes_of_a_state, free_memory, limit_of, resolved
@@ -110,7 +111,12 @@ def test_ten_thousand_particles_and_four_thousand_candidates_take_no_more_memory
     def run(limit):
         command = [sys.executable, str(script), name, str(limit)]
         # what glibc takes from its heap it may not give back between two calls, whose results lie in the holes
-        environment = {"PYTHONPATH": root, "OMP_NUM_THREADS": "1", "MALLOC_MMAP_THRESHOLD_": "65536"}
+        environment = {
+            "PYTHONPATH": root,
+            "OMP_NUM_THREADS": "1",
+            "CUDA_VISIBLE_DEVICES": "",
+            "MALLOC_MMAP_THRESHOLD_": "65536",
+        }
         done = subprocess.run(command, capture_output=True, text=True, env=environment)
         assert done.returncode == 0, done.stderr[-2000:]
         grown, reward, calls = done.stdout.split()
@@ -121,3 +127,31 @@ def test_ten_thousand_particles_and_four_thousand_candidates_take_no_more_memory
     whole, same, as_many = run(None)
     assert whole > 100 * 10**6  # what the bound above would not let pass
     assert (reward, calls) == (same, as_many)
+
+
+def test_the_probe_leaves_a_reference_as_it_was():
+    """A fresh module is in training mode, and a norm over batches would learn from the probe."""
+
+    class Normed(sv.Reference):
+        num_steps = 2
+
+        def __init__(self):
+            super().__init__()
+            self.norm = torch.nn.BatchNorm1d(2)
+
+        def initial(self, batch_size, *, condition=None, generator=None):
+            return torch.randn(batch_size, 2, generator=generator)
+
+        def forward(self, x, t, previous=None):
+            return sv.Prediction(sv.GaussianTransition(self.norm(x), 1.0), clean=x)
+
+    reference = Normed()
+    target = sv.Target(lambda x: x[:, 0], 1.0)
+    sv.ancestral(reference, target).sample(4, max_batch="auto", generator=seeded("cpu", 0))
+    assert reference.training and int(reference.norm.num_batches_tracked) == 0
+
+
+def test_processes_of_a_host_share_its_memory(monkeypatch):
+    alone = limit_of(1000.0, 10_000_000, GPU)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    assert limit_of(1000.0, 10_000_000, GPU) == alone // 4

@@ -117,3 +117,10 @@ def test_a_nan_is_named_with_its_step():
     reward = Target(lambda x: x[:, 0], alpha=1.0)
     with pytest.raises(NonFiniteError, match="at step T, got NaN at index 0"):  # where no kept state has one, x_T has
         roll_out(Lost(), 3, generator=seeded("cpu", 0), times=times[:, :1] * 0, target=reward)
+
+
+@pytest.mark.parametrize("times", [[[0, 9], [1, -1]], [[0.0, 1.0], [1.0, 2.0]]])
+def test_a_rollout_refuses_times_that_no_state_has(times):
+    chain = FiniteMarkovChain.random(3, 3, seed=0)
+    with pytest.raises(ValueError, match=r"times: expected whole numbers of 0 ... 2, long, got torch"):
+        roll_out(chain, 2, times=torch.tensor(times))
