@@ -70,7 +70,8 @@ def gathered(thing: Thing) -> list[Thing]:
 def from_first(make: Callable[[], Thing]) -> Thing:
     """What `make` gives in the first, in all of them. What it raises is raised there, and as a ValueError of the same
     text in the others."""
-    thing, error = None, None
+    thing: Any = None
+    error: Exception | None = None
     if number() == 0:
         try:
             thing = make()

@@ -46,7 +46,7 @@ class AllTimes:
 
     def entries(self) -> dict[str, Any]:
         """ "states" (B, T + 1, ...)."""
-        return {"states": torch.stack(self.states, dim=1)}  # type: ignore[arg-type]
+        return {"states": torch.stack(self.states, dim=1)}
 
 
 class SomeTimes:
@@ -60,7 +60,7 @@ class SomeTimes:
         """x_t of all trajectories (B, ...)."""
         times = self.times.to(x.device)
         if self.states is None:
-            self.states = torch.stack([x] * times.shape[1], dim=1)  # type: ignore[arg-type]
+            self.states = torch.stack([x] * times.shape[1], dim=1)
         rows, places = (times == t).nonzero(as_tuple=True)
         if len(rows):
             self.states[rows, places] = x[rows]
