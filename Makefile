@@ -21,6 +21,7 @@ DEMOS := $(filter-out qm9, $(notdir $(patsubst %/demo.yaml, %, $(sort $(wildcard
 # A folder of benchmarks/ that has a run.py is a study.
 STUDIES := $(patsubst benchmarks/%/run.py, %, $(sort $(wildcard benchmarks/*/run.py)))
 SOAKS := $(filter soak_%, $(STUDIES))
+MINUTES ?= 3
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-fast test-lowest lint bench soak docs dist clean
@@ -80,8 +81,9 @@ lint: $(READY) ## check style, format and types
 bench: $(READY) ## run every study of benchmarks/
 	@set -e; for study in $(filter-out $(SOAKS), $(STUDIES)); do echo "$$study"; $(BIN)/python -m benchmarks $$study; done
 
-soak: $(READY) ## several processes, and kills, on one store of rollouts and one of scores; minutes
-	@set -e; for study in $(SOAKS); do OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks $$study; done
+soak: $(READY) ## several processes, and kills, on stores and trainings; MINUTES of mixed random runs, 3 by default
+	@set -e; for study in $(SOAKS); do OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks $$study \
+		$$(test $$study != soak_mixed || echo --minutes $(MINUTES)); done
 
 docs: $(DOCS_READY) ## build the documentation into .cache/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict

@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "svlearn"
 RANKS = {
     **dict.fromkeys(("arguments", "compiled", "files", "locks", "modes", "processes", "progress", "raising"), 0),
+    "process_group": 0,
     **dict.fromkeys(("randomness", "metering"), 0),
     **dict.fromkeys(("fingerprint", "bytecode", "plain_text", "identity", "caches", "shapes", "unpacking", "state"), 0),
     "torch_archive": 0,

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import svlearn
+from svlearn import process_group
+from svlearn.advising.ahead import Make, made_ahead
 from svlearn.advising.budget import Budget, Prices
 from svlearn.evaluation.report.tables import strict_json
 from svlearn.files import user_path, write
@@ -49,15 +51,22 @@ class Record:
     where the folder is None.
 
     request: all that decides the parts, as JSON holds it. A file of another request is refused (ValueError) and left.
+    together: of several processes, each of which holds the same record, the first alone reads and writes the file.
     """
 
-    def __init__(self, folder: str | Path | None, request: Mapping[str, Any], account: Account):
+    def __init__(self, folder: str | Path | None, request: Mapping[str, Any], account: Account, together: bool = False):
+        self.together = together
         self.path = None if folder is None else user_path(folder) / FILE
         self.account = account
-        self.parts: dict[str, Any] = {}
         self.request = json.loads(strict_json({"svlearn": svlearn.__version__, **request}))
-        if self.path is not None and self.path.is_file():
-            self.parts = self._read(self.path)
+        self.parts = process_group.from_first(self._known) if together else self._known()
+        if together and process_group.number() > 0:
+            self.path = None
+
+    def ahead(self, jobs: Mapping[str, Make]) -> dict[str, Make]:
+        """What makes parts, by their names: of several processes those that are not there are made now, each by one."""
+        missing = {name: make for name, make in jobs.items() if name not in self.parts}
+        return {**jobs, **made_ahead(missing)} if self.together else dict(jobs)
 
     def finish(self, name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """The content of a part, as JSON holds it: that which is there, or what `make` gives now. What it costs, a
@@ -90,6 +99,9 @@ class Record:
         except BaseException:
             self.account.add(meter.cost)
             raise
+
+    def _known(self) -> dict[str, Any]:
+        return {} if self.path is None or not self.path.is_file() else self._read(self.path)
 
     def _read(self, path: Path) -> dict[str, Any]:
         try:

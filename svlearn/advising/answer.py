@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from svlearn import process_group
 from svlearn.advising.account import Account, Record
 from svlearn.advising.advice import Advice
 from svlearn.advising.budget import Budget, Prices
@@ -20,6 +21,7 @@ from svlearn.advising.training import Trainable
 from svlearn.advising.words import paragraph
 from svlearn.arguments import as_seed, expect, integer, real
 from svlearn.conditions import as_rows
+from svlearn.evaluation.identified import identified
 from svlearn.files import writable
 from svlearn.fingerprint import fingerprint
 from svlearn.identity import identity, identity_of_process
@@ -54,6 +56,7 @@ def advise(
     folder: str | Path | None = None,
     base: Mapping[str, Any] | None = None,
     progress: bool = False,
+    together: bool = False,
 ) -> Advice:
     """Which sampler gains most over best-of-N at its own price, for N = for_samples samples of p_ref towards a reward.
 
@@ -77,13 +80,19 @@ def advise(
     folder: parts are written there as they are done, and a call with the same arguments goes on from them; trained
     values too. base: a configuration of the same reference, reward and values, for `Advice.yaml`.
 
+    together: with the other processes of the open group of torch.distributed, as torchrun starts them, each of which
+    makes the same call and is given the same advice: they share the draws of the race and of the final, and make all
+    else each for itself. The budget must be in calls, which are those of one process; so is the advice.
+
     Raises ValueError for a budget below what the pilot needs (it says how much), a reward that is the same, or -inf, on
-    all plain samples, names that are taken, and a folder that holds parts of another request; TypeError for what is of
-    another kind.
+    all plain samples, names that are taken, and a folder that holds parts of another request; together, for a budget in
+    seconds, and where they were given other arguments (it says which); TypeError for what is of another kind.
     """
     expect(reference, Reference, "reference")
     expect(target, Target, "target")
     limit = Budget.of(budget)
+    if together:
+        _check_together(limit, locals())
     account = Account(limit, Prices.of(limit.unit, prices), progress=progress)
     for_samples, seed = integer(for_samples, "for_samples"), as_seed(seed)
     per_sample = None if per_sample is None else real(per_sample, "per_sample", above=0)
@@ -109,7 +118,7 @@ def advise(
     for kind, things in given:
         names[kind] = {} if path is None else {key: identity(each, f"{kind}[{key!r}]") for key, each in things.items()}
     names["default value"] = trainable is None
-    record = Record(path, {**request, **names}, account)
+    record = Record(path, {**request, **names}, account, together)
     recipes = dict((None if base is None else base.get("trainable")) or {})
     making = Making(reference, target, Drawing(seed, rows, max_batch), account, record, path, recipes)
     with account.bar:
@@ -189,6 +198,25 @@ def _named(things: Mapping[str, Any] | None, kind: type | tuple[type, ...], name
         expect(key, str, f"{name}: each name")
         expect(thing, kind, f"{name}[{key!r}]")
     return known
+
+
+def _check_together(budget: Budget, arguments: dict[str, Any]) -> None:
+    """See that all processes were given the same, as far as it can be told."""
+    process_group.check_joined("together")
+    plain = ("for_samples", "per_sample", "prices", "seed", "max_batch")
+    texts = {"budget": budget, "folder": arguments["folder"] is not None} | {name: arguments[name] for name in plain}
+    for name in ("reference", "target", "condition"):
+        texts[name] = identified(arguments[name], name)
+    for name in ("values", "trainable", "policies", "samplers"):
+        things = arguments[name]
+        texts[name] = sorted(map(str, things)) if isinstance(things, Mapping) else type(things).__name__
+        if isinstance(things, Mapping):
+            texts |= {f"{name}[{key!r}]": identified(each, str(key)) for key, each in things.items()}
+    process_group.agree(texts)
+    if budget.unit != "calls":
+        raise ValueError(
+            f"budget: expected one in calls, which processes that advise together count alike, got {budget.written()}"
+        )
 
 
 def _check_names(names: list[str]) -> None:

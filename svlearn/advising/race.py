@@ -1,7 +1,7 @@
 """Successive halving: every sampler has a few samples, the better half of them more, and so on."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -20,7 +20,7 @@ FINALISTS = 3
 CHUNK = 512  # samples that are drawn at a time
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Entry:
     """A sampler in the race: what was drawn of it so far, the price of a sample, as estimated before the first, and
     what its training cost, 0 of one that needed none."""
@@ -78,12 +78,12 @@ def race(
         share = spend / rounds / max(1e-300, sum(entry.price for entry in left))
         size = drawing.whole(int(min(MOST, max(FEWEST, share))))
         size = record.finish(f"race/{number}", partial(dict, size=size))["size"]
-        drawn = []
+        drawn, jobs = [], _jobs(dict.fromkeys(left, size), (RACE, number), drawing, record)
         for entry in left:
             if account.price > most:  # by the clock, that was estimated before the first samples
                 skipped.setdefault(entry.name, "no time was left for it in the race")
             else:
-                drawn.append(_drawn(entry, size, (RACE, number), drawing, account, record, skipped))
+                drawn.append(_drawn(entry, size, (RACE, number), jobs, account, record, skipped))
         run = [each for each in drawn if each is not None]
         run += [entry for entry in left if entry.draws is not None and entry.name not in {each.name for each in run}]
         ranked = sorted(run, key=lambda entry: terms.gain(entry).value, reverse=True)
@@ -113,7 +113,8 @@ def final(
     sizes = record.finish("final/sizes", lambda: {"sizes": sizes})["sizes"]
     lost: dict[str, str] = {}
     anew = [replace(entry, draws=None) for entry in (plain, *finalists)]
-    drawn = [_drawn(entry, sizes[entry.name], (FINAL,), drawing, account, record, lost) for entry in anew]
+    jobs = _jobs({entry: sizes[entry.name] for entry in anew}, (FINAL,), drawing, record)
+    drawn = [_drawn(entry, sizes[entry.name], (FINAL,), jobs, account, record, lost) for entry in anew]
     if drawn[0] is None:
         raise RuntimeError(f"plain samples failed: {lost[plain.name]}")
     return [each for each in drawn[1:] if each is not None], drawn[0], lost
@@ -145,11 +146,31 @@ def _kept(ranked: Sequence[Entry], last: bool) -> list[Entry]:
     return chosen
 
 
+def _chunks(entry: Entry, number: int, stream: tuple[int, ...]) -> dict[str, tuple[int, int, int]]:
+    """The parts that make up so many samples of an entry: which chunk, its first sample and its size."""
+    chunks = enumerate(range(0, number, CHUNK))
+    return {
+        "/".join(map(str, (*stream, entry.name, chunk))): (chunk, start, min(CHUNK, number - start))
+        for chunk, start in chunks
+    }
+
+
+def _jobs(
+    numbers: Mapping[Entry, int], stream: tuple[int, ...], drawing: Drawing, record: Record
+) -> dict[str, Callable[[], dict]]:
+    """What draws each part of so many samples of each entry, by the part's name; of several processes it is done."""
+    jobs = {}
+    for entry, number in numbers.items():
+        for name, (chunk, start, size) in _chunks(entry, number, stream).items():
+            jobs[name] = _drawing(drawing, entry, size, start, (*stream, chunk))
+    return record.ahead(jobs)
+
+
 def _drawn(
     entry: Entry,
     number: int,
     stream: tuple[int, ...],
-    drawing: Drawing,
+    jobs: Mapping[str, Callable[[], dict]],
     account: Account,
     record: Record,
     lost: dict[str, str],
@@ -157,11 +178,9 @@ def _drawn(
     """The entry with so many draws more, at its measured price; None, and why, where its sampler raises."""
     draws = entry.draws
     account.say(f"{entry.name}: {number} samples")
-    for chunk, start in enumerate(range(0, number, CHUNK)):
-        size = min(CHUNK, number - start)
-        name = "/".join(map(str, (*stream, entry.name, chunk)))
+    for name in _chunks(entry, number, stream):
         try:
-            part = record.finish(name, _drawing(drawing, entry, size, start, (*stream, chunk)))
+            part = record.finish(name, jobs[name])
         except Exception as error:  # whatever a user's value, policy or reward may raise: the others go on
             lost[entry.name] = as_text(error)
             return None

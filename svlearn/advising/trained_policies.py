@@ -59,7 +59,7 @@ def train(
     )
     limits: dict[str, Any] = {} if seconds is None else {"max_time": timedelta(seconds=max(1.0, seconds))}
     with metered() as meter:
-        fit(objective, max_steps=steps, seed=seed, enable_progress_bar=False, **limits)
+        fit(objective, max_steps=steps, seed=seed, enable_progress_bar=False, devices=1, **limits)
     made = objective.trainer.global_step
     if made < FEWEST_STEPS:
         least = f"{FEWEST_STEPS} are the least"

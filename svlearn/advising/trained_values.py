@@ -68,7 +68,7 @@ def train(
     limits: dict[str, Any] = {} if seconds is None else {"max_time": timedelta(seconds=max(1.0, seconds))}
     stored = InMemoryData(data, batch_size=BATCH, seed=seed, stream=ORDER)  # another third of the trajectories judges
     with metered() as meter:
-        fit(objective, max_steps=steps, seed=seed, data=stored, enable_progress_bar=False, **limits)
+        fit(objective, max_steps=steps, seed=seed, data=stored, enable_progress_bar=False, devices=1, **limits)
     own.eval().requires_grad_(False)
     return own, {"steps": steps, "cost": meter.cost}
 

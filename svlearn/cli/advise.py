@@ -24,18 +24,27 @@ The answer goes to the terminal. Written to <output>: advice.html and advice.jso
 have a name, for `svlearn evaluate --config <output>/advised.yaml`; trained values
 under values/, policies under policies/. What is measured is kept in parts.json there: the same command again goes on
 from it.
+
+Several processes share the draws of the race and of the final, where the budget is in calls, and give one advice, that
+of one process. A budget in seconds is that of one process: the first alone advises, and the others end at once.
+
+    torchrun --nproc-per-node 2 -m svlearn advise --config qm9 --budget '2e5 calls' --for_samples 1000
 """
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import svlearn as sv
+from svlearn.advising.budget import Budget
 from svlearn.cli.conditions import as_condition
 from svlearn.cli.evaluate import attempt, show
 from svlearn.cli.parser import call
 from svlearn.cli.parts import Parts
 from svlearn.files import check_writable, user_path, write
+from svlearn.process_group import joined, launched, number
+from svlearn.processes import rank
 from svlearn.randomness import global_draws_from, seeded
 
 FILE = "advise.yaml"
@@ -80,6 +89,10 @@ def advise(
         max_batch: states in one network call.
         request: the command line, of which the configuration that is written takes its parts.
     """
+    in_calls = Budget.of(budget).unit == "calls"
+    if not in_calls and launched() and rank() > 0:
+        show(f"rank {rank()} ends: a budget in seconds is spent by the first process alone; give one in calls to share")
+        return
     output = user_path(output)
     for file in ("advice.html", "advice.json", "advised.yaml", "parts.json"):
         check_writable(output / file, "output")
@@ -94,24 +107,29 @@ def advise(
         raise ValueError("reward: expected a reward, or targets that have one, got neither")
     with global_draws_from(seeded("cpu", seed)):  # the first weights of networks
         made, trained = parts.all("values"), parts.all("trainable")
-    advice = sv.advise(
-        process,
-        parts.get("targets", next(iter(parts.recipes["targets"]))),
-        budget=budget,
-        for_samples=for_samples,
-        per_sample=per_sample,
-        prices=prices,
-        values=made,
-        trainable=None if trainable is None else trained,
-        policies=parts.all("policies"),
-        samplers=parts.all("samplers"),
-        condition=as_condition(condition, "condition"),
-        seed=seed,
-        max_batch=max_batch,
-        folder=output,
-        base=request,
-        progress=True,
-    )
+    with joined() if in_calls else nullcontext(False) as together:
+        is_first = number() == 0
+        advice = sv.advise(
+            process,
+            parts.get("targets", next(iter(parts.recipes["targets"]))),
+            budget=budget,
+            for_samples=for_samples,
+            per_sample=per_sample,
+            prices=prices,
+            values=made,
+            trainable=None if trainable is None else trained,
+            policies=parts.all("policies"),
+            samplers=parts.all("samplers"),
+            condition=as_condition(condition, "condition"),
+            seed=seed,
+            max_batch=max_batch,
+            folder=output,
+            base=request,
+            progress=True,
+            together=together,
+        )
+    if not is_first:  # it writes the answer
+        return
     show(str(advice))
     attempt(output / "advice.json", advice.to_json)
     attempt(output / "advice.html", advice.to_html)

@@ -26,6 +26,7 @@ def collect(
     batch_size: int = 256,
     seed: int = 0,
     max_batch: int | None = None,
+    times: int | list[int] | None = None,
 ) -> None:
     """Collect trajectories.
 
@@ -38,6 +39,7 @@ def collect(
         batch_size: trajectories rolled out at a time.
         seed: of the draws.
         max_batch: states in one network call.
+        times: how many states of each trajectory to keep, at times drawn anew for each, or at which times; all if none.
     """
     process = sv.load(reference) if isinstance(reference, str) else reference
     options = {} if conditions is None else {"conditions": as_condition(conditions, "conditions")}
@@ -49,6 +51,7 @@ def collect(
         batch_size=batch_size,
         seed=seed,
         max_batch=max_batch,
+        times=times,
         **options,
     )
     print(f"{len(rollouts)} trajectories in {path}")

@@ -25,13 +25,19 @@ The table goes to the terminal. Written to <output>: the page report.html, the f
 comparison.csv, and the best samples samples.svg, where the reference draws them. Each sampler that is done is kept in
 <output>/partial.json: `--resume true` goes on from there after a stop, and runs again what failed. What stands in a
 YAML can be overridden, as in `--samplers.SMC.init_args.num_particles 20`.
+
+Several processes share the work, each sampler, seed and block of samples to one of them, and write one page:
+
+    torchrun --nproc-per-node 2 -m svlearn evaluate --config qm9 --block_size 32
+
+What is drawn does not depend on how many they are. Of one seed without blocks each sampler is left to one process.
 """
 
 import dataclasses
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 import torch
@@ -43,6 +49,7 @@ from svlearn.cli.parts import KINDS, Parts
 from svlearn.cli.request import identity_of_request
 from svlearn.evaluation.partial import Partial
 from svlearn.files import check_writable, user_path, write
+from svlearn.process_group import joined, number
 from svlearn.rollouts import held_out
 from svlearn.values.calibration import calibrate
 
@@ -64,7 +71,8 @@ def evaluate(
     output: Path = Path("reports"),
     num_samples: int = 256,
     seed: int | list[int] = 0,
-    max_batch: int | None = 512,
+    max_batch: int | Literal["auto"] | None = 512,
+    block_size: int | None = None,
     results: Path | None = None,
     resume: bool = False,
     request: dict[str, Any] | None = None,
@@ -87,7 +95,8 @@ def evaluate(
         output: where the report goes.
         num_samples: samples of each sampler and seed.
         seed: one or several.
-        max_batch: states in one network call.
+        max_batch: states in one network call; auto finds how many fit the memory.
+        block_size: draw a seed's samples in blocks of so many, each by a stream of its own, that processes can share.
         results: where the JSON goes, if not to the output.
         resume: take the samplers of this very request that are done from <output>/partial.json.
         request: the command line, by which a partial file is told from that of another request.
@@ -104,18 +113,24 @@ def evaluate(
         if len(pair) != 2 or not set(pair) <= set(made):
             raise ValueError(f"pairs: expected two of {', '.join(made)} each, got {pair}")
     conditioned = {} if condition is None else {"condition": as_condition(condition, "condition")}
-    comparison = sv.compare(
-        made,
-        num_samples,
-        seed=seed,
-        max_batch=max_batch,
-        progress=True,
-        calibrations={} if rollouts is None else calibrations(parts.all("values"), made, process, rollouts),
-        partial=Partial(output / "partial.json", identity_of_request(request, process), resume=resume),
-        judges=parts.all("judges"),
-        metrics=parts.all("metrics"),
-        **conditioned,
-    )
+    with joined() as together:
+        is_first = number() == 0
+        comparison = sv.compare(
+            made,
+            num_samples,
+            seed=seed,
+            max_batch=max_batch,
+            progress=True,
+            calibrations={} if rollouts is None else calibrations(parts.all("values"), made, process, rollouts),
+            partial=Partial(output / "partial.json", identity_of_request(request, process), resume=resume),
+            judges=parts.all("judges"),
+            metrics=parts.all("metrics"),
+            block_size=block_size,
+            together=together,
+            **conditioned,
+        )
+    if not is_first:  # the first writes the page, and tells by its status; a launcher would end it where another fails
+        return
     if pairs is not None:
         comparison = dataclasses.replace(comparison, pairs=tuple((one, other) for one, other in pairs))
     show("\n".join([str(comparison), *(f"\n{sentence}" for sentence in comparison.verdicts())]))

@@ -7,19 +7,22 @@ from typing import Any
 import pandas as pd
 import torch
 
+from svlearn import process_group
 from svlearn.arguments import as_seed, expect, integer, is_number
 from svlearn.conditions import as_rows, labels
 from svlearn.evaluation.agreement import disagreements
 from svlearn.evaluation.comparison import Comparison
 from svlearn.evaluation.findings import Findings
+from svlearn.evaluation.identified import identified
 from svlearn.evaluation.judging import Judging
 from svlearn.evaluation.outcome import Outcome, Runs, as_text
 from svlearn.evaluation.partial import Partial
 from svlearn.evaluation.report.provenance import provenance
+from svlearn.evaluation.units import outcomes_of, units_of
 from svlearn.identity import identity
+from svlearn.inference.auto_batch import checked_max_batch
 from svlearn.inference.sampler import Sampler
 from svlearn.modes import in_evaluation
-from svlearn.reward import forget
 from svlearn.state import number_of_rows, take
 from svlearn.targets import Target
 from svlearn.testing import check_presentation
@@ -34,7 +37,7 @@ def compare(
     num_samples: int,
     *,
     seed: int | Sequence[int] = 0,
-    max_batch: int | None = None,
+    max_batch: int | str | None = None,
     progress: bool = False,
     calibrations: dict[str, pd.DataFrame] | None = None,
     errors: str = "keep",
@@ -42,6 +45,8 @@ def compare(
     condition: Any = None,
     judges: Mapping[str, Callable] | None = None,
     metrics: Mapping[str, Callable[[list], float]] | None = None,
+    block_size: int | None = None,
+    together: bool = False,
 ) -> Comparison:
     """Draw `num_samples` with every sampler, once per seed, and compare rewards and costs.
 
@@ -66,12 +71,25 @@ def compare(
     partial: a file that each sampler's outcome is written to as soon as it is done, and from which those of an earlier
     call of the same request are taken.
 
+    block_size: draw the samples of a seed in blocks of so many (of each condition), each by a stream of its own, (seed,
+    block); None: all of them by one. Other samples, of the same law.
+    together: share the work with the other processes of the open group of torch.distributed, as torchrun starts them,
+    each of which makes the same call and is given the whole comparison. The work is cut by sampler, seed and block,
+    never by process, so the figures do not depend on their number, seconds and memory apart, which are those of
+    whoever drew. One seed without blocks leaves each sampler to one process. An error of one is told to all; the first
+    alone writes `partial`.
+
     Raises ValueError for no samplers, num_samples < 1, no or repeated seeds, a sampler without a target; TypeError for
     what is not a `Sampler`. Samplers may differ in reward (a UserWarning and a note say so), alpha or reference (a
-    note); where estimates of one log Z contradict each other, a note says so too.
+    note); where estimates of one log Z contradict each other, a note says so too. Together: ValueError where no group
+    is open, and in every process where they were given other arguments (it says which).
     """
+    if together:
+        process_group.check_joined("together")
+        _agree(locals())
     num_samples = integer(num_samples, "num_samples")
-    max_batch = None if max_batch is None else integer(max_batch, "max_batch", optional=True)
+    max_batch = checked_max_batch(max_batch)
+    block_size = None if block_size is None else integer(block_size, "block_size", optional=True)
     seeds = _check(samplers, seed)
     if errors not in ERRORS:
         raise ValueError(f"errors: expected one of {', '.join(ERRORS)}, got {errors!r}")
@@ -85,13 +103,18 @@ def compare(
     notes = _notes(samplers)
     rows = None if condition is None else as_rows(condition)
     settings: dict[str, Any] = {"seeds": list(seeds), "num_samples": num_samples, "max_batch": max_batch}
-    settings |= judging.settings
+    settings |= judging.settings | ({} if block_size is None else {"block_size": block_size})
     shown = {} if rows is None else {"conditions": labels(rows)}
-    resumed = {} if partial is None else partial.read({**settings, **_identity(rows)}, list(samplers))
+    resumed: dict[str, Outcome] = {}
+    if partial is not None:
+        identified = {**settings, **_identity(rows)}
+        resumed = _first(together, lambda: partial.read(identified, list(samplers)))
     unshown = _presentation_notes([each for name, each in samplers.items() if name not in resumed], errors, rows)
     drawing: dict[str, Any] = {"max_batch": max_batch, "progress": progress}
     runs = {name: Runs(sampler, errors, rows, judging) for name, sampler in samplers.items()}
-    outcomes, failures = _run(runs, seeds, num_samples, resumed, errors, partial, calibrations, drawing)
+    units = {name: units_of(name, seeds, num_samples, block_size) for name in samplers if name not in resumed}
+    drawn, failures = outcomes_of(runs, units, errors, partial, calibrations, drawing, together)
+    outcomes = {name: each for name in samplers if (each := resumed.get(name, drawn.get(name))) is not None}
     lost = [f"{name}: {note}." for name, outcome in outcomes.items() for note in outcome.notes]
     lost += [f"{name} failed, {failure}." for name, failure in failures.items()]
     for note in lost:
@@ -130,51 +153,27 @@ def _comparison(
     )
 
 
+def _agree(arguments: dict[str, Any]) -> None:
+    """See that all processes were given the same, as far as it can be told; before anything else is said of it."""
+    plain = ("num_samples", "seed", "max_batch", "errors", "block_size")
+    texts = {name: arguments[name] for name in plain}
+    for name in ("samplers", "judges", "metrics", "calibrations"):
+        things = arguments[name]
+        texts[name] = sorted(map(str, things)) if isinstance(things, Mapping) else type(things).__name__
+        if name != "calibrations" and isinstance(things, Mapping):
+            texts |= {f"{name}[{key!r}]": identified(each, str(key)) for key, each in things.items()}
+    texts["condition"] = identified(arguments["condition"], "condition")
+    texts["partial"] = arguments["partial"] is not None
+    process_group.agree(texts)
+
+
+def _first(together: bool, make: Callable[[], dict[str, Outcome]]) -> dict[str, Outcome]:
+    return process_group.from_first(make) if together else make()
+
+
 def _identity(rows: Any) -> dict[str, str]:
     """What a partial file knows the conditions by; nothing where there are none."""
     return {} if rows is None else {"condition": identity(rows, "condition")}
-
-
-def _run(
-    all_runs: dict[str, Runs],
-    seeds: tuple[int, ...],
-    num_samples: int,
-    resumed: dict[str, Outcome],
-    errors: str,
-    partial: Partial | None,
-    calibrations: dict[str, pd.DataFrame],
-    drawing: dict[str, Any],
-) -> tuple[dict[str, Outcome], dict[str, str]]:
-    """The outcomes in the order of the samplers, of those that finished a seed, and the failures."""
-    outcomes: dict[str, Outcome] = {}
-    failures: dict[str, str] = {}
-    first: BaseException | None = None
-    interrupted = False
-    for name, runs in all_runs.items():
-        if name in resumed:
-            outcomes[name] = resumed[name]
-            continue
-        if interrupted:
-            failures[name] = "not run: the comparison was interrupted before"
-            continue
-        for seed in seeds:
-            try:
-                forget(_target(runs.sampler).reward)
-                runs.draw(num_samples, seed, **drawing)
-            except (Exception, KeyboardInterrupt) as error:
-                if errors == "raise":
-                    raise
-                first = error if first is None else first
-                interrupted = isinstance(error, KeyboardInterrupt)
-                failures[name] = f"seed {seed}: {as_text(error)}"
-                break
-        if len(runs):
-            outcomes[name] = runs.outcome(calibrations.get(name))
-            if partial is not None and name not in failures:
-                partial.add(name, outcomes[name])
-    if not outcomes and first is not None:
-        raise first
-    return outcomes, failures
 
 
 def _check(samplers: dict[str, Sampler], seed: int | Sequence[int]) -> tuple[int, ...]:

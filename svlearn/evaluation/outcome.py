@@ -1,6 +1,6 @@
 """One sampler in a comparison: its runs, seed by seed, and what they come to."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from svlearn.conditions import labels
-from svlearn.evaluation.by_condition import figures_of_all, split
+from svlearn.evaluation.by_condition import figures_of_all, joined, moved, split
 from svlearn.evaluation.curves import curves
 from svlearn.evaluation.diagnosis import diagnose
 from svlearn.evaluation.findings import GALLERY_SIZE, Gallery
@@ -22,13 +22,16 @@ from svlearn.evaluation.summary import (
     group_figures,
     reward_figures,
 )
+from svlearn.inference.auto_batch import resolved
 from svlearn.inference.proposals import Guided
 from svlearn.inference.sampler import Sampler
 from svlearn.inference.samples import Samples
 from svlearn.metering import Cost
 from svlearn.process import Reference, has
-from svlearn.randomness import device_of, seeded
-from svlearn.state import repeat
+from svlearn.randomness import CPU, device_of, seeded
+from svlearn.state import State, repeat
+
+BLOCKS = 2**20  # a stream of randomness that is no chunk's of a rollout store, (seed, chunk)
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,22 @@ class Outcome:
     gallery: Gallery | None = None
     notes: tuple[str, ...] = ()
     by_condition: dict[str, "Outcome"] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What one run of a sampler drew: its samples, of each group one state and its reward (N,), what each judge says
+    of these by its name, and of the judges that raised, what."""
+
+    samples: Samples
+    states: State
+    rewards: Floats
+    scores: dict[str, Floats]
+    unjudged: dict[str, str]
+
+    def on_cpu(self) -> "Drawn":
+        """As another process can take it."""
+        return replace(self, samples=moved(self.samples, CPU), states=self.states.to(CPU))
 
 
 class Runs:
@@ -67,29 +86,49 @@ class Runs:
     def __len__(self) -> int:
         return len(self.runs)
 
-    def draw(self, num_samples: int, seed: int, *, max_batch: int | None, progress: bool) -> None:
-        """One run more. What raises in `decode` or a judge is kept for the notes: the rewards do not need it."""
+    def draw(
+        self, num_samples: int, seed: int, block: int | None = None, *, max_batch: int | str | None, progress: bool
+    ) -> Drawn:
+        """Samples of a seed by the stream (seed), or one block of them by (seed, BLOCKS, block); nothing is kept of
+        them here. What raises in a judge is kept for the notes: the rewards do not need it."""
         reference = self.sampler.reference
-        generator, condition = seeded(device_of(reference), seed), None
+        streams = (seed,) if block is None else (seed, BLOCKS, block)
+        generator, condition = seeded(device_of(reference), *streams), None
         if self.rows is not None:
             num_samples, condition = num_samples * len(self.labels), repeat(self.rows, num_samples)
-        drawing: dict[str, Any] = {"condition": condition, "progress": progress, "max_batch": max_batch}
+        limit = resolved(max_batch, self.sampler, condition)
+        drawing: dict[str, Any] = {"condition": condition, "progress": progress, "max_batch": limit}
         samples = self.sampler.sample(num_samples, generator=generator, **drawing)
         states, values = samples.draw_with_rewards(generator=generator)
-        self.runs.append(samples)
-        self._seeds.append(seed)
-        self._rewards.append(values.double().cpu().numpy())
-        for name in list(self._scores):
+        scores: dict[str, Floats] = {}
+        unjudged: dict[str, str] = {}
+        for name in self._scores:
             try:
-                self._scores[name].append(self.judging.scores(name, states, reference, max_batch))
+                scores[name] = self.judging.scores(name, states, reference, limit)
             except Exception as error:
                 if self.errors == "raise":
                     raise
+                unjudged[name] = as_text(error)
+        return Drawn(samples, states, values.double().cpu().numpy(), scores, unjudged)
+
+    def add(self, seed: int, parts: Sequence[Drawn]) -> None:
+        """One run more, of one block or several in their order. What raises in `decode` is kept for the notes."""
+        reference, number = self.sampler.reference, max(1, len(self.labels))
+        samples = joined([part.samples for part in parts], number)
+        states = joined([part.states for part in parts], number)
+        self.runs.append(samples)
+        self._seeds.append(seed)
+        self._rewards.append(joined([part.rewards for part in parts], number))
+        for name in list(self._scores):
+            lost = next((part.unjudged[name] for part in parts if name in part.unjudged), None)
+            if lost is None:
+                self._scores[name].append(joined([part.scores[name] for part in parts], number))
+            else:
                 del self._scores[name]
-                self._unjudged.append(f"its samples were not judged by {name}: {as_text(error)}")
+                self._unjudged.append(f"its samples were not judged by {name}: {lost}")
         if has(reference, "decode") and not self._undecoded:
             try:
-                self._objects.extend(reference.decode(states))
+                self._objects.extend(reference.decode(states.to(device_of(reference))))
             except Exception as error:
                 if self.errors == "raise":
                     raise

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from svlearn.arguments import integer
 from svlearn.conditions import rows_for
+from svlearn.inference.auto_batch import resolved
 from svlearn.inference.particles import Particles
 from svlearn.inference.parts import Parts
 from svlearn.inference.proposals import Proposal
@@ -81,7 +82,7 @@ class Sampler:
         condition: Any = None,
         generator: torch.Generator | None = None,
         progress: bool = False,
-        max_batch: int | None = None,
+        max_batch: int | str | None = None,
         keep_states: bool = False,
         check: str | None = None,
     ) -> Samples:
@@ -90,7 +91,8 @@ class Sampler:
         condition: batch_size rows of what the samples are conditioned on (see `svlearn.conditions`); a row serves its
         whole group.
         generator: the same seed on the same machine gives the same samples. progress: show a bar over steps.
-        max_batch: at most so many states in one network call; the noise does not depend on it.
+        max_batch: at most so many states in one network call, or "auto" (see `auto_batch.resolved`); the noise does not
+        depend on it.
         keep_states: hold the particles of every step, so that `Samples.paths` can trace them back.
         check: when it is asked whether rewards, values and states are numbers: at "every" step, or at the "end" of the
         run, which an accelerator need not wait for; None: the first on the CPU, the second elsewhere.
@@ -108,7 +110,7 @@ class Sampler:
         condition: Any = None,
         generator: torch.Generator | None = None,
         progress: bool = False,
-        max_batch: int | None = None,
+        max_batch: int | str | None = None,
         check: str | None = None,
     ) -> Samples:
         """As `sample` with `keep_states`, the same samples, and hold all candidates of every step, the losers too, with
@@ -122,7 +124,7 @@ class Sampler:
         batch_size: int,
         condition: Any,
         generator: torch.Generator | None,
-        max_batch: int | None,
+        max_batch: int | str | None,
         check: str | None,
         options: dict[str, Any],
         may_die: bool = False,
@@ -130,7 +132,7 @@ class Sampler:
         """may_die: let every group die, as where what is drawn last is not looked at."""
         batch_size = integer(batch_size, "batch_size")
         condition = rows_for(condition, batch_size, "a group")
-        with self._running(generator, check, max_batch) as (generator, meter):
+        with self._running(generator, check, resolved(max_batch, self, condition)) as (generator, meter):
             particles, history = self._run(batch_size, generator, **options).from_start(condition)
         return self._finish(particles, history, meter.cost, may_die)
 

@@ -14,6 +14,7 @@ from svlearn.compiled import own_names, plain_names
 from svlearn.conditions import Conditions, draw_rows
 from svlearn.fingerprint import fingerprint
 from svlearn.modes import evaluating
+from svlearn.objectives.lightning.agreement import check_agreement
 from svlearn.objectives.lightning.cosine_decay import CosineDecay
 from svlearn.objectives.lightning.gathering import gather_rows
 from svlearn.objectives.lightning.logging import StepLogging
@@ -42,7 +43,8 @@ class Objective(Module):
     objective takes from its first batch to keep (a scale, a level) it takes from the first micro-batch of all devices.
     A validation's figures are of what all devices drew; what `Reference.describe` says is the mean over devices of what
     it says of each one's samples. Of n devices a resumed run draws anew what the others than the first held of the
-    past, and all begin an iteration of PPO and a trust region's anew.
+    past, and all begin an iteration of PPO and a trust region's anew; it may go on with another number of devices.
+    Devices that were given other numbers, words or another reference are refused with ValueError.
 
     Adam at `learning_rate` with cosine decay to 1 % over the trainer's steps; gradient norm clipped at 10. What is not
     trained runs in evaluation mode in a fit, and so does all that draws trajectories. The reference is not trained, and
@@ -117,6 +119,8 @@ class Objective(Module):
                 if isinstance(part, nn.Module) and any(each.requires_grad for each in part.parameters()):
                     check_savable(part, name)
             check_own_parameters(self.trained(), self.reference)
+            if self.num_processes > 1:
+                check_agreement(self, self._reference_fingerprint())
 
     def training_step(self, batch: Any, batch_index: int) -> Tensor:
         number = self._micro_batches_of(batch_index)

@@ -1,7 +1,7 @@
 """Collect trajectories to disk, chunk by chunk, so that a run that was killed goes on where it was."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -17,11 +17,14 @@ from svlearn.metering import metered
 from svlearn.process import Reference
 from svlearn.progress import progress as progress_of
 from svlearn.randomness import device_of, seeded
+from svlearn.rollouts.kept import as_times, times_of
 from svlearn.rollouts.manifest import Request
 from svlearn.rollouts.roll_out import as_proposal, check_has_noise, roll_back, roll_out
 from svlearn.rollouts.store import Rollouts, Writer
 from svlearn.state import State
 from svlearn.targets import Target
+
+TIMES = 1  # stream of randomness, beside that of a chunk's trajectories
 
 
 def collect(
@@ -36,6 +39,7 @@ def collect(
     max_batch: int | None = None,
     proposal: Proposal | Reference | None = None,
     conditions: Any = None,
+    times: int | Sequence[int] | None = None,
 ) -> Rollouts:
     """Roll out N trajectories of a reference or a policy and keep them at `path`; T calls a trajectory, fewer
     for one that is finished before.
@@ -48,6 +52,9 @@ def collect(
     trajectory is drawn with one, uniformly with replacement, or a callable of (number, generator) that returns so many
     (see `svlearn.conditions`); others are another store. max_batch: at most so many states in one network call. path: ~
     is the home folder.
+    times: of each trajectory keep x_t at so many times, drawn uniformly of 0 ... T - 1 without replacement from a
+    stream of their own, or at these; the store then has states (N, n, ...) and times (N, n), takes n/(T + 1) of the
+    room, and is data of `MonteCarloRegression` alone. The trajectories and their rewards are the same.
     Any number of processes, on hosts that share the path, collect together where they are given the same arguments, as
     under torchrun: each draws chunks that no other draws, waits for what others still draw, and draws what one that
     died has left. Where the file system has locks each chunk is drawn once; it is the same whoever draws it. What is
@@ -60,13 +67,18 @@ def collect(
     q = None if proposal is None else as_proposal(proposal)
     source = Conditions.of(conditions)
     sources: dict[str, Any] = {"proposal": q, "conditions": source}
-    request = _request("process", process, num_trajectories, target, batch_size, seed, **sources)
+    request = _request("process", process, num_trajectories, target, batch_size, seed, **sources, times=times)
+    if q is not None and times is not None:
+        raise ValueError(f"times: expected None beside a proposal, whose weights are of whole ones, got {times}")
     rows_of = None if source is None else source.aligned(process.aligned)
 
     def draw(rows: slice, generator: torch.Generator) -> TensorDict:
         number = rows.stop - rows.start
-        condition = draw_rows(rows_of, number, generator)
-        return roll_out(process, number, target=target, generator=generator, proposal=q, condition=condition)
+        options: dict[str, Any] = {"condition": draw_rows(rows_of, number, generator), "generator": generator}
+        if request.times is not None:
+            chosen = seeded("cpu", request.seed, rows.start // request.batch_size, TIMES)
+            options["times"] = times_of(request.times, number, request.num_steps, chosen)
+        return roll_out(process, number, target=target, proposal=q, **options)
 
     return _fill(path, request, draw, device_of(process), progress, max_batch)
 
@@ -152,6 +164,7 @@ def _request(
     ends: tuple[State, State | None] | None = None,
     proposal: Proposal | None = None,
     conditions: Conditions | None = None,
+    times: Any = None,
 ) -> Request:
     if not isinstance(process, Reference):
         raise TypeError(f"process: expected a Reference, got {type(process).__name__}")
@@ -174,6 +187,7 @@ def _request(
         reward_identity=None if target is None else _identity_of_reward(target),
         proposal_identity=None if proposal is None else identity((proposal, used), "proposal"),
         conditions_identity=None if conditions is None else _identity_of_conditions(conditions),
+        times=as_times(times, process.num_steps),
     )
 
 

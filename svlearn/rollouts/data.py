@@ -10,6 +10,7 @@ from torch import Tensor
 from svlearn.arguments import as_seed, integer
 from svlearn.randomness import seeded
 from svlearn.rollouts.batches import Batches, Shuffled
+from svlearn.rollouts.kept import labelled_states
 from svlearn.rollouts.store import Rollouts
 
 SPLIT, ORDER = 0, 1  # streams of randomness
@@ -22,8 +23,9 @@ class RolloutData(pl.LightningDataModule):
     A permutation seeded by `seed` splits the trajectories: round(validation_fraction · N) of them validate, the rest
     train, in an order that is drawn anew in every epoch and depends on (seed, epoch) alone: a resumed training is
     served what it has not yet seen of its epoch. Reading stays in this process, for a batch is one copy out of a memory
-    map. Raises ValueError for arguments out of range, and where one side of the split would be empty
-    although it was asked for; `setup` raises what `Rollouts.open` does.
+    map. Of a store of some times of each trajectory, the states of a batch stand by themselves, each with its time and
+    the reward of its trajectory (see `kept.labelled_states`). Raises ValueError for arguments out of range, and where
+    one side of the split would be empty although it was asked for; `setup` raises what `Rollouts.open` does.
     """
 
     rollouts: Rollouts
@@ -54,12 +56,22 @@ class RolloutData(pl.LightningDataModule):
 
     def train_dataloader(self) -> Batches:
         order = Shuffled(self.training_rows, lambda: seeded("cpu", self.seed, ORDER))
-        return Batches(self.rollouts, order, len(self.training_rows), self.batch_size, self)
+        return Batches(Served(self.rollouts), order, len(self.training_rows), self.batch_size, self)
 
     def val_dataloader(self) -> Batches:
         return Batches(
-            self.rollouts, lambda epoch: self.validation_rows, len(self.validation_rows), self.batch_size, self
+            Served(self.rollouts), lambda epoch: self.validation_rows, len(self.validation_rows), self.batch_size, self
         )
+
+
+class Served:
+    """Rollouts by rows, as training takes them."""
+
+    def __init__(self, rollouts: Rollouts):
+        self.rollouts = rollouts
+
+    def __getitem__(self, rows: list[int]) -> TensorDict:
+        return labelled_states(self.rollouts[rows])
 
 
 def held_out(path: str | os.PathLike, *, validation_fraction: float = 0.1, seed: int = 0) -> TensorDict:
@@ -67,4 +79,7 @@ def held_out(path: str | os.PathLike, *, validation_fraction: float = 0.1, seed:
     judge a value by, or to choose between two. Raises as `RolloutData` does."""
     data = RolloutData(path, validation_fraction=validation_fraction, seed=seed)
     data.setup()
+    if data.rollouts.request.times is not None:
+        kept = data.rollouts.request.times
+        raise ValueError(f"{data.rollouts.path}: expected whole trajectories, got some times of each (times = {kept})")
     return data.rollouts[data.validation_rows]

@@ -8,6 +8,7 @@ from typing import Any
 
 from svlearn.arguments import as_seed, integer
 from svlearn.files import write
+from svlearn.rollouts.kept import Times, as_times
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -32,7 +33,8 @@ class Request:
     the fingerprint of a module, the name of any other callable, None without a target; finished_states: their
     fingerprint, where the kind is "noising"; proposal: what drew in the place of the process. Of each of the three,
     the name is for people and the identity (`svlearn.identity`) tells them apart; stores of before have none.
-    conditions_identity: that of what the conditions were drawn from, None without. Chunk i holds rows i · batch_size
+    conditions_identity: that of what the conditions were drawn from, None without. times: how many of each trajectory
+    are kept, or which; None: all. Chunk i holds rows i · batch_size
     and on.
     Raises ValueError for more than 2^40 trajectories, 2^31 steps or a million chunks.
     """
@@ -50,12 +52,14 @@ class Request:
     reward_identity: str | None = None
     proposal_identity: str | None = None
     conditions_identity: str | None = None
+    times: Times = None
 
     def __post_init__(self) -> None:
         as_seed(self.seed)
         integer(self.num_trajectories, "num_trajectories", most=MAX_TRAJECTORIES)
         integer(self.num_steps, "num_steps", most=MAX_STEPS)
         integer(self.batch_size, "batch_size")
+        object.__setattr__(self, "times", as_times(self.times, self.num_steps))
         if self.num_chunks > MAX_CHUNKS:
             least = -(-self.num_trajectories // MAX_CHUNKS)
             raise ValueError(
@@ -100,7 +104,8 @@ class Manifest:
 
     def write(self, path: Path) -> None:
         """Replace the manifest in one step: a reader, or a crash, sees the old one or the new one."""
-        held = {"format": FORMAT, "request": asdict(self.request), "complete": self.complete, "files": self.files}
+        request = {name: each for name, each in asdict(self.request).items() if name != "times" or each is not None}
+        held = {"format": FORMAT, "request": request, "complete": self.complete, "files": self.files}
         write(path / MANIFEST, json.dumps(held))
 
 

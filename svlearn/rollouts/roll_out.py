@@ -17,7 +17,9 @@ from svlearn.moving import Moving, spread
 from svlearn.placement import at_home
 from svlearn.process import Reference, add_noise, draw_initial, has, predict
 from svlearn.randomness import device_of
-from svlearn.state import State, device_of_state, times
+from svlearn.rollouts.kept import AllTimes, SomeTimes, check_kept
+from svlearn.state import State, device_of_state
+from svlearn.state import times as times_of_batch
 from svlearn.targets import NonFiniteError, Target
 from svlearn.transitions import Transition
 
@@ -36,6 +38,7 @@ def roll_out(
     kind: str = "reference_calls",
     proposal: Proposal | Reference | None = None,
     measures: Mapping[str, Measure] | None = None,
+    times: Tensor | None = None,
 ) -> TensorDict:
     """Draw trajectories x_0 ~ p_0, x_{t+1} ~ p(· | x_t) of a reference or a policy; T calls a trajectory.
 
@@ -47,6 +50,8 @@ def roll_out(
     log q(x_{t+1}|x_t): their exponential weighs what q has drawn as p would. A process is taken as a policy.
     measures: functions (q, p, x_{t+1}) -> (B,) of both laws at a step, of which each is then there by its name, (B, T),
     float64: 0 where q is the very law p and where a state is finished. They need a proposal.
+    times (B, n), long: of each trajectory keep x_t at these t < T alone; "states" are then (B, n, ...), and "times" are
+    there. The trajectories are the same. Not beside a proposal, whose weights are of whole ones.
     Raises ValueError for an empty batch and a condition of another length; NonFiniteError, which is one, for a state
     with a NaN, naming the first step that has one and the row, and for a reward that is NaN or +inf; TypeError for
     what is no proposal.
@@ -55,13 +60,22 @@ def roll_out(
     if q is None and measures:
         raise ValueError(f"measures: expected a proposal beside them, got {', '.join(measures)} and none")
     batch_size = integer(batch_size, "batch_size")
+    if times is not None and (q is not None or times.dim() != 2 or len(times) != batch_size):
+        came = f"those of {tuple(times.shape)}" if q is None else "some beside a proposal"
+        raise ValueError(f"times: expected None, or times ({batch_size}, n) without a proposal, got {came}")
+    if times is not None and (times.dtype != torch.long or times.min() < 0 or times.max() >= process.num_steps):
+        raise ValueError(
+            f"times: expected whole numbers of 0 ... {process.num_steps - 1}, long, got {times.dtype} from "
+            f"{times.min():g} to {times.max():g}"
+        )
     condition = rows_for(condition, batch_size, "a trajectory")
     with at_home(process, target, q, generator=generator, check="every") as generator:
         start = draw_initial(process, batch_size, condition=condition, generator=generator)
         with deferring(None, device_of_state(start)):
             of_steps = {} if q is None else {"log_ratios": _log_ratio, **(measures or {})}
-            states, figures = _moved(process, start, q, generator, kind, of_steps)
-        return _trajectories(states, target, figures)
+            kept = AllTimes() if times is None else SomeTimes(times)
+            last, figures = _moved(process, start, q, generator, kind, of_steps, kept)
+        return _trajectories(kept.entries(), last, target, figures)
 
 
 def _log_ratio(q: Transition, p: Transition, x_next: State) -> Tensor:
@@ -75,9 +89,11 @@ def _moved(
     generator: torch.Generator,
     kind: str,
     measures: Mapping[str, Measure],
-) -> tuple[list[State], dict[str, list[Tensor]]]:
-    """x_0 ... x_T from x_0 (B, ...), and what the measures say (B,) of each of the T steps."""
-    states, moving = [start], Moving(process, start)
+    kept: AllTimes | SomeTimes,
+) -> tuple[State, dict[str, list[Tensor]]]:
+    """x_T from x_0 (B, ...), all states told to `kept`, and what the measures say (B,) of each of the T steps."""
+    x_next, moving, done = start, Moving(process, start), 0
+    kept.add(0, start)
     figures: dict[str, list[Tensor]] = {name: [] for name in measures}
     nothing = torch.zeros(len(start), dtype=torch.float64, device=device_of_state(start))
     for t in range(process.num_steps):
@@ -92,9 +108,12 @@ def _moved(
         for name, measure in measures.items():
             own = None if law is prediction.transition else measure(law, prediction.transition, x).double()
             figures[name].append(nothing if own is None else spread(own, moving.rows, len(start)))
-        states.append(moving.step(x, prediction))
-    left = process.num_steps + 1 - len(states)
-    return states + [states[-1]] * left, {name: each + [nothing] * left for name, each in figures.items()}
+        x_next, done = moving.step(x, prediction), t + 1
+        kept.add(done, x_next)
+    left = range(done + 1, process.num_steps + 1)
+    for t in left:
+        kept.add(t, x_next)
+    return x_next, {name: each + [nothing] * len(left) for name, each in figures.items()}
 
 
 @torch.no_grad()
@@ -120,9 +139,10 @@ def roll_back(
         device = device_of(reference)
         states = [finished_states.to(device)]
         for t in reversed(range(reference.num_steps)):
-            now, earlier = (times(step, len(finished_states), device) for step in (t + 1, t))
+            now, earlier = (times_of_batch(step, len(finished_states), device) for step in (t + 1, t))
             states.append(add_noise(reference, states[-1], now, earlier, lambda: start, generator))
-        return _trajectories(states[::-1], target, backward=True)
+        entries = {"states": torch.stack(states[::-1], dim=1)}  # type: ignore[arg-type]
+        return _trajectories(entries, states[0], target, backward=True)
 
 
 def check_has_noise(reference: Reference) -> None:
@@ -142,18 +162,23 @@ def as_proposal(proposal: Proposal | Reference) -> Proposal:
 
 
 def _trajectories(
-    states: list[State],
+    entries: dict[str, Any],
+    last: State,
     target: Target | None,
     figures: Mapping[str, Sequence[Tensor]] | None = None,
     backward: bool = False,
 ) -> TensorDict:
-    batch = TensorDict({"states": torch.stack(states, dim=1)}, batch_size=[len(states[0])])
+    """entries: the states that are kept, and at which times where these are not all; last: x_T (B, ...)."""
+    batch = TensorDict(entries, batch_size=[len(last)])
     for name, each in (figures or {}).items():
         batch[name] = torch.stack(list(each), dim=1)
     try:
-        _check_numbers(batch["states"], backward)
+        if "times" in batch:
+            check_kept(batch["states"], batch["times"])
+        else:
+            _check_numbers(batch["states"], backward)
         if target is not None:
-            batch["rewards"] = target(states[-1])
+            batch["rewards"] = target(last)
     except NonFiniteError as error:
         error.trajectories = batch  # for who wants to see on what
         raise

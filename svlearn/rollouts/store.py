@@ -39,8 +39,9 @@ IDENTITIES = ("process_identity", "reward_identity", "proposal_identity")
 class Rollouts(Dataset[TensorDict]):
     """N complete trajectories on disk. An index by rows copies them to memory, as a TensorDict of a batch.
 
-    data: "states" (N, T + 1, ...), where there was a target "rewards" (N,), and where a proposal drew "log_ratios"
-    (N, T), memory-mapped: meant to be read, for what is written to them in place reaches the disk.
+    data: "states" (N, T + 1, ...), or of some times (N, n, ...) with "times" (N, n), where there was a target "rewards"
+    (N,), and where a proposal drew "log_ratios" (N, T), memory-mapped: meant to be read, for what is written to them in
+    place reaches the disk.
     """
 
     path: Path

@@ -5,7 +5,12 @@ from shipped import check_shipped
 
 from benchmarks.common.command import studies, study
 
-WITHOUT_PAGES = {"docking", "soak_rollouts", "soak_scores"}  # docking's figures stand in the documentation of `Docking`
+WITHOUT_PAGES = {
+    "docking",
+    "soak_mixed",
+    "soak_rollouts",
+    "soak_scores",
+}  # docking's figures stand in the documentation of `Docking`
 
 
 @pytest.mark.parametrize("name", sorted(studies().keys() - WITHOUT_PAGES))

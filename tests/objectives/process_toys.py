@@ -78,6 +78,18 @@ class Batches:
         return len(self.batches)
 
 
+class ByStep(Batches):
+    """The batch of the step that its trainer is at, as of a training that goes on."""
+
+    def __init__(self, batches, trainer):
+        super().__init__(batches)
+        self.trainer = trainer
+
+    def __iter__(self):
+        while True:
+            yield self.batches[min(self.trainer.global_step, STEPS - 1)]
+
+
 class Served(pl.LightningDataModule):
     """The batches of each process: the rows of a step, cut by rank; of one process alone, all of them.
 
@@ -96,7 +108,7 @@ class Served(pl.LightningDataModule):
         return self.batches
 
     def train_dataloader(self):
-        return Batches(self._cut())
+        return ByStep(self._cut(), self.trainer)
 
     def val_dataloader(self):
         return Batches(self._cut()[:1])
@@ -121,6 +133,22 @@ def trained(name, **options):
         "gradients": gradients,
         "validation": {key: each for key, each in figures.items() if key.startswith("validation/")},
     }
+
+
+def begun_or_ended(name, path, ends, **options):
+    """The trained parameters of a family, of which a checkpoint is written after its second step, or read from there
+    and trained to the end."""
+
+    class Amid(pl.Callback):
+        def on_train_batch_end(self, trainer, module, outputs, batch, batch_index):
+            if trainer.global_step == 2 and not ends:
+                trainer.save_checkpoint(path, weights_only=False)
+
+    objective = FAMILIES[name]()
+    data = Served(rows_of(name, objective), interleaved=name.startswith("contrastive twist"))
+    settings = dict(max_steps=STEPS, gradient_clip_val=0, enable_progress_bar=False, callbacks=[Amid()])
+    fit(objective, data=data, ckpt_path=str(path) if ends else None, **settings, **options)
+    return [each.detach().clone() for each in objective.trained().parameters()]
 
 
 def on_policy(kind):
@@ -149,7 +177,7 @@ def resumed(kind, path, options):
 
 def pulls_of_nft(rewards, own, **options):
     """What DiffusionNFT makes of the rewards (B,) of a batch, of which `own` are this process': recorded in a fit."""
-    objective = forward_process(variant="nft", batch_size=len(own), num_validation=2)
+    objective = forward_process(variant="nft", batch_size=4, num_validation=2)
     recorded = []
 
     class Asked(pl.Callback):
