@@ -1,0 +1,82 @@
+"""What the results say: rows by problem, each with its error over trainings, and which of them differ."""
+
+import math
+from dataclasses import dataclass
+from statistics import fmean, stdev
+from typing import Any
+
+from benchmarks.common.estimates import Estimate, apart
+from benchmarks.value_lessons.lessons import LESSONS, PLAIN
+from benchmarks.value_lessons.measured import FREE, SVDD_PM
+from benchmarks.value_lessons.problems import PROBLEMS
+
+FIGURES = ("reference_calls", "value_calls", "reward_calls", "cpu_seconds", "training_calls", "training_cpu_seconds")
+
+
+@dataclass(frozen=True)
+class Row:
+    """reward: with its standard error, over trainings where there are several, else over samples; number: of trainings,
+    0 of what is not trained; figures: means over them."""
+
+    name: str
+    reward: Estimate
+    number: int
+    figures: dict[str, float]
+
+
+def rows(held: dict[str, Any], problem: str) -> list[Row]:
+    """Those that are measured, what needs no training first."""
+    found = [row(name, [held["free"][f"{problem}/{name}"]], 0) for name in FREE if f"{problem}/{name}" in held["free"]]
+    for name in LESSONS:
+        own = [part for key, part in held["trained"].items() if key.rpartition("/")[0] == f"{problem}/{name}"]
+        found += [row(name, own, len(own))] if own else []
+    return found
+
+
+def row(name: str, parts: list[dict[str, Any]], number: int) -> Row:
+    means = [part["reward"][0] for part in parts]
+    error = stdev(means) / math.sqrt(len(means)) if len(means) > 1 else parts[0]["reward"][1]
+    figures = {each: fmean(part[each] for part in parts) for each in FIGURES if each in parts[0]}
+    return Row(name, (fmean(means), error), number, figures)
+
+
+def learned(found: list[Row]) -> list[Row]:
+    """The rows that learn, and ask nothing of the candidates but the value."""
+    return [each for each in found if each.name in LESSONS and not LESSONS[each.name].reads]
+
+
+def sentence(held: dict[str, Any]) -> str:
+    """How often each way differs from plain regression, and how many of the best learned rows reach SVDD-PM."""
+    found = {name: rows(held, name) for name in PROBLEMS}
+    measured = {name: own for name, own in found.items() if any(each.name == PLAIN for each in own)}
+    parts = []
+    for name, lesson in LESSONS.items():
+        verdicts = [
+            against(own, name, PLAIN) for own in measured.values() if lesson.absent(name_of(found, own)) is None
+        ]
+        verdicts = [each for each in verdicts if each is not None]
+        if name != PLAIN and verdicts:
+            above, below = verdicts.count(1), verdicts.count(-1)
+            parts.append(f"{name} above it on {above} and below on {below} of {len(verdicts)}")
+    behind, ahead = [], []
+    for name, own in measured.items():
+        best = max(learned(own), key=lambda each: each.reward[0])
+        verdict = against(own, best.name, SVDD_PM)
+        if verdict is not None and verdict != 0:
+            (ahead if verdict > 0 else behind).append(f"{PROBLEMS[name].title} ({best.name})")
+    told = f"Against plain Monte Carlo regression, at 95 % of the errors below: {'; '.join(parts)}. "
+    told += f"The best value of (x, t) beats SVDD-PM on {', '.join(ahead) or 'none'}"
+    return f"{told}, and loses to it on {', '.join(behind) or 'none'}."
+
+
+def name_of(found: dict[str, list[Row]], own: list[Row]) -> str:
+    return next(name for name, each in found.items() if each is own)
+
+
+def against(own: list[Row], one: str, other: str) -> int | None:
+    """1 where the first is above the second at 95 %, -1 below, 0 neither; None where one of them is not measured."""
+    by_name = {each.name: each.reward for each in own}
+    if one not in by_name or other not in by_name:
+        return None
+    first, second = by_name[one], by_name[other]
+    return 0 if not apart(first, second) else (1 if first[0] > second[0] else -1)
