@@ -27,9 +27,9 @@ class LinearizedPosteriorMean(PosteriorMean):
     E[x̂_T(x_{t+1}) | x_t] = x̂_T(x_t), and to first order in the candidate's noise x̂_T moves from there by J_{t+1} =
     ∂x̂_T(x_{t+1})/∂x_{t+1}. Where x_T and x_{t+1} are jointly Gaussian given x_t this is no approximation.
 
-    In `svdd` a candidate that loses costs one reward call and no reference call: T calls a lineage, where
-    `PosteriorMean` takes M T. A state that no step has drawn, as x_0, and one that is met outside a sampler, has the
-    exact r(x̂_T), for which the reference is called. Weights are right with either.
+    In `svdd` a candidate that loses costs one reward call and no reference call: T + M - 1 calls a lineage, where
+    `PosteriorMean` takes M T. A state that no step has drawn, as x_0, and one that is met outside the sampling loop, as
+    in `tree_search`, has r of its own x̂_T, for which the reference is called. Weights are right with either.
 
     sensitivity: J_t at t = 0 ... T - 1, a number each (T,), or (T, ...) for each coordinate of a state (see
     `transitions.coordinates`); that of t = 0 is not used. `of_levels` knows it of an isotropic Gaussian x_T, and
