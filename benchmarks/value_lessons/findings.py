@@ -12,6 +12,8 @@ from benchmarks.value_lessons.problems import PROBLEMS
 
 FIGURES = ("reference_calls", "value_calls", "reward_calls", "cpu_seconds", "training_calls", "training_cpu_seconds")
 
+WANTED = 3  # trainings of a row that is compared
+
 
 @dataclass(frozen=True)
 class Row:
@@ -74,8 +76,9 @@ def name_of(found: dict[str, list[Row]], own: list[Row]) -> str:
 
 
 def against(own: list[Row], one: str, other: str) -> int | None:
-    """1 where the first is above the second at 95 %, -1 below, 0 neither; None where one of them is not measured."""
-    by_name = {each.name: each.reward for each in own}
+    """1 where the first is above the second at 95 %, -1 below, 0 neither; None where one of them is not measured, or
+    was trained fewer than `WANTED` times: the error of sampling says little of what another training would give."""
+    by_name = {each.name: each.reward for each in own if each.number not in range(1, WANTED)}
     if one not in by_name or other not in by_name:
         return None
     first, second = by_name[one], by_name[other]
