@@ -49,14 +49,12 @@ def learned(found: list[Row]) -> list[Row]:
 
 def sentence(held: dict[str, Any]) -> str:
     """How often each way differs from plain regression, and how many of the best learned rows reach SVDD-PM."""
-    found = {name: rows(held, name) for name in PROBLEMS}
-    measured = {name: own for name, own in found.items() if any(each.name == PLAIN for each in own)}
+    measured = {name: own for name in PROBLEMS if (own := compared(held, name))}
+    if not measured:
+        return f"No problem has {WANTED} trainings of a row yet, so none are compared."
     parts = []
-    for name, lesson in LESSONS.items():
-        verdicts = [
-            against(own, name, PLAIN) for own in measured.values() if lesson.absent(name_of(found, own)) is None
-        ]
-        verdicts = [each for each in verdicts if each is not None]
+    for name in LESSONS:
+        verdicts = [each for own in measured.values() if (each := against(own, name, PLAIN)) is not None]
         if name != PLAIN and verdicts:
             above, below = verdicts.count(1), verdicts.count(-1)
             parts.append(f"{name} above it on {above} and below on {below} of {len(verdicts)}")
@@ -66,13 +64,16 @@ def sentence(held: dict[str, Any]) -> str:
         verdict = against(own, best.name, SVDD_PM)
         if verdict is not None and verdict != 0:
             (ahead if verdict > 0 else behind).append(f"{PROBLEMS[name].title} ({best.name})")
-    told = f"Against plain Monte Carlo regression, at 95 % of the errors below: {'; '.join(parts)}. "
+    titles = ", ".join(PROBLEMS[name].title for name in measured)
+    told = f"Against plain Monte Carlo regression, at 95 % of the errors below, on {titles}: {'; '.join(parts)}. "
     told += f"The best value of (x, t) beats SVDD-PM on {', '.join(ahead) or 'none'}"
     return f"{told}, and loses to it on {', '.join(behind) or 'none'}."
 
 
-def name_of(found: dict[str, list[Row]], own: list[Row]) -> str:
-    return next(name for name, each in found.items() if each is own)
+def compared(held: dict[str, Any], problem: str) -> list[Row]:
+    """The rows of a problem on which plain regression was trained often enough; none of another."""
+    own = rows(held, problem)
+    return own if any(each.name == PLAIN and each.number >= WANTED for each in own) else []
 
 
 def against(own: list[Row], one: str, other: str) -> int | None:

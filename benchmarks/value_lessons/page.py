@@ -3,7 +3,7 @@
 from typing import Any
 
 from benchmarks.common.pages import markdown_table, not_measured
-from benchmarks.value_lessons.findings import Row, rows, sentence
+from benchmarks.value_lessons.findings import WANTED, Row, rows, sentence
 from benchmarks.value_lessons.lessons import BATCH, LESSONS, MEMBERS, PLAIN
 from benchmarks.value_lessons.problems import CANDIDATES, PROBLEMS
 from svlearn.evaluation.report.numbers import plain, with_error
@@ -55,6 +55,11 @@ def section(name: str, own: list[Row]) -> str:
         if (reason := lesson.absent(name)) is not None:
             reasons.setdefault(reason, []).append(row)
     lines = "".join(f"Does not apply: {', '.join(names)} ({reason}).\n" for reason, names in reasons.items())
+    short = {each: WANTED - sum(row.number for row in own if row.name == each) for each in LESSONS}
+    short = {each: number for each, number in short.items() if number > 0 and LESSONS[each].absent(name) is None}
+    if short:
+        lacking = ", ".join(f"{each} {number}" for each, number in short.items())
+        lines += f"Trainings of {WANTED} that are not measured yet, so that none of these is compared: {lacking}.\n"
     budget = f"{problem.calls:,} calls of the reference and the reward a training, {problem.steps} steps; "
     told = f"Rewards are {problem.unit}. {budget}{problem.number} samples judge each.\n"
     ranked = sorted(own, key=lambda row: -row.reward[0])
