@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Any
 
-from benchmarks.common.estimates import Estimate, apart
+from scipy import stats
+
+from benchmarks.common.estimates import NORMAL, Estimate, apart
 from benchmarks.value_lessons.lessons import LESSONS, PLAIN
 from benchmarks.value_lessons.measured import FREE, SVDD_PM
 from benchmarks.value_lessons.problems import PROBLEMS
@@ -43,8 +45,9 @@ def row(name: str, parts: list[dict[str, Any]], number: int) -> Row:
 
 
 def learned(found: list[Row]) -> list[Row]:
-    """The rows that learn, and ask nothing of the candidates but the value."""
-    return [each for each in found if each.name in LESSONS and not LESSONS[each.name].reads]
+    """The rows that were trained often enough, and ask nothing of the candidates but the value."""
+    trained = [each for each in found if each.number >= WANTED]
+    return [each for each in trained if not LESSONS[each.name].reads]
 
 
 def sentence(held: dict[str, Any]) -> str:
@@ -65,7 +68,9 @@ def sentence(held: dict[str, Any]) -> str:
         if verdict is not None and verdict != 0:
             (ahead if verdict > 0 else behind).append(f"{PROBLEMS[name].title} ({best.name})")
     titles = ", ".join(PROBLEMS[name].title for name in measured)
-    told = f"Against plain Monte Carlo regression, at 95 % of the errors below, on {titles}: {'; '.join(parts)}. "
+    told = (
+        f"Against plain Monte Carlo regression, at 95 % (Student's t over trainings), on {titles}: {'; '.join(parts)}. "
+    )
     told += f"The best value of (x, t) beats SVDD-PM on {', '.join(ahead) or 'none'}"
     return f"{told}, and loses to it on {', '.join(behind) or 'none'}."
 
@@ -78,9 +83,15 @@ def compared(held: dict[str, Any], problem: str) -> list[Row]:
 
 def against(own: list[Row], one: str, other: str) -> int | None:
     """1 where the first is above the second at 95 %, -1 below, 0 neither; None where one of them is not measured, or
-    was trained fewer than `WANTED` times: the error of sampling says little of what another training would give."""
-    by_name = {each.name: each.reward for each in own if each.number not in range(1, WANTED)}
+    was trained fewer than `WANTED` times: the error of sampling says little of what another training would give.
+
+    By the quantile of Student's t of the fewer trainings, for an error over three of them is itself uncertain."""
+    by_name = {each.name: each for each in own if each.number not in range(1, WANTED)}
     if one not in by_name or other not in by_name:
         return None
     first, second = by_name[one], by_name[other]
-    return 0 if not apart(first, second) else (1 if first[0] > second[0] else -1)
+    trainings = [each.number for each in (first, second) if each.number]
+    errors = float(stats.t.ppf(0.975, min(trainings) - 1)) if trainings else NORMAL
+    if not apart(first.reward, second.reward, errors):
+        return 0
+    return 1 if first.reward[0] > second.reward[0] else -1
