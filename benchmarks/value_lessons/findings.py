@@ -11,6 +11,7 @@ from benchmarks.common.estimates import NORMAL, Estimate, apart
 from benchmarks.value_lessons.lessons import LESSONS, PLAIN
 from benchmarks.value_lessons.measured import FREE, SVDD_PM
 from benchmarks.value_lessons.problems import PROBLEMS
+from svlearn.evaluation.report.numbers import with_error
 
 FIGURES = ("reference_calls", "value_calls", "reward_calls", "cpu_seconds", "training_calls", "training_cpu_seconds")
 
@@ -61,18 +62,23 @@ def sentence(held: dict[str, Any]) -> str:
         if name != PLAIN and verdicts:
             above, below = verdicts.count(1), verdicts.count(-1)
             parts.append(f"{name} above it on {above} and below on {below} of {len(verdicts)}")
-    behind, ahead = [], []
+    outcomes: dict[int, list[str]] = {1: [], 0: [], -1: []}
     for name, own in measured.items():
         best = max(learned(own), key=lambda each: each.reward[0])
         verdict = against(own, best.name, SVDD_PM)
-        if verdict is not None and verdict != 0:
-            (ahead if verdict > 0 else behind).append(f"{PROBLEMS[name].title} ({best.name})")
+        if verdict is not None:
+            (free,) = (each for each in own if each.name == SVDD_PM)
+            figures = f"{with_error(*best.reward)} against {with_error(*free.reward)}"
+            outcomes[verdict].append(f"{PROBLEMS[name].title} ({best.name}, {figures})")
+    ahead, alike, behind = (", ".join(each) or "none" for each in outcomes.values())
     titles = ", ".join(PROBLEMS[name].title for name in measured)
     told = (
         f"Against plain Monte Carlo regression, at 95 % (Student's t over trainings), on {titles}: {'; '.join(parts)}. "
     )
-    told += f"The best value of (x, t) beats SVDD-PM on {', '.join(ahead) or 'none'}"
-    return f"{told}, and loses to it on {', '.join(behind) or 'none'}."
+    told += (
+        f"Of the values of (x, t) the one of the largest mean reward beats SVDD-PM on {ahead}, is not told apart from "
+    )
+    return f"{told}it on {alike}, and loses to it on {behind}."
 
 
 def compared(held: dict[str, Any], problem: str) -> list[Row]:
