@@ -8,8 +8,8 @@ from typing import Any
 from scipy import stats
 
 from benchmarks.common.estimates import NORMAL, Estimate, apart
-from benchmarks.value_lessons.lessons import LESSONS, PLAIN
-from benchmarks.value_lessons.measured import FREE, SVDD_PM
+from benchmarks.value_lessons.lessons import LESSONS, LINEARIZED, PLAIN
+from benchmarks.value_lessons.measured import BEST, FREE, SVDD_PM
 from benchmarks.value_lessons.problems import PROBLEMS
 from svlearn.evaluation.report.numbers import with_error
 
@@ -79,6 +79,20 @@ def sentence(held: dict[str, Any]) -> str:
         f"Of the values of (x, t) the one of the largest mean reward beats SVDD-PM on {ahead}, is not told apart from "
     )
     return f"{told}it on {alike}, and loses to it on {behind}."
+
+
+def untrained(held: dict[str, Any]) -> str:
+    """What the linearised posterior mean has, beside what else needs no training, and at how many reference calls."""
+    parts = []
+    for problem in PROBLEMS:
+        own = {each.name: each for each in rows(held, problem)}
+        if LINEARIZED in own and {SVDD_PM, BEST} <= own.keys():
+            cells = [
+                f"{name} {with_error(*own[name].reward)} at {own[name].figures['reference_calls']:g}"
+                for name in (LINEARIZED, SVDD_PM, BEST)
+            ]
+            parts.append(f"On {PROBLEMS[problem].title}, by reference calls a sample: {', '.join(cells)}.")
+    return " ".join(parts)
 
 
 def compared(held: dict[str, Any], problem: str) -> list[Row]:

@@ -124,7 +124,7 @@ class Lesson:
         return TOKENS if self.gaussian and not problem.gaussian else None
 
 
-PLAIN = "Monte Carlo regression"
+PLAIN, LINEARIZED = "Monte Carlo regression", "linearised PM"
 LESSONS = {
     PLAIN: Lesson(monte_carlo, "states of plain trajectories, labelled by r"),
     "losers of SVDD-PM": Lesson(losers, "all candidates of SVDD-PM, labelled by r(x̂_T), of texts by a roll-out"),
@@ -141,7 +141,7 @@ LESSONS = {
     "residual of PM": Lesson(
         residual, "states of plain trajectories, labelled by r - r(x̂_T); the sampler asks for r(x̂_T) too", reads=True
     ),
-    "linearised PM": Lesson(
+    LINEARIZED: Lesson(
         linearized,
         "no training: r of the parent's moved x̂_T, J measured along 8 trajectories",
         reads=True,

@@ -3,7 +3,7 @@
 from typing import Any
 
 from benchmarks.common.pages import markdown_table, not_measured
-from benchmarks.value_lessons.findings import WANTED, Row, rows, sentence
+from benchmarks.value_lessons.findings import WANTED, Row, rows, sentence, untrained
 from benchmarks.value_lessons.lessons import BATCH, LESSONS, MEMBERS, PLAIN
 from benchmarks.value_lessons.problems import CANDIDATES, PROBLEMS
 from svlearn.evaluation.report.numbers import plain, with_error
@@ -39,7 +39,7 @@ All figures: `benchmarks/results/value_lessons.json`, written by `python -m benc
 def page(held: dict[str, Any]) -> str:
     if not any(key.split("/")[1] == PLAIN for key in held["trained"]):
         return not_measured(TITLE, "value_lessons")
-    told = INTRODUCTION.format(candidates=CANDIDATES, sentence=sentence(held))
+    told = INTRODUCTION.format(candidates=CANDIDATES, sentence=f"{sentence(held)} {untrained(held)}".strip())
     sections = [section(name, own) for name in PROBLEMS if (own := rows(held, name))]
     origin = next(iter(held["trained"].values()))["provenance"]
     what = "".join(f"- **{name}**: {lesson.what}.\n" for name, lesson in LESSONS.items())
