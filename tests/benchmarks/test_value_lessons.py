@@ -7,8 +7,8 @@ import torch
 from tensordict import TensorDict
 
 from benchmarks.value_lessons import draws, lessons
-from benchmarks.value_lessons.findings import against, rows
-from benchmarks.value_lessons.lessons import LESSONS, PLAIN, TOKENS
+from benchmarks.value_lessons.findings import against, rows, untrained
+from benchmarks.value_lessons.lessons import LESSONS, LINEARIZED, PLAIN, TOKENS
 from benchmarks.value_lessons.measured import SVDD_PM
 from benchmarks.value_lessons.page import page
 from benchmarks.value_lessons.problems import GROWING, PROBLEMS, reference, svdd, target
@@ -117,6 +117,14 @@ def test_the_page_says_who_loses():
     ]
     assert f"Does not apply: linearised PM ({TOKENS})." in text
     assert "Not yet measured" in page({"free": {}, "trained": {}})
+
+
+def test_the_linearised_posterior_mean_is_told_beside_what_needs_no_training():
+    free = {"digits/SVDD-PM": part(-0.1), "digits/best-of-10": part(-2.0)}
+    cheap = trained(-1.0) | {"reference_calls": 19}
+    told = untrained({"free": free, "trained": {f"digits/{LINEARIZED}/1": cheap}})
+    assert told.startswith("On Digits, by reference calls a sample: linearised PM -1.000 ± 0.010 at 19, SVDD-PM -0.1")
+    assert untrained(HELD) == ""
 
 
 def test_networks_are_in_the_unit_of_their_labels():
