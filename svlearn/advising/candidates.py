@@ -13,6 +13,7 @@ from svlearn.process import Reference
 from svlearn.recipes import Context, build
 from svlearn.targets import Target
 from svlearn.values import PosteriorMean, Value
+from svlearn.values.children import reads_candidates
 from svlearn.values.switch import best_start
 
 SIZES = (32, 16, 8, 4, 2)  # candidates, particles, or guided samples
@@ -201,7 +202,7 @@ class Shelf:
         """Calls of svdd with so many candidates at the steps 0 ... T; at a step of 0 nothing happens, and at one of a
         single candidate no value is asked."""
         asked = [(t, number) for t, number in enumerate(numbers[:-1]) if number > 1]
-        reads = sum(number - 1 for t, number in asked if value.reads(t))
+        reads = sum(number - 1 for t, number in asked if reads_candidates(value, t))
         values = sum(number for _, number in asked)
         return {
             "reference_calls": float(sum(number > 0 for number in numbers[:-1]) + reads),

@@ -29,6 +29,7 @@ def groups_at_once(parts: Parts, draws: Draws, t: int) -> int:
     (groups, size, copies), limit, value = draws.shape, current_max_batch(), parts.value
     known = draws.values is not None and draws.finished is None
     unread = known or t == parts.num_steps or not value.reads(t)
+    unread = unread or (draws.previous is not None and parts.asks_parents(t))
     together = copies == 1 or unread or value.needs_generator
     return groups if limit is None or together else max(1, limit // (size * copies))
 

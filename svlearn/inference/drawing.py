@@ -35,7 +35,8 @@ def draw(
     log_ratio = None if law is own else cuts.log_ratio(own, law, parents, x)
     if retained is not None and log_ratio is not None:
         retained.check_moves(law, x, log_ratio, t, rows, copies)
-    previous = prediction if prediction.has_cache and t < parts.num_steps else None
+    read = t < parts.num_steps and (prediction.has_cache or parts.asks_parents(t))
+    previous = prediction if read else None
     values = None if t == parts.num_steps else parts.proposal.values_drawn(parts.value, law, x)
     before = particles.log_twists, particles.weights, particles.exponents
     return Draws(x, log_ratio, *before, previous, parents, values)

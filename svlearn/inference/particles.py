@@ -18,9 +18,9 @@ class Draws:
 
     x (N, ...); log_ratio (N,), log p_ref - log q, None where q is p_ref; of the particles that they come from:
     log_twists (B · K,), nats, float64, weights (B, K), and exponents λ (B,), float64; previous: the reference's
-    prediction of these, None where nobody reads its cache; parents (N,): the row of `previous` that each comes from,
-    None where it is each one's own; values (N,): v_t of each that is known, NaN elsewhere, None where none is; finished
-    (N,): those that come of finished particles, None where none does.
+    prediction of these, None where nobody reads its cache, nor its `clean`; parents (N,): the row of `previous` that
+    each comes from, None where it is each one's own; values (N,): v_t of each that is known, NaN elsewhere, None where
+    none is; finished (N,): those that come of finished particles, None where none does.
     """
 
     x: State

@@ -31,10 +31,11 @@ def prediction_of_survivors(
             return None
     parents = rows if draws.parents is None else take(draws.parents, rows)
     if prediction is None or (parts.proposal.needs_gradient and candidates.shape[2] > 1):
-        return parts.proposal.predict(parts.reference, x, candidates.t, take(draws.previous, parents))
+        previous = draws.previous if draws.previous is not None and draws.previous.has_cache else None
+        return parts.proposal.predict(parts.reference, x, candidates.t, take(previous, parents))
     if draws.values is not None and rows is not None:
         rows = (draws.values.isnan().cumsum(dim=0) - 1)[rows]
-    kept = parts.proposal.keep(prediction)
+    kept = parts.keep(prediction, candidates.t)
     if kept.cache is not None and candidates.t + 1 == parts.num_steps:
         kept = replace(kept, cache=None)
     kept = take(kept, rows)

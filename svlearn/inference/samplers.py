@@ -49,7 +49,8 @@ def svdd(
 
     Its law tends to p* as M grows, for the exact v. For α > 0 `log_normalizer` holds Σ_t log (1/M) Σ_m of the weight
     increments, unbiased in Z for any v. Reference calls a lineage: T where v reads (x, t) alone, M T where v reads
-    the prediction. Raises ValueError where candidates are asked for after x_0 and no step has noise.
+    the prediction, T + M - 1 where it reads that of the parents. Raises ValueError where candidates are asked for after
+    x_0 and no step has noise.
     """
     candidates = _candidates(num_candidates, _reference(reference))
     _check_candidates(reference, candidates)

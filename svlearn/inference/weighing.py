@@ -13,6 +13,7 @@ from svlearn.inference.selection import Candidates
 from svlearn.process import Prediction, predict
 from svlearn.state import State, device_of_state, take, times
 from svlearn.targets import check_no_nan
+from svlearn.values.children import evaluate_children
 from svlearn.values.value import Zero, at_time, evaluate
 
 
@@ -35,8 +36,10 @@ def predict_and_evaluate(
 def _evaluated(
     parts: Parts, draws: Draws, rows: Tensor | None, t: int, generator: torch.Generator
 ) -> tuple[Tensor, Prediction | None]:
-    """v_t of these rows of the candidates, and their prediction, where the value reads it."""
+    """v_t of these rows of the candidates, and their prediction, where the value reads it and not their parents'."""
     value, x = at_time(parts.value, t), take(draws.x, rows)
+    if draws.previous is not None and parts.asks_parents(t):
+        return evaluate_children(value, x, t, draws.previous, take(draws.parents, rows)), None
     if not value.reads(t):
         return values_of(parts, x, t, None, generator), None
     previous, parents, alone = draws.previous, take(draws.parents, rows), draws.shape[2] == 1

@@ -4,6 +4,7 @@ from svlearn.values.at_steps import AtSteps
 from svlearn.values.ensemble import Ensemble
 from svlearn.values.head import Head
 from svlearn.values.learned import Learned
+from svlearn.values.linearized_posterior_mean import LinearizedPosteriorMean
 from svlearn.values.lower_bound import LowerBound
 from svlearn.values.monte_carlo import MonteCarlo
 from svlearn.values.posterior_mean import PosteriorMean
@@ -17,6 +18,7 @@ __all__ = [
     "Ensemble",
     "Head",
     "Learned",
+    "LinearizedPosteriorMean",
     "LowerBound",
     "MonteCarlo",
     "PosteriorMean",

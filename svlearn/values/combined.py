@@ -18,7 +18,8 @@ class Combined(Value):
     """v_t(x_t) = `combine` of what each value says of x_t, (B,), reward units.
 
     A subclass writes `combine` and keeps the values, in order, in the ModuleList `values`. It asks for what any of them
-    asks, is one value call, and has outcomes where all of them do. Raises TypeError, with its name, for what is no
+    asks, is one value call, and has outcomes where all of them do. Where the others read (x, t) alone, one that asks
+    for the predictions of parents is asked so. Raises TypeError, with its name, for what is no
     `Value`.
     """
 
@@ -51,6 +52,10 @@ class Combined(Value):
         return any(value.reads(t) for value in self._parts())
 
     def defines(self, method: str) -> bool:
+        if method == "of_children":
+            asking = [value.defines(method) for value in self._parts()]
+            others = [value for value, asks in zip(self._parts(), asking, strict=True) if not asks]
+            return any(asking) and not any(value.needs_prediction or value.needs_generator for value in others)
         if method != "of_outcomes":
             return super().defines(method)
         return all(map(has_outcomes, self._parts()))
@@ -66,6 +71,10 @@ class Combined(Value):
 
     def of_outcomes(self, x: State, t: Tensor, prediction: Prediction) -> Tensor:
         return self._of(lambda value: value.of_outcomes(x, t, prediction))
+
+    def of_children(self, x: State, t: Tensor, parents: Prediction) -> Tensor:
+        """Of those that read the parents' predictions by these, of the others as always."""
+        return self._of(lambda value: value.of_children(x, t, parents) if value.defines("of_children") else value(x, t))
 
     def _of(self, call: Callable[[Value], Tensor]) -> Tensor:
         return self.combine([call(value) for value in self._parts()])

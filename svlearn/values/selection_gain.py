@@ -15,9 +15,10 @@ from svlearn.modes import in_evaluation
 from svlearn.placement import at_home
 from svlearn.process import Prediction, Reference, predict
 from svlearn.randomness import device_of, resolve_generator
-from svlearn.state import State, repeat, take
+from svlearn.state import State, repeat
 from svlearn.values.along_trajectories import along_trajectories, finite_rewards
 from svlearn.values.calibration import agreement
+from svlearn.values.children import asks_parents, evaluate_children, reads_candidates
 from svlearn.values.value import Value, evaluate
 
 COLUMNS = ["t", "value", "gain", "gain_error", "pearson"]
@@ -146,9 +147,15 @@ def _said(
     else:
         before = predict(reference, states[:, t - 1].to(device), t - 1)
         others = before.transition[rows].sample(generator=generator)
-        before = before if before.cache is not None else None
+    reads = any(reads_candidates(value, t) for value in values)
     said = []
-    for point, previous in ((x, before), (others, take(before, rows))):
-        prediction = predict(reference, point, t, previous) if any(value.reads(t) for value in values) else None
-        said.append([evaluate(value, point, t, prediction, generator=generator).double() for value in values])
+    for point, parents in ((x, None), (others, rows)):
+        prediction = predict(reference, point, t, before, parents=parents) if reads else None
+        own = []
+        for value in values:
+            if before is not None and asks_parents(value, t):
+                own.append(evaluate_children(value, point, t, before, parents).double())
+            else:
+                own.append(evaluate(value, point, t, prediction, generator=generator).double())
+        said.append(own)
     return said[0], said[1]

@@ -58,6 +58,15 @@ class Value(nn.Module, ABC, metaclass=Compilable):
         """
         raise TypeError(f"{type(self).__name__} does not define of_outcomes()")
 
+    def of_children(self, x: State, t: Tensor, parents: Prediction) -> Tensor:
+        """Optional: v_t (N,) of x_t (N, ...) at t (N,) in 1 ... T - 1, reward units, that a step has just drawn, from
+        what the reference predicted for the x_{t-1} that each comes from: N rows of its transition and its `clean`.
+
+        Samplers ask this of their candidates in the place of `forward`, and then call the reference for those that are
+        kept alone. It may differ from `forward`: log-weights telescope over whatever value a particle was given.
+        """
+        raise TypeError(f"{type(self).__name__} does not define of_children()")
+
     def defines(self, method: str) -> bool:
         """Whether it has an optional method of its own; one that hands them on to what it holds asks that."""
         return getattr(type(self), method) is not getattr(Value, method)

@@ -53,7 +53,7 @@ def test_listing_imports_no_study():
 
 
 def test_an_unknown_study_is_told_the_known_ones():
-    expected = r"study: expected one of advice, constraint_bias, densities, digits, .*training_overhead, got 'gdss'"
+    expected = r"study: expected one of advice, constraint_bias, .*training_overhead, value_lessons, got 'gdss'"
     with pytest.raises(SystemExit, match=expected):
         main(["gdss"])
 
