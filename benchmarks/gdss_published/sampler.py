@@ -30,9 +30,10 @@ class Level(NamedTuple):
     mean_adj: Tensor
 
 
-def masks_of_candidates(mask: Tensor, number: int, faulty: bool) -> Tensor:
-    """The masks (B M, N) of M candidates of each of B molecules of masks (B, N), as published or as meant."""
-    return mask.repeat(number, 1) if faulty else mask.repeat_interleave(number, dim=0)
+def owners_of_masks(batch: int, number: int, faulty: bool) -> Tensor:
+    """Which molecule's mask each of M candidates of each of B molecules has, (B M,), as published or as meant."""
+    molecules = torch.arange(batch)
+    return molecules.repeat(number) if faulty else molecules.repeat_interleave(number)
 
 
 @torch.no_grad()
@@ -42,15 +43,14 @@ def select(process: GDSS, score: Score, mask: Tensor, number: int, normal: Norma
     normal: where all noise comes from, in the order of the authors' code. faulty: whether candidates have the masks of
     other molecules.
     """
+    batch, levels = len(mask), process.num_steps // 2
     x, adj = start(process, mask, normal)
-    masks = masks_of_candidates(mask, number, faulty)
-    levels = process.num_steps // 2
+    molecules, owners = torch.arange(batch).repeat_interleave(number), owners_of_masks(batch, number, faulty)
+    alike = torch.unique(molecules * batch + owners, return_inverse=True)[1]
     for level in range(levels):
-        x, adj = (part.repeat_interleave(number, dim=0) for part in (x, adj))
-        moved = step(process, x, adj, masks, level, normal)
+        moved = step(process, x[molecules], adj[molecules], mask[owners], level, normal, alike)
         x, adj = moved[2:] if level == levels - 1 else moved[:2]
-        best = score(x, adj).view(len(mask), number).argmax(dim=1)
-        best = best + torch.arange(len(mask)) * number
+        best = score(x, adj).view(batch, number).argmax(dim=1) + torch.arange(batch) * number
         x, adj = x[best], adj[best]
     return x, adj
 
@@ -74,12 +74,18 @@ def symmetric_noise(mask: Tensor, normal: Normal) -> Tensor:
     return (upper + upper.mT) * (mask.unsqueeze(2) & mask.unsqueeze(1))
 
 
-def step(process: GDSS, x: Tensor, adj: Tensor, mask: Tensor, level: int, normal: Normal) -> Level:
-    """The corrector's move and then the predictor's; what lies outside the mask gets neither score nor noise."""
+def step(
+    process: GDSS, x: Tensor, adj: Tensor, mask: Tensor, level: int, normal: Normal, alike: Tensor | None = None
+) -> Level:
+    """The corrector's move and then the predictor's; what lies outside the mask gets neither score nor noise.
+
+    alike (B,): equal numbers, from 0 on, for graphs that are the same, masks included, so that one call does for them.
+    """
     if process.corrector is None:
         raise ValueError("process: expected one with a corrector, got one without")
     for move in (_correct, _predict):
-        scores = scores_at(process, x, adj, mask, level)
+        once = alike is not None and move is _correct  # after it they differ by their noise
+        scores = _scores_once(process, x, adj, mask, level, alike) if once else scores_at(process, x, adj, mask, level)
         noise = normal(tuple(x.shape)) * mask.unsqueeze(2), symmetric_noise(mask, normal)
         means, moved = [], []
         for name, part, own, drawn in zip(("x", "adj"), (x, adj), scores, noise):
@@ -88,6 +94,11 @@ def step(process: GDSS, x: Tensor, adj: Tensor, mask: Tensor, level: int, normal
             moved.append(mean + std * drawn)
         x, adj = moved
     return Level(x, adj, *means)
+
+
+def _scores_once(process: GDSS, x: Tensor, adj: Tensor, mask: Tensor, level: int, alike: Tensor) -> list[Tensor]:
+    rows = torch.empty(int(alike.max()) + 1, dtype=torch.long).scatter_(0, alike, torch.arange(len(alike)))
+    return [score[alike] for score in scores_at(process, x[rows], adj[rows], mask[rows], level)]
 
 
 def scores_at(process: GDSS, x: Tensor, adj: Tensor, mask: Tensor, level: int) -> list[Tensor]:

@@ -86,10 +86,8 @@ def select(process, faulty, mask=MASK, number=2):
 
 def test_masks_by_hand():
     """Of two molecules a and b with three candidates each, aaabbb, the published masks are ababab."""
-    a, b = torch.tensor([True, False]), torch.tensor([True, True])
-    masks = torch.stack([a, b])
-    assert sampler.masks_of_candidates(masks, 3, faulty=True).tolist() == torch.stack([a, b, a, b, a, b]).tolist()
-    assert sampler.masks_of_candidates(masks, 3, faulty=False).tolist() == torch.stack([a, a, a, b, b, b]).tolist()
+    assert sampler.owners_of_masks(2, 3, faulty=True).tolist() == [0, 1, 0, 1, 0, 1]
+    assert sampler.owners_of_masks(2, 3, faulty=False).tolist() == [0, 0, 0, 1, 1, 1]
 
 
 def test_it_does_what_the_authors_code_does(process):
