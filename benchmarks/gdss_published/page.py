@@ -57,8 +57,9 @@ authors' own code on a small case (`tests/benchmarks/test_gdss_published.py`): b
 candidate, the choice after the predictor, Langevin steps by the batch's mean norms.
 
 What differs from the published runs: 200 noise levels in the place of 1000, so a fifth of the choices; batches of 8
-molecules in the place of 128, in which every eighth candidate happens to have its own mask; networks {width} wide in the place of 300, trained for {steps} steps on {samples} plain
-samples. [The table of GDSS](gdss.md), of svlearn's own samplers, is of 200 levels as well.
+molecules in the place of 128, in which every eighth candidate happens to have its own mask; networks {width} wide in
+the place of 300, trained for {steps} steps on {samples} plain samples. [The table of GDSS](gdss.md), of svlearn's own
+samplers, is of 200 levels as well.
 
 Not measured here: SA, SVDD-PM by the published sampler, and 1000 levels.
 
