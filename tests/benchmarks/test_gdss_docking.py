@@ -166,8 +166,8 @@ def test_a_chunk_is_docked_once(tmp_path, monkeypatch):
 
 def test_from_how_many_molecules_on_training_pays_by_hand():
     """Plain scores 0 and 1 by turns at a second each: the best of n is 1 - 2^-n. A row of 0.875 at a second, for 20
-    seconds of training, pays where 1 + 20/N is below 3, at N = 10; one that docks has 0.5 at half a second, which no
-    row above it minds, and 0.9 at two, which pays as long as 1 + 20/N is above that, and so to N = 20."""
+    seconds of training, pays where 1 + 20/N is below 3, at N = 10; one that docks and reaches 0.5 at half a second
+    is no rival; one that reaches 0.9 at two seconds stays ahead until 1 + 20/N is below that, at N = 20."""
     plain = pages.Docked("parp1", pages.PLAIN, [batch((0.0, 1.0) * 400, 1.0)])
     row = pages.Docked("parp1", pages.FORESEEN, [batch((0.874, 0.876) * 20, 1.0)])
     weak, strong = (
