@@ -67,8 +67,8 @@ class Measured:
             f"- **{self.receptor}**: {with_error(*own)} kcal/mol by the surrogate, {with_error(*other)} of plain "
             f"molecules, a difference of {with_error(*gap(own, other), sign=True)}; the best of as many plain ones as "
             f"take its seconds has {with_error(*pays.best)}. Against best-of-n its training pays from so many "
-            f"molecules on: {told(pays.against_best)}. It takes fewer seconds than SVDD-PM that docks every candidate from the "
-            f"{self.saves_from}. molecule on."
+            f"molecules on: {told(pays.against_best)}. It takes fewer seconds than SVDD-PM that docks every candidate "
+            f"from the {self.saves_from}. molecule on."
         )
 
     def cells(self, guided: bool) -> list[str]:
