@@ -45,7 +45,7 @@ choose the first figure is of, and its sampler has a fault:
    and no bond. Nor does it read the time.
 4. The sampler gives candidates the node masks of other molecules of the batch: of M candidates of each of B molecules,
    number k has the mask of molecule k mod B, where it should have that of molecule k // M. Atoms stand still for a
-   level, or grow from nothing, and what has grown stays. This is the fault.
+   level, or grow from nothing, and what has grown stays. This is the fault; the sampler of SVDD-PM has it too.
 
 Here each way to choose is a row of its own, with the fault and without: QED, M = 10, {molecules} molecules a row.
 """
