@@ -48,6 +48,7 @@ def test_rows_of_the_table_stand_beside(held):
 def test_nothing_is_said_of_what_was_not_drawn(held):
     del held["batches"][f"reward/{OTHERS}/0"]
     text = pages.page(held | {"training": {}}, {"batches": {}})
+    assert "as yet: the reward of the noisy graph, masks of others; a network of the reward of the noisy graph," in text
     assert "The fault, by the reward" not in text and "The fault, over" not in text and "## The networks" not in text
     assert "Not yet measured" in pages.page({"batches": {}, "training": {}}, {"batches": {}})
 
