@@ -13,6 +13,7 @@ from benchmarks.common.figures import style, svg
 from benchmarks.common.pages import markdown_table, not_measured
 from benchmarks.gdss.figures import points
 from benchmarks.gdss.rows import LATE, THEN_FREE, Drawn, gather, machines
+from benchmarks.gdss_docking.break_even import Paying, paying, section
 from benchmarks.gdss_docking.training import ALPHA, FAMILY, START, TWIST
 from svlearn.domains.molecules import metrics
 from svlearn.evaluation.report.figures import COLORS, MARKERS
@@ -137,6 +138,7 @@ def page(held: dict) -> str:
             "\n![Mean score against seconds a molecule](docking_time.svg)\n",
             "Bars are 95 % intervals of the mean.\n",
             table(rows),
+            *section(learned_rows(rows, held)),
             METHODS.format(alpha=ALPHA, late=LATE, start=START),
             *training(held["training"], held["trained"]),
             *forests(held.get("surrogate")),
@@ -205,6 +207,21 @@ def price(rows: dict[str, Docked], held: dict) -> list[str]:
         f"dockings that both learned from among them. A molecule takes {plain(saved, 2)} seconds less than the best of "
         f"five plain ones, so that {math.ceil(spent / saved)} molecules pay for them."
     ]
+
+
+def learned_rows(rows: dict[str, Docked], held: dict) -> list[Paying]:
+    """What was learned, with the seconds that it took before its first molecule: dockings, training and forests."""
+    learned, trained, forest = held["training"], held["trained"], held.get("surrogate")
+    if learned is None or forest is None or not {FAMILY, TWIST} <= trained.keys() or PLAIN not in rows:
+        return []
+    parts = {
+        LEARNED: trained[FAMILY],
+        TWISTED: trained[TWIST],
+        FORESEEN: forest["cpu_seconds"],
+        BOTH: trained[TWIST] + forest["cpu_seconds"],
+    }
+    spent = {name: learned["docking_cpu_seconds"] + seconds for name, seconds in parts.items() if name in rows}
+    return [paying(rows[name], seconds, rows[PLAIN], rows.get(FREE)) for name, seconds in spent.items()]
 
 
 def forests(entry: dict | None) -> list[str]:

@@ -54,7 +54,8 @@ INTRODUCTION = """\
 QED and SA, scaled to [0, 1], of molecules from the paper's own model: the authors' checkpoint of GDSS for ZINC-250k,
 200 steps, each with its corrector, so that the process has 400. alpha = 0, and M = N = 10 where a row says nothing
 else; of a corrector's step and the predictor's after it, the corrector's has the candidates. Valences are repaired as
-GDSS does, and the largest piece is scored.
+GDSS does, and the largest piece is scored. What the authors' own sampler does, a fault of it included, stands [on a
+page of its own](gdss_published.md).
 A row has {wanted} molecules; with fewer as yet: {short}.
 """
 METHODS = """\

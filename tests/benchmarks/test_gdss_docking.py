@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from benchmarks.gdss_docking import break_even, training
 from benchmarks.gdss_docking import page as pages
 from benchmarks.gdss_docking import run as table
-from benchmarks.gdss_docking import training
 
 COSTS = ("reference_calls", "value_calls", "reward_calls", "dockings", "failed")
 
@@ -162,3 +162,22 @@ def test_a_chunk_is_docked_once(tmp_path, monkeypatch):
     assert chunks == [[11, 15]] and scores[0] == scores[1]
     assert scores[0]["rewards"] == [11.0, 15.0] and scores[0]["smiles"] == ["C11", "C15"]
     assert scores[0]["report"] == {"docked": 2} and scores[0]["cpu_seconds"] >= 0
+
+
+def test_from_how_many_molecules_on_training_pays_by_hand():
+    """Plain scores 0 and 1 by turns at a second each: the best of n is 1 - 2^-n. A row of 0.875 at a second, for 20
+    seconds of training, pays where 1 + 20/N is below 3, at N = 10; one that docks and reaches 0.5 at half a second
+    is no rival; one that reaches 0.9 at two seconds stays ahead until 1 + 20/N is below that, at N = 20."""
+    plain = pages.Docked("parp1", pages.PLAIN, [batch((0.0, 1.0) * 400, 1.0)])
+    row = pages.Docked("parp1", pages.FORESEEN, [batch((0.874, 0.876) * 20, 1.0)])
+    weak, strong = (
+        pages.Docked("parp1", pages.FREE, [batch(*each)]) for each in (((0.5,) * 9, 0.5), ((0.9,) * 9, 2.0))
+    )
+    found = break_even.paying(row, 20.0, plain, weak)
+    assert found.against_best.samples == pytest.approx(10, rel=0.01) == found.against_all.samples
+    assert found.against_best.low < 10 < found.against_best.high
+    assert found.best == (pytest.approx(0.5), pytest.approx(0.0177, abs=1e-4))
+    assert break_even.paying(row, 20.0, plain, strong).against_all.samples == pytest.approx(20, rel=0.01)
+    assert break_even.paying(row, 20.0, plain, None).cells()[-1] == "–"
+    poor = pages.Docked("parp1", pages.FORESEEN, [batch((0.3, 0.31) * 20, 1.0)])
+    assert break_even.paying(poor, 20.0, plain, None).cells()[-2].startswith("never")
