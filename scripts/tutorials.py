@@ -1,4 +1,4 @@
-"""Run the pages of docs/tutorials, and write into each what its code prints and draws.
+"""Run docs/tutorials and docs/concepts.md, and write into each page what its code prints and draws.
 
     python scripts/tutorials.py            every page
     python scripts/tutorials.py choosing_alpha first_value
@@ -32,6 +32,7 @@ BLOCK = re.compile(
 NUMBER = r"[-+−]?\d+(?:\.\d+)?(?:e[-+]?\d+)?"
 WITH_ERROR = re.compile(rf"(?P<value>{NUMBER}) ± (?P<error>{NUMBER})")
 CLOCK = re.compile(rf"{NUMBER}(?= (?:of its |times its )?(?:s|seconds)\b)")
+ROUNDING = 1e-9  # of the difference itself
 STANDARD_ERRORS = 4.0  # between two runs that differ in nothing but the rounding of another CPU
 
 
@@ -46,8 +47,8 @@ class Run:
 
 
 def pages() -> list[Path]:
-    """The pages, by name; those without code are among them."""
-    return sorted(FOLDER.glob("*.md"))
+    """Those whose outputs are written here: the tutorials, and the concepts."""
+    return sorted([*FOLDER.glob("*.md"), FOLDER.parent / "concepts.md"])
 
 
 def run(page: Path, folder: Path) -> list[Run]:
@@ -82,29 +83,39 @@ def written(page: Path, runs: list[Run]) -> str:
 def differences(shown: str, printed: str) -> list[str]:
     """What a page shows and its code does not print, line by line.
 
-    x ± e agrees with y ± f where |x - y| <= 4 √(e² + f²); seconds are those of a machine; all else is literal.
+    x ± e agrees with y ± f where |x - y| <= 4 √(e² + f²); seconds are those of a machine, also as a column of a table;
+    all else is literal, the blanks that align it apart.
     """
-    lines = shown.splitlines(), printed.splitlines()
+    lines = [_without_clock(text) for text in (shown, printed)]
     if len(lines[0]) != len(lines[1]):
         return [f"{len(lines[0])} lines are shown, {len(lines[1])} are printed"]
     return [f"{old!r} is shown, {new!r} is printed" for old, new in zip(*lines) if not _agree(old, new)]
 
 
+def _without_clock(text: str) -> list[str]:
+    """The lines; of tables without the rule and the columns of seconds."""
+    lines = []
+    timed: set[int] = set()
+    for line in text.splitlines():
+        if not line.startswith("|"):
+            lines.append(CLOCK.sub("…", line))
+        elif set(line) > set("|:- "):
+            cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", line)]
+            timed = timed or {place for place, cell in enumerate(cells) if cell.startswith("Seconds")}
+            lines.append("|".join(cell for place, cell in enumerate(cells) if place not in timed))
+    return lines
+
+
 def _agree(shown: str, printed: str) -> bool:
     pairs = [list(WITH_ERROR.finditer(text)) for text in (shown, printed)]
-    frames = [_frame(CLOCK.sub("…", WITH_ERROR.sub("…", text))) for text in (shown, printed)]
-    if frames[0] != frames[1] or len(pairs[0]) != len(pairs[1]):
+    words = [WITH_ERROR.sub("…", text).split() for text in (shown, printed)]
+    if words[0] != words[1] or len(pairs[0]) != len(pairs[1]):
         return False
     for old, new in zip(*pairs):
         values, errors = ([_number(each[name]) for each in (old, new)] for name in ("value", "error"))
-        if abs(values[0] - values[1]) > STANDARD_ERRORS * math.hypot(*errors):
+        if abs(values[0] - values[1]) > STANDARD_ERRORS * math.hypot(*errors) + ROUNDING:
             return False
     return True
-
-
-def _frame(text: str) -> list[str]:
-    """Words and numbers, without the blanks that align them."""
-    return text.split()
 
 
 def _number(text: str) -> float:
@@ -126,7 +137,7 @@ def _in_folder(folder: Path) -> Iterator[None]:
     import matplotlib
     from matplotlib import pyplot
 
-    here, dated = os.getcwd(), os.environ.get("SOURCE_DATE_EPOCH")
+    here, dated, searched = os.getcwd(), os.environ.get("SOURCE_DATE_EPOCH"), list(sys.path)
     os.chdir(folder)
     os.environ["SOURCE_DATE_EPOCH"] = "0"
     style = {"backend": "agg", "svg.hashsalt": "svlearn", "svg.fonttype": "none", "figure.constrained_layout.use": True}
@@ -136,6 +147,7 @@ def _in_folder(folder: Path) -> Iterator[None]:
     finally:
         pyplot.close("all")
         os.chdir(here)
+        sys.path[:] = searched
         os.environ.pop("SOURCE_DATE_EPOCH")
         if dated is not None:
             os.environ["SOURCE_DATE_EPOCH"] = dated
@@ -153,7 +165,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             runs = run(page, Path(folder))
             for figure in sorted(Path(folder).glob("*.svg")):
-                shutil.copy(figure, FOLDER / figure.name)
+                shutil.copy(figure, page.parent / figure.name)
         page.write_text(written(page, runs))
         sys.stderr.write(f"{page.name}: {time.process_time() - start:.0f} CPU seconds\n")
 
