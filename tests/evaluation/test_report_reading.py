@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 from html.parser import HTMLParser
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -96,7 +97,7 @@ def test_what_is_seen_has_a_name(page):
     assert len(regions) == 2  # what scrolls sideways is reached by Tab, and says what it is
     assert all(each.get("tabindex") == "0" and each.get("aria-label") for each in regions)
     levels = [int(tag[1]) for tag, _, _ in elements.found if re.fullmatch(r"h[1-6]", tag)]
-    assert levels[0] == 1 and all(after - before <= 1 for before, after in zip(levels, levels[1:]))
+    assert levels[0] == 1 and all(after - before <= 1 for before, after in pairwise(levels))
 
 
 def luminance(colour):

@@ -3,7 +3,7 @@
 EXPLAINED = {
     "Reward finite (%)": "Share of the samples whose reward is not -inf, that is, which keep the constraint.",
     "Mean of finite rewards": "Mean of the rewards that are not -inf, ± one standard error.",
-    "Mean reward ± s.e.": "Mean over the drawn samples, ± one standard error: differences below three errors are noise.",
+    "Mean reward ± s.e.": "Mean over the drawn samples, ± one standard error; three errors are a difference.",
     "95 % interval": "Bootstrap interval of the mean reward.",
     "Top 20 %": "The reward that the best fifth of the samples reaches.",
     "Top 20 % interval": "Bootstrap interval of it, 95 %.",
@@ -11,7 +11,7 @@ EXPLAINED = {
     "Top 10 % interval": "Bootstrap interval of it, 95 %.",
     "Weighted mean (particles)": "Mean reward under p*, estimated by the weights of all particles of a group.",
     "Dead groups (%)": "Share of the groups whose particles all had a weight of 0.",
-    "log Z (nats)": "Log of the mean of exp(r/α) under the pretrained model. Samplers of one target have to agree on it.",
+    "log Z (nats)": "Log of the mean of exp(r/α) under the pretrained model. Samplers of one target agree on it.",
     "Reference calls / sample": "Evaluations of the pretrained network, mostly what a sample costs.",
     "Policy calls / sample": "Evaluations of a fine-tuned policy.",
     "Value calls / sample": "Evaluations of a value.",

@@ -40,7 +40,7 @@ def render(comparison: Findings, title: str) -> str:
     parts = [table.drop(columns=paid), table[paid]]
     places = {name: place for place, name in enumerate(comparison.figures)}
     drawn = len(comparison.by_condition) <= MOST_DRAWN
-    charts = _charts(comparison)
+    charts = _charts(comparison)  # the first is the answer, and comes before the numbers
     return environment.from_string(source).render(
         title=title,
         verdicts=comparison.verdicts(),
@@ -48,7 +48,7 @@ def render(comparison: Findings, title: str) -> str:
         diagnoses=list(comparison.diagnoses.items()),
         tables=[_rows(part) for part in parts],
         colors={name: figures.color_of(place) for name, place in places.items()},
-        first=charts[:1],  # the answer as a picture, before the numbers
+        first=charts[:1],
         charts=charts[1:],
         meanings={column: explained(column) for column in table.columns},
         samples=_samples(comparison),
