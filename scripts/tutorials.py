@@ -99,7 +99,7 @@ def _without_clock(text: str) -> list[str]:
     for line in text.splitlines():
         if not line.startswith("|"):
             lines.append(CLOCK.sub("…", line))
-        elif set(line) > set("|:- "):
+        elif set(line) - set("|:- "):
             cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", line)]
             timed = timed or {place for place, cell in enumerate(cells) if cell.startswith("Seconds")}
             lines.append("|".join(cell for place, cell in enumerate(cells) if place not in timed))
