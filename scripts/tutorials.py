@@ -20,6 +20,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 FOLDER = Path(__file__).parents[1] / "docs/tutorials"
 BEGIN, END = "<!-- output -->", "<!-- /output -->"
@@ -140,7 +141,12 @@ def _in_folder(folder: Path) -> Iterator[None]:
     here, dated, searched = os.getcwd(), os.environ.get("SOURCE_DATE_EPOCH"), list(sys.path)
     os.chdir(folder)
     os.environ["SOURCE_DATE_EPOCH"] = "0"
-    style = {"backend": "agg", "svg.hashsalt": "svlearn", "svg.fonttype": "none", "figure.constrained_layout.use": True}
+    style: Any = {
+        "backend": "agg",
+        "svg.hashsalt": "svlearn",
+        "svg.fonttype": "none",
+        "figure.constrained_layout.use": True,
+    }
     try:
         with matplotlib.rc_context(style | {"axes.spines.top": False, "axes.spines.right": False}):
             yield
