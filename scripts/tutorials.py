@@ -55,11 +55,11 @@ def pages() -> list[Path]:
 def run(page: Path, folder: Path) -> list[Run]:
     """Run the blocks of a page in `folder`, where their figures then lie."""
     names: dict = {"__name__": f"tutorial_{page.stem}"}
-    runs = []
+    runs, text = [], page.read_text()
     with _in_folder(folder):
-        for match in BLOCK.finditer(page.read_text()):
+        for match in BLOCK.finditer(text):
             out = io.StringIO()
-            line = page.read_text()[: match.start("code")].count("\n")
+            line = text[: match.start("code")].count("\n")
             with contextlib.redirect_stdout(out):
                 exec(compile("\n" * line + match["code"], str(page), "exec"), names)
             shown = None if match["shown"] is None else _unfenced(match["shown"])
