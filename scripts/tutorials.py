@@ -97,7 +97,7 @@ def _without_clock(text: str) -> list[str]:
     """The lines; of tables without the rule and the columns of seconds."""
     lines = []
     timed: set[int] = set()
-    for line in text.splitlines():
+    for line in text.strip("\n").splitlines():
         if not line.startswith("|"):
             lines.append(CLOCK.sub("…", line))
         elif set(line) - set("|:- "):
