@@ -24,7 +24,7 @@ SOAKS := $(filter soak_%, $(STUDIES))
 MINUTES ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-lowest lint bench soak docs dist clean
+.PHONY: help setup demo test test-fast test-lowest lint bench soak tutorials docs dist clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -84,6 +84,9 @@ bench: $(READY) ## run every study of benchmarks/
 soak: $(READY) ## several processes, and kills, on stores and trainings; MINUTES of mixed random runs, 3 by default
 	@set -e; for study in $(SOAKS); do OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks $$study \
 		$$(test $$study != soak_mixed || echo --minutes $(MINUTES)); done
+
+tutorials: $(READY) ## run the tutorials, and write into their pages what they print and draw; minutes
+	OMP_NUM_THREADS=1 $(BIN)/python scripts/tutorials.py
 
 docs: $(DOCS_READY) ## build the documentation into .cache/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict

@@ -1,7 +1,8 @@
 """Progress of what takes long: a bar where somebody looks at a terminal or a notebook, else a line now and then."""
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from tqdm.auto import tqdm
@@ -11,6 +12,19 @@ from svlearn.processes import rank
 SECONDS = 20.0  # between two lines
 LINE = "{desc}: {n_fmt} of {total_fmt} {unit}, {rate_noinv_fmt}, {remaining} to go{postfix}"
 OPEN_LINE = "{desc}: {n_fmt} {unit}, {rate_noinv_fmt}, {elapsed} passed{postfix}"
+
+_quiet = False  # whether `quiet` is in force
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Nothing shows its progress meanwhile; what `say` says is no progress."""
+    global _quiet
+    before, _quiet = _quiet, True
+    try:
+        yield
+    finally:
+        _quiet = before
 
 
 class Lines:
@@ -33,9 +47,9 @@ def progress(iterable: Iterable | None = None, *, unit: str = "step", **options:
     """A tqdm bar of these options, on the standard error.
 
     Where that is no terminal it writes a line every `SECONDS`, and none for what is done before: how many of how many,
-    the rate and the time that remains. Of several processes of a run the first alone shows one.
+    the rate and the time that remains. Of several processes of a run the first alone shows one, and none in `quiet`.
     """
-    if rank() > 0:
+    if _quiet or rank() > 0:
         options["disable"] = True
     if options.get("disable") or shows_bars(sys.stderr):
         return tqdm(iterable, unit=unit, **options)

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from svlearn import progress as module
-from svlearn.progress import progress, say
+from svlearn.progress import progress, quiet, say
 
 
 @pytest.fixture
@@ -62,3 +62,13 @@ def test_a_terminal_has_a_bar(monkeypatch, capsys):
 def test_a_word_is_a_line(capsys):
     say("stopped")
     assert capsys.readouterr().err.strip("\r") == "stopped\n"
+
+
+def test_quiet_holds_as_long_as_it_is_asked_for(lines, capsys):
+    with quiet():
+        with quiet():
+            pass
+        list(progress(range(3)))
+        assert lines() == []
+    list(progress(range(3), desc="sampling"))
+    assert lines()[-1].startswith("sampling: 3 of 3")

@@ -34,9 +34,6 @@ class Data:
     calls: int
     cpu_seconds: float
 
-    def with_rows(self, rows: TensorDict) -> "Data":
-        return Data(rows, self.calls, self.cpu_seconds)
-
 
 def drawn_for(budget: float, draw: Callable[[int, torch.Generator], TensorDict], seed: int, stream: int) -> Data:
     """As many rows of `draw(number, generator)` as a budget of calls allows, by what the first few cost."""

@@ -3,6 +3,7 @@
 import difflib
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
 
 import svlearn
@@ -17,6 +18,7 @@ COMMANDS = {  # name: its module and what it does
     "export": ("export", "measure a pretrained network, and write the weights and the card that svlearn.load reads"),
     "doctor": ("doctor", "say what of svlearn works on this machine, and how to mend what does not"),
 }
+QUIET = "--quiet"
 HELP = """usage: svlearn COMMAND [options]
 
 Learn soft values and fine-tuned policies of pretrained generators, and compare what they are worth. To start with:
@@ -26,6 +28,7 @@ Learn soft values and fine-tuned policies of pretrained generators, and compare 
 {commands}
 
 `svlearn COMMAND --help` says what a command reads, what it writes, and which configurations are shipped with it.
+`svlearn COMMAND --quiet` shows no progress; results, and what was written where, stay.
 `svlearn --version` says which svlearn this is.
 """
 
@@ -46,4 +49,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(2)
     else:
         sys.argv = [f"svlearn {name}", *arguments[1:]]  # by which parsers name themselves in help and errors
-        import_module(f"svlearn.cli.{COMMANDS[name][0]}").run()
+        with _progress(sys.argv):
+            import_module(f"svlearn.cli.{COMMANDS[name][0]}").run()
+
+
+def _progress(words: list[str]) -> AbstractContextManager:
+    """Quiet where `--quiet` is among the words, which it is taken out of; no parser need know it."""
+    if QUIET not in words:
+        return nullcontext()
+    words[:] = [word for word in words if word != QUIET]
+    return import_module("svlearn.progress").quiet()

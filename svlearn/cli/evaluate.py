@@ -134,14 +134,17 @@ def evaluate(
     if pairs is not None:
         comparison = dataclasses.replace(comparison, pairs=tuple((one, other) for one, other in pairs))
     show("\n".join([str(comparison), *(f"\n{sentence}" for sentence in comparison.verdicts())]))
-    whole = [
-        attempt(results, comparison.to_json),
-        attempt(output / "comparison.csv", comparison.to_csv),
-        attempt(output / "report.html", comparison.to_html),
-        attempt(output / "samples.svg", lambda path: draw_best(comparison, process, path)),
-    ]
-    show(f"the page: {output / 'report.html'}; the best samples: {output / 'samples.svg'}")
-    if comparison.failures or not all(whole):
+    files = {
+        output / "report.html": ("the page", comparison.to_html),
+        output / "comparison.csv": ("the figures", comparison.to_csv),
+        results: ("the figures, rewards and provenance", comparison.to_json),
+        output / "samples.svg": ("the best samples", lambda path: draw_best(comparison, process, path)),
+    }
+    (output / "samples.svg").unlink(missing_ok=True)  # pictures of an earlier run are none of this one
+    whole = {path: attempt(path, make) for path, (_, make) in files.items()}
+    written = [f"  {path}  {what}" for path, (what, _) in files.items() if whole[path] and path.exists()]
+    show("\n".join(["written:", *written]))
+    if comparison.failures or not all(whole.values()):
         print(f"not all is done: `--resume true` takes what is from {output / 'partial.json'}", file=sys.stderr)
         sys.exit(1)
 

@@ -22,9 +22,9 @@ def label_candidates(sampler: Sampler, samples: Samples) -> TensorDict:
     further call. What is learned from them is the sampler's own value: of `PosteriorMean` r(x̂_T(x_t)). That is
     E[r | x_t] only where r is linear in x_T, or where x̂_T is drawn from the exact law and the estimand is the mean; of
     r = -x'Px/2 it is too large by tr(P Cov[x_T | x_t])/2. A label depends on its state alone, so it does not matter by
-    which law that was drawn, or that it lost. Copies of what is finished are left out, and so are the t at which the
-    value asks nobody.
-    Raises ValueError for samples without candidates, and where the value is asked at no t.
+    which law that was drawn, or that it lost; but of a value that asks the predictions of parents on these too. Copies
+    of what is finished are left out, and so are the t at which the value asks nobody. Raises ValueError for samples
+    without candidates, and where the value is asked at no t.
     """
     parts = []
     for t, scored in _scored(samples):

@@ -12,6 +12,7 @@ from svlearn.process import Reference
 from svlearn.randomness import device_of
 from svlearn.state import State
 from svlearn.trajectories import predictions_at
+from svlearn.values.children import asks_parents, evaluate_children, reads_candidates
 from svlearn.values.value import Value, evaluate
 
 
@@ -46,15 +47,23 @@ def along_trajectories(
     """t = 0 ... T - 1, and v_t(x_t) of each of the n values for each of the N trajectories, (n, N), float64.
 
     The reference is called once a state, and only where a value reads its prediction, but all along the trajectories
-    where `trajectories.in_one_pass` says so.
+    where `trajectories.in_one_pass` says so. A value that asks the predictions of parents (`Value.of_children`) is
+    asked so from t = 1 on, as a sampler asks it.
     """
     states: Any = OnDevice(trajectories["states"], device_of(reference))
-    read = [t for t in range(reference.num_steps) if any(value.reads(t) for value in values)]
-    predictions = predictions_at(reference, states, read)
-    for t in range(reference.num_steps):
+    steps = range(reference.num_steps)
+    of_parents = {t - 1 for t in steps for value in values if asks_parents(value, t)}
+    read = [t for t in steps if t in of_parents or any(reads_candidates(value, t) for value in values)]
+    predictions, before = predictions_at(reference, states, read), None
+    for t in steps:
         with metered(max_batch):
-            prediction, x = next(predictions), states[:, t]
-            said = [evaluate(value, x, t, prediction, generator=generator).double() for value in values]
+            prediction, x, said = next(predictions), states[:, t], []
+            for value in values:
+                if before is not None and asks_parents(value, t):
+                    said.append(evaluate_children(value, x, t, before).double())
+                else:
+                    said.append(evaluate(value, x, t, prediction, generator=generator).double())
+        before = prediction
         yield t, torch.stack(said)
 
 

@@ -25,7 +25,8 @@ class LinearizedPosteriorMean(PosteriorMean):
     the Gaussian step N(m_t, s_t²) drew from x_t: the true reward of a guess at x̂_T(x_{t+1}).
 
     E[x̂_T(x_{t+1}) | x_t] = x̂_T(x_t), and to first order in the candidate's noise x̂_T moves from there by J_{t+1} =
-    ∂x̂_T(x_{t+1})/∂x_{t+1}. Where x_T and x_{t+1} are jointly Gaussian given x_t this is no approximation.
+    ∂x̂_T(x_{t+1})/∂x_{t+1}. Where x_T and x_{t+1} are jointly Gaussian given x_t, and each coordinate of x̂_T moves with
+    that coordinate alone, as J says, this is no approximation.
 
     In `svdd` a candidate that loses costs one reward call and no reference call: T + M - 1 calls a lineage, where
     `PosteriorMean` takes M T. A state that no step has drawn, as x_0, and one that is met outside the sampling loop, as
@@ -79,7 +80,7 @@ class LinearizedPosteriorMean(PosteriorMean):
             shape = tuple(trajectories.shape)
             raise ValueError(f"trajectories: expected (N, {reference.num_steps + 1}, ...), got {shape}")
         states: Any = to_device(trajectories, device_of(reference))
-        before: tuple[Tensor, Tensor] | None = None  # x̂_T, and the mean of the step
+        before: tuple[Tensor, Tensor, Tensor] | None = None  # x̂_T, and the mean and the std of the step
         found = []
         with evaluating(reference):
             for t, prediction in enumerate(step_by_step(reference, states)):
@@ -87,8 +88,8 @@ class LinearizedPosteriorMean(PosteriorMean):
                 clean = coordinates.of(_clean(prediction)).double()
                 if before is not None:
                     moved, noise = clean - before[0], coordinates.of(states[:, t]).double() - before[1]
-                    found.append(_slope(moved, noise, per))
-                before = clean, law.mean.double()
+                    found.append(_slope(moved, torch.where(before[2] > 0, noise, 0.0), per))
+                before = clean, law.mean.double(), torch.as_tensor(law.std, device=law.mean.device)
         started = torch.zeros_like(found[0]) if found else torch.zeros((), dtype=torch.float64)
         return cls(target, torch.stack([started, *found]))
 

@@ -63,7 +63,7 @@ class Value(nn.Module, ABC, metaclass=Compilable):
         what the reference predicted for the x_{t-1} that each comes from: N rows of its transition and its `clean`.
 
         Samplers ask this of their candidates in the place of `forward`, and then call the reference for those that are
-        kept alone. It may differ from `forward`: log-weights telescope over whatever value a particle was given.
+        kept alone. It may differ from `forward`: in a run log-weights telescope over whatever a particle was given.
         """
         raise TypeError(f"{type(self).__name__} does not define of_children()")
 

@@ -76,3 +76,15 @@ def test_export_says_what_it_can_measure(monkeypatch, capsys):
     with pytest.raises(SystemExit):
         main(["export", "qm9", "--help"])
     assert "--num_samples" in capsys.readouterr().out
+
+
+def test_quiet_is_of_every_command_and_reaches_no_parser(monkeypatch):
+    from svlearn import progress
+    from svlearn.cli import doctor
+
+    seen = []
+    monkeypatch.setattr(doctor, "run", lambda: seen.append((list(sys.argv), progress._quiet)))
+    main(["doctor", "--quiet", "--x", "1"])
+    main(["doctor"])
+    assert seen == [(["svlearn doctor", "--x", "1"], True), (["svlearn doctor"], False)]
+    assert not progress._quiet

@@ -15,6 +15,7 @@ from markupsafe import Markup
 from svlearn.conditions import ALL
 from svlearn.evaluation.findings import GALLERY_SIZE, Findings, Gallery
 from svlearn.evaluation.report import by_time, figures
+from svlearn.evaluation.report.columns import explained
 from svlearn.evaluation.report.numbers import plain
 from svlearn.evaluation.report.tables import costs, readable
 
@@ -39,6 +40,7 @@ def render(comparison: Findings, title: str) -> str:
     parts = [table.drop(columns=paid), table[paid]]
     places = {name: place for place, name in enumerate(comparison.figures)}
     drawn = len(comparison.by_condition) <= MOST_DRAWN
+    charts = _charts(comparison)  # the first is the answer, and comes before the numbers
     return environment.from_string(source).render(
         title=title,
         verdicts=comparison.verdicts(),
@@ -46,7 +48,9 @@ def render(comparison: Findings, title: str) -> str:
         diagnoses=list(comparison.diagnoses.items()),
         tables=[_rows(part) for part in parts],
         colors={name: figures.color_of(place) for name, place in places.items()},
-        charts=_charts(comparison),
+        first=charts[:1],
+        charts=charts[1:],
+        meanings={column: explained(column) for column in table.columns},
         samples=_samples(comparison),
         unshown=max(0, len(comparison.by_condition) - MOST_ROWS),
         conditions=[_of_condition(*each, drawn=drawn) for each in comparison.by_condition.items()],
@@ -104,12 +108,12 @@ def _charts(comparison: Findings) -> list[tuple[str, str, list[Markup]]]:
     ]
     what = "Share of finite rewards" if figures.is_constraint(rows) else "Mean reward"
     sections = [
+        ("Reward against cost", f"{what} ± 1.96 standard errors. Upper left is better.", drawn),
         (
             "Rewards",
             "How the rewards of the drawn samples spread.",
             [_paint(figures.histograms, comparison.rewards)],
         ),
-        ("Reward against cost", f"{what} ± 1.96 standard errors. Upper left is better.", drawn),
     ]
     if comparison.calibrations:
         known = {name: place for place, name in enumerate(comparison.calibrations)}
