@@ -58,8 +58,8 @@ def section(rows: list[Paying]) -> list[str]:
     return [
         "## From how many molecules on training pays\n",
         "A row pays from N molecules on where its mean score exceeds what needs no training reaches at as many seconds "
-        "a molecule, the training's share of them included. Seconds are those of the processor, with the dockings that "
-        "were learned from; best-of-n is made of the plain molecules. By `svlearn.advising.break_even`, with "
-        f"{CONFIDENCE:.0%} intervals.\n",
+        "a molecule, the training's share of them included. Seconds are those of the processor, with drawing and "
+        "docking what was learned from; best-of-n is made of the plain molecules. By `svlearn.advising.break_even`, "
+        f"with {CONFIDENCE:.0%} intervals.\n",
         markdown_table(HEADER, [row.cells() for row in rows]),
     ]

@@ -3,6 +3,7 @@ several processes whose turn it is. What a unit draws depends on these three alo
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial as given
 from typing import Any
 
 import pandas as pd
@@ -106,7 +107,7 @@ def _drawn(
     for unit in own:
         if unit.name in lost:
             continue
-        result = _attempt(lambda unit=unit: _draw(runs[unit.name], unit, drawing), together or errors == "keep")
+        result = _attempt(given(_draw, runs[unit.name], unit, drawing), together or errors == "keep")
         lost |= {unit.name} if isinstance(result, Failure) else set()
         results[unit] = result
         if isinstance(result, Failure) and (isinstance(result.error, KeyboardInterrupt) or errors == "raise"):

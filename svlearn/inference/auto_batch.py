@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -73,7 +74,7 @@ def limit_of(bytes_of_state: float, free: int | None, device: torch.device) -> i
 def bytes_of_a_state(call: Callable[[int], None], device: torch.device) -> float:
     """The peak that further states add, each: (peak of 64 - peak of 8)/56; 0 where the system does not tell."""
     call(PROBED[0])  # what is made at a first call is no state's
-    few, many = (_growth(lambda number=number: call(number), device) for number in PROBED)
+    few, many = (_growth(partial(call, number), device) for number in PROBED)
     return max(0.0, (many - few) / (PROBED[1] - PROBED[0]))
 
 

@@ -141,7 +141,7 @@ def roll_back(
         for t in reversed(range(reference.num_steps)):
             now, earlier = (times_of_batch(step, len(finished_states), device) for step in (t + 1, t))
             states.append(add_noise(reference, states[-1], now, earlier, lambda: start, generator))
-        entries = {"states": torch.stack(states[::-1], dim=1)}  # type: ignore[arg-type]
+        entries = {"states": torch.stack(states[::-1], dim=1)}
         return _trajectories(entries, states[0], target, backward=True)
 
 

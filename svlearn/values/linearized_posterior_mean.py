@@ -30,7 +30,8 @@ class LinearizedPosteriorMean(PosteriorMean):
 
     In `svdd` a candidate that loses costs one reward call and no reference call: T + M - 1 calls a lineage, where
     `PosteriorMean` takes M T. A state that no step has drawn, as x_0, and one that is met outside the sampling loop, as
-    in `tree_search`, has r of its own x̂_T, for which the reference is called. Weights are right with either.
+    in `tree_search`, has r of its own x̂_T, for which the reference is called. The weights of a run are right
+    with either; those of single moves (`Sampler.move`) do not chain, for each takes its x_t for a state of that kind.
 
     sensitivity: J_t at t = 0 ... T - 1, a number each (T,), or (T, ...) for each coordinate of a state (see
     `transitions.coordinates`); that of t = 0 is not used. `of_levels` knows it of an isotropic Gaussian x_T, and
