@@ -93,7 +93,7 @@ def measured(name: str, way: str, device: torch.device, batch: int) -> dict[str,
         "first_seconds": first,
         "seconds_per_sample": [each / batch for each in seconds],
         "log_prob": log_prob_errors(reference, other, context, min(batch, 32)),
-        "normalizer": ratio_of_normalizers(device, context, mode is not None, 400),
+        "normalizer": ratio_of_normalizers(device, context, mode, 400),
         "provenance": provenance(),
     }
 
