@@ -83,8 +83,10 @@ def test_a_first_call_of_a_kind_tells_no_rate(clock):
     reference = Timed(clock)
     states = torch.zeros(4, T + 1, 1, dtype=torch.float64)
     options = {"limit": 50.0, "prices": dict.fromkeys(metering.KINDS, 0.0), "max_batch": None}
-    table = rates.measure(reference, target_of(reference), states, Cold(), **options)["table"]
-    rows = {(kind, size): each for kind, size, each in zip(*table.values(), strict=True)}
+    rows = {}
+    for value in (None, Cold()):
+        table = rates.measure(reference, target_of(reference), states, value, **options)["table"]
+        rows |= {(kind, size): each for kind, size, each in zip(*table.values(), strict=True)}
     assert rows["value_calls", 1] == pytest.approx(0.1) and rows["reference_calls", 1] == pytest.approx(1)
     assert rows["value_calls", 256] == pytest.approx(0.1)
 

@@ -56,7 +56,7 @@ def untimed(path):
 def test_two_processes_write_one_page_of_the_figures_of_one(folder, monkeypatch, capsys):
     done = torchrun(["-m", "svlearn", "evaluate", "--config", "mine.yaml", "--output", "two"])
     assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout.count("| SMC") == 1 and done.stdout.count("the page:") == 1
+    assert done.stdout.count("| SMC") == 1 and done.stdout.count("report.html  the page") == 1
     monkeypatch.setattr("sys.argv", ["svlearn evaluate", "--config", "mine.yaml", "--output", "one"])
     command.run()
     two, one = untimed(folder / "two" / "comparison.json"), untimed(folder / "one" / "comparison.json")

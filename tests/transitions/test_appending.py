@@ -204,9 +204,10 @@ def test_more_rows_than_the_table_has_are_places_in_it():
     assert few.rows is None and torch.equal(few.table, step.table[:2])
     drawn = candidates.sample(generator=seeded("cpu", 2))
     expected = AppendingTransition(candidates.x, candidates.log_probs, finished=candidates.finished).log_prob(drawn)
-    assert torch.equal(candidates.log_prob(drawn), expected)
+    torch.testing.assert_close(candidates.log_prob(drawn), expected)  # rows of a table may be rounded otherwise
     joined = AppendingTransition.cat([candidates, few])
-    assert torch.equal(joined.log_prob(torch.cat([drawn, drawn[[0, COPIES]]])), expected[[*range(100), 0, COPIES]])
+    own = joined.log_prob(torch.cat([drawn, drawn[[0, COPIES]]]))
+    torch.testing.assert_close(own, expected[[*range(100), 0, COPIES]])
     states, log_probs = candidates.outcomes(MANY)
     assert states.shape[:2] == log_probs.shape == (ROWS * COPIES, MANY)
 
