@@ -134,7 +134,9 @@ def claims(domains: dict[str, Domain]) -> str:
     seen = []
     for domain in domains.values():
         level = common_level(domain, pair)
-        if level is not None:
+        if set(pair) <= domain.curves.keys() and min(len(domain.curves[family]) for family in pair) < 2:
+            seen.append(f"{domain.name}: one seed tells nothing")
+        elif level is not None:
             calls, seconds, kl = (
                 [cost_to(domain.mean_curve(family), level, of) for family in pair] for of in (CALLS, SECONDS, "kl")
             )
