@@ -64,6 +64,17 @@ class Task:
     corrects: type[Steered] | None = None  # the policy, where it is no copy of the reference's network
 
 
+ON_DIGITS: dict[str, Any] = {
+    "make": lambda: digits(num_steps=NUM_STEPS, reads_class=False).to(memory_format=torch.channels_last),
+    "diversity": lambda objects: reference("digits").describe(objects)["diversity"],
+    "diversity_unit": "mean distance of pixels",
+    "batch": 16,
+    "times": 5,
+    "calls": 4_000,
+    "number": 48,
+    "marks": (1 / 4, 1 / 2, 1.0),
+    "shared_start": 8,
+}
 TASKS = {
     "mrl": Task(
         title="Mean ribosome load of 5'UTRs, 50 nt",
@@ -121,43 +132,27 @@ TASKS = {
     ),
     "digits": Task(
         title="A 7, of a diffusion that draws any digit",
-        make=lambda: digits(num_steps=NUM_STEPS, reads_class=False).to(memory_format=torch.channels_last),
         reward=lambda reference: WrittenDigit(7),
         reward_unit="log p(7 | image), nats, by one public classifier",
         judge=lambda reference: WrittenDigit(7, "b"),
         judge_unit="the same by another classifier",
         alpha=1.0,
-        diversity=lambda objects: reference("digits").describe(objects)["diversity"],
-        diversity_unit="mean distance of pixels",
-        batch=16,
-        times=5,
-        calls=4_000,
-        number=48,
         absent={},
         rates=(0.05,),
-        marks=(1 / 4, 1 / 2, 1.0),
-        shared_start=8,
         corrects=Pulled,
+        **ON_DIGITS,
     ),
     "jpeg": Task(
         title="Digits that are small as JPEG files",
-        make=lambda: digits(num_steps=NUM_STEPS, reads_class=False).to(memory_format=torch.channels_last),
         reward=lambda reference: SmallFile(),
         reward_unit="minus the size of the file, kB",
         judge=lambda reference: MostLikelyDigit(),
         judge_unit="log p of the most likely digit, nats, by the second classifier",
         alpha=0.02,
-        diversity=lambda objects: reference("digits").describe(objects)["diversity"],
-        diversity_unit="mean distance of pixels",
-        batch=16,
-        times=5,
-        calls=4_000,
-        number=48,
         absent={"adjoint matching": "a file's size has no gradient"},
         rates=(0.05, 0.2),
-        marks=(1 / 4, 1 / 2, 1.0),
-        shared_start=8,
         corrects=Smoothed,
+        **ON_DIGITS,
     ),
 }
 

@@ -21,9 +21,8 @@ recommended, and why. `prices` are what a call costs on top of what the clock me
 kind: `--prices '{reward_calls: 20}'` is a reward that takes 20 seconds on another machine.
 
 The answer goes to the terminal. Written to <output>: advice.html and advice.json, and advised.yaml, where all parts
-have a name, for `svlearn evaluate --config <output>/advised.yaml`; trained values
-under values/, policies under policies/. What is measured is kept in parts.json there: the same command again goes on
-from it.
+have a name, for `svlearn evaluate --config <output>/advised.yaml`; trained values under values/, policies under
+policies/. What is measured is kept in parts.json there: the same command again goes on from it.
 
 Several processes share the draws of the race and of the final, where the budget is in calls, and give one advice, that
 of one process. A budget in seconds is that of one process: the first alone advises, and the others end at once.

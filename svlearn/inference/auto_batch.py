@@ -26,9 +26,8 @@ AUTO = "auto"
 SHARE = 0.4  # of the memory that is free, for one call: the loop holds states and predictions beside it
 MOST_ON_CPU = 512  # where larger batches gain no speed
 PROBED = 8, 64  # states
-_known: "WeakKeyDictionary[Any, dict[Any, float]]" = (
-    WeakKeyDictionary()
-)  # bytes of a state, by sampler, and device and conditions
+# The bytes of a state, by sampler, and by device and shapes of conditions.
+_known: "WeakKeyDictionary[Any, dict[Any, float]]" = WeakKeyDictionary()
 
 
 def checked_max_batch(max_batch: Any) -> Any:

@@ -36,6 +36,7 @@ from svlearn.values import (
     load_value,
     save_value,
 )
+from svlearn.values.along_trajectories import along_trajectories
 from svlearn.values.children import asks_parents, evaluate_children
 from svlearn.values.selection_gain import selection_gain
 
@@ -89,6 +90,40 @@ def test_three_trajectories_measure_the_exact_sensitivity():
         found = LinearizedPosteriorMean.measured(TARGET, CHAIN, states).sensitivity
     assert meter.calls["reference_calls"] == 3 * STEPS
     torch.testing.assert_close(found[1:], value_of_chain().sensitivity[1:], rtol=1e-9, atol=0)
+
+
+def test_a_step_without_noise_has_no_sensitivity_however_its_states_are_rounded():
+    """Drawn in another batch, x_2 is its mean but for the last bits, which are no noise to follow."""
+
+    class Still(Reference):
+        num_steps = 3
+
+        def initial(self, batch_size, *, condition=None, generator=None):
+            return torch.randn(batch_size, 2, generator=generator, dtype=torch.float64)
+
+        def forward(self, x, t, previous=None):
+            return Prediction(GaussianTransition(0.5 * x, torch.where(t == 1, 0.0, 1.0)[:, None].double()), clean=3 * x)
+
+    states = roll_out(Still(), 4, generator=seeded("cpu", 1))["states"]
+    states[:, 2] += 1e-9
+    found = LinearizedPosteriorMean.measured(TARGET, Still(), states).sensitivity
+    assert found[2] == 0 and found[1] != 0
+
+
+def test_along_trajectories_it_says_what_a_sampler_is_told():
+    """From t = 1 on that of the parents moved by a wrong J, here twice the right one; at t = 0 the posterior mean."""
+    wrong = LinearizedPosteriorMean(TARGET, 2 * value_of_chain().sensitivity)
+    data = roll_out(CHAIN, 5, target=TARGET, generator=seeded("cpu", 1))
+    with metered() as meter:
+        said = dict(along_trajectories([wrong, PosteriorMean(TARGET)], CHAIN, data))
+    assert meter.calls["reference_calls"] == 5 * STEPS
+    torch.testing.assert_close(*said[0])
+    for t in range(1, STEPS):
+        parents = predict(CHAIN, data["states"][:, t - 1], t - 1)
+        noise = data["states"][:, t] - parents.transition.mean
+        expected = TARGET(parents.clean + wrong.sensitivity[t] * noise)
+        torch.testing.assert_close(said[t][0], expected.double())
+        assert (said[t][0] - said[t][1]).abs().max() > 1e-3
 
 
 def test_they_do_for_each_coordinate():
