@@ -20,6 +20,7 @@ from benchmarks.policy_objectives.findings import CALLS, SECONDS, Domain, gather
 from benchmarks.policy_objectives.page import page
 from benchmarks.policy_objectives.pulled import BACKGROUND, Pulled, Smoothed
 from benchmarks.policy_objectives.tasks import TASKS, reference, target
+from svlearn.domains.images.digits.classifier import FILES
 from svlearn.metering import metered
 from svlearn.objectives import ProximalPolicyGradient
 from svlearn.process import predict
@@ -226,8 +227,9 @@ def test_the_rate_is_that_of_the_largest_elbo(held, monkeypatch, tmp_path):
     assert run.chosen("mrl", "NFT") == rates[0]
 
 
-def test_what_is_pulled_predicts_the_end_of_its_own_steps():
+def test_what_is_pulled_predicts_the_end_of_its_own_steps(assets):
     """DDPM's mean is c x̂_T + d x_t: of the reference and of the policy with the same d, so their differences agree."""
+    assets(FILES["a"])
     chain, generator = reference("digits"), torch.Generator().manual_seed(0)
     policy = Pulled(chain, target("digits"))
     x = chain.initial(2, generator=generator)
@@ -276,7 +278,8 @@ def test_an_empty_image_is_what_all_blurs_leave_alone():
     torch.testing.assert_close(law.laws["sample"].mean, plain.transition.laws["sample"].mean)
 
 
-def test_a_smaller_file_is_better_and_an_empty_one_is_no_digit():
+def test_a_smaller_file_is_better_and_an_empty_one_is_no_digit(assets):
+    assets(FILES["b"])
     empty = torch.full((1, 1, 28, 28), BACKGROUND)
     generator = torch.Generator().manual_seed(0)
     drawn = sv.ancestral(reference("jpeg"), target("jpeg")).sample(4, generator=generator).states[:, 0]

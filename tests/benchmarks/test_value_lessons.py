@@ -20,7 +20,13 @@ CALLS = 600
 
 
 @pytest.fixture
-def short(monkeypatch):
+def table(assets):
+    """The measurements of GB1, which its reward reads."""
+    return assets("proteins/gb1_four_site.csv")
+
+
+@pytest.fixture
+def short(table, monkeypatch):
     """GB1 with few calls and few steps."""
     monkeypatch.setitem(PROBLEMS, "gb1", replace(PROBLEMS["gb1"], calls=CALLS, steps=4))
     draws.plain.cache_clear()
@@ -39,12 +45,14 @@ def test_a_way_keeps_to_its_calls_and_its_value_guides(row):
     assert samples.cost.reference_calls == 4 * expected
 
 
+@pytest.mark.usefixtures("table")
 def test_two_seeds_learn_from_different_trajectories():
     one, two = (draws.plain("gb1", seed, 100) for seed in (1, 2))
     assert one.rows["states"].shape == two.rows["states"].shape == (20, 5, 4)
     assert not one.rows["states"].equal(two.rows["states"])
 
 
+@pytest.mark.usefixtures("table")
 def test_a_budget_below_the_first_rows_is_refused():
     with pytest.raises(ValueError, match="budget: expected at least 20 calls, got 10"):
         draws.drawn_for(10, lambda number, generator: draws.trajectories("gb1", number, generator), 1, 1)
@@ -61,6 +69,7 @@ def test_states_of_trajectories_by_hand():
     assert late["states"].flatten().tolist() == [2, 5, 6] and late["rewards"].tolist() == [0.5, -1.0, -1.0]
 
 
+@pytest.mark.usefixtures("table")
 def test_what_the_posterior_mean_lacks():
     """Labels and r(x̂_T) of one trajectory add up to its reward, whatever t."""
     data = draws.residuals("gb1", 1, 36).rows  # four trajectories of 4 + 5 calls each
