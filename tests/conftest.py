@@ -21,6 +21,12 @@ from svlearn.transitions import GaussianTransition
 from svlearn.values import Learned
 
 
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Bytes are named by their number, not their content: that of a packed file holds the second it was packed in, and
+    workers that named a test differently by a second ran none."""
+    return f"{len(val)} bytes" if isinstance(val, bytes) else None
+
+
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> None:
     torch.set_num_threads(1)
