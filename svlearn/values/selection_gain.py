@@ -22,6 +22,7 @@ from svlearn.values.children import asks_parents, evaluate_children, reads_candi
 from svlearn.values.value import Value, evaluate
 
 COLUMNS = ["t", "value", "gain", "gain_error", "pearson"]
+FEWEST = 8  # trajectories of which a line is made
 PERSISTENCE = ["t", "value", "levels", "gain", "gain_error", "kept"]
 
 
@@ -52,7 +53,9 @@ def selection_gain(
     num_others: K draws x'_t for each x_t, by `generator`, the same for all values, over which the sign is averaged: the
     standard errors of 3 are three quarters of those of 1, where v tells little of r. x_0 has those of K other
     trajectories, which makes its gain too large by an N-th part or less. value: the place in `values`. gain_error: one
-    standard error. pearson: the correlation of v_t(x_t) and r(x_T), as `calibrate` has it.
+    standard error; what the mean of v_t over all candidates tells of r is a control variate, which leaves the gain as
+    it is and lowers its error where v foresees r. pearson: the correlation of v_t(x_t) and r(x_T), as `calibrate` has
+    it.
     The reference is called once a trajectory and step, and K + 1 times more where a value reads its predictions.
     Raises ValueError for a step that is none, K < 1 and K >= N, and as `calibrate` does; TypeError for what is no
     `Value`.
@@ -61,13 +64,12 @@ def selection_gain(
     num_others = integer(num_others, "num_others", 1, len(trajectories["states"]) - 1)
     rewards, kept = finite_rewards(reference, trajectories, rewards)
     generator = resolve_generator(generator, device_of(reference))
-    outcomes = rewards[kept]
-    centred, rows = outcomes - outcomes.mean(), []
+    outcomes, rows = rewards[kept], []
     for t in tqdm(chosen, desc="choices", disable=not progress, leave=False):
         with metered(max_batch), at_home(reference, *values, generator=generator):
             own, others = _said(values, reference, trajectories["states"], t, num_others, generator)
         for place, (one, rest) in enumerate(zip(own, others, strict=True)):
-            gain, error = _won(one, rest, kept, centred)
+            gain, error = _won(one, rest, kept, outcomes)
             rows.append((t, place, gain, error, agreement(one[kept], outcomes)[0]))
     return pd.DataFrame(rows, columns=COLUMNS)
 
@@ -114,7 +116,7 @@ def persistence(
                 ahead = t + number
                 said = one if number == 0 else rewards if ahead >= reference.num_steps else along[ahead][place]
                 there = kept if ahead >= reference.num_steps else torch.ones_like(kept)
-                gain, error = _won(one, rest, there, said[there] - said[there].mean())
+                gain, error = _won(one, rest, there, said[there])
                 rows.append((t, place, number, gain, error, gain / at_once if at_once > 0 else math.nan))
     return pd.DataFrame(rows, columns=PERSISTENCE)
 
@@ -127,11 +129,29 @@ def _chosen(values: Sequence[Value], reference: Reference, steps: Iterable[int] 
     return list(range(last)) if steps is None else sorted({*integers(steps, "steps", 0, last - 1)})
 
 
-def _won(one: Tensor, rest: Tensor, kept: Tensor, centred: Tensor) -> tuple[float, float]:
+def _won(one: Tensor, rest: Tensor, kept: Tensor, outcomes: Tensor) -> tuple[float, float]:
     """The gain and its standard error of choosing between own values (N,) and those of others (N · K,), of the rows
-    kept, whose outcomes are these (n,), less their mean."""
-    won = torch.sign(one[:, None] - rest.view(len(one), -1)).mean(dim=1)[kept] * centred
-    return float(won.sum()) / (len(won) - 1), float(won.std()) / math.sqrt(len(won))
+    kept, whose outcomes are these (n,)."""
+    rest = rest.view(len(one), -1)
+    signs = torch.sign(one[:, None] - rest).mean(dim=1)[kept]
+    won = signs * _unforeseen(torch.cat([one[:, None], rest], dim=1).mean(dim=1)[kept], outcomes)
+    return float(won.mean()), float(won.std()) / math.sqrt(len(won))
+
+
+def _unforeseen(shared: Tensor, outcomes: Tensor) -> Tensor:
+    """What the mean value of all candidates of a row, (n,), does not tell of its outcome, (n,): a control variate.
+
+    Which of its candidates a row has gone on from is chance, given all of them, so what all share has no part in a
+    gain, and much in its variance. A row is foreseen by the line through all others (leave one out), so that its own
+    outcome moves nothing that is taken from it; by their mean alone where a line has nothing to go by.
+    """
+    apart, number = shared - shared.mean(), len(outcomes)
+    spread, centred = apart.square().sum(), outcomes - outcomes.mean()
+    if number < FEWEST or not bool(spread.isfinite()) or float(spread) == 0:
+        return centred * number / (number - 1)
+    leverage = 1 / number + apart.square() / spread
+    line = (apart * centred).sum() / spread * apart
+    return (centred - line) / (1 - leverage)
 
 
 def _said(

@@ -61,7 +61,16 @@ def test_a_cheap_smooth_reward_is_worth_looking_ahead():
     row = advice.front.loc[advice.recommended]
     drawn = advice.sampler.sample(2000, generator=torch.Generator().manual_seed(5)).rewards.double()
     assert abs(row["reward"] - drawn.mean()) < 4 * math.hypot(row["standard_error"], drawn.std() / 2000**0.5)
-    assert row["pareto"] and row["stage"] == "final"
+    assert row["stage"] == "final"
+
+
+def test_nothing_on_the_front_is_beaten_at_its_price():
+    advice = advise(REFERENCE, sv.Target(REFERENCE.reward, alpha=0.0), seed=1, **QUICK)
+    final = advice.front[advice.front["stage"] == "final"]
+    for row in final.itertuples():
+        better = (final["price"] <= row.price) & (final["reward"] > row.reward)
+        assert row.pareto == (not better.any())
+    assert 1 < final["pareto"].sum() < len(final)
 
 
 def test_a_gradient_is_used_where_there_is_one():

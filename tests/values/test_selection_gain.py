@@ -62,7 +62,8 @@ def test_of_a_walk_every_step_gains_the_same(walk, target):
     assert gains["t"].tolist() == [1, 3]
     for row in gains.itertuples():
         assert abs(row.gain - 1 / math.sqrt(math.pi)) < 4 * row.gain_error < 0.05
-        assert row.gain_error == pytest.approx(2 / math.sqrt(N), rel=0.05)  # the std of r is 2 after four steps
+        # E[r²] - gain² without what the mean of the two candidates tells: all before them, and half of a step
+        assert row.gain_error == pytest.approx(math.sqrt((4.5 - row.t - 1 / math.pi) / N), rel=0.02)
     best = sv.Target(target.reward, 0.0)
     chosen = sv.svdd(walk, best, Learned(Last()), [1, 2, 1, 1, 1]).sample(N, generator=seeded("cpu", 3)).rewards
     assert abs(chosen.mean() - 1 / math.sqrt(math.pi)) < 4 * 2 / math.sqrt(N)
