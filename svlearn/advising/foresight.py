@@ -27,16 +27,22 @@ OTHERS = 2  # draws that each candidate is held against
 @dataclass(frozen=True)
 class Foresight:
     """Of one value: gains (T,) of a choice between two candidates for x_t, t = 0 ... T - 1, reward units, between the
-    steps that were measured linear; their sum over the steps measured, and the standard error of that."""
+    steps that were looked at linear; their sum over these, its standard error, and how many these are."""
 
     gains: Floats
     total: float
     error: float
+    looked: int
 
     @property
     def foresees(self) -> bool:
         """Whether the sum is above 0 beyond noise."""
         return self.total > NEEDED * self.error
+
+    @property
+    def at_most(self) -> float:
+        """What such choices at all T steps gain at most, but for noise: those between are like those looked at."""
+        return (self.total + NEEDED * self.error) * len(self.gains) / self.looked
 
     def sentence(self, name: str) -> str:
         return (
@@ -97,5 +103,8 @@ def foresight_of(rows: pd.DataFrame, num_steps: int) -> Foresight:
     errors = rows["gain_error"].to_numpy(dtype=float)
     significant = np.where(gains > errors, gains, 0.0)  # of noise a schedule would make steps of its own
     return Foresight(
-        np.interp(np.arange(num_steps), steps, significant), float(gains.sum()), math.sqrt(float((errors**2).sum()))
+        np.interp(np.arange(num_steps), steps, significant),
+        float(gains.sum()),
+        math.sqrt(float((errors**2).sum())),
+        len(steps),
     )

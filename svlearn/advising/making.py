@@ -14,6 +14,7 @@ from svlearn.advising import foresight, rates, trained_values
 from svlearn.advising.account import Account, Record
 from svlearn.advising.candidates import Candidate, Shelf, rewards_of
 from svlearn.advising.draws import Drawing
+from svlearn.advising.estimates import Baseline
 from svlearn.advising.foresight import Foresight
 from svlearn.advising.pilot import Pilot, pilot
 from svlearn.advising.race import Entry
@@ -27,9 +28,9 @@ from svlearn.targets import Target
 from svlearn.values import PosteriorMean, Value
 
 PLAIN = 16  # plain samples' price: what a sample may cost where the caller does not say
-GAINS, TRAINING, RACE = 0.12, 0.12, 0.3  # of the budget; the pilot has pilot.SHARE, and the final what is left
+GAINS, TRAINING, RACE = 0.12, 0.12, 0.3  # of the budget; the pilot has a share of its own, and the final what is left
 FEWEST_FINAL = 24  # samples of a finalist that the budget must have room for
-JUDGED = 3  # one in so many of the pilot's trajectories trains no value, and judges all
+JUDGED = 4  # one in so many of the pilot's trajectories trains no value, and judges all
 POSTERIOR, DRAWS, LEARNED = "posterior mean", "posterior draws", "learned"
 NUM_DRAWS = 4  # of x_T, for a value of tokens
 
@@ -54,9 +55,11 @@ class Making:
     tables: list[pd.DataFrame] = field(default_factory=list)
     rates: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=rates.COLUMNS))
 
-    def pilot(self) -> Pilot:
+    def pilot(self, trainable: Mapping[str, Trainable] | None) -> Pilot:
+        """Plain trajectories, more of them where a value or a surrogate learns from them."""
         self.account.say("plain samples")
-        return pilot(self.reference, self.target, self.drawing, self.account, self.record)
+        learns = trainable is None or any(not isinstance(each, Policy) for each in trainable.values())
+        return pilot(self.reference, self.target, self.drawing, self.account, self.record, learns)
 
     def limit(self, price: float, per_sample: float | None) -> float:
         """What a sample may cost: what the caller says, else the price of PLAIN plain ones, but no more than leaves
@@ -111,7 +114,7 @@ class Making:
             return self.record.repeat("prediction", lambda: predict(self.reference, states, 0))
 
     def train(self, known: Pilot, trainable: Mapping[str, Trainable] | None) -> None:
-        """Train on two thirds of the pilot's trajectories what can be trained, each with the same part of a share."""
+        """Train what can be trained on three quarters of the pilot's trajectories, each by the same part of a share."""
         number = len(known.rewards) - len(known.rewards) // JUDGED
         if trainable is None:
             rows = known.trajectories.all()[:number]
@@ -136,7 +139,7 @@ class Making:
 
     def look_ahead(self, known: Pilot, limit: float) -> None:
         """What a choice by each value gains, on the trajectories that trained none; a value that would cost more than
-        the limit with two candidates, or that foresees nothing, is left out."""
+        the limit with two candidates, or that foresees nothing and gains less than plain samples, is left out."""
         judged = len(known.rewards) // JUDGED
         share = GAINS * self.account.budget.amount / max(1, len(self.values))
         steps = self.reference.num_steps
@@ -154,9 +157,9 @@ class Making:
             number = min(judged, int(share / max(1e-300, self.price(calls))))
             if number < foresight.FEWEST:
                 continue  # nothing is known of it but that it is cheap enough: the race tells
-            self._look_ahead(name, value, known, number)
+            self._look_ahead(name, value, known, number, least)
 
-    def _look_ahead(self, name: str, value: Value, known: Pilot, number: int) -> None:
+    def _look_ahead(self, name: str, value: Value, known: Pilot, number: int, least: float) -> None:
         def make() -> dict[str, Any]:
             rows = known.trajectories.all()[-number:]
             options: dict[str, Any] = {"seed": self.drawing.seed, "max_batch": self.drawing.max_batch}
@@ -177,8 +180,12 @@ class Making:
             return
         self.tables.append(table)
         self.foresights[name] = foresight.foresight_of(table, self.reference.num_steps)
-        if not self.foresights[name].foresees:
-            self.skipped[name] = self.foresights[name].sentence(name)
+        plain = Baseline(known.scores, known.price, self.drawing.turn)
+        rival = plain.at(least)[0] - plain.at(known.price)[0]
+        own = self.foresights[name]
+        if not own.foresees and own.at_most <= rival:
+            sentence, price = own.sentence(name), self.account.budget.written(least)
+            self.skipped[name] = f"{sentence}; the best of as many plain samples as {price} buy gains {rival:.3g}"
             del self.values[name]
 
     def shelf(self, limit: float) -> Shelf:

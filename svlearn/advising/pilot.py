@@ -24,7 +24,7 @@ PILOT, NOISE = 0, 1  # streams of randomness
 FIRST, LEAST, MOST = 8, 32, 2048  # trajectories: of the first look, at least, at most
 WARMING = 2  # trajectories before the first look, where the clock decides
 REPEATED, FEWEST_REPEATED = 32, 4  # finished states that are scored twice: an eighth of all, within these
-SHARE = 0.15  # of the budget
+SHARE, TAUGHT = 0.15, 0.3  # of the budget: the latter where something learns from the trajectories
 NEEDED = 160  # plain samples' price, that an advice takes at least
 MANY = 0.5  # failures, from which on they are most
 
@@ -80,8 +80,11 @@ class Trajectories:
         return concatenate([self._chunks[chunk] for chunk in range(len(self.sizes))])
 
 
-def pilot(reference: Reference, target: Target, drawing: Drawing, account: Account, record: Record) -> Pilot:
-    """A first look of a few trajectories, which tells the price of one, then as many as a share of the budget pays.
+def pilot(
+    reference: Reference, target: Target, drawing: Drawing, account: Account, record: Record, learns: bool = False
+) -> Pilot:
+    """A first look of a few trajectories, which tells the price of one, then as many as a share of the budget pays,
+    which is larger where something `learns` from them.
 
     Of a budget in seconds a few are drawn before that, for a first call takes longer than all others.
     Raises ValueError for a budget that is too small, with what is needed; for a reward that is -inf on all of them, and
@@ -99,13 +102,13 @@ def pilot(reference: Reference, target: Target, drawing: Drawing, account: Accou
 
     if account.budget.unit == "seconds":
         draw(WARMING)
-    price = draw(FIRST)
+    price, share = draw(FIRST), TAUGHT if learns else SHARE
     if account.budget.amount < NEEDED * price:
         raise ValueError(
             f"budget: expected at least {account.budget.written(NEEDED * price)}, what {NEEDED} plain samples cost "
             f"here, got {account.budget.written()}"
         )
-    number = int(min(MOST, max(LEAST, SHARE * account.budget.amount / price))) - FIRST
+    number = int(min(MOST, max(LEAST, share * account.budget.amount / price))) - FIRST
     number = record.finish("pilot/size", lambda: {"number": number})["number"]  # the clock may say another next time
     price = draw(number)
     rewards = np.array([float(each) for part in parts for each in part["rewards"]])

@@ -26,10 +26,11 @@ from svlearn.values import Learned, Value, save_value
 from svlearn.values.value import copy_of
 
 WEIGHTS, ORDER = 3, 4  # streams of randomness
-STEPS, FEWEST_STEPS = 400, 20
+STEPS = {"seconds": 400, "calls": 1200}  # of the optimiser, at most: where calls are paid, a fit costs only its time
+FEWEST_STEPS = 20
 BATCH = 64  # trajectories
 TIMES = 8  # of each
-RATE = 3e-3
+RATE, TOGETHER = 3e-3, 1.2  # the learning rate at most, and what it comes to over all steps
 
 
 def default_value(trajectories: TensorDict, scores: Tensor, seed: int) -> Value | None:
@@ -63,10 +64,10 @@ def train(
         {"states": trajectories["states"], "rewards": torch.from_numpy(np.ascontiguousarray(scores)).float()},
         batch_size=[len(trajectories)],
     )
-    times = min(TIMES, reference.num_steps)
-    objective = MonteCarloRegression(reference, target, own, num_times=times, batch_size=BATCH, learning_rate=RATE)
+    times, rate = min(TIMES, reference.num_steps), min(RATE, TOGETHER / steps)
+    objective = MonteCarloRegression(reference, target, own, num_times=times, batch_size=BATCH, learning_rate=rate)
     limits: dict[str, Any] = {} if seconds is None else {"max_time": timedelta(seconds=max(1.0, seconds))}
-    stored = InMemoryData(data, batch_size=BATCH, seed=seed, stream=ORDER)  # another third of the trajectories judges
+    stored = InMemoryData(data, batch_size=BATCH, seed=seed, stream=ORDER)  # other trajectories judge
     with metered() as meter:
         fit(objective, max_steps=steps, seed=seed, data=stored, enable_progress_bar=False, devices=1, **limits)
     own.eval().requires_grad_(False)
@@ -95,7 +96,8 @@ def steps_for(
             f"{FEWEST_STEPS} steps of its training would cost {budget.written(FEWEST_STEPS * price)} in predictions, "
             f"over its share of {budget.written(share)}"
         )
-    return STEPS if price == 0 else max(FEWEST_STEPS, min(STEPS, int(share / price)))
+    most = STEPS[budget.unit]
+    return most if price == 0 else max(FEWEST_STEPS, min(most, int(share / price)))
 
 
 def keep(value: Value, path: Path, reference: Reference, recipe: dict[str, Any] | None) -> str | None:

@@ -20,6 +20,7 @@ def test_the_examples_run(capsys):
 def test_the_shares_are_those_of_the_code():
     shares = {"pilot of plain samples": pilot.SHARE, "training": making.TRAINING, "foresight": making.GAINS}
     shares["race"] = making.RACE
+    assert f"{pilot.SHARE:.0%}, or {pilot.TAUGHT:.0%} where something learns from it".replace("%", " %") in PAGE
     for part, share in shares.items():
         assert f"| {part} | {share:.0%}".replace("%", " %") in PAGE
     assert f"below what {pilot.NEEDED} plain samples cost" in PAGE

@@ -9,7 +9,7 @@ from svlearn.advising.foresight import Foresight
 from svlearn.domains.analytic import LinearGaussianChain
 
 CHAIN = LinearGaussianChain.random(dim=2, num_steps=4, seed=0)
-GAINS = Foresight(np.array([1.0, 1, 0, 0]), 2.0, 0.1), Foresight(np.array([0.0, 0, 1, 1]), 2.0, 0.1)
+GAINS = Foresight(np.array([1.0, 1, 0, 0]), 2.0, 0.1, 4), Foresight(np.array([0.0, 0, 1, 1]), 2.0, 0.1, 4)
 
 
 def tried(limit):

@@ -46,9 +46,9 @@ def test_dear_looks_are_fewer_steps_and_free_ones_all():
         return steps_for(CALLS, share, value, chain, TARGET, prices)
 
     looks = 64 * 8
-    assert steps(1e6, LEARNED) == STEPS
+    assert steps(1e6, LEARNED) == STEPS["calls"]
     assert steps(100.5 * looks * 0.25, LEARNED) == 100 and steps(100.5 * looks * 21.25, RESIDUAL) == 100
     assert steps(1.0, LEARNED) == FEWEST_STEPS
-    assert steps(torch.inf, LEARNED, {**PRICES, "value_calls": 0.0}) == STEPS
+    assert steps(torch.inf, LEARNED, {**PRICES, "value_calls": 0.0}) == STEPS["calls"]
     with pytest.raises(ValueError, match="steps of its training would cost .* calls in predictions, over its share"):
         steps(1.0, RESIDUAL)
