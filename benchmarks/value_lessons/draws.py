@@ -99,13 +99,21 @@ def residuals(name: str, seed: int, budget: float) -> Data:
     sampler = sv.svdd(reference(name), target(name), look, 1)
 
     def draw(number: int, generator: torch.Generator) -> TensorDict:
-        samples = _sampled(name, sampler, number, generator)
-        rows = label_candidates(sampler, samples)
-        rewards = samples.rewards[:, 0].to(rows["rewards"])
-        rows["rewards"] = rewards.repeat(len(rows) // number) - rows["rewards"]
-        return rows
+        return lacking(sampler, _sampled(name, sampler, number, generator))
 
     return drawn_for(budget, draw, seed, OWN)
+
+
+def lacking(sampler: sv.Sampler, samples: Samples) -> TensorDict:
+    """States of trajectories of one candidate a step, labelled by their reward less what the value said of them; one
+    that is finished before T has no more of them."""
+    rows = label_candidates(sampler, samples)
+    steps = [each for each in (samples.history.candidates or ())[:-1] if each is not None]
+    every = torch.ones(len(samples.rewards), dtype=torch.bool)
+    going_on = [every if each.finished is None else ~each.finished.flatten().cpu() for each in steps]
+    owners = torch.cat([each.nonzero().squeeze(1) for each in going_on])
+    rewards = samples.rewards[:, 0].to(rows["rewards"])
+    return rows.set("rewards", rewards[owners.to(rewards.device)] - rows["rewards"])
 
 
 def labelled(trajectories: TensorDict) -> TensorDict:

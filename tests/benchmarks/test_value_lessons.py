@@ -4,8 +4,10 @@ from dataclasses import replace
 
 import pytest
 import torch
+from finished_toys import LENGTHS, TARGET, Words
 from tensordict import TensorDict
 
+import svlearn as sv
 from benchmarks.value_lessons import draws, lessons
 from benchmarks.value_lessons.findings import against, rows, untrained
 from benchmarks.value_lessons.lessons import LESSONS, LINEARIZED, PLAIN, TOKENS
@@ -14,7 +16,7 @@ from benchmarks.value_lessons.page import page
 from benchmarks.value_lessons.problems import GROWING, PROBLEMS, reference, svdd, target
 from svlearn.process import predict
 from svlearn.randomness import seeded
-from svlearn.values import PosteriorMean, evaluate
+from svlearn.values import Learned, PosteriorMean, evaluate
 
 CALLS = 600
 
@@ -67,6 +69,22 @@ def test_states_of_trajectories_by_hand():
     assert every["rewards"].tolist() == [0.5] * 3 + [-1.0] * 3
     late = draws.labelled(TensorDict(told | {"since": torch.tensor([2, 1])}, batch_size=[2]))
     assert late["states"].flatten().tolist() == [2, 5, 6] and late["rewards"].tolist() == [0.5, -1.0, -1.0]
+
+
+class TenTimesTheLength(torch.nn.Module):
+    def forward(self, x, t):
+        return 10.0 * x[:, 1]
+
+
+def test_what_a_value_lacks_of_words_that_end_early():
+    """A row knows its word's length, of which the reward is a function; ended words have no rows, and a row of another
+    word's reward would not add up."""
+    sampler = sv.svdd(Words(), TARGET, Learned(TenTimesTheLength()), 1)
+    samples = sampler.sample_candidates(len(LENGTHS), condition=LENGTHS, generator=seeded("cpu", 0))
+    rows = draws.lacking(sampler, samples)
+    lengths = rows["states"][:, 1]
+    assert len(rows) == LENGTHS.sum()
+    torch.testing.assert_close(rows["rewards"] + 10.0 * lengths, TARGET.reward(rows["states"][:, 1:].expand(-1, 2)))
 
 
 @pytest.mark.usefixtures("table")
