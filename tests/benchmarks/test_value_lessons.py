@@ -83,7 +83,7 @@ def test_what_a_value_lacks_of_words_that_end_early():
     samples = sampler.sample_candidates(len(LENGTHS), condition=LENGTHS, generator=seeded("cpu", 0))
     rows = draws.lacking(sampler, samples)
     lengths = rows["states"][:, 1]
-    assert len(rows) == LENGTHS.sum()
+    assert len(rows) == (LENGTHS + 1).clamp(max=sampler.reference.num_steps).sum()  # the ended one, once
     torch.testing.assert_close(rows["rewards"] + 10.0 * lengths, TARGET.reward(rows["states"][:, 1:].expand(-1, 2)))
 
 
