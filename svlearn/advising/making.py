@@ -30,6 +30,7 @@ from svlearn.values import PosteriorMean, Value
 PLAIN = 16  # plain samples' price: what a sample may cost where the caller does not say
 GAINS, TRAINING, RACE = 0.12, 0.12, 0.3  # of the budget; the pilot has a share of its own, and the final what is left
 FEWEST_FINAL = 24  # samples of a finalist that the budget must have room for
+DEAR = 2  # plain samples: a value whose choices cost no more is tried also where its gain is within the noise
 JUDGED = 4  # one in so many of the pilot's trajectories trains no value, and judges all
 POSTERIOR, DRAWS, LEARNED = "posterior mean", "posterior draws", "learned"
 NUM_DRAWS = 4  # of x_T, for a value of tokens
@@ -139,7 +140,7 @@ class Making:
 
     def look_ahead(self, known: Pilot, limit: float) -> None:
         """What a choice by each value gains, on the trajectories that trained none; a value that would cost more than
-        the limit with two candidates, or that foresees nothing and gains less than plain samples, is left out."""
+        the limit with two candidates, or that foresees nothing and is dear or surely of no use, is left out."""
         judged = len(known.rewards) // JUDGED
         share = GAINS * self.account.budget.amount / max(1, len(self.values))
         steps = self.reference.num_steps
@@ -183,9 +184,8 @@ class Making:
         plain = Baseline(known.scores, known.price, self.drawing.turn)
         rival = plain.at(least)[0] - plain.at(known.price)[0]
         own = self.foresights[name]
-        if not own.foresees and own.at_most <= rival:
-            sentence, price = own.sentence(name), self.account.budget.written(least)
-            self.skipped[name] = f"{sentence}; the best of as many plain samples as {price} buy gains {rival:.3g}"
+        if not own.foresees and (least >= DEAR * known.price or own.at_most <= rival):
+            self.skipped[name] = own.sentence(name)
             del self.values[name]
 
     def shelf(self, limit: float) -> Shelf:

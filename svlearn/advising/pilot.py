@@ -24,7 +24,7 @@ PILOT, NOISE = 0, 1  # streams of randomness
 FIRST, LEAST, MOST = 8, 32, 2048  # trajectories: of the first look, at least, at most
 WARMING = 2  # trajectories before the first look, where the clock decides
 REPEATED, FEWEST_REPEATED = 32, 4  # finished states that are scored twice: an eighth of all, within these
-SHARE, TAUGHT = 0.15, 0.3  # of the budget: the latter where something learns from the trajectories
+SHARE, TAUGHT = 0.15, 0.25  # of the budget: the latter where something learns from the trajectories
 NEEDED = 160  # plain samples' price, that an advice takes at least
 MANY = 0.5  # failures, from which on they are most
 

@@ -71,7 +71,9 @@ def race(
     training. spend: the budget of all rounds, each of which has the same part of it.
     """
     skipped: dict[str, str] = {}
-    left, most = _affordable(entries, drawing.whole(FEWEST), spend, skipped), account.price + spend
+    at_one_price = terms.per_sample is not None
+    left = _affordable(entries, drawing.whole(FEWEST), spend, at_one_price, skipped)
+    most = account.price + spend
     rounds = max(1, math.ceil(math.log2(max(1, len(left)) / FINALISTS)) + 1) if left else 0
     behind: list[Entry] = []
     for number in range(rounds):
@@ -124,12 +126,15 @@ def _size(budget: float, price: float, most: int) -> int:
     return int(min(most, max(FEWEST, budget / price)))
 
 
-def _affordable(entries: Sequence[Entry], fewest: int, spend: float, skipped: dict[str, str]) -> list[Entry]:
-    """Those of which a first round of the fewest samples fits the budget together, the cheapest first."""
+def _affordable(
+    entries: Sequence[Entry], fewest: int, spend: float, at_one_price: bool, skipped: dict[str, str]
+) -> list[Entry]:
+    """Those of which a first round of the fewest samples fits the budget together, the cheapest first; the dearest
+    first where all are compared at one price, of which a cheap one makes little use."""
     left, needed = [], 0.0
-    for entry in sorted(entries, key=lambda each: each.price):
-        needed += fewest * entry.price
-        if needed <= spend:
+    for entry in sorted(entries, key=lambda each: each.price, reverse=at_one_price):
+        if needed + fewest * entry.price <= spend:
+            needed += fewest * entry.price
             left.append(entry)
         else:
             skipped[entry.name] = f"no room in the budget for {fewest} samples"
