@@ -68,8 +68,9 @@ def advise(
     choice by it gains at every step (`values.selection_gain`); one that foresees nothing beyond noise is left out,
     unless a choice by it costs next to nothing. Of the others SVDD with several numbers of candidates, the same at each
     step or where they gain (`candidates_by_step`), the best of several such lineages, handing over, and for α > 0 SMC
-    and guidance race by successive halving. The first of the finalists that, on samples which nobody has chosen by, gains over the best of as many plain samples as its own price
-    buys is recommended; else best-of-N is. Training is paid by the samples that it learned from and the fit, once.
+    and guidance race by successive halving. The first of the finalists that, on samples which nobody has chosen by,
+    gains over the best of as many plain samples as its own price buys is recommended; else best-of-N is. Training is
+    paid by the samples that it learned from and the fit, once.
 
     budget: what the advice itself may spend, all pilots counted: seconds (a number, "600s", "10m"), or calls
     ("2e5 calls"), with which the same seed gives the same advice. per_sample: the most that a sample may cost, in that
