@@ -2,10 +2,9 @@
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
+import forking
 import pytest
 import yaml
 
@@ -23,13 +22,7 @@ VALUES, POLICIES = (
 
 
 def run(*arguments):
-    done = subprocess.run(
-        [sys.executable, *map(str, arguments)],
-        cwd=ROOT,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-    )
+    done = forking.run(*arguments, cwd=ROOT)
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
 
@@ -206,14 +199,7 @@ def own(tmp_path, monkeypatch):
 
     def command(*arguments, fails=False):
         paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-        environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
-        done = subprocess.run(
-            [sys.executable, "-m", "svlearn", *map(str, arguments)],
-            cwd=tmp_path,
-            env=environment,
-            capture_output=True,
-            text=True,
-        )
+        done = forking.run("-m", "svlearn", *arguments, cwd=tmp_path, PYTHONPATH=paths)
         assert (done.returncode != 0) is fails, done.stderr[-3000:]
         return done.stderr if fails else done.stdout
 

@@ -4,7 +4,7 @@ the first alone."""
 import json
 
 import pytest
-from launching import HERE, torchrun
+from forking import run_ranks
 
 import svlearn as sv
 from svlearn.cli import advise as command
@@ -79,7 +79,7 @@ def untimed(path):
 
 @pytest.mark.slow
 def test_two_processes_give_the_advice_of_one(folder, monkeypatch):
-    done = torchrun(["-m", "svlearn", "advise", *WORDS, "6000 calls", "--output", "two"])
+    done = run_ranks("-m", "svlearn", "advise", *WORDS, "6000 calls", "--output", "two")
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.count("the page:") == 1
     monkeypatch.setattr("sys.argv", ["svlearn advise", *WORDS, "6000 calls", "--output", "one"])
@@ -93,14 +93,14 @@ def test_two_processes_give_the_advice_of_one(folder, monkeypatch):
 
 @pytest.mark.slow
 def test_a_budget_in_seconds_and_arguments_that_differ_are_refused(folder):
-    (folder / "ask.py").write_text(HERE + f"sys.path.append({str(folder)!r})\n" + PYTHON)
-    done = torchrun(["ask.py"])
+    (folder / "ask.py").write_text(PYTHON)
+    done = run_ranks("ask.py")
     assert done.returncode == 0, done.stderr[-3000:]
     for rank in range(2):
         seconds, differ = json.loads((folder / f"rank{rank}.json").read_text())
         assert seconds == "budget: expected one in calls, which processes that advise together count alike, got 60 s"
         assert differ == "expected the same arguments on every rank, got for_samples: 9 on rank 0, 10 on rank 1"
-    alone = torchrun(["-m", "svlearn", "advise", *WORDS, "1e-6s", "--output", "alone"])
+    alone = run_ranks("-m", "svlearn", "advise", *WORDS, "1e-6s", "--output", "alone")
     assert "rank 1 ends: a budget in seconds is spent by the first process alone" in alone.stdout
     assert "budget: expected at least" in alone.stderr
 

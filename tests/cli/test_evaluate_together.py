@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from forking import run_ranks
 from launching import torchrun
 
 from svlearn.cli import evaluate as command
@@ -62,5 +63,6 @@ def test_two_processes_write_one_page_of_the_figures_of_one(folder, monkeypatch,
     two, one = untimed(folder / "two" / "comparison.json"), untimed(folder / "one" / "comparison.json")
     assert two == one and one["SMC"]["num_samples"] == 18
     assert (folder / "two" / "report.html").stat().st_size > 1000
-    refused = torchrun(["-m", "svlearn", "evaluate", "--config", "mine.yaml", "--output", "two", "--block_size", "0"])
+    words = ("--config", "mine.yaml", "--output", "two", "--block_size", "0")
+    refused = run_ranks("-m", "svlearn", "evaluate", *words)
     assert refused.returncode == 1 and "block_size: expected None or an integer" in refused.stderr

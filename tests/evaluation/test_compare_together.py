@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 from condition_toys import ALPHA, gaussian_by_class
-from launching import HERE, torchrun
+from forking import run_ranks
 from together_toys import CALLS, ROWS, Shown, compared, samplers, told
 
 from svlearn.domains.analytic import FiniteMarkovChain
@@ -61,8 +61,8 @@ def both(tmp_path_factory):
     """What each of two processes says, by rank."""
     folder = tmp_path_factory.mktemp("two")
     script = folder / "two.py"
-    script.write_text(HERE + TWO.format(folder=str(folder)))
-    done = torchrun([str(script)])
+    script.write_text(TWO.format(folder=str(folder)))
+    done = run_ranks(script)
     assert done.returncode == 0, done.stderr[-3000:]
     return [json.loads((folder / f"rank{rank}.json").read_text()) for rank in range(2)]
 

@@ -38,6 +38,11 @@ class Pull(nn.Module):
         return -0.1 * x
 
 
+def graphs():
+    """Of one to four atoms, in ten steps: by simulation the calls of a sample rise with the square of the steps."""
+    return MaskedGraphDiffusion(GraphTransformer(num_atoms=4, width=16, pair_width=16, depth=1), torch.ones(4))
+
+
 REFERENCES = {
     "token tree": lambda: TokenTree.random(3, 4, seed=1),
     "token tree with an end": lambda: TokenTree.random(3, 4, seed=2, end=0),
@@ -47,11 +52,9 @@ REFERENCES = {
     "mixture": lambda: GaussianMixtureDiffusion.rtb_toy(4),
     "mixture by DDPM": lambda: GaussianMixtureDDPM(GaussianMixtureDiffusion.rtb_toy(4)),
     "GDSS": ToyGDSS,
-    "masked graphs": lambda: MaskedGraphDiffusion(GraphTransformer(width=16, pair_width=16, depth=1), torch.ones(9)),
+    "masked graphs": graphs,
     "controlled": lambda: sv.policies.Controlled(LinearGaussianChain.random(2, 4, seed=0), Pull()),
-    "fine-tuned": lambda: sv.policies.Finetuned(
-        MaskedGraphDiffusion(GraphTransformer(width=16, pair_width=16, depth=1), torch.ones(9))
-    ),
+    "fine-tuned": lambda: sv.policies.Finetuned(graphs()),
 }
 
 

@@ -34,9 +34,21 @@ def pairs(oracles, policies, names=None):
     ]
 
 
-def train(family, problem):
-    objective = family.build(problem)
-    return fit(objective, max_steps=problem.max_steps * family.epochs, seed=0, enable_progress_bar=False)
+def train(family, problem, share=1.0):
+    """In `share` of the steps that the leaderboard gives it, which is the harder to pass."""
+    steps = round(share * problem.max_steps) * family.epochs
+    return fit(family.build(problem), max_steps=steps, seed=0, enable_progress_bar=False)
+
+
+VALUES = {}
+
+
+def trained_value(family, problem):
+    """Of a chain several tests look at one training."""
+    key = problem.name, family.name
+    if key not in VALUES:
+        VALUES[key] = train(family, problem, share=0.5 if problem is GAUSSIAN else 1.0).value
+    return VALUES[key]
 
 
 def distance(value, other, truth):
@@ -50,17 +62,23 @@ def distance(value, other, truth):
 
 @pytest.mark.parametrize(("problem", "family"), pairs([GAUSSIAN, MARKOV], policies=False))
 def test_a_value_is_exact_at_every_time(problem, family):
-    value, truth = train(family, problem).value, family.truth(problem)
+    value, truth = trained_value(family, problem), family.truth(problem)
     assert worst_r2(value, truth) > 0.99
     # and it is not the other estimand, which differs by more than what is left to learn
     soft, mean = problem.oracle.soft_value(problem.alpha), problem.oracle.mean_value()
     assert distance(value, truth.value, truth) < 0.5 * distance(soft, mean, truth)
 
 
+# Of the leaderboard's steps, and nats: on the two chains every family comes twice as near in them. The policy of a
+# temperature that is half as high again has a gap of 0.0064 on gaussian3.
+SHARES = {"gaussian3": (0.25, 0.005), "markov": (0.5, 0.01), "tree": (1.0, 0.01)}
+
+
 @pytest.mark.parametrize(("problem", "family"), pairs([GAUSSIAN, MARKOV, TREE], policies=True))
 def test_a_policy_is_within_a_hundredth_of_a_nat_of_the_best_of_its_class(problem, family):
-    start, end = problem.judge(problem.policy()), problem.judge(train(family, problem).policy)
-    assert end.gap < 0.01 < 0.05 < start.gap
+    share, bound = SHARES[problem.name]
+    start, end = problem.judge(problem.policy()), problem.judge(train(family, problem, share).policy)
+    assert end.gap < bound < 0.05 < start.gap
     assert end.forward < start.forward
 
 
@@ -86,7 +104,7 @@ SOFT = {family.name for family in families_of(MARKOV) if family.learns != MEAN}
 def test_what_a_soft_value_steers_is_within_a_hundredth_of_a_nat_of_the_exact_floor(problem, family):
     exact = problem.judge(Steered(problem, problem.oracle.soft_value(problem.alpha)))
     assert exact.gap == pytest.approx(0, abs=1e-9)
-    judgement = problem.judge(Steered(problem, train(family, problem).value))
+    judgement = problem.judge(Steered(problem, trained_value(family, problem)))
     assert judgement.gap < 0.01 < 0.05 < problem.judge(Steered(problem, Zero())).gap
 
 

@@ -1,9 +1,8 @@
 """Every draw of a training has random numbers of its own: each step, micro-batch, process and batch of validation."""
 
 import os
-import subprocess
-import sys
 
+import forking
 import pytest
 import pytorch_lightning as pl
 import torch
@@ -193,7 +192,7 @@ def test_two_processes_draw_trajectories_of_their_own_and_learn_the_same(tmp_pat
     here = os.path.dirname(__file__)
     script = tmp_path / "two.py"
     script.write_text(TWO.format(paths=[here], folder=str(tmp_path)))
-    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=300)
+    done = forking.run_ranks(script)
     assert done.returncode == 0, done.stderr[-3000:]
     one, other = (torch.load(tmp_path / f"rank{rank}.pt") for rank in range(2))
     assert all_different(one["drawn_states"] + other["drawn_states"]) and len(one["drawn_states"]) == 4

@@ -1,10 +1,8 @@
 """Two processes with batches of B learn what one learns from batches of 2 B, to the rounding of a sum."""
 
 import os
-import subprocess
-import sys
-from pathlib import Path
 
+import forking
 import pytest
 import pytorch_lightning as pl
 import torch
@@ -69,8 +67,7 @@ def both(tmp_path_factory):
     fit(on_policy("PPO"), max_steps=2, enable_progress_bar=False, callbacks=[KeptAt2(folder / "of one PPO.ckpt")])
     script = folder / "two.py"
     script.write_text(TWO.format(paths=[here], folder=str(folder)))
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(here).parents[1])}
-    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=600, env=environment)
+    done = forking.run_ranks(script, timeout=600)
     assert done.returncode == 0, done.stderr[-3000:]
     return [{**torch.load(folder / f"rank{rank}.pt"), "folder": folder} for rank in range(2)]
 

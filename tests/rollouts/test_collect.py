@@ -3,10 +3,9 @@
 import json
 import math
 import os
-import subprocess
-import sys
 from pathlib import Path
 
+import forking
 import pytest
 import torch
 from rollout_toys import TARGET, Mixed, Walk, files_of, total
@@ -216,13 +215,7 @@ print(json.dumps([by_line, by_time]))
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_sigkill_at_any_moment_loses_at_most_a_chunk_and_counts_none_twice(tmp_path):
-    paths = [str(Path(__file__).parent), str(Path(svlearn.__file__).parents[1])]
-    run = subprocess.run(
-        [sys.executable, "-c", KILLED_AGAIN_AND_AGAIN, str(tmp_path)],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-    )
+    run = forking.run("-c", KILLED_AGAIN_AND_AGAIN, tmp_path, PYTHONPATH=Path(__file__).parent)
     assert run.returncode == 0, run.stderr
     by_line, by_time = json.loads(run.stdout)
     assert [signal for signal, _ in by_line[:-1]] == [9] * (len(by_line) - 1) and len(by_line) > 40

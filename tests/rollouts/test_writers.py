@@ -6,12 +6,11 @@ import json
 import logging
 import os
 import signal
-import subprocess
-import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
 
+import forking
 import pytest
 import torch
 from rollout_toys import Mixed, Walk, files_of, total
@@ -26,7 +25,6 @@ from svlearn.rollouts.manifest import Manifest, Request
 from svlearn.rollouts.store import Writer
 
 ROOT = Path(svlearn.__file__).parents[1]
-PATHS = {"PYTHONPATH": os.pathsep.join([str(ROOT), str(Path(__file__).parent)]), "OMP_NUM_THREADS": "1"}
 REQUEST = Request("process", num_trajectories=6, num_steps=3, batch_size=2, seed=0, process="p")
 
 
@@ -111,7 +109,7 @@ def test_what_is_complete_needs_no_lock(tmp_path):
 
 
 COLLECTS = """
-import sys
+import sys, time
 from rollout_toys import Walk
 from svlearn.rollouts import collect
 
@@ -119,7 +117,7 @@ class Stopping(Walk):
     def forward(self, x, t, previous=None):
         if self.calls == 6:  # in the second chunk
             print("held", flush=True)
-            input()
+            time.sleep(300)
         self.calls += 1
         return super().forward(x, t)
 
@@ -130,14 +128,8 @@ collect(walk, 9, sys.argv[1], batch_size=3, progress=False)
 
 
 def test_who_waits_goes_on_where_the_killed_one_stopped(tmp_path):
-    holder = subprocess.Popen(
-        [sys.executable, "-c", COLLECTS, str(tmp_path / "a")],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, **PATHS},
-    )
-    assert holder.stdout.readline() == "held\n"
+    holder = forking.start("-c", COLLECTS, tmp_path / "a", PYTHONPATH=Path(__file__).parent)
+    assert holder.first_line() == "held\n"
     manifest = Manifest.read(tmp_path / "a")
     assert manifest.complete == (0,)
     writer = Writer(tmp_path / "a", manifest.request)
@@ -223,7 +215,6 @@ def test_home_is_written_in_full(tmp_path, monkeypatch):
 
 def test_a_short_soak():
     """Two and four processes at once, without kills and with them; `make soak` does it a hundred times."""
-    soak = [sys.executable, "-m", "benchmarks", "soak_rollouts", "--trials", "4"]
-    run = subprocess.run(soak, capture_output=True, text=True, cwd=ROOT, env={**os.environ, **PATHS})
+    run = forking.run("-m", "benchmarks", "soak_rollouts", "--trials", 4, cwd=ROOT)
     assert run.returncode == 0, run.stdout + run.stderr
     assert "every row is right" in run.stdout

@@ -1,8 +1,6 @@
 """A molecular reward carries its recipe: a value of it is saved as it is, and scores the same in another process."""
 
-import subprocess
-import sys
-
+import forking
 import pytest
 import torch
 from molecule_toys import num_atoms
@@ -54,9 +52,8 @@ def test_a_value_of_it_is_saved_and_loaded(name, qm9, tmp_path):
 def test_a_fresh_process_scores_the_same(qm9, tmp_path):
     reward = QED(num_workers=1, invalid_score=-0.5)
     path = save_value(PosteriorMean(sv.Target(reward, 0)), tmp_path / "value.safetensors", qm9)
-    command = [sys.executable, "-c", LOADED, str(path), ",".join(SMILES)]
-    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert said.strip() == str(reward.of_smiles(SMILES).tolist())
+    done = forking.run("-c", LOADED, path, ",".join(SMILES))
+    assert done.stdout.strip() == str(reward.of_smiles(SMILES).tolist()), done.stderr
     reward.scorer.close()
 
 

@@ -3,10 +3,10 @@
 import math
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
+import forking
 import pytest
 import torch
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
@@ -209,7 +209,6 @@ class Slow(pl.Callback):
 
 data = RolloutData({stored!r}, batch_size=8) if {stored!r} else None
 keep, last = LastCheckpoint(seconds=0.0, dirpath={folder!r}), Path({folder!r}) / "last.ckpt"
-print("ready", flush=True)
 best = pl.callbacks.ModelCheckpoint(dirpath={folder!r}, monitor="validation/loss")
 objective = Watched(num_validation=8, steps_per_epoch=7)
 fit(objective, max_steps={steps}, data=data, callbacks=[Slow(), best, keep], enable_checkpointing=True,
@@ -231,16 +230,12 @@ class Runs:
         )
 
     def start(self):
-        pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        process = subprocess.Popen([sys.executable, str(self.script)], **pipes)
-        assert process.stdout.readline() == "ready\n", process.stderr.read()
-        return process
+        return forking.start(self.script)
 
     def finish(self):
         """The status and the words of a run that nobody stops."""
-        process = self.start()
-        output = process.communicate()[1]
-        return process.returncode, output
+        done = self.start().finished(timeout=300)
+        return done.returncode, done.stderr
 
     def kill(self, number, delay):
         """Those of a run that a signal meets `delay` seconds after its first new checkpoint, however fast it is."""
@@ -252,8 +247,8 @@ class Runs:
             process.wait(timeout=delay)
         except subprocess.TimeoutExpired:
             process.send_signal(number)
-        output = process.communicate()[1]
-        return process.returncode, output
+        done = process.finished(timeout=300)
+        return done.returncode, done.stderr
 
     def last_written(self):
         last = self.folder / "last.ckpt"
