@@ -5,7 +5,7 @@ from typing import Any
 
 from benchmarks.common.pages import markdown_table, not_measured
 from benchmarks.iterated_twists.figures import OF_DATA, OF_ORACLES
-from benchmarks.iterated_twists.findings import Runs, compared, gather, interval, log_z_error, r2_under
+from benchmarks.iterated_twists.findings import Runs, gather, log_z_error, r2_under
 from benchmarks.iterated_twists.problems import CANDIDATES, DATA, GROUPS, ORACLES, P_REF, P_STAR, PARTICLES, PROBLEMS
 from benchmarks.iterated_twists.training import BATCH, DRAWN, FRESH, GROUP, ITERATED, METHODS, ROUNDS, STEPS
 from svlearn.evaluation.report.numbers import plain, with_error
