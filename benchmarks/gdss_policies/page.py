@@ -130,15 +130,12 @@ def figures(held: dict) -> dict[str, str]:
 def headline(rows: dict[str, Steered]) -> str:
     """The best row, and whether it is told apart from the process unguided and from the others."""
     best = max(rows, key=lambda name: rows[name].mean[0])
-    told = {True: [], False: []}
+    told: dict[str, list[str]] = {"above": [], "not told apart from": []}
     for name, row in rows.items():
         if name != best:
-            told[apart(rows[best].mean, row.mean)].append(f"{name} ({with_error(*row.mean)})")
-    said = [
-        f"{words} {', '.join(told[key])}"
-        for key, words in ((True, "above"), (False, "not told apart from"))
-        if told[key]
-    ]
+            words = "above" if apart(rows[best].mean, row.mean) else "not told apart from"
+            told[words].append(f"{name} ({with_error(*row.mean)})")
+    said = [f"{words} {', '.join(names)}" for words, names in told.items() if names]
     return f"**The largest mean QED is that of {best}, {with_error(*rows[best].mean)}: at 95 % {'; '.join(said)}.**"
 
 

@@ -68,7 +68,8 @@ def headline(drawn: list[dict[str, dict[str, Drawn]]], shared: dict[str, list["T
     """Which rows are on which side of SVDD-PM in every training."""
     sentences = []
     for reward, rows in shared.items():
-        free, sides = drawn[0][reward][FREE], {"above": [], "below": [], "not always on one side": []}
+        free = drawn[0][reward][FREE]
+        sides: dict[str, list[str]] = {"above": [], "below": [], "not always on one side": []}
         for row in rows:
             told = [each.mean[0] > free.mean[0] for each in row.trainings if apart(each.mean, free.mean)]
             whole = len(told) == len(row.trainings) and len(set(told)) == 1

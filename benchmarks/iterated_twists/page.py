@@ -3,6 +3,7 @@
 from statistics import fmean
 from typing import Any
 
+from benchmarks.common.estimates import compared, interval
 from benchmarks.common.pages import markdown_table, not_measured
 from benchmarks.iterated_twists.figures import OF_DATA, OF_ORACLES
 from benchmarks.iterated_twists.findings import Runs, gather, log_z_error, r2_under

@@ -15,8 +15,9 @@ MARKS = dict.fromkeys(("gaussian10", "gaussian10-long"), (0.97, 0.05))
 FOR_A_FEW = ("gaussian10-long",)  # only for the families that need so many steps
 TITLE = "Objectives on the oracles"
 OPENING = """
-Every family of `svlearn.objectives` on processes whose values, log Z and p* are exact. On each oracle every family draws the same number of trajectories (256 a step), at one learning rate that was not tuned
-family by family. A cell is the mean over {seeds} seeds, with the least and the largest in brackets where they differ.
+Every family of `svlearn.objectives` on processes whose values, log Z and p* are exact. On each oracle every family
+draws the same number of trajectories (256 a step), at one learning rate that was not tuned family by family. A cell is
+the mean over {seeds} seeds, with the least and the largest in brackets where they differ.
 
 - **worst R²**: the least over t of R² of the value that was learned against the exact one, soft or mean as the family
   learns it, on 4000 trajectories; for the contrastive two after a constant c(t) is taken off.
@@ -199,7 +200,8 @@ def page(
 
 def finding(results: dict[str, Any]) -> str:
     """How many families meet their marks, where the others fall short, and who comes nearest on each oracle."""
-    missed, met, best = {}, 0, []
+    missed: dict[tuple[str, str], int] = {}
+    met, best = 0, []
     for figure, place, what in (("worst_r2", 0, "values"), ("gap", 1, "policies")):
         nearest: dict[str, tuple[float, str]] = {}
         for (oracle, family), found in by_family(results, figure).items():
@@ -216,7 +218,7 @@ def finding(results: dict[str, Any]) -> str:
     number = met + sum(missed.values())
     return (
         f"Of {number} pairs of a family and an oracle, {met} meet their mark"
-        f"{', short of it are ' + ', '.join(short) if short else ''}. The nearest to the exact answer: {'; '.join(best)}."
+        f"{', short of it: ' + ', '.join(short) if short else ''}. Nearest to the exact answer are {'; '.join(best)}."
     )
 
 

@@ -84,8 +84,9 @@ def headline(entries: list[dict]) -> str:
     numbers = [each["calls"]["wall"] for each in entries]
     above = sum(number > WANTED for number in numbers)
     return (
-        f"Beside the same network calls made bare, the loop takes {100 * (np.median(numbers) - 1):.0f} % more time in the "
-        f"median of {len(numbers)} settings, and {100 * (max(numbers) - 1):.0f} % at most, in "
+        "Beside the same network calls made bare, the loop takes "
+        f"{100 * (np.median(numbers) - 1):.0f} % more time in the median of {len(numbers)} settings, and "
+        f"{100 * (max(numbers) - 1):.0f} % at most, in "
         f"{max(found, key=lambda name: found[name])}; {above} of them are above {WANTED}."
     )
 
