@@ -233,7 +233,7 @@ def test_a_value_that_cannot_be_saved_says_so_before_training(own, tmp_path):
 
 def test_trajectories_are_collected(own, tmp_path):
     arguments = ("collect", "--reference", "my_walk.Walk", "--reward", "my_walk.Reward", "--num_trajectories", 7)
-    assert own(*arguments, "--path", "kept") == "7 trajectories in kept\n"
+    assert own(*arguments, "--path", "kept") == "written:\n  kept  7 trajectories\n"
     rollouts = Rollouts.open(tmp_path / "kept")
     assert rollouts[:]["states"].shape == (7, 5, 1)
     assert (rollouts[:]["rewards"] == rollouts[:]["states"][:, -1, 0]).all()

@@ -7,7 +7,7 @@ from benchmarks.advice.figures import BY_BUDGET
 from benchmarks.advice.findings import Verdict, at_a_tenth, verdicts
 from benchmarks.advice.problems import FOR_SAMPLES, PROBLEMS
 from benchmarks.advice.special import SECONDS
-from benchmarks.common.pages import markdown_table, not_measured
+from benchmarks.common.pages import markdown_table, not_measured, opening, reproduce
 from svlearn.evaluation.report.numbers import between, plain, with_error
 
 TITLE = "Advice against exhaustive search"
@@ -47,9 +47,6 @@ The values that rows of a leaderboard learn are trained longer than an advice tr
 stories and digits an advice trains none: their states are not one tensor, and none was handed over. On stories it has
 the leaderboard's two samplers by roll-outs at hand. Docking is not measured: an advice of the least use would dock some
 hundred molecules, at seconds each, beside 400 calls of GDSS for every one of them.
-
-Written by `python -m benchmarks advice` from `benchmarks/results/advice.json` and the results of the pages named above;
-`--quote` writes it again.
 """
 
 
@@ -58,13 +55,15 @@ def page(results: dict[str, Any]) -> str:
     found = verdicts(results)
     if not found:
         return not_measured(TITLE, "advice")
-    parts = [f"# {TITLE}\n", f"![Rewards by the calls of an advice]({BY_BUDGET.name})\n", f"**{headline(found)}**\n"]
+    parts = [opening(TITLE, f"**{headline(found)}**", {BY_BUDGET.name: "Rewards by the calls of an advice"})]
     parts += [*missing(results), "## What the search has\n", searches(found)]
     for own in found.values():
         parts += [f"## {own[0].problem.title}\n", table(own)]
     parts += [special(name, results["special"][name]) for name in SPECIAL if name in results["special"]]
     numbers = ", ".join(f"{PROBLEMS[name].number:,} on {name}" for name in found)
-    return "\n".join([*parts, HOW.format(number=f"{FOR_SAMPLES:,}", judged=numbers), *versions(results)])
+    how = HOW.format(number=f"{FOR_SAMPLES:,}", judged=numbers)
+    foot = reproduce("advice", results, "The searches are results of the pages named above.")
+    return "\n".join([*parts, how, *versions(results), foot])
 
 
 def headline(found: dict[str, list[Verdict]]) -> str:

@@ -3,12 +3,14 @@
 import math
 from typing import Any
 
-from benchmarks.common.pages import markdown_table, not_measured
+from benchmarks.common.dots import FREE, OTHER, Dot, Panel, chart
+from benchmarks.common.pages import markdown_table, not_measured, opening, reproduce
 from benchmarks.constraint_bias.beside import END, PARTICLES
 from benchmarks.constraint_bias.beside import PATTERN as WORDS
 from benchmarks.constraint_bias.problem import PATTERN, PROMPT
 from svlearn.evaluation.report.numbers import plain, with_error
 
+NAME = "constraint_bias.svg"
 TITLE = "Constraint bias, against exact truth"
 LIBRARIES = ("svlearn", "genlm-control, exact", "genlm-control, AWRS")
 NOTES = """
@@ -38,8 +40,6 @@ the processor, one thread. The machine was shared, and the same run took up to t
 another: of speeds only large differences mean something.
 
 {beside}
-Written by `python -m benchmarks constraint_bias` from `benchmarks/results/constraint_bias.json`; `--quote` writes it
-again.
 """
 
 
@@ -73,7 +73,23 @@ def page(held: dict[str, Any]) -> str:
         runs=long["runs"],
         beside=beside(held["beside"]),
     )
-    return f"# {TITLE}\n\n{headline(held)}\n\n{markdown_table(head, [line(*each) for each in rows.items()])}{notes}"
+    first = opening(TITLE, headline(held), {NAME: "Total variation of each row to the posterior"})
+    foot = reproduce("constraint_bias", held)
+    return f"{first}\n{markdown_table(head, [line(*each) for each in rows.items()])}{notes}{foot}"
+
+
+def figures(held: dict[str, Any]) -> dict[str, str]:
+    """SVG by file name; what is below as many exact draws is noise."""
+    if not held["rows"] or not held["truth"]:
+        return {}
+    dots = [
+        Dot(name, row["total_variation"], row["total_variation"], row["total_variation"], OTHER if place == 0 else FREE)
+        for place, (name, row) in enumerate(held["rows"].items())
+    ]
+    floor = held["truth"]["exact"]["floor"][0], "as many exact draws"
+    label = "total variation to the posterior"
+    panel = Panel("Two tokens under a constraint", label, dots, best="low", line=floor, logarithmic=True)
+    return {NAME: chart("constraint_bias", [panel])}
 
 
 def headline(held: dict[str, Any]) -> str:

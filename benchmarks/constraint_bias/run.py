@@ -26,7 +26,7 @@ from benchmarks.common.command import add_choice
 from benchmarks.common.paths import PAGES
 from benchmarks.common.results import Results
 from benchmarks.constraint_bias import beside
-from benchmarks.constraint_bias.page import page
+from benchmarks.constraint_bias.page import figures, page
 from benchmarks.constraint_bias.problem import PROMPT, grammar, places, reference, truth
 from svlearn.domains.language.constraints import Completable, CompletableInTime
 from svlearn.evaluation.report.provenance import provenance
@@ -164,4 +164,5 @@ def bias(law: Tensor) -> dict[str, float]:
 
 
 def pages() -> dict[Path, str]:
-    return {PAGE: page(RESULTS.read())}
+    held = RESULTS.read()
+    return {PAGE: page(held)} | {PAGE.with_name(name): drawing for name, drawing in figures(held).items()}

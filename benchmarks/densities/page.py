@@ -2,7 +2,9 @@
 
 import statistics
 
-from benchmarks.common.pages import markdown_table
+from benchmarks.common.dots import Dot, Panel, chart
+from benchmarks.common.estimates import NORMAL, apart
+from benchmarks.common.pages import markdown_table, opening, reproduce
 from svlearn.evaluation.report.numbers import plain, with_error
 
 # |Δ log Z| as others report it; see `SOURCES` for where, and for what differs.
@@ -26,10 +28,9 @@ HEADER = (
     "Density", "Method", "abs. Δ log Z", "published", "KL(q to p\\*)", "KL(p\\* to q)", "ESS share",
     "abs. Δ log Z, SMC", "Steps", "Steps / s", "Seconds", "CPU seconds",
 )  # fmt: skip
-INTRODUCTION = """# Sampler benchmarks
-
-How near a learned policy comes to a density of known log Z, from nothing but its log-density and gradient. Written by
-`python -m benchmarks densities` from `benchmarks/results/densities.json`; `--quote` writes this page again.
+TITLE, NAME = "Sampler benchmarks", "densities.svg"
+INTRODUCTION = """
+How near a learned policy comes to a density of known log Z, from nothing but its log-density and gradient.
 
 """
 SOURCES = """
@@ -70,13 +71,72 @@ def page(results: dict[str, dict]) -> str:
     rows += [_empty(*key, "not measured", figure) for key, figure in PUBLISHED.items() if key not in cells]
     settings = [entry["case"] for entry in results.values()]
     return (
-        INTRODUCTION
+        opening(TITLE, f"**{finding(results)}**", {NAME: "Both divergences from the density, by density and method"})
+        + INTRODUCTION
         + markdown_table(HEADER, rows, left=2)
         + SOURCES.format(
             steps=_span(case["num_steps"] for case in settings),
             hidden=_span(case["hidden"] for case in settings),
             samples=_span(case["num_samples"] for case in settings),
         )
+        + "\n"
+        + reproduce("densities", results)
+    )
+
+
+def divergences(results: dict[str, dict]) -> dict[str, dict[str, dict[str, tuple[float, float]]]]:
+    """KL both ways with its error, by density, method and way; the mean over seeds."""
+    entries: dict[str, dict[str, list[dict]]] = {}
+    for name, entry in results.items():
+        density, method, _ = name.split("/")
+        if "failed" not in entry:
+            entries.setdefault(density, {}).setdefault(method, []).append(entry)
+    return {
+        density: {
+            method: {
+                way: (
+                    statistics.fmean(each[way] for each in own),
+                    sum(each[f"{way}_error"] ** 2 for each in own) ** 0.5 / len(own),
+                )
+                for way in ("reverse_kl", "forward_kl")
+            }
+            for method, own in methods.items()
+        }
+        for density, methods in entries.items()
+    }
+
+
+def figures(results: dict[str, dict]) -> dict[str, str]:
+    """SVG by file name: a panel each way, densities in the order of the nearest."""
+    panels = []
+    for way, title in (("reverse_kl", "KL(q to p*)"), ("forward_kl", "KL(p* to q)")):
+        dots = [
+            Dot(density, mean, max(mean - NORMAL * error, 1e-3), mean + NORMAL * error, method)
+            for density, methods in divergences(results).items()
+            for method, ways in methods.items()
+            for mean, error in [ways[way]]
+        ]
+        label = "nats, of whole trajectories; 95 % interval of the samples"
+        panels.append(Panel(title, label, dots, best="low", logarithmic=True))
+    return {NAME: chart("densities", panels)}
+
+
+def finding(results: dict[str, dict]) -> str:
+    """Where which method is nearest both ways, told apart from the next."""
+    nearest: dict[str, list[str]] = {}
+    for density, methods in divergences(results).items():
+        if len(methods) > 1:
+            first, *_ = winner = sorted(methods, key=lambda name: methods[name]["reverse_kl"][0])
+            told = all(
+                methods[first][way][0] < methods[other][way][0] and apart(methods[first][way], methods[other][way])
+                for way in ("reverse_kl", "forward_kl")
+                for other in winner[1:]
+            )
+            nearest.setdefault(first if told else "no method alone", []).append(density)
+    said = [f"{method} on {', '.join(densities)}" for method, densities in nearest.items()]
+    return (
+        f"Nearest to the density by both divergences, told apart from all other methods there: {'; '.join(said)}; the "
+        "training budgets are not equal, and each figure is of one training."
     )
 
 

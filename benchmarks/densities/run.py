@@ -33,7 +33,7 @@ from benchmarks.common.command import add_again, add_choice, add_seeds
 from benchmarks.common.pages import write_pages
 from benchmarks.common.paths import PAGES
 from benchmarks.common.results import Results
-from benchmarks.densities.page import page
+from benchmarks.densities.page import figures, page
 from svlearn.domains.analytic import Density, Funnel, GaussianReference, double_well, gmm40, many_well
 from svlearn.domains.analytic.networks import LangevinControl
 from svlearn.evaluation.report.numbers import with_error
@@ -218,7 +218,8 @@ def measure(options: argparse.Namespace) -> None:
 
 
 def pages() -> dict[Path, str]:
-    return {PAGE: page(RESULTS.read())}
+    results = RESULTS.read()
+    return {PAGE: page(results)} | {PAGE.with_name(name): drawing for name, drawing in figures(results).items()}
 
 
 def entry(case: Case, method: Method, seed: int, name: str) -> dict:

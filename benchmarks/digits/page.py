@@ -3,7 +3,7 @@
 import math
 from statistics import fmean
 
-from benchmarks.common.pages import markdown_table, not_measured
+from benchmarks.common.pages import markdown_table, not_measured, opening, reproduce
 from benchmarks.digits.figures import ACCURACY, PICTURES, SHOWN
 from benchmarks.digits.findings import Cell, gather, nearest, unmeasured
 from benchmarks.digits.problem import ALPHAS, NUM_STEPS
@@ -37,8 +37,6 @@ consistency (log-variance, trajectories that share their start), each trained at
 proposes by the policy and weighs by r(x̂_T).
 
 {training}
-
-Written by `python -m benchmarks digits` from `benchmarks/results/digits.json`; `--quote` writes this page again.
 """
 
 
@@ -48,7 +46,7 @@ def page(held: dict) -> str:
     cells = [cell for cell in measured if not cell.by_flow]
     if not cells:
         return not_measured(TITLE, "digits")
-    parts = [f"# {TITLE}\n", f"![Accuracy by calls]({ACCURACY})\n", f"{headline(cells)}\n", *exact(held, cells)]
+    parts = [opening(TITLE, headline(cells), {ACCURACY: "Accuracy by calls"}), *exact(held, cells)]
     parts += [f"![An image of each class by each row, alpha = {SHOWN:g}]({PICTURES})\n"]
     parts += [table([cell for cell in cells if cell.alpha is None], real_row(held))]
     for alpha in ALPHAS:
@@ -60,7 +58,8 @@ def page(held: dict) -> str:
     if absent:
         policies = "policies have [a page of their own](digits_policies.md), in 20 steps"
         parts.append(f"Not measured here: {'; '.join(absent)}; {policies}.\n")
-    return "\n".join([*parts, NOTES.format(steps=NUM_STEPS, training=trainings(held))])
+    notes = NOTES.format(steps=NUM_STEPS, training=trainings(held))
+    return "\n".join([*parts, notes, reproduce("digits", held)])
 
 
 def headline(cells: list[Cell]) -> str:

@@ -1,7 +1,7 @@
 """The page docs/leaderboards/digits_policies.md, written from its results."""
 
 from benchmarks.common.estimates import apart
-from benchmarks.common.pages import markdown_table, not_measured
+from benchmarks.common.pages import markdown_table, not_measured, opening, reproduce
 from benchmarks.digits.findings import Cell, unmeasured
 from benchmarks.digits.page import trainings
 from benchmarks.digits.problem import ALPHAS
@@ -36,9 +36,6 @@ from p_ref, those of the other alphas go on from it for half as many steps. "SMC
 and weighs by r(x̂_T) and by log p_ref - log q.
 
 {training}
-
-Written by `python -m benchmarks digits_policies` from `benchmarks/results/digits_policies.json`; `--quote` writes this
-page again.
 """
 
 
@@ -47,8 +44,9 @@ def page(held: dict) -> str:
     cells = gather(held)
     if not cells:
         return not_measured(TITLE, "digits_policies")
-    parts = [f"# {TITLE}\n", f"![Reward by diversity and by KL]({TRADE_OFF})\n", f"{headline(cells)}\n"]
-    parts += [f"![An image of each class by each row, alpha = {SHOWN:g}]({PICTURES})\n"]
+    pictures = {TRADE_OFF: "Reward by diversity and by KL"}
+    pictures |= {PICTURES: f"An image of each class by each row, alpha = {SHOWN:g}"}
+    parts = [opening(TITLE, headline(cells), pictures)]
     parts += [table(own) for own in [[cell for cell in cells if cell.alpha is None]] if own]
     for alpha in ALPHAS:
         own = [cell for cell in cells if cell.alpha == alpha]
@@ -58,7 +56,8 @@ def page(held: dict) -> str:
     if absent:
         parts.append(f"Not measured: {'; '.join(absent)}.\n")
     numbers = NUM_STEPS * len(BLURS)
-    return "\n".join([*parts, NOTES.format(steps=NUM_STEPS, numbers=numbers, first=FIRST, training=trainings(held))])
+    notes = NOTES.format(steps=NUM_STEPS, numbers=numbers, first=FIRST, training=trainings(held))
+    return "\n".join([*parts, notes, reproduce("digits_policies", held)])
 
 
 def headline(cells: list[Cell]) -> str:

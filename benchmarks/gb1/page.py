@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks.common.pages import markdown_table, not_measured
+from benchmarks.common.pages import markdown_table, not_measured, reproduce
 from benchmarks.gb1 import policies as tuned
 from benchmarks.gb1 import values as learned
 from benchmarks.gb1.figures import complete
@@ -16,19 +16,18 @@ from svlearn.evaluation.report.numbers import plain
 TITLE = "GB1: a protein landscape whose p\\* is exact"
 OPENING = """# {title}
 
-![Total variation to p* by calls](gb1_calls.svg)
-
 **On measured fitness, what comes nearest p\\* per call is {best}: {best_tv} away in total variation
 at {best_calls} calls a sample, where p_ref is {start} away.** Close behind is {second}, {second_tv} away. {next}
 Without any training the nearest is {free} at {free_tv}, for {free_calls} calls{suits};
 SVDD-PM stops at {pm_tv} (M = {pm_m}), and more candidates do not help it.
 
+![Total variation to p* by calls](gb1_calls.svg)
+
 The data: 149,361 of the 160,000 variants of protein GB1 at four sites, with their measured fitness (Wu et al. 2016,
 eLife 5, e16965; wild type 1, best 8.76; the 10,639 that were not measured score 0). The reward is r = log max(fitness,
 0.01), so p\\*(x) ∝ p_ref(x) fitness^(1/alpha). p_ref is the shipped `svlearn.load("gb1")`, a masked diffusion of the
 four sites in any order, T = 4, trained on half of the functional variants. All v_t, p\\* and log Z are exact, by
-dynamic programming over the 21^4 masked states (`svlearn.domains.sequences.landscape`). Written by
-`python -m benchmarks gb1` from `benchmarks/results/gb1.json`; `--quote` writes this page again.
+dynamic programming over the 21^4 masked states (`svlearn.domains.sequences.landscape`).
 
 At alpha = {alpha} the mean fitness is {before} under p_ref and {after} under p\\*, KL(p\\*‖p_ref) = {kl} nats, and p\\*
 is spread over {variants} variants, the exponential of its entropy.
@@ -89,15 +88,13 @@ def page(results: dict[str, Any]) -> str:
     if not complete(results):
         return not_measured(TITLE, "gb1")
     found = methods(results)
-    origin = next(iter(results["samplers"].values()))["provenance"]
     return (
         opening(results, found)
         + samplers(results, found)
         + candidates(results)
         + values(results)
         + policies(results)
-        + f"Measured {origin['date'][:10]} at commit {str(origin['git_commit'])[:12]} on {origin['cpu']}, "
-        f"{origin['cores']} cores, one thread.\n"
+        + reproduce("gb1", results, "One thread.")
     )
 
 

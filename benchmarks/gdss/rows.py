@@ -127,3 +127,13 @@ def difference(one: Drawn, other: Drawn, short: bool = False) -> str:
     if not apart(one.mean, other.mean):
         text += ", not told apart at 95 %"
     return text if short else f"the difference is {text}"
+
+
+def leading(rows: dict[str, Drawn]) -> str:
+    """The row of the largest mean beside SVDD-PM, and at which share of its seconds."""
+    best = max(rows.values(), key=lambda row: row.mean[0])
+    text = f"the largest mean is that of {best.label}, {with_error(*best.mean)}"
+    if FREE not in rows or best.name == FREE:
+        return text
+    share = plain(best.cost("cpu_seconds") / rows[FREE].cost("cpu_seconds"), 2)
+    return f"{text}; against SVDD-PM {difference(best, rows[FREE])}, at {share} times its seconds"

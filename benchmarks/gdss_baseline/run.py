@@ -36,7 +36,7 @@ from benchmarks.common.paths import PAGES
 from benchmarks.common.results import Results
 from benchmarks.gdss.trajectories import trajectories
 from benchmarks.gdss.zinc250k import smiles
-from benchmarks.gdss_baseline.page import page
+from benchmarks.gdss_baseline import page as written
 from svlearn.assets import fetch
 from svlearn.domains.molecules import metrics
 from svlearn.domains.molecules.distribution_metrics import chemnet_activations, frechet_chemnet_distance, nspdk_mmd
@@ -185,4 +185,7 @@ def measure(options: argparse.Namespace) -> None:
 
 
 def pages() -> dict[Path, str]:
-    return {PAGE: page(RESULTS.read())}
+    held = RESULTS.read()
+    return {PAGE: written.page(held)} | {
+        PAGE.with_name(name): drawing for name, drawing in written.figures(held).items()
+    }

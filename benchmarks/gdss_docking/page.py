@@ -10,9 +10,9 @@ from rdkit import Chem
 
 from benchmarks.common.estimates import apart, gap
 from benchmarks.common.figures import style, svg
-from benchmarks.common.pages import markdown_table, not_measured
+from benchmarks.common.pages import markdown_table, not_measured, opening, reproduce
 from benchmarks.gdss.figures import points
-from benchmarks.gdss.rows import LATE, THEN_FREE, Drawn, gather, machines
+from benchmarks.gdss.rows import LATE, THEN_FREE, Drawn, gather, leading
 from benchmarks.gdss_docking.break_even import Paying, paying, section
 from benchmarks.gdss_docking.training import ALPHA, FAMILY, START, TWIST
 from benchmarks.gdss_table.batches import plain_costs
@@ -38,9 +38,8 @@ COSTS = {
     "failed": "Failed",
     "cpu_seconds": "Seconds",
 }
+TITLE = "Docking: GDSS against parp1"
 INTRODUCTION = """\
-# Docking: GDSS against parp1
-
 How well molecules bind to parp1 by AutoDock Vina, in kcal/mol (more is better), from the SVDD paper's own model: the
 authors' checkpoint of GDSS for ZINC-250k, 200 steps, each with its corrector. alpha = 0. Valences are repaired as GDSS
 does, and the largest piece is docked, by one search (exhaustiveness 1), as in MOOD. A row has {wanted} molecules or
@@ -71,11 +70,6 @@ asked stood among the reward calls when this was measured; svlearn counts it no 
 
 The paper's figures are of its later table: median and 90 %, its SVDD beside SVDD-MC here. It has a
 docking program, an N and an M of its own, so that they tell the size to expect and no more.
-"""
-ORIGIN = """\
-Machine: {cpu}, {cores} cores shared with other work. All batches, with commit and date:
-`benchmarks/results/gdss_docking.json`, written by `python -m benchmarks gdss_docking`, which goes on where it was
-stopped and writes this page too. The value: `configs/molecules/gdss/rewards/parp1.yaml`.
 """
 
 
@@ -127,24 +121,26 @@ def page(held: dict) -> str:
     """The Markdown of the results, as far as they go."""
     rows = rows_of(held)
     if not rows:
-        return not_measured("Docking: GDSS against parp1", "gdss_docking")
+        return not_measured(TITLE, "gdss_docking")
     short = [f"{row.name} ({len(row.rewards)})" for row in rows.values() if len(row.rewards) < WANTED]
     short += [f"{name} (0)" for name in (PLAIN, LEARNED, FREE) if name not in rows]
+    headline = f"**In kcal/mol {leading({**rows})}.**"
     return "\n".join(
         [
+            opening(TITLE, headline, {"docking_time.svg": "Mean score against seconds a molecule"}),
+            "Bars are 95 % intervals of the mean.\n",
             INTRODUCTION.format(wanted=WANTED, short="; ".join(short) or "none"),
             "## What came out\n",
             *findings(rows, held["training"], held["trained"]),
             *price(rows, held),
-            "\n![Mean score against seconds a molecule](docking_time.svg)\n",
-            "Bars are 95 % intervals of the mean.\n",
+            "",
             table(rows),
             *section(learned_rows(rows, held)),
             METHODS.format(alpha=ALPHA, late=LATE, start=START),
             *training(held["training"], held["trained"]),
             *forests(held.get("surrogate")),
             NOTES,
-            ORIGIN.format(**machines(held)),
+            reproduce("gdss_docking", held, "The value: `configs/molecules/gdss/rewards/parp1.yaml`."),
         ]
     )
 

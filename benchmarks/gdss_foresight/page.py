@@ -8,8 +8,8 @@ import pandas as pd
 import torch
 
 from benchmarks.common.estimates import apart
-from benchmarks.common.pages import markdown_table, not_measured
-from benchmarks.gdss.rows import FREE, NUM_STEPS, STARTS, Drawn, handover
+from benchmarks.common.pages import markdown_table, not_measured, opening, reproduce
+from benchmarks.gdss.rows import FREE, NUM_STEPS, STARTS, Drawn, difference, handover
 from svlearn.evaluation.report.numbers import plain, with_error
 from svlearn.values.switch import best_start
 
@@ -20,9 +20,9 @@ SAMPLED = (
 )  # fmt: skip
 PARTS = (0, 100, 200, 240, 280, 320, 360, NUM_STEPS)  # between which gains are added up
 
+TITLE = "GDSS: what a choice gains, and when to hand over"
+SHOWS = "Sum of the gains from t on, and correlation with the reward"
 INTRODUCTION = """\
-# GDSS: what a choice gains, and when to hand over
-
 What the better of two candidates for x_t, by a value, is worth at the end: the mean gain in reward over
 {trajectories} trajectories of the reference (GDSS for ZINC-250k, {num_steps} steps) that no value learned from, at each
 of the {choices} steps where SVDD has candidates (`values.selection_gain.selection_gain`). Of the two learned values
@@ -36,9 +36,6 @@ which the samplers below have and these sums do not. Where the gains do not tell
 samplers of several do. The correlation of v_t(x_t) and r(x_T) also counts what candidates share, above all the size of
 the molecule, and so flatters a value early. Rows of the last table of each reward: the contrastive twist chooses until
 t, and r(x̂_T) from there, M = 10, alpha = 0; they stand [in the table](gdss.md) as well.
-
-All figures: `benchmarks/results/gdss_foresight.json` and `benchmarks/results/gdss_table.json`, by
-`python -m benchmarks gdss_foresight`, which writes this page too, and `python -m benchmarks gdss_table`.
 """
 
 
@@ -51,14 +48,30 @@ def page(held: dict, rows: dict[str, dict[str, Drawn]]) -> str:
     numbers = {"trajectories": held["trajectories"], "num_steps": NUM_STEPS, "choices": choices}
     return "\n".join(
         [
+            opening(TITLE, f"**{headline(rows)}**", {"gdss_foresight.svg": SHOWS}),
             INTRODUCTION.format(**numbers),
             "## What came out\n",
             *[line for reward, gains in gains_of.items() for line in findings(reward, gains, rows.get(reward, {}))],
-            "\n![Sum of the gains from t on, and correlation with the reward](gdss_foresight.svg)\n",
+            "",
             *[section(reward, gains, rows.get(reward, {})) for reward, gains in gains_of.items()],
             NOTES,
+            reproduce("gdss_foresight", held, "What was sampled is from `benchmarks/results/gdss_table.json`."),
         ]
     )
+
+
+def headline(rows: dict[str, dict[str, Drawn]]) -> str:
+    """When to hand over to SVDD-PM by what was sampled, and what that is worth."""
+    sentences = []
+    for reward, own in rows.items():
+        tried = {t: own[name] for t, name in named().items() if name in own}
+        if tried and FREE in own:
+            best = max(tried, key=lambda t: tried[t].mean[0])
+            sentences.append(
+                f"{reward}: handing over to SVDD-PM at t = {best} of {NUM_STEPS} is best of those sampled, "
+                f"{with_error(*tried[best].mean)}, and against SVDD-PM alone {difference(tried[best], own[FREE])}"
+            )
+    return (". ".join(sentences) or "Not yet sampled when to hand over") + "."
 
 
 def findings(reward: str, gains: pd.DataFrame, rows: dict[str, Drawn]) -> list[str]:

@@ -4,8 +4,10 @@ import math
 from functools import cached_property
 from statistics import correlation, fmean, stdev
 
-from benchmarks.common.estimates import gap
-from benchmarks.common.pages import markdown_table, not_measured
+from benchmarks.common.dots import FREE as TRAINING_FREE
+from benchmarks.common.dots import LEARNED, OTHER, Panel, chart, dot
+from benchmarks.common.estimates import apart, gap
+from benchmarks.common.pages import markdown_table, not_measured, opening, reproduce
 from benchmarks.gdss.rows import Drawn, difference
 from svlearn.evaluation.report.numbers import plain, with_error
 
@@ -19,9 +21,8 @@ COSTS = {
     "cpu_seconds": "Seconds",
 }
 
+TITLE, NAME = "GDSS: policies", "gdss_policies.svg"
 INTRODUCTION = """\
-# GDSS: policies
-
 Fine-tuned policies of the authors' checkpoint of GDSS for ZINC-250k, beside the same process unguided and beside
 SVDD-PM on it. The process is **the predictor alone at 25 steps**, for adjoint matching wants steps whose noise does not
 depend on the state, which the corrector's does: its plain molecules are worse than those of
@@ -49,11 +50,6 @@ molecules: a policy may raise it without raising QED. KL is that of paths, KL(q 
 the row's own trajectories. A policy call is one of its own small networks, on what a reference call says; its gradient
 calls are those of the reward network that it reads. Seconds are those of the processor for a molecule, of one thread
 and of the worker that scores, without those of training.
-"""
-ORIGIN = """\
-Machine: {cpu}, {cores} cores shared with other work, one thread. All batches, with commit and date:
-`benchmarks/results/gdss_policies.json`, written by `python -m benchmarks gdss_policies`, which goes on where it
-was stopped and writes this page too.
 """
 
 
@@ -96,11 +92,12 @@ def page(held: dict) -> str:
     """The Markdown of the results, as far as they go."""
     rows = gather(held)
     if PLAIN not in rows:
-        return not_measured("GDSS: policies", "gdss_policies")
+        return not_measured(TITLE, "gdss_policies")
     short = [f"{row.name} ({len(row.rewards)})" for row in rows.values() if len(row.rewards) < WANTED]
     absent = [f"{name} (0)" for name in (*FAMILIES, FREE) if name not in rows]
     return "\n".join(
         [
+            opening(TITLE, headline(rows), {NAME: "Mean QED of each row, with its 95 % interval"}),
             INTRODUCTION.format(alpha=ALPHA, wanted=WANTED, short="; ".join(short + absent) or "none"),
             "## What came out\n",
             *findings(rows),
@@ -112,9 +109,34 @@ def page(held: dict) -> str:
             *training(held, rows[PLAIN]),
             "",
             NOTES,
-            ORIGIN.format(**next(iter(held["batches"].values()))["provenance"]),
+            reproduce("gdss_policies", held),
         ]
     )
+
+
+def figures(held: dict) -> dict[str, str]:
+    """SVG by file name."""
+    rows = gather(held)
+    kinds = {PLAIN: OTHER, FREE: TRAINING_FREE}
+    dots = [dot(name, row.mean, kinds.get(name, LEARNED)) for name, row in rows.items()]
+    if PLAIN not in rows:
+        return {}
+    line = rows[PLAIN].mean[0], PLAIN
+    return {
+        NAME: chart("gdss_policies", [Panel("Predictor alone, 25 steps", "mean QED, 95 % interval", dots, line=line)])
+    }
+
+
+def headline(rows: dict[str, Steered]) -> str:
+    """The best row, and whether it is told apart from the process unguided and from the others."""
+    best = max(rows, key=lambda name: rows[name].mean[0])
+    told: dict[str, list[str]] = {"above": [], "not told apart from": []}
+    for name, row in rows.items():
+        if name != best:
+            words = "above" if apart(rows[best].mean, row.mean) else "not told apart from"
+            told[words].append(f"{name} ({with_error(*row.mean)})")
+    said = [f"{words} {', '.join(names)}" for words, names in told.items() if names]
+    return f"**The largest mean QED is that of {best}, {with_error(*rows[best].mean)}: at 95 % {'; '.join(said)}.**"
 
 
 def findings(rows: dict[str, Steered]) -> list[str]:

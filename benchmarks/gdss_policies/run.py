@@ -24,7 +24,7 @@ from benchmarks.common.command import add_choice
 from benchmarks.common.pages import write_pages
 from benchmarks.common.paths import PAGES
 from benchmarks.common.results import Results
-from benchmarks.gdss_policies.page import page
+from benchmarks.gdss_policies.page import figures, page
 from benchmarks.gdss_policies.training import NUM_STEPS, RUNS, made, process, reward_network, train
 from svlearn.checkpoints import check_reference, load_into, read_record
 from svlearn.domains.molecules import metrics
@@ -79,7 +79,8 @@ def measure(options: argparse.Namespace) -> None:
 
 
 def pages() -> dict[Path, str]:
-    return {PAGE: page(RESULTS.read())}
+    held = RESULTS.read()
+    return {PAGE: page(held)} | {PAGE.with_name(name): drawing for name, drawing in figures(held).items()}
 
 
 def keep(make: Callable[[], dict], *keys: str) -> None:

@@ -1,13 +1,14 @@
 """The page of what GDSS costs, written from the results of the studies gdss_networks and gdss_step."""
 
-from benchmarks.common.pages import markdown_table
+from benchmarks.common.dots import FREE, LEARNED, OTHER, Dot, Panel, chart
+from benchmarks.common.pages import markdown_table, opening, reproduce
 from svlearn.evaluation.report.numbers import plain
 
 AUTHORS = {"evaluations": 30, "milliseconds": 211.0, "scoring": 39.0}  # of SVDD-PM, M = 10, a molecule and step
 
+TITLE, NAME = "GDSS: what it costs", "gdss_speed.svg"
 PAGE = """\
-# GDSS: what it costs
-
+{opening}
 Milliseconds on two cores, beside the authors' own code as it was timed on such a machine: {authors_ms} ms a molecule
 for one evaluation of both networks, and for a corrected step of SVDD-PM (M = 10) {milliseconds:g} ms, {scoring:g} of
 them to decode and score, with {evaluations} evaluations. What was aimed for: {wanted_ms:g} and 26 ms.
@@ -31,10 +32,7 @@ graphs and distinct molecules for which that was really done. Medians over turns
 An evaluation is one of both networks for one molecule; a step needs M for the corrector's candidates and one for the
 predictor's, and the start M - 1 more in all. *Times faster*: than the authors' {milliseconds:g} ms, by the wall.
 
-Machine: {cpu}, {cores} cores, load {step_load:.1f} at the start. All figures: `benchmarks/results/gdss.json` and
-`benchmarks/results/gdss_step.json`, by `python -m benchmarks gdss_networks` and `python -m benchmarks gdss_step`, which
-both write this page too.
-"""
+{reproduce}"""
 
 
 def page(networks: dict, step: dict) -> str:
@@ -55,9 +53,36 @@ def page(networks: dict, step: dict) -> str:
         steps=step["steps"],
         turns=step["turns"],
         step=sides(step["sides"]),
-        cpu=step["provenance"]["cpu"],
-        cores=step["provenance"]["cores"],
-        step_load=step["load"],
+        opening=opening(TITLE, f"**{finding(networks, step)}**", {NAME: "Milliseconds of a molecule and step"}),
+        reproduce=reproduce(
+            "gdss_step",
+            step,
+            "The networks are timed by `python -m benchmarks gdss_networks`, into `benchmarks/results/gdss.json`. "
+            f"Load of the machine at the start: {step['load']:.1f}.",
+        ),
+    )
+
+
+def figures(step: dict) -> dict[str, str]:
+    """SVG by file name: a corrected step of each sampler."""
+    dots = []
+    for name, row in step["sides"].items():
+        kind = OTHER if name == "pretrained" else FREE if name.startswith("SVDD-PM") else LEARNED
+        dots.append(Dot(name, row["wall_ms"], row["least_wall_ms"], row["largest_wall_ms"], kind))
+    line = AUTHORS["milliseconds"], "SVDD-PM by the authors"
+    label = "ms a molecule and step by the wall; range of turns"
+    return {NAME: chart("gdss_speed", [Panel("Corrected step", label, dots, best="low", line=line, logarithmic=True)])}
+
+
+def finding(networks: dict, step: dict) -> str:
+    """How much faster than the authors' code, a step and an evaluation."""
+    row = step["sides"]["SVDD-PM"]
+    own = min(each["wall_ms"] for each in next(iter(networks["checkpoints"].values()))["sides"].values())
+    return (
+        f"A corrected step of SVDD-PM takes {plain(row['wall_ms'], 3)} ms a molecule, "
+        f"{plain(AUTHORS['milliseconds'] / row['wall_ms'], 2)} times faster than the authors' code, with "
+        f"{plain(row['reference_calls'], 3)} evaluations of the networks for their {AUTHORS['evaluations']}; one "
+        f"evaluation takes {plain(own, 2)} ms, theirs {networks['authors_ms']} ms."
     )
 
 

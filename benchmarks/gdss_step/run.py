@@ -28,7 +28,7 @@ from benchmarks.common.clock import clock, since
 from benchmarks.common.paths import PAGES
 from benchmarks.common.results import Results
 from benchmarks.gdss.values import new_network
-from benchmarks.gdss_step.page import page
+from benchmarks.gdss_step.page import figures, page
 from svlearn.assets import fetch
 from svlearn.domains.molecules.gdss import GDSS, GDSSCodec
 from svlearn.domains.molecules.rewards import QED
@@ -136,4 +136,6 @@ def measure(options: argparse.Namespace) -> None:
 
 def pages() -> dict[Path, str]:
     held = NETWORKS.read(), RESULTS.read()
-    return {PAGE: page(*held)} if all(held) else {}
+    if not all(held):
+        return {}
+    return {PAGE: page(*held)} | {PAGE.with_name(name): drawing for name, drawing in figures(held[1]).items()}

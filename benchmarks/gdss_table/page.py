@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from matplotlib.figure import Figure
 
 from benchmarks.common.figures import style, svg
-from benchmarks.common.pages import markdown_table, not_measured
+from benchmarks.common.pages import markdown_table, not_measured, opening, reproduce
 from benchmarks.gdss.figures import points
 from benchmarks.gdss.rows import (
     FREE,
@@ -15,7 +15,7 @@ from benchmarks.gdss.rows import (
     THEN_FREE,
     Drawn,
     gather,
-    machines,
+    leading,
     number_in,
     start_of,
 )
@@ -48,9 +48,8 @@ COSTS = {
 }
 WANTED = 128
 
+TITLE = "GDSS: table 2 of the SVDD paper"
 INTRODUCTION = """\
-# GDSS: table 2 of the SVDD paper
-
 QED and SA, scaled to [0, 1], of molecules from the paper's own model: the authors' checkpoint of GDSS for ZINC-250k,
 200 steps, each with its corrector, so that the process has 400. alpha = 0, and M = N = 10 where a row says nothing
 else; of a corrector's step and the predictor's after it, the corrector's has the candidates. Valences are repaired as
@@ -89,18 +88,13 @@ a tenth of which validates (`configs/molecules/gdss`); svlearn ships it and the 
 `pretrained`. The reward network of DPS, the same GIN at t = T, learned from 20,000 molecules of ZINC-250k: its calls
 stand among the reward calls. The strength of both kinds of guidance is the best of four, tried on 32 other molecules.
 """
-ORIGIN = """\
-Machine: {cpu}, {cores} cores shared with other work, one thread. All batches, with commit and date:
-`benchmarks/results/gdss_table.json`, written by `python -m benchmarks gdss_table`, which goes on where it was
-stopped and writes this page too.
-"""
 
 
 def page(held: dict, walls: dict[str, float]) -> str:
     """The Markdown of the results, as far as they go; walls: of `run.walls`."""
     rows = gather(held)
     if not rows:
-        return not_measured("GDSS: table 2 of the SVDD paper", "gdss_table")
+        return not_measured(TITLE, "gdss_table")
     absent = [f"all of {reward} (0)" for reward in PAPER if reward not in rows]
     absent += [f"{each} of {reward} (0)" for reward in rows for each in PAPER[reward] if each not in rows[reward]]
     short = [
@@ -109,19 +103,23 @@ def page(held: dict, walls: dict[str, float]) -> str:
         for row in each.values()
         if len(row.rewards) < WANTED
     ]
+    headline = ". ".join(f"{reward}: {leading(each)}" for reward, each in rows.items())
     return "\n".join(
         [
+            opening(
+                TITLE, f"**{headline}.**", {"gdss_time.svg": "Mean reward and quantiles against seconds a molecule"}
+            ),
+            "Bars are 95 % intervals of the mean.\n",
             INTRODUCTION.format(wanted=WANTED, short="; ".join(short + absent) or "none"),
             "## What came out\n",
             *[line for reward in rows for line in findings(reward, rows[reward], walls)],
-            "\n![Mean reward and quantiles against seconds a molecule](gdss_time.svg)\n",
-            "Bars are 95 % intervals of the mean.\n",
+            "",
             *[f"## {reward}\n\n{table(reward, rows[reward].values())}" for reward in rows],
             METHODS.format(late=LATE, num_steps=NUM_STEPS),
             "## What was learned\n",
             training(held["training"]),
             NOTES.format(trajectories=1280),
-            ORIGIN.format(**machines(held)),
+            reproduce("gdss_table", held),
         ]
     )
 

@@ -23,7 +23,7 @@ from benchmarks.gdss.trajectories import REWARDS
 from benchmarks.gdss_table.batches import NUM_BATCHES, SEED, draw, key
 from benchmarks.gdss_table.batches import RESULTS as TABLE
 from benchmarks.gdss_table.samplers import Row, by_value, value_then_reward
-from benchmarks.gdss_trainings.page import page
+from benchmarks.gdss_trainings.page import figures, page
 
 RESULTS, PAGE = Results("gdss_trainings", {"batches": {}}), PAGES / "gdss_trainings.md"
 TRAININGS, START = (1, 2), 240
@@ -63,4 +63,6 @@ def trainings() -> list[dict]:
 
 
 def pages() -> dict[Path, str]:
-    return {PAGE: page(trainings(), list(rows(0)))}
+    drawn, names = trainings(), list(rows(0))
+    drawings = {PAGE.with_name(name): drawing for name, drawing in figures(drawn, names).items()}
+    return {PAGE: page(drawn, names, RESULTS.read())} | drawings

@@ -22,7 +22,8 @@ import torch
 import svlearn as sv
 from benchmarks.common.clock import timed
 from benchmarks.common.command import add_again, add_choice
-from benchmarks.common.pages import markdown_table, not_measured
+from benchmarks.common.dots import OTHER, Dot, Panel, chart
+from benchmarks.common.pages import markdown_table, not_measured, opening, reproduce
 from benchmarks.common.paths import PAGES
 from benchmarks.common.results import Results
 from benchmarks.gpu.law import Way, log_prob_errors, ratio_of_normalizers
@@ -31,6 +32,7 @@ from svlearn.evaluation.report.provenance import provenance
 from svlearn.randomness import seeded
 
 RESULTS, PAGE = Results("gpu", {"devices": {}}), PAGES / "gpu.md"
+NAME = "gpu.svg"
 TITLE = "Half precision, compilation and CUDA graphs"
 REFERENCES = {"digits": 256, "qm9": 512, "utr5": 512}  # samples in a batch on a GPU
 ON_CPU, TURNS = 8, 3  # samples in a batch there; turns that are timed
@@ -99,24 +101,44 @@ def measured(name: str, way: str, device: torch.device, batch: int) -> dict[str,
 
 
 def pages() -> dict[Path, str]:
-    return {PAGE: page(RESULTS.read())}
+    held = RESULTS.read()
+    return {PAGE: page(held)} | {PAGE.with_name(name): drawing for name, drawing in figures(held).items()}
+
+
+def figures(held: dict) -> dict[str, str]:
+    """SVG by file name: a panel a device."""
+    panels = []
+    for device, rows in held["devices"].items():
+        dots = []
+        for name, row in rows.items():
+            reference, way = name.split("/")
+            if (plain_row := rows.get(f"{reference}/float32")) is not None and way != "float32":
+                base, own = median(plain_row["seconds_per_sample"]), row["seconds_per_sample"]
+                dots.append(Dot(f"{reference}: {way}", base / median(own), base / max(own), base / min(own), OTHER))
+        if dots:
+            label, line = "times as fast as float32, median and range of turns", (1.0, "float32")
+            panels.append(Panel(device, label, dots, line=line, logarithmic=True))
+    return {NAME: chart("gpu", panels)} if panels else {}
 
 
 def page(held: dict) -> str:
-    parts = [_part(name, rows) for name, rows in held["devices"].items() if rows]
+    measured = {name: _part(name, rows) for name, rows in held["devices"].items() if rows}
+    parts = [part for _, part in measured.values()]
     if not parts:
         return not_measured(TITLE, "gpu")
     notes = (
         "Seconds on the wall, the median of turns after a first one, which compiles. The error of a trajectory is the "
         "root mean square of what Σ_t log p(x_{t+1}|x_t) is off, nats. E[Z_hat]/Z is of SMC on a linear-Gaussian chain "
-        "by a random network as value, ± one standard error: 1 is exact. Who has a GPU runs `benchmarks/gpu/run.sh`; "
-        "written by `python -m benchmarks gpu` from `benchmarks/results/gpu.json`.\n"
+        "by a random network as value, ± one standard error: 1 is exact. Who has a GPU runs `benchmarks/gpu/run.sh`.\n"
     )
     absent = "" if any(not name.startswith("CPU") for name in held["devices"]) else "**No GPU was at hand so far.** "
-    return f"# {TITLE}\n\n" + "\n".join(parts) + f"\n{absent}{notes}"
+    said = " ".join(told for told, _ in measured.values() if told) or "Nothing is measured beside float32 yet."
+    head = opening(TITLE, f"**{said}**", {NAME: "How many times as fast as float32"})
+    return "\n".join([head, *parts, f"{absent}{notes}", reproduce("gpu", held)])
 
 
-def _part(device: str, rows: dict[str, Any]) -> str:
+def _part(device: str, rows: dict[str, Any]) -> tuple[str, str]:
+    """What was found on a device, and its table."""
     seconds = {name: median(row["seconds_per_sample"]) for name, row in rows.items()}
     gains: dict[str, float] = {}
     for name in rows:
@@ -130,9 +152,9 @@ def _part(device: str, rows: dict[str, Any]) -> str:
         top = max(gains, key=best)
         off = rows[top]["log_prob"]["of_a_trajectory_nats"]
         told = (
-            f"**On {device} the fastest beside float32 is {top.split('/')[1]} of {top.split('/')[0]}, "
-            f"{plain(gains[top], 3)} times as fast; its trajectories' log-probabilities are off by {plain(off, 2)} "
-            "nats.**\n\n"
+            f"On {device} the fastest beside float32 is {top.split('/')[1]} of {top.split('/')[0]}, "
+            f"{plain(gains[top], 3)} times as fast; its trajectories' log-probabilities are off by "
+            f"{plain(off, 2)} nats."
         )
     table = [
         [
@@ -147,4 +169,4 @@ def _part(device: str, rows: dict[str, Any]) -> str:
         for name, row in rows.items()
     ]
     header = ["Reference", "Way", "Batch", "ms a sample", "times as fast", "step's error", "trajectory's", "E[Z_hat]/Z"]
-    return f"## {device}\n\n{told}{markdown_table(header, table, left=2)}"
+    return told, f"## {device}\n\n{markdown_table(header, table, left=2)}"

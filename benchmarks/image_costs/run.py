@@ -18,13 +18,15 @@ from diffusers import AutoencoderKL, SD3Transformer2DModel, UNet2DConditionModel
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.common.pages import not_measured
+from benchmarks.common.dots import FREE, LEARNED, OTHER, Dot, Panel, chart
+from benchmarks.common.pages import not_measured, opening, reproduce
 from benchmarks.common.paths import PAGES
 from benchmarks.common.results import Results
 from svlearn.evaluation.report.numbers import plain
 from svlearn.evaluation.report.provenance import provenance
 
 RESULTS, PAGE = Results("image_costs", {"parts": {}}), PAGES / "image_costs.md"
+NAME = "image_costs.svg"
 TITLE = "Text to image on one GPU of 24 GB, predicted"
 STEPS, CANDIDATES = 50, 20
 RATE = 60e12  # operations a second: about a third of the dense peak of a consumer card in half precision
@@ -101,7 +103,23 @@ def rows() -> dict[str, tuple[int, int]]:
 
 
 def pages() -> dict[Path, str]:
-    return {PAGE: page(RESULTS.read()["parts"])}
+    parts = RESULTS.read()["parts"]
+    return {PAGE: page(parts)} | {PAGE.with_name(name): drawing for name, drawing in figures(parts).items()}
+
+
+def figures(parts: dict) -> dict[str, str]:
+    """SVG by file name: predicted seconds of an image by row, a panel a model."""
+    if any(name not in parts for name in PARTS):
+        return {}
+    panels = []
+    for model, (network, autoencoder) in MODELS.items():
+        dots = []
+        for row, (evaluations, decodings) in rows().items():
+            work = evaluations * parts[network]["operations"] + decodings * parts[autoencoder]["operations"]
+            kind = OTHER if row == "pretrained" else LEARNED if "learned" in row else FREE
+            dots.append(Dot(row, work / RATE, work / RATE, work / RATE, kind))
+        panels.append(Panel(model, "seconds an image, predicted", dots, best="low", logarithmic=True))
+    return {NAME: chart("image_costs", panels)}
 
 
 def page(parts: dict) -> str:
@@ -127,7 +145,8 @@ def page(parts: dict) -> str:
         f"**Predicted, not measured: of SVDD-PM with a reward of pixels on Stable Diffusion 1.5, {pixels:.0%} of the "
         "operations are the autoencoder's, which decodes every candidate; a value of latents decodes the last alone.**"
     )
-    return "\n".join([f"# {TITLE}\n", f"{first}\n", *predicted, "", *counted, NOTES])
+    head = opening(TITLE, first, {NAME: "Predicted seconds of an image, by method and model"})
+    return "\n".join([head, *predicted, "", *counted, NOTES, reproduce("image_costs", parts)])
 
 
 NOTES = f"""
@@ -137,6 +156,4 @@ operations over {RATE / 1e12:.0f} · 10¹² a second, an assumption for half pre
 such card was at hand. Memory: the parts above and the text encoders (SD 1.5: 0.25 GB; SD 3: 1.7 GB without T5, which
 is 9.5 GB more and may be left out) lie in 24 GB; activations grow with `max_batch`, and the decoder's with
 `decode_chunk`, 8 images at a time by default.
-
-Written by `python -m benchmarks image_costs` from `benchmarks/results/image_costs.json`.
 """

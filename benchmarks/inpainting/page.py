@@ -1,8 +1,10 @@
 """The page docs/leaderboards/inpainting.md, written from its results."""
 
-from benchmarks.common.pages import not_measured
+from benchmarks.common.dots import FREE, OTHER, Dot, Panel, chart
+from benchmarks.common.pages import not_measured, opening, reproduce
 from svlearn.evaluation.report.numbers import plain
 
+NAME = "inpainting.svg"
 TITLE = "Inpainting whose posterior is exact"
 NOTES = """\
 
@@ -16,8 +18,6 @@ posterior, ten times, ± their standard deviation: nothing can be told to be bel
 is of the prior; DDPM's steps only tend to it as their number grows, so a part of every row's errors, and of its log Z,
 is of the 100 steps and not of the method.
 Seconds: of the processor, one thread of a shared machine.
-
-Written by `python -m benchmarks inpainting` from `benchmarks/results/inpainting.json`; `--quote` writes it again.
 """
 
 
@@ -39,7 +39,19 @@ def page(held: dict) -> str:
     notes = NOTES.format(
         number=floor["number"], components=floor["components_of_posterior"], exact=floor["log_normalizer"]
     )
-    return "\n".join([f"# {TITLE}\n", f"{headline(held)}\n", *lines, notes])
+    head = opening(TITLE, headline(held), {NAME: "Error of each row's covariance, beside that of exact draws"})
+    return "\n".join([head, *lines, notes, reproduce("inpainting", held)])
+
+
+def figures(held: dict) -> dict[str, str]:
+    """SVG by file name."""
+    if not held["rows"] or not held["floor"]:
+        return {}
+    found = {name: row["covariance"] for name, row in held["rows"].items()}
+    dots = [Dot(name, each, each, each, OTHER if name == "prior" else FREE) for name, each in found.items()]
+    floor = held["floor"]["exact draws"]["covariance"][0], "as many exact draws"
+    panel = Panel("Left half seen", "relative error of the covariance", dots, best="low", line=floor, logarithmic=True)
+    return {NAME: chart("inpainting", [panel])}
 
 
 def headline(held: dict) -> str:

@@ -22,7 +22,7 @@ from benchmarks.common.clock import clock, since
 from benchmarks.common.command import add_choice
 from benchmarks.common.paths import PAGES
 from benchmarks.common.results import Results
-from benchmarks.inpainting.page import page
+from benchmarks.inpainting.page import figures, page
 from benchmarks.inpainting.problem import posterior, process, target
 from svlearn.evaluation.report.provenance import provenance
 from svlearn.metering import KINDS
@@ -118,4 +118,5 @@ def floor() -> dict:
 
 
 def pages() -> dict[Path, str]:
-    return {PAGE: page(RESULTS.read())}
+    held = RESULTS.read()
+    return {PAGE: page(held)} | {PAGE.with_name(name): drawing for name, drawing in figures(held).items()}

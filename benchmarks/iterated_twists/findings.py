@@ -1,15 +1,13 @@
 """What the trainings come to, over seeds: means with 95 % intervals by round, and which objective ends better."""
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import Any
 
-from scipy import stats
+from benchmarks.common.estimates import interval
 
 Figure = Callable[[dict[str, Any]], float]  # of a round
-LEVEL = 0.05  # of the tests
 
 
 @dataclass(frozen=True)
@@ -48,17 +46,3 @@ def gather(results: dict[str, Any], problem: str, methods: Sequence[str]) -> dic
         for method in methods
     }
     return {method: Runs(problem, method, runs) for method, runs in held.items() if runs}
-
-
-def interval(numbers: Sequence[float]) -> tuple[float, float]:
-    """The mean, and half the width of its 95 % interval by Student's t; 0 of a single number."""
-    if len(numbers) < 2:
-        return fmean(numbers), 0.0
-    return fmean(numbers), float(stats.t.ppf(0.975, len(numbers) - 1)) * stdev(numbers) / math.sqrt(len(numbers))
-
-
-def compared(one: Sequence[float], other: Sequence[float]) -> int:
-    """-1 where the first are lower, 1 where they are higher, 0 where Welch's test does not tell them apart at 5 %."""
-    if min(len(one), len(other)) < 2 or stats.ttest_ind(one, other, equal_var=False).pvalue >= LEVEL:
-        return 0
-    return -1 if fmean(one) < fmean(other) else 1

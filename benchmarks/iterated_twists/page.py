@@ -3,9 +3,10 @@
 from statistics import fmean
 from typing import Any
 
-from benchmarks.common.pages import markdown_table, not_measured
+from benchmarks.common.estimates import compared, interval
+from benchmarks.common.pages import markdown_table, not_measured, opening, reproduce
 from benchmarks.iterated_twists.figures import OF_DATA, OF_ORACLES
-from benchmarks.iterated_twists.findings import Runs, compared, gather, interval, log_z_error, r2_under
+from benchmarks.iterated_twists.findings import Runs, gather, log_z_error, r2_under
 from benchmarks.iterated_twists.problems import CANDIDATES, DATA, GROUPS, ORACLES, P_REF, P_STAR, PARTICLES, PROBLEMS
 from benchmarks.iterated_twists.training import BATCH, DRAWN, FRESH, GROUP, ITERATED, METHODS, ROUNDS, STEPS
 from svlearn.evaluation.report.numbers import plain, with_error
@@ -40,9 +41,6 @@ processor, one thread of a shared machine, the judging apart.
 
 The alphas are lower than those of the [leaderboard of objectives](objectives.md), at which a first round is near p\\*
 already.
-
-Written by `python -m benchmarks iterated_twists` from `benchmarks/results/iterated_twists.json`; `--quote` writes it
-again.
 """
 
 
@@ -51,18 +49,18 @@ def page(results: dict[str, Any]) -> str:
     measured = {name: found for name in PROBLEMS if (found := gather(results, name, list(METHODS)))}
     if not measured:
         return not_measured(TITLE, "iterated_twists")
-    pictures = [
-        f"![R² and the error of log Z by round, {what}]({file})\n"
+    pictures = {
+        file: f"R² and the error of log Z by round, {what}"
         for file, known, what in ((OF_ORACLES, ORACLES, "oracles"), (OF_DATA, DATA, "GB1 and stories"))
         if any(name in measured for name in known)
-    ]
-    parts = [f"# {TITLE}\n", pictures[0], f"{headline(results, measured)}\n", *pictures[1:], table(results, measured)]
+    }
+    parts = [opening(TITLE, headline(results, measured), pictures), table(results, measured)]
     absent = [f"{name}, {method}" for name in PROBLEMS for method in METHODS if method not in measured.get(name, {})]
     if absent:
         parts.append(f"Not measured: {'; '.join(absent)}.\n")
     sizes = dict(rounds=ROUNDS, steps=STEPS, drawn=DRAWN, group=GROUP, batch=BATCH, fresh=FRESH)
     notes = NOTES.format(groups=GROUPS, particles=PARTICLES, candidates=CANDIDATES, **sizes)
-    return "\n".join([*parts, notes])
+    return "\n".join([*parts, notes, reproduce("iterated_twists", results)])
 
 
 def headline(results: dict[str, Any], measured: dict[str, dict[str, Runs]]) -> str:

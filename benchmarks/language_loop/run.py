@@ -18,7 +18,8 @@ import torch
 
 import svlearn as sv
 from benchmarks.common.clock import timed
-from benchmarks.common.pages import not_measured
+from benchmarks.common.dots import OTHER, Dot, Panel, chart
+from benchmarks.common.pages import folded, not_measured, opening, reproduce
 from benchmarks.common.paths import PAGES
 from benchmarks.common.results import Results
 from benchmarks.language_loop import peaks
@@ -30,6 +31,7 @@ EMPTY: dict[str, dict] = {"loops": {}, "memory": {}, "peaks": {}}
 RESULTS, PAGE = Results("language_loop", EMPTY), PAGES / "language_loop.md"
 TEXTS, TURNS = 64, 9
 GROUPS, PEAKS = (4, 16, 64, 256), (1, 4, 16, 64)
+NAME = "language_loop.svg"
 TITLE = "What the loop costs beside transformers' own"
 NOTES = """
 {texts} texts of {tokens} new tokens under "{prompt}" by stories260k (260,000 parameters, float32), one thread; {turns}
@@ -39,7 +41,6 @@ systematic, at half the effective sample size) the value of a text is a fixed fu
 weights vary: of {steps} steps, {resampled} resampled on average. Cache: keys and values of one group at its last step.
 Peak: the largest resident memory of a fresh process that draws {groups} such groups of SMC, less what it held before,
 all libraries loaded and one text drawn; cache beside it: that of all groups.
-Written by `python -m benchmarks language_loop` from `benchmarks/results/language_loop.json`.
 """
 
 
@@ -111,28 +112,47 @@ def memory(number: int) -> dict:
 
 
 def pages() -> dict[Path, str]:
-    return {PAGE: page(RESULTS.read())}
+    held = RESULTS.read()
+    return {PAGE: page(held)} | {PAGE.with_name(name): drawing for name, drawing in figures(held).items()}
+
+
+def figures(held: dict) -> dict[str, str]:
+    """SVG by file name."""
+    if not held["loops"]:
+        return {}
+    found = {name: each for name, each in ratios_of(held).items() if name != "generate"}
+    dots = [Dot(name, median(each), min(each), max(each), OTHER) for name, each in found.items()]
+    label = "time over that of generate, median and range of turns"
+    panel = Panel("As many tokens", label, dots, best="low", line=(1.0, "transformers' generate"))
+    return {NAME: chart("language_loop", [panel])}
+
+
+def ratios_of(held: dict) -> dict[str, list[float]]:
+    """The seconds of each loop over those of `generate`, turn by turn."""
+    seconds = held["loops"]["turns"]["seconds"]
+    return {
+        name: [own / theirs for own, theirs in zip(each, seconds["generate"], strict=True)]
+        for name, each in seconds.items()
+    }
 
 
 def page(held: dict) -> str:
     if not held["loops"]:
         return not_measured(TITLE, "language_loop")
     row = held["loops"]["turns"]
-    ratios = {
-        name: [own / theirs for own, theirs in zip(seconds, row["seconds"]["generate"], strict=True)]
-        for name, seconds in row["seconds"].items()
-    }
+    ratios = ratios_of(held)
     lines = ["| Loop | seconds | ratio, median | ratios | positions |", "| --- | --: | --: | --: | --: |"]
     for name, each in ratios.items():
         spread = f"{plain(min(each), 3)} to {plain(max(each), 3)}"
         number = f"{row['positions'][name]:,}" if name != "generate" else "–"
         cells = [name, plain(median(row["seconds"][name]), 3), plain(median(each), 3), spread, number]
         lines.append(f"| {' | '.join(cells)} |")
-    lines += ["", "| Particles | cache, MB |", "| --: | --: |"]
-    lines += [f"| {number} | {plain(each['cache_bytes'] / 1e6, 3)} |" for number, each in held["memory"].items()]
+    memory = ["| Particles | cache, MB |", "| --: | --: |"]
+    memory += [f"| {number} | {plain(each['cache_bytes'] / 1e6, 3)} |" for number, each in held["memory"].items()]
     if held.get("peaks"):
-        lines += ["", "| Particles | cache, MB | peak, MB | peak/cache |", "| --: | --: | --: | --: |"]
-        lines += [_peak(number, each) for number, each in held["peaks"].items()]
+        memory += ["", "| Particles | cache, MB | peak, MB | peak/cache |", "| --: | --: | --: | --: |"]
+        memory += [_peak(number, each) for number, each in held["peaks"].items()]
+    lines += ["", folded("Memory", "\n".join(memory))]
     first = (
         f"**For as many tokens `ancestral` takes {plain(median(ratios['ancestral']), 3)} times what `generate` does, "
         f"and SMC with {PARTICLES} particles {plain(median(ratios['SMC']), 3)} times.**"
@@ -147,7 +167,8 @@ def page(held: dict) -> str:
         resampled=plain(row["resampled"], 2),
         groups=peaks.GROUPS,
     )
-    return "\n".join([f"# {TITLE}\n", f"{first}\n", *lines, notes])
+    head = opening(TITLE, first, {NAME: "Time of svlearn's loops over that of transformers' own"})
+    return "\n".join([head, *lines, notes, reproduce("language_loop", held)])
 
 
 def _peak(number: str, entry: dict) -> str:

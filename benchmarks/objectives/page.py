@@ -4,7 +4,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.common.pages import markdown_table
+from benchmarks.common.pages import folded, markdown_table, opening, reproduce
+from benchmarks.objectives.figures import NAME, ORACLES, by_family
 from benchmarks.oracles.families import Family
 from benchmarks.oracles.problems import Problem, Toy
 from svlearn.evaluation.report.numbers import plain
@@ -12,13 +13,11 @@ from svlearn.evaluation.report.numbers import plain
 # The least R² and the largest gap that are wanted; of the others (0.99, 0.01).
 MARKS = dict.fromkeys(("gaussian10", "gaussian10-long"), (0.97, 0.05))
 FOR_A_FEW = ("gaussian10-long",)  # only for the families that need so many steps
-OPENING = """# Objectives on the oracles
-
-Every family of `svlearn.objectives` on processes whose values, log Z and p* are exact. Written by
-`python -m benchmarks objectives` from `benchmarks/results/objectives.json`; not edited by hand.
-
-On each oracle every family draws the same number of trajectories (256 a step), at one learning rate that was not tuned
-family by family. A cell is the mean over {seeds} seeds, with the least and the largest in brackets where they differ.
+TITLE = "Objectives on the oracles"
+OPENING = """
+Every family of `svlearn.objectives` on processes whose values, log Z and p* are exact. On each oracle every family
+draws the same number of trajectories (256 a step), at one learning rate that was not tuned family by family. A cell is
+the mean over {seeds} seeds, with the least and the largest in brackets where they differ.
 
 - **worst R²**: the least over t of R² of the value that was learned against the exact one, soft or mean as the family
   learns it, on 4000 trajectories; for the contrastive two after a constant c(t) is taken off.
@@ -175,23 +174,11 @@ def overhead(measured: dict[str, Any], problems: list[Problem], families: list[s
         more = plain(entry["milliseconds_more"], 2)
         peak = plain(entry.get("peak_memory", math.nan), 3)
         rows.append([family, oracle, share, ends, more, plain(entry["steps_per_second"], 3), peak])
-    origins = [entry["provenance"] for entry in measured.values()]
     names = {key.split("/")[1] for key in measured}
     missing = [family for family in families if family not in names]
     said = f"Not yet beside a bare loop: {'; '.join(missing)}.\n\n" if missing else ""
-    return f"\n{OVERHEAD}\n{markdown_table(titles, rows)}\n{said}{measured_at('Ratios measured', origins)}"
-
-
-def measured_at(word: str, origins: list[dict[str, Any]]) -> str:
-    """When, from which code and where."""
-    days = sorted({origin["date"][:10] for origin in origins})
-    span = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
-    machines = sorted({f"{origin['cpu']}, {origin['cores']} cores" for origin in origins})
-    commits = sorted({str(origin["git_commit"])[:12] for origin in origins})
-    return (
-        f"{word} {span} at commit {', '.join(commits)} (with changes not yet committed where the results say so) on "
-        f"{'; '.join(machines)}, one thread, beside other work.\n"
-    )
+    table = folded("The ratio of each family", markdown_table(titles, rows))
+    return f"\n{OVERHEAD}\n{table}\n{said}"
 
 
 def page(
@@ -203,10 +190,36 @@ def page(
     """The whole page, Markdown."""
     entries = results["entries"]
     seeds = len({key.rsplit("/", 1)[1] for key in entries})
-    foot = "\n" + measured_at("All else measured", [entry["provenance"] for entry in entries.values()])
     parts = [section(problem, families_of(problem), results) for problem in problems]
     names = list(dict.fromkeys(family.name for problem in problems for family in families_of(problem)))
-    return OPENING.format(seeds=seeds) + "".join(parts) + overhead(measured, problems, names) + foot
+    shows = "What is missing of R² and of the ELBO, by family and oracle"
+    head = opening(TITLE, f"**{finding(results)}**", {NAME: shows}) + OPENING.format(seeds=seeds)
+    foot = reproduce(("objectives", "training_overhead"), [results, measured])
+    return head + "".join(parts) + overhead(measured, problems, names) + "\n" + foot
+
+
+def finding(results: dict[str, Any]) -> str:
+    """How many families meet their marks, where the others fall short, and who comes nearest on each oracle."""
+    missed: dict[tuple[str, str], int] = {}
+    met, best = 0, []
+    for figure, place, what in (("worst_r2", 0, "values"), ("gap", 1, "policies")):
+        nearest: dict[str, tuple[float, str]] = {}
+        for (oracle, family), found in by_family(results, figure).items():
+            mark, away = MARKS.get(oracle, (0.99, 0.01))[place], [1 - each if place == 0 else each for each in found]
+            if all((each > mark) if place == 0 else (each < mark) for each in found):
+                met += 1
+            else:
+                missed[what, oracle] = missed.get((what, oracle), 0) + 1
+            mean = sum(away) / len(away)
+            nearest[oracle] = min(nearest.get(oracle, (math.inf, "")), (mean, family))
+        names = [f"{family} ({ORACLES[oracle]})" for oracle, (_, family) in nearest.items()]
+        best.append(f"of {what} {', '.join(names)}")
+    short = [f"{number} {what} on the {ORACLES[oracle]}" for (what, oracle), number in missed.items()]
+    number = met + sum(missed.values())
+    return (
+        f"Of {number} pairs of a family and an oracle, {met} meet their mark"
+        f"{', short of it: ' + ', '.join(short) if short else ''}. Nearest to the exact answer are {'; '.join(best)}."
+    )
 
 
 def _below(gap: float | None, largest: float) -> bool:

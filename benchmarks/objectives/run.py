@@ -30,6 +30,7 @@ from tqdm.auto import tqdm
 from benchmarks.common.command import add_again, add_choice, add_seeds
 from benchmarks.common.paths import PAGES
 from benchmarks.common.results import Results
+from benchmarks.objectives.figures import figures
 from benchmarks.objectives.page import page
 from benchmarks.oracles.families import MEAN, Family, families_of
 from benchmarks.oracles.judges import worst_r2
@@ -194,4 +195,6 @@ def measure(options: argparse.Namespace) -> None:
 
 
 def pages() -> dict[Path, str]:
-    return {PAGE: page(RESULTS.read(), OVERHEAD.read(), problems(), families_of)}
+    results = RESULTS.read()
+    drawn = {PAGE.with_name(name): drawing for name, drawing in figures(results).items()}
+    return {PAGE: page(results, OVERHEAD.read(), problems(), families_of)} | drawn

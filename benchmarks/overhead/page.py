@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.common.pages import markdown_table
+from benchmarks.common.dots import Dot, Panel, chart
+from benchmarks.common.pages import folded, markdown_table, opening, reproduce
 from svlearn.evaluation.report.numbers import between, plain
 
 WANTED, WANTED_MEMORY = 1.1, 1.2
@@ -21,12 +22,10 @@ PARTS = {
     "bookkeeping": "rest",
 }
 
+TITLE, NAME = "What the loop costs", "overhead.svg"
 INTRODUCTION = """\
-# What the loop costs
-
 Wall time of a sampler over that of the same network calls made bare: the same modules on the same batches, as many
-times, gradients included, on the same machine in the same run. Written by `python -m benchmarks overhead` from
-`benchmarks/results/overhead.json`; `--quote` writes this page again.
+times, gradients included, on the same machine in the same run.
 
 The network is a perceptron of six residual blocks whose width was found at the start, so that its largest call of a
 step takes about 5 ms of one thread; the process and the value have one each, of the same width. A
@@ -39,8 +38,6 @@ of each: a ratio is the median over turns, with their quartiles in brackets.
 - **B, M**: B lineages of M candidates (svdd), B groups of M particles (smc), B · M single samples (guidance).
 """
 PROFILE = """\
-## Where the rest goes
-
 Microseconds a step, with a clock in each part, which the parts inside it stop. *law*: what the reference makes of its
 network's output; *reward*: the target; *propose*: drawing candidates and their log p_ref - log q; *gradient*: guidance
 around its network and backward pass; *judge*: calling and checking values, and weighing; *select*: who survives;
@@ -59,16 +56,39 @@ KINDS = {"vectors": "Vectors, Gaussian steps", "tokens": "Tokens, categorical st
 def page(results: dict[str, Any]) -> str:
     """The Markdown of the results."""
     entries, memory, origin = results["entries"], results["memory"], results["provenance"]
-    sections = [INTRODUCTION, verdict(entries)]
+    head = opening(TITLE, f"**{headline(entries)}**", {NAME: "Time of each sampler over that of its bare calls"})
+    sections = [head, INTRODUCTION, verdict(entries)]
     for kind, title in KINDS.items():
         sections += [f"## {title}\n", ratios([each for each in entries if each["states"] == kind])]
     limits = {"few": memory[0]["few"]["candidates"], "many": memory[0]["many"]["candidates"]}
-    sections += [PROFILE, profiles(entries), MEMORY.format(limit=memory[0]["max_batch"], **limits), peaks(memory)]
-    sections.append(
-        f"Machine: {origin['cpu']}, {origin['cores']} cores, one thread, torch {origin['torch']}, "
-        f"{origin['date'][:10]}.\n"
-    )
+    sections += [folded("Where the rest goes", f"{PROFILE}\n{profiles(entries)}")]
+    sections += [MEMORY.format(limit=memory[0]["max_batch"], **limits), peaks(memory)]
+    sections.append(reproduce("overhead", results, f"One thread, torch {origin['torch']}."))
     return "\n".join(sections)
+
+
+def figures(results: dict[str, Any]) -> dict[str, str]:
+    """SVG by file name: a row for each kind of state and sampler, a dot for each number of lineages and candidates."""
+    dots = []
+    for each in results["entries"]:
+        low, high = np.quantile(each["calls"]["wall_turns"], [0.25, 0.75])
+        name, size = f"{each['states']}: {each['sampler']}", f"{each['groups']} × {each['candidates']}"
+        dots.append(Dot(name, each["calls"]["wall"], low, high, size))
+    label, line = "time over that of the bare calls; quartiles of turns", (WANTED, f"the mark, {WANTED}")
+    return {NAME: chart("overhead", [Panel("B × M", label, dots, best="low", line=line)])}
+
+
+def headline(entries: list[dict]) -> str:
+    """How much the loop adds to its calls, and where most."""
+    found = {f"{each['sampler']} on {each['states']}": each["calls"]["wall"] for each in entries}
+    numbers = [each["calls"]["wall"] for each in entries]
+    above = sum(number > WANTED for number in numbers)
+    return (
+        "Beside the same network calls made bare, the loop takes "
+        f"{100 * (np.median(numbers) - 1):.0f} % more time in the median of {len(numbers)} settings, and "
+        f"{100 * (max(numbers) - 1):.0f} % at most, in "
+        f"{max(found, key=lambda name: found[name])}; {above} of them are above {WANTED}."
+    )
 
 
 def verdict(entries: list[dict]) -> str:

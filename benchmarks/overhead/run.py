@@ -33,7 +33,7 @@ from benchmarks.common.paths import PAGES
 from benchmarks.common.results import Results
 from benchmarks.overhead.memory import measure as measure_memory
 from benchmarks.overhead.models import KINDS, SAMPLERS, Model, build, find_width
-from benchmarks.overhead.page import page
+from benchmarks.overhead.page import figures, page
 from svlearn.evaluation.report.provenance import provenance
 from svlearn.inference.loop import Loop
 from svlearn.inference.proposals import Guided
@@ -213,4 +213,5 @@ def measure(options: argparse.Namespace) -> None:
 
 
 def pages() -> dict[Path, str]:
-    return {PAGE: page(RESULTS.read())}
+    results = RESULTS.read()
+    return {PAGE: page(results)} | {PAGE.with_name(name): drawing for name, drawing in figures(results).items()}

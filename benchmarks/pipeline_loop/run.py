@@ -18,7 +18,8 @@ from diffusers import DDIMPipeline, DDIMScheduler, DDPMPipeline, DDPMScheduler, 
 
 import svlearn as sv
 from benchmarks.common.clock import timed
-from benchmarks.common.pages import not_measured
+from benchmarks.common.dots import OTHER, Dot, Panel, chart
+from benchmarks.common.pages import not_measured, opening, reproduce
 from benchmarks.common.paths import PAGES
 from benchmarks.common.results import Results
 from svlearn.domains.images import DiffusersReference
@@ -27,11 +28,11 @@ from svlearn.evaluation.report.provenance import provenance
 
 RESULTS, PAGE = Results("pipeline_loop", {"loops": {}}), PAGES / "pipeline_loop.md"
 BATCH, STEPS, TURNS = 32, 25, 8
+NAME = "pipeline_loop.svg"
 TITLE = "What the loop costs beside diffusers' own"
 NOTES = """
 {batch} images of 28 x 28 in {steps} steps by one random UNet2DModel of the size of the shipped digits, one thread;
-{turns} turns, each of both loops in changing order; seconds of the processor, a batch. Written by
-`python -m benchmarks pipeline_loop` from `benchmarks/results/pipeline_loop.json`.
+{turns} turns, each of both loops in changing order; seconds of the processor, a batch.
 """
 KINDS = {"DDPM": (DDPMPipeline, DDPMScheduler, {}), "DDIM, eta = 1": (DDIMPipeline, DDIMScheduler, {"eta": 1.0})}
 
@@ -90,7 +91,24 @@ def turns(kind: str) -> dict:
 
 
 def pages() -> dict[Path, str]:
-    return {PAGE: page(RESULTS.read())}
+    held = RESULTS.read()
+    return {PAGE: page(held)} | {PAGE.with_name(name): drawing for name, drawing in figures(held).items()}
+
+
+def figures(held: dict) -> dict[str, str]:
+    """SVG by file name."""
+    if not held["loops"]:
+        return {}
+    found = {kind: ratios_of(row) for kind, row in held["loops"].items()}
+    dots = [Dot(kind, median(each), min(each), max(each), OTHER) for kind, each in found.items()]
+    label = "time over that of the pipeline, median and range of turns"
+    panel = Panel("The same images", label, dots, best="low", line=(1.0, "diffusers' pipeline"))
+    return {NAME: chart("pipeline_loop", [panel])}
+
+
+def ratios_of(row: dict) -> list[float]:
+    """Our seconds over theirs, turn by turn."""
+    return [ours / theirs for ours, theirs in zip(row["seconds"]["ours"], row["seconds"]["theirs"], strict=True)]
 
 
 def page(held: dict) -> str:
@@ -101,7 +119,7 @@ def page(held: dict) -> str:
     ratios = {}
     for kind, row in held["loops"].items():
         seconds = row["seconds"]
-        pairs = [ours / theirs for ours, theirs in zip(seconds["ours"], seconds["theirs"], strict=True)]
+        pairs = ratios_of(row)
         ratios[kind] = median(pairs)
         times = (plain(median(seconds[name]), 3) for name in ("theirs", "ours"))
         spread = f"{plain(min(pairs), 3)} to {plain(max(pairs), 3)}"
@@ -110,4 +128,5 @@ def page(held: dict) -> str:
     worst = max(ratios.values())
     first = f"**With the same noise both draw the same images; svlearn's loop takes {plain(worst, 3)} times at most.**"
     notes = NOTES.format(batch=BATCH, steps=STEPS, turns=TURNS)
-    return "\n".join([f"# {TITLE}\n", f"{first}\n", *lines, notes])
+    head = opening(TITLE, first, {NAME: "Time of svlearn's loop over that of diffusers' pipeline"})
+    return "\n".join([head, *lines, notes, reproduce("pipeline_loop", held)])

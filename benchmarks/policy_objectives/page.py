@@ -5,7 +5,7 @@ from collections import Counter, defaultdict
 from statistics import fmean
 from typing import Any
 
-from benchmarks.common.pages import markdown_table, not_measured
+from benchmarks.common.pages import markdown_table, not_measured, opening, reproduce
 from benchmarks.digits_policies.steering import BLURS
 from benchmarks.policy_objectives.baselines import BASELINES, PRETRAINED
 from benchmarks.policy_objectives.families import BETA, CANDIDATES, EPOCHS, FAMILIES, GROUP, MINIBATCHES, REPLAY, ROUNDS
@@ -67,9 +67,6 @@ gradient. SVDD, which is at alpha = 0, and SMC look ahead by r(x̂_T), in texts 
 of 95 %, by Student's t, and "not told apart" is by Welch's test at 95 %. KL(q‖p_ref) is that of paths, nats. ELBO:
 what (r - r of p_ref)/alpha - KL comes to, nats; where it is below 0 the policy pays more than its reward is worth at
 this alpha. What needs no training pays its calls for each sample; a policy as many as the pretrained process.
-
-Written by `python -m benchmarks policy_objectives` from `benchmarks/results/policy_objectives.json`; `--quote` writes
-this page again. {machine}
 """
 
 
@@ -78,15 +75,15 @@ def page(held: dict[str, Any]) -> str:
     domains = gather(held)
     if not domains:
         return not_measured(TITLE, STUDY)
-    parts = [f"# {TITLE}\n"]
+    parts = [opening(TITLE, f"**{headline(domains)}**")]
     for place, domain in enumerate(domains.values()):
-        parts.append(f"![Reward and judge of {domain.name} by calls and by seconds]({file(domain.name)})\n")
-        if not place:
-            parts += [f"**{headline(domains)}**\n", claims(domains)]
-        parts += [f"## {TASKS[domain.name].title}\n", said(domain), table(domain), free(domain), *absent(domain)]
+        picture = f"![Reward and judge of {domain.name} by calls and by seconds]({file(domain.name)})\n"
+        parts += [f"## {TASKS[domain.name].title}\n", picture] if place else [picture, claims(domains)]
+        parts += [] if place else [f"## {TASKS[domain.name].title}\n"]
+        parts += [said(domain), table(domain), free(domain), *absent(domain)]
     without = [TASKS[name].title for name in TASKS if name not in domains]
     parts += [f"Not measured yet: {'; '.join(without)}.\n"] if without else []
-    return "\n".join([*parts, notes(held, domains)])
+    return "\n".join([*parts, notes(held, domains), reproduce(STUDY, held)])
 
 
 def headline(domains: dict[str, Domain]) -> str:
@@ -240,9 +237,7 @@ def settings(held: dict[str, Any], domains: dict[str, Domain]) -> str:
 
 
 def notes(held: dict[str, Any], domains: dict[str, Domain]) -> str:
-    origin = next(iter(held["trainings"].values()))["provenance"]
     filled: dict[str, Any] = {"numbers": NUM_STEPS * len(BLURS), "rounds": ROUNDS, "group": GROUP, "trial": TRIAL}
     filled |= {"minibatches": MINIBATCHES, "epochs": EPOCHS, "beta": BETA, "candidates": CANDIDATES}
     filled |= {"fresh": 1 - REPLAY, "looks": " and ".join(map(str, TASKS["stories"].looks))}
-    machine = f"Machine: {origin['cpu']}, {origin['cores']} cores."
-    return NOTES.format(settings=settings(held, domains), machine=machine, **filled)
+    return NOTES.format(settings=settings(held, domains), **filled)

@@ -5,7 +5,8 @@ from statistics import fmean
 import numpy as np
 from scipy import stats
 
-from benchmarks.common.pages import markdown_table, not_measured
+from benchmarks.common.dots import FREE, LEARNED, OTHER, Dot, Panel, chart
+from benchmarks.common.pages import folded, markdown_table, not_measured, opening, reproduce
 from svlearn.evaluation.report.numbers import between, plain, with_error
 
 BASELINES = "baselines"
@@ -22,9 +23,8 @@ COLUMNS = {
     "reward_calls_per_sample": "Reward calls",
 }
 
+TITLE, NAME = "QM9: which family to learn", "qm9.svg"
 INTRODUCTION = """\
-# QM9: which family to learn
-
 QED of molecules, from the masked graph diffusion that svlearn ships. Every family is trained as
 `make demo FAMILY=...` trains it, with the settings of `configs/molecules/qm9`, and is judged by {num_samples} samples
 of each of {num_seeds} seeds; a seed trains anew, from trajectories of its own. A learned value steers SVDD at
@@ -60,24 +60,21 @@ def page(results: dict, families: list[str]) -> str:
     """The Markdown of the results, as far as they go; it tells which of the families are not among them."""
     rewards = Rewards(gather(results["entries"]))
     if (BASELINES, OPPONENTS[0]) not in rewards.groups:
-        return not_measured("QM9: which family to learn", "qm9_families")
+        return not_measured(TITLE, "qm9_families")
     sizes = {row["num_samples"] for rows in rewards.groups.values() for row in rows}
     filled = {"num_samples": plain(max(sizes)), "num_seeds": len({each["seed"] for each in results["entries"]})}
-    origin = results["entries"][0]["provenance"]
     return "\n".join(
         [
-            INTRODUCTION.format(**filled),
+            opening(TITLE, finding(rewards), {NAME: "Mean QED of what each family learned, with its 95 % interval"}),
             *missing(results["entries"], families),
-            "## What came out\n",
             *verdicts(rewards),
+            "\n## How it was measured\n",
+            INTRODUCTION.format(**filled),
             "\n## The table\n",
             table(results["entries"], rewards),
             NOTES.format(**filled, freedom=rewards.freedom) if rewards.freedom else ONE_SEED,
-            "## What was tried before\n",
-            trials(results["trials"]),
-            f"Machine: {origin['cpu']}, {origin['cores']} cores, one thread. All figures, with the settings, the\n"
-            "commit and the date of each run: `benchmarks/results/qm9_families.json`, written by\n"
-            "`python -m benchmarks qm9_families`, which writes this page too.\n",
+            folded("What was tried before", trials(results["trials"])),
+            reproduce("qm9_families", results),
         ]
     )
 
@@ -140,30 +137,63 @@ def order(rewards: Rewards) -> list[tuple[str, str]]:
     return [key for family in families for key in rewards.groups if key[0] == family]
 
 
-def verdicts(rewards: Rewards) -> list[str]:
-    """Which family is above, below and beside SVDD-PM and best-of-10, and at what price."""
+def figures(results: dict) -> dict[str, str]:
+    """SVG by file name: what each family is judged by, beside what needs no training."""
+    rewards = Rewards(gather(results["entries"]))
+    dots = []
+    for family, sampler in rewards.groups:
+        mean, free = rewards.mean((family, sampler)), family == BASELINES
+        if free or sampler in MAIN:
+            reach = rewards.quantile((family, sampler)) * rewards.error((family, sampler))
+            kind = (OTHER if sampler == "pretrained" else FREE) if free else LEARNED
+            name = sampler if free else f"{family}: {'value' if sampler == 'SVDD' else 'policy'}"
+            dots.append(Dot(name, mean, mean - reach, mean + reach, kind))
+    if (BASELINES, OPPONENTS[0]) not in rewards.groups:
+        return {}
+    line = rewards.mean((BASELINES, OPPONENTS[0])), OPPONENTS[0]
+    return {NAME: chart("qm9", [Panel("QED of molecules", "mean QED, 95 % interval", dots, line=line)])}
+
+
+def finding(rewards: Rewards) -> str:
+    """The best value and the best policy, and whether they are told apart from SVDD-PM."""
     judged = [key for key in order(rewards) if key[1] in MAIN]
-    lines = []
+    lines, rival = [], (BASELINES, OPPONENTS[0])
     for kind, sampler in (("value", "SVDD"), ("policy", "policy")):
         best = next((key for key in judged if key[1] == sampler), None)
         if best is not None:
             rows = rewards.groups[best]
             calls = [f"{plain(average(rows, f'{each}_calls_per_sample'), 3)} {each} calls" for each in CALLS]
             lines.append(
-                f"**The best {kind} is that of `{best[0]}`: mean QED {reward(rewards, best)}, with "
-                f"{' and '.join(calls)} a sample; {average(rows, 'uniqueness'):.0%} of its valid molecules are "
-                "distinct.**\n"
+                f"The best {kind} is that of `{best[0]}`, {side(rewards, best, rival)} {rival[1]}: mean QED "
+                f"{reward(rewards, best)} against {reward(rewards, rival)}, with {' and '.join(calls)} a sample and "
+                f"{average(rows, 'uniqueness'):.0%} of its valid molecules distinct."
             )
+    return f"**{' '.join(lines)}**"
+
+
+SIDES = ("above", "below", "not told apart at 95 % from")
+
+
+def side(rewards: Rewards, key: tuple[str, str], rival: tuple[str, str]) -> str:
+    """On which side of the rival a row is."""
+    gap, error = rewards.mean(key) - rewards.mean(rival), np.hypot(rewards.error(key), rewards.error(rival))
+    significant = abs(gap) > rewards.quantile(key) * error
+    return SIDES[(0 if gap > 0 else 1) if significant else 2]
+
+
+def verdicts(rewards: Rewards) -> list[str]:
+    """Which family is above, below and beside SVDD-PM and best-of-10, and at what price."""
+    judged = [key for key in order(rewards) if key[1] in MAIN]
+    lines = []
     for opponent in OPPONENTS:
         rival = (BASELINES, opponent)
-        sides: dict[str, list[str]] = {"above it": [], "below it": [], "not told apart from it at 95 %": []}
+        words = dict(zip(SIDES, ("above it", "below it", "not told apart from it at 95 %"), strict=True))
+        sides: dict[str, list[str]] = {word: [] for word in words.values()}
         for key in judged:
             gap, error = rewards.mean(key) - rewards.mean(rival), np.hypot(rewards.error(key), rewards.error(rival))
-            significant = abs(gap) > rewards.quantile(key) * error
-            side = list(sides)[(0 if gap > 0 else 1) if significant else 2]
-            sides[side].append(f"`{key[0]}` ({with_error(gap, error, sign=True)})")
+            sides[words[side(rewards, key, rival)]].append(f"`{key[0]}` ({with_error(gap, error, sign=True)})")
         unique = average(rewards.groups[rival], "uniqueness")
-        text = "; ".join(f"{side}: {', '.join(names)}" for side, names in sides.items() if names)
+        text = "; ".join(f"{word}: {', '.join(names)}" for word, names in sides.items() if names)
         lines.append(f"- Against {opponent} ({reward(rewards, rival)}; {unique:.0%} distinct), {text}.")
     distinct = [f"`{key[0]}` {average(rewards.groups[key], 'uniqueness'):.0%}" for key in judged]
     lines.append(f"- Distinct molecules, the price of a reward: {', '.join(distinct)}.")

@@ -26,7 +26,7 @@ from benchmarks.common.pages import write_pages
 from benchmarks.common.paths import PAGES
 from benchmarks.common.results import Results
 from benchmarks.qm9.training import POLICIES, RUNS, VALUES, learned_value, rollouts, train
-from benchmarks.qm9_families.page import BASELINES, page
+from benchmarks.qm9_families.page import BASELINES, figures, page
 from svlearn.checkpoints import check_reference, load_into, read_record
 from svlearn.domains.molecules.rewards import QED
 from svlearn.evaluation.report.provenance import provenance
@@ -57,7 +57,8 @@ def measure(options: argparse.Namespace) -> None:
 
 
 def pages() -> dict[Path, str]:
-    return {PAGE: page(RESULTS.read(), KNOWN)}
+    results = RESULTS.read()
+    return {PAGE: page(results, KNOWN)} | {PAGE.with_name(name): drawing for name, drawing in figures(results).items()}
 
 
 def keep(kind: str, new: dict) -> None:

@@ -1,6 +1,7 @@
 """The page of inference on QM9, written from its results."""
 
-from benchmarks.common.pages import markdown_table, not_measured
+from benchmarks.common.estimates import apart
+from benchmarks.common.pages import markdown_table, not_measured, opening, reproduce
 from benchmarks.qm9_inference.findings import ALPHAS, findings
 from benchmarks.qm9_inference.rows import KNOWN_ESS, Row, candidates, gather, known
 from svlearn.evaluation.report.numbers import plain, with_error
@@ -17,9 +18,12 @@ COLUMNS = {
     "cpu_seconds_per_sample": "Seconds",
 }
 
+PICTURES = {
+    "qm9_inference_diversity.svg": "Mean QED against diversity, by alpha",
+    "qm9_inference_cost.svg": "Mean QED against reference calls and seconds, by alpha",
+}
+TITLE = "QM9: which sampler to run"
 INTRODUCTION = """\
-# QM9: which sampler to run
-
 QED of molecules, from the masked graph diffusion that svlearn ships (T = 45), by every sampler of `svlearn.inference`
 at four alphas. A sample may cost about 450 calls of the reference, the price of SVDD-PM with M = 10; what needs only
 45 is shown at that, and beside it with all 450 spent. A row has {size} samples of each of {seeds} seeds. PM is
@@ -61,18 +65,13 @@ of log Z: what it lacks is at least KL(q to p\\*), q being the law of the molecu
 most" where log Z is known. It is known from the {trajectories} trajectories that the values learned from, by their
 importance weights, where these rest on {ess} trajectories at least.
 """
-ORIGIN = """\
-Machine: {cpu}, {cores} cores shared with other work, one thread. All figures, with the commit and the date of each
-run: `benchmarks/results/qm9_inference.json`, written by `python -m benchmarks qm9_inference`, which writes this
-page too.
-"""
 
 
 def page(held: dict) -> str:
     """The Markdown of the results, as far as they go."""
     rows, truth = gather(held), held["truth"]
     if not rows:
-        return not_measured("QM9: which sampler to run", "qm9_inference")
+        return not_measured(TITLE, "qm9_inference")
     seeds = sorted({seed for row in rows for seed in row.seeds})
     size = int(max(each["num_samples"] for row in rows for each in row.seeds.values()))
     short = [f"{row.name} (alpha = {row.alpha:g})" for row in rows if len(row.seeds) < len(seeds)]
@@ -81,22 +80,37 @@ def page(held: dict) -> str:
     trajectories = next(iter(truth.values()))["num_trajectories"]
     return "\n".join(
         [
+            opening(TITLE, f"**{headline(rows)}**", PICTURES),
+            "Bars are 95 % intervals; the dashed line is the mean QED of p\\*, where it is known.\n",
             INTRODUCTION.format(size=size, seeds=len(seeds)),
             *([f"With fewer seeds as yet: {'; '.join(short)}.\n"] if short else []),
             "## What came out\n",
             *findings(rows, truth),
-            "\n![Mean QED against diversity, by alpha](qm9_inference_diversity.svg)\n",
-            "![Mean QED against reference calls and seconds, by alpha](qm9_inference_cost.svg)\n",
-            "Bars are 95 % intervals; the dashed line is the mean QED of p\\*, where it is known.\n",
+            "",
             METHODS,
             *[section(rows, alpha, truth.get(f"{alpha:g}")) for alpha in shown],
             "## How many candidates\n",
             "![QED against M and seconds](qm9_inference_candidates.svg)\n",
             table(ablation, None) if ablation else "",
             NOTES.format(size=size, trajectories=f"{trajectories:,}", ess=KNOWN_ESS),
-            ORIGIN.format(**next(iter(held["entries"].values()))["provenance"]),
+            reproduce("qm9_inference", held, "One thread."),
         ]
     )
+
+
+def headline(rows: list[Row]) -> str:
+    """Who has the largest mean QED at each alpha, and whether it is told apart from SVDD-PM's."""
+    sentences = []
+    for alpha in ALPHAS:
+        here = {row.name: row for row in rows if row.alpha == alpha and "M = " not in row.name}
+        if here:
+            best = max(here.values(), key=lambda row: row.reward[0])
+            text = f"alpha = {alpha:g}: {best.name}, {with_error(*best.reward)}"
+            if (rival := here.get("SVDD-PM")) is not None and rival is not best:
+                side = "above" if apart(best.reward, rival.reward) else "not told apart from"
+                text += f", {side} SVDD-PM, {with_error(*rival.reward)}"
+            sentences.append(text)
+    return f"The largest mean QED. {'; '.join(sentences)}."
 
 
 def section(rows: list[Row], alpha: float, truth: dict | None) -> str:

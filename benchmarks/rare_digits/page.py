@@ -3,12 +3,14 @@
 import math
 from statistics import fmean, stdev
 
+from benchmarks.common.dots import Panel, chart, dot
 from benchmarks.common.estimates import Estimate, gap
-from benchmarks.common.pages import markdown_table, not_measured
+from benchmarks.common.pages import markdown_table, not_measured, opening, reproduce
 from benchmarks.rare_digits.problem import CALLS, DIGIT, INK, NUM_STEPS, PLAIN, WIDTH
 from benchmarks.rare_digits.rows import ROWS
 from svlearn.evaluation.report.numbers import plain, with_error
 
+NAME = "rare_digits.svg"
 TITLE = "A rare event on digits"
 HEAD = ("Row", "groups", "log Z", "gap", "std of a group", "ESS", "ancestors", "calls", "gradients", "seconds")
 NOTES = """\
@@ -27,8 +29,6 @@ error as well, where the spread of log Z from group to group (nats) is more than
 mean. ESS: of the particles of a group at the end; ancestors: how many x_0 they come from. Values are r(x̂_T); "guided"
 and TDS move the particles by its gradient as well. Calls, gradients and seconds of the processor (one thread of a
 shared machine) are of the whole row.
-
-Written by `python -m benchmarks rare_digits` from `benchmarks/results/rare_digits.json`; `--quote` writes it again.
 """
 
 
@@ -37,7 +37,23 @@ def page(held: dict) -> str:
     if not held["plain"]:
         return not_measured(TITLE, "rare_digits")
     notes = NOTES.format(steps=NUM_STEPS, digit=DIGIT, ink=INK, width=WIDTH, calls=CALLS, samples=CALLS // NUM_STEPS)
-    return "\n".join([f"# {TITLE}\n", f"{headline(held)}\n", table(held), *absent(held), notes])
+    head = opening(TITLE, headline(held), {NAME: "Each sampler's estimate of log Z, with its 95 % interval"})
+    return "\n".join([head, table(held), *absent(held), notes, reproduce("rare_digits", held)])
+
+
+def figures(held: dict) -> dict[str, str]:
+    """SVG by file name: the rows in the order of how far they are from what the plain samples say."""
+    if not held["plain"] or not held["rows"]:
+        return {}
+    truth = of_plain(held)[0]
+    estimates = {name: of_row(row) for name, row in held["rows"].items()}
+    dots = [dot(name, each) for name, each in estimates.items()]
+    dots.sort(key=lambda each: abs(each.at - truth[0]))
+    label, line = (
+        "log Z, nats; 95 % interval by the spread of groups",
+        (truth[0], "plain samples, a hundred times as many"),
+    )
+    return {NAME: chart("rare_digits", [Panel("At equal calls", label, dots, line=line, ordered=True)])}
 
 
 def of_plain(held: dict) -> tuple[Estimate, int, float]:
@@ -60,22 +76,28 @@ def of_row(row: dict) -> Estimate:
 def headline(held: dict) -> str:
     (log_z, error), number, effective = of_plain(held)
     text = (
-        f"**The event has probability {plain(100 * math.exp(log_z), 3)} %: log Z = {with_error(log_z, error)} by "
-        f"{number:,} plain samples, of which {plain(effective, 3)} make the estimate (its effective sample size).**"
+        f"The event has probability {plain(100 * math.exp(log_z), 3)} %: log Z = {with_error(log_z, error)} by "
+        f"{number:,} plain samples, of which {plain(effective, 3)} make the estimate (its effective sample size)."
     )
     estimates = {name: of_row(row) for name, row in held["rows"].items()}
     if not estimates:
-        return text
-    closest = min(estimates, key=lambda name: estimates[name][1])
-    text += f" The smallest standard error for the calls of a row: {closest}, {with_error(*estimates[closest])}. "
+        return f"**{text}**"
     away = [
         name
         for name, each in estimates.items()
         if abs((difference := gap(each, (log_z, error)))[0]) > 2 * difference[1]
     ]
-    if not away:
-        return text + "No row is told apart from the plain samples at two standard errors."
-    return text + f"Told apart from the plain samples at two standard errors: {'; '.join(away)}."
+    near = {name: each for name, each in estimates.items() if name not in away}
+    said = (
+        f"told apart from the plain samples at two standard errors are {', '.join(away)}"
+        if away
+        else "none is told apart"
+    )
+    best = "no sampler finds it"
+    if near:
+        closest = min(near, key=lambda name: near[name][1])
+        best = f"{closest} says it best of those that find it, {with_error(*near[closest])}"
+    return f"**For {CALLS:,} calls {best}; {said}.** {text}"
 
 
 def absent(held: dict) -> list[str]:

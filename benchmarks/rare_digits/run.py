@@ -18,7 +18,7 @@ import svlearn as sv
 from benchmarks.common.clock import clock, since
 from benchmarks.common.paths import PAGES
 from benchmarks.common.results import Results
-from benchmarks.rare_digits.page import page
+from benchmarks.rare_digits.page import figures, page
 from benchmarks.rare_digits.problem import CALLS, PLAIN, any_digit, process, target
 from benchmarks.rare_digits.rows import ROWS
 from svlearn.evaluation.report.provenance import provenance
@@ -81,4 +81,5 @@ def estimate(name: str) -> dict:
 
 
 def pages() -> dict[Path, str]:
-    return {PAGE: page(RESULTS.read())}
+    held = RESULTS.read()
+    return {PAGE: page(held)} | {PAGE.with_name(name): drawing for name, drawing in figures(held).items()}

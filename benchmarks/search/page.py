@@ -2,21 +2,18 @@
 
 from typing import Any
 
-from benchmarks.common.pages import markdown_table
+from benchmarks.common.estimates import apart
+from benchmarks.common.pages import markdown_table, opening, reproduce
 from svlearn.evaluation.report.numbers import plain, with_error
 
-INTRODUCTION = """# Search, refinement and bounds
-
+INTRODUCTION = """
 How near the samplers of `svlearn` come to the target p\\* and to log Z, held against processes of which both are exact.
-Written by `python -m benchmarks search` from `benchmarks/results/search.json`; `--quote` writes this page again.
 
 The chain has 5 states and 5 steps, at alpha = {alpha}; the reference alone is {start} away from p\\* in total
 variation. ± is one standard error.
 
 """
 BUDGETS = """## Tree search or SMC?
-
-![Total variation to p* by reference calls](search-budgets.svg)
 
 {table}
 The distance is that of the law of one group; its bias is the distance of the mean law of {groups} groups, which more
@@ -81,16 +78,32 @@ sampling and for SVDD on the chain these are known by quadrature: exact, not est
 
 def page(results: dict[str, Any]) -> str:
     """The whole page, Markdown."""
-    origin = results["provenance"]
     start, settings = results["rounds"]["replace"][0], results["settings"]
+    pictures = {"search-budgets.svg": "Total variation to p* by reference calls"}
     return (
-        INTRODUCTION.format(start=plain(start, 2), alpha=settings["alpha"])
+        opening("Search, refinement and bounds", f"**{finding(results)}**", pictures)
+        + INTRODUCTION.format(start=plain(start, 2), alpha=settings["alpha"])
         + budgets(results["budgets"], settings["groups"])
         + rounds(results["rounds"])
         + beams(results["beams"])
         + bounds(results["bounds"], settings["runs"])
-        + f"Measured {origin['date'][:10]} at commit {str(origin['git_commit'])[:12]} on {origin['cpu']}, "
-        f"{origin['cores']} cores, one thread.\n"
+        + reproduce("search", results, "One thread.")
+    )
+
+
+def finding(results: dict[str, Any]) -> str:
+    """How near to p* SMC, a tree and the kinds of refinement come."""
+    *_, budget = results["budgets"]["smc"]
+    smc, tree = (results["budgets"][kind][budget]["total_variation"] for kind in ("smc", "tree search"))
+    last = {kind: each[-1] for kind, each in results["rounds"].items()}
+    nearest = min(last, key=lambda kind: last[kind])
+    others = ", ".join(f"{kind} {plain(each, 2)}" for kind, each in last.items() if kind != nearest)
+    side = "nearer to p\\* than" if smc[0] < tree[0] else "farther from p\\* than"
+    told = side if apart(tuple(smc), tuple(tree)) else "not told apart from"
+    return (
+        f"With {budget} particles SMC is {with_error(*smc)} from p\\* in total variation, {told} a tree of as many "
+        f"roll-outs, {with_error(*tree)}; of refinements {nearest} ends nearest, {plain(last[nearest], 2)} away "
+        f"({others})."
     )
 
 

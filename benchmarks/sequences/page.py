@@ -1,7 +1,7 @@
 """The page docs/leaderboards/sequences.md, written from its results."""
 
 from benchmarks.common.estimates import apart
-from benchmarks.common.pages import not_measured
+from benchmarks.common.pages import not_measured, opening, reproduce
 from benchmarks.sequences.figures import file
 from benchmarks.sequences.findings import FREE, GRADIENT, LEARNED, Drawn, findings, gather, kind_of
 from benchmarks.sequences.problems import NUM_STEPS, PROBLEMS
@@ -42,9 +42,6 @@ of the reference, of which best-of-10 is made as well; the authors' training dra
 {trajectories:,}.
 Bits a letter: the bound on -log2 p_ref of the reference itself. 3-mer r: Pearson's correlation of the frequencies of
 words of three letters with those of the training data. Edit distance: the mean Levenshtein distance of two sequences.
-
-Written by `python -m benchmarks sequences` from `benchmarks/results/sequences.json`, which holds every sequence;
-`--quote` writes this page again. {machine}
 """
 
 
@@ -53,15 +50,37 @@ def page(held: dict) -> str:
     rows = {name: own for name in PROBLEMS if (own := gather(held, name))}
     if not rows:
         return not_measured(TITLE, "sequences")
-    parts = [f"# {TITLE}\n"]
+    parts = [opening(TITLE, overall(rows))]
     for place, (name, own) in enumerate(rows.items()):
         parts += section(held, name, own)
         if not place:
             parts.append(INTRODUCTION.format(steps=NUM_STEPS, wanted=WANTED, **lacking(rows)))
     if held["speed"]:
         parts += [SPEED, of_speed(held["speed"])]
-    notes = dict(training=STEPS, trajectories=NUM_TRAJECTORIES, fresh=FRESH_BATCH * FRESH_STEPS, machine=machine(held))
-    return "\n".join([*parts, NOTES.format(**notes)])
+    notes = dict(training=STEPS, trajectories=NUM_TRAJECTORIES, fresh=FRESH_BATCH * FRESH_STEPS)
+    foot = reproduce("sequences", held, "The results hold every sequence. One thread.")
+    return "\n".join([*parts, NOTES.format(**notes), foot])
+
+
+def overall(rows: dict[str, dict[str, Drawn]]) -> str:
+    """By task, who has the largest mean reward of what needs no training and of what does, and whether they differ."""
+    sentences = []
+    for name, own in rows.items():
+        best = {
+            kind: max(found, key=lambda row: row.mean[0])
+            for kind in (FREE, LEARNED)
+            if (found := [row for row in own.values() if kind_of(row.name) == kind])
+        }
+        if len(best) == 2:
+            free, learned = best[FREE], best[LEARNED]
+            side = "above" if learned.mean[0] > free.mean[0] else "below"
+            told = side if apart(learned.mean, free.mean) else "not told apart at 95 % from"
+            sentences.append(
+                f"{PROBLEMS[name].title}: {learned.label}, {with_error(*learned.mean)}, {told} {free.label}, "
+                f"{with_error(*free.mean)}"
+            )
+    found = ". ".join(sentences) or "Not yet enough rows to tell who wins"
+    return f"**The largest mean reward of what is trained, beside the largest without training. {found}.**"
 
 
 SPEED = """\
@@ -137,8 +156,3 @@ def lacking(rows: dict[str, dict[str, Drawn]]) -> dict[str, str]:
         missing = [f'"{row}"' for row in ROWS if row not in own]
         absent += [f"of {name} {', '.join(missing)}"] if missing else []
     return {"short": "; ".join(short) or "none", "absent": "; ".join(absent) or "nothing"}
-
-
-def machine(held: dict) -> str:
-    made = next(iter(held["batches"].values()))["provenance"]
-    return f"Measured {made['date'][:10]} on {made['cpu']}, {made['cores']} cores, one thread."

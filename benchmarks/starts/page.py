@@ -3,7 +3,7 @@
 from typing import Any
 
 from benchmarks.common.estimates import apart
-from benchmarks.common.pages import markdown_table, not_measured
+from benchmarks.common.pages import markdown_table, not_measured, opening, reproduce
 from benchmarks.starts.figures import NAME
 from benchmarks.starts.problems import PROBLEMS, STEPS, Digits, Mixture, problem
 from benchmarks.starts.rows import BY_GRADIENT, BY_NOISE, CALLS, LEVELS, MOVES, PLAIN, ROWS
@@ -30,8 +30,6 @@ class, nats, with its jackknife error. Mean Ẑ/Z: over the groups, on digits �
 E[Ẑ] = Z; where log Z spreads by more than about 1 the mean of few groups is low as a rule. Accepted: the moves of the
 first and of the last level. Calls and gradients of the network: of a group. ± is one standard error, in the figure
 1.96 to each side.
-
-Written by `python -m benchmarks starts` from `benchmarks/results/starts.json`; `--quote` writes it again.
 """
 
 
@@ -40,15 +38,15 @@ def page(results: dict[str, Any]) -> str:
     measured = [name for name in PROBLEMS if set(results[name]) == set(ROWS)]
     if not measured:
         return not_measured(TITLE, "starts")
-    parts = [f"# {TITLE}\n", f"![Effective starts and the spread of log Z]({NAME})\n"]
-    parts.append(f"{' '.join(headline(name, results[name]) for name in measured)}\n")
+    found = " ".join(headline(name, results[name]) for name in measured)
+    parts = [opening(TITLE, found, {NAME: "Effective starts and the spread of log Z"})]
     for name in measured:
         parts += [f"## {problem(name).title[:1].upper()}{problem(name).title[1:]}\n", table(results[name])]
     absent = [name for name in PROBLEMS if name not in measured]
     if absent:
         parts.append(f"Not measured: {', '.join(absent)}.\n")
     settings = dict(levels=LEVELS, moves=MOVES, calls=CALLS, steps=STEPS, dim=Mixture.DIM, eta=Digits.ETA)
-    return "\n".join([*parts, NOTES.format(**settings)])
+    return "\n".join([*parts, NOTES.format(**settings), reproduce("starts", results)])
 
 
 def headline(name: str, held: dict[str, Any]) -> str:

@@ -21,7 +21,8 @@ from tensordict import TensorDict
 
 import svlearn as sv
 from benchmarks.common.clock import timed
-from benchmarks.common.pages import markdown_table, not_measured
+from benchmarks.common.dots import OTHER, Dot, Panel, chart
+from benchmarks.common.pages import markdown_table, not_measured, opening, reproduce
 from benchmarks.common.paths import PAGES
 from benchmarks.common.results import Results
 from svlearn.evaluation.report.numbers import plain
@@ -32,6 +33,7 @@ from svlearn.rollouts.manifest import Request
 from svlearn.rollouts.store import Writer
 
 RESULTS, PAGE = Results("stores", {"trajectories": {}, "layouts": {}}), PAGES / "stores.md"
+NAME = "stores.svg"
 TITLE = "What stored trajectories take"
 NUM_TRAJECTORIES, CHUNK, NUM_TIMES = 16, 8, 16
 COPIES = 32  # of these rows, that are written and read
@@ -133,7 +135,23 @@ def _hdf5(
 
 
 def pages() -> dict[Path, str]:
-    return {PAGE: page(RESULTS.read())}
+    held = RESULTS.read()
+    return {PAGE: page(held)} | {PAGE.with_name(name): drawing for name, drawing in figures(held).items()}
+
+
+def figures(held: dict) -> dict[str, str]:
+    """SVG by file name: the room and the speed of each layout."""
+    if len(held["layouts"]) < len(LAYOUTS):
+        return {}
+    panels = []
+    for key, scale, title, label, best in (
+        ("bytes_of_a_trajectory", 1e-3, "Room", "kB a trajectory", "low"),
+        ("read_a_second", 1.0, "Reading", "trajectories read in random batches / s", "high"),
+    ):
+        found = {name: scale * each[key] for name, each in held["layouts"].items()}
+        dots = [Dot(name, each, each, each, OTHER) for name, each in found.items()]
+        panels.append(Panel(title, label, dots, best=best, logarithmic=True))
+    return {NAME: chart("stores", panels)}
 
 
 def page(held: dict) -> str:
@@ -170,8 +188,7 @@ def page(held: dict) -> str:
         "from the page cache, the file opened for each batch; written: flushed, of memory maps to the disk "
         f"by each chunk of {CHUNK}. Seconds are of the processor, one thread. "
         f"To draw one takes {plain(drawn['seconds_of_a_trajectory'], 2)} s here, "
-        f"{plain(drawn['seconds_of_a_trajectory'] * maps['written_a_second'], 2)} times what it takes to write it. "
-        "Written by `python -m benchmarks stores` from "
-        "`benchmarks/results/stores.json`.\n"
+        f"{plain(drawn['seconds_of_a_trajectory'] * maps['written_a_second'], 2)} times what it takes to write it.\n"
     )
-    return f"# {TITLE}\n\n{first}\n\n{markdown_table(header, rows)}\n{notes}"
+    head = opening(TITLE, first, {NAME: "Room and speed of each layout"})
+    return f"{head}\n{markdown_table(header, rows)}\n{notes}\n{reproduce('stores', held)}"

@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from benchmarks.common.pages import markdown_table, not_measured
+from benchmarks.common.pages import markdown_table, not_measured, opening, reproduce
 from benchmarks.stories.texts import PROMPT
 from benchmarks.stories_budget import learned
 from benchmarks.stories_budget.figures import NAME
@@ -35,9 +35,6 @@ resampled. Each is trained once, the twist for {twist} steps of {batch} texts an
 the number of texts from which its training is earned back in seconds of the processor, against the training-free
 method that has the same figure for least (between budgets by interpolation); < where none has it at any budget,
 beside the cheapest of the largest; never where that one is no dearer.
-
-Written by `python -m benchmarks stories_budget` from `benchmarks/results/stories_budget.json`; `--quote` writes it
-again.
 """
 
 
@@ -46,8 +43,8 @@ def page(held: dict[str, Any]) -> str:
     measured = {task: own for task, own in held.items() if is_measured(own)}
     if not measured:
         return not_measured(TITLE, "stories_budget")
-    picture = f"![{' and '.join(TASKS[task].figure for task in measured)} by token positions a text]({NAME})\n"
-    parts = [f"# {TITLE}\n", picture, f"{headline(measured)}\n"]
+    shows = f"{' and '.join(TASKS[task].figure for task in measured)} by token positions a text"
+    parts = [opening(TITLE, headline(measured), {NAME: shows})]
     for task, own in measured.items():
         parts += [f"## {task.capitalize()}\n", f"{_said(task, own)}\n", table(own), training(own)]
     few, usual = (", ".join(map(str, LOOKS[budget])) for budget in (BUDGETS[0], BUDGETS[-1]))
@@ -65,7 +62,7 @@ def page(held: dict[str, Any]) -> str:
         policy=learned.POLICY_STEPS,
         batch=learned.BATCH,
     )
-    return "\n".join([*parts, notes])
+    return "\n".join([*parts, notes, reproduce("stories_budget", held)])
 
 
 def headline(measured: dict[str, Any]) -> str:

@@ -3,12 +3,15 @@
 from collections import defaultdict
 from statistics import fmean, stdev
 
-from benchmarks.common.pages import not_measured
+from benchmarks.common.dots import LEARNED, OTHER, Dot, Panel, chart
+from benchmarks.common.estimates import compared, interval
+from benchmarks.common.pages import not_measured, opening, reproduce
 from benchmarks.stories.texts import PROMPT
 from benchmarks.stories_tasks import methods
 from benchmarks.stories_tasks.tasks import PLAIN, TASKS, TOKENS
 from svlearn.evaluation.report.numbers import plain
 
+NAME, BARE = "stories_tasks.svg", "the reference"
 TITLE = "Twists and policies of a language model, both ways from the posterior"
 NOTES = """\
 {tokens} new tokens of stories260k after "{prompt}". log Z: by {plain:,} plain texts. KL(q ‖ p*) = log Z - E_q[log w] of
@@ -21,8 +24,6 @@ for {steps} steps of {batch} texts. PPO maximises E_q[r] - KL(q ‖ p_ref), whic
 the processor, one thread of a shared machine. The paper (arXiv 2404.17546) has other models and rewards: its
 KL(q ‖ p*) / KL(p* ‖ q) of the contrastive twist are 1.11 / 1.07 on toxicity, 0.55 / 0.47 on sentiment, 23.9 / 8.9 on
 infilling, where the distributional policy gradient has 13.3 / 4.9.
-
-Written by `python -m benchmarks stories_tasks` from `benchmarks/results/stories_tasks.json`; `--quote` writes it again.
 """
 
 
@@ -31,7 +32,7 @@ def page(held: dict) -> str:
     measured = {task: own for task, own in held.items() if "truth" in own and len(own) > 2}
     if not measured:
         return not_measured(TITLE, "stories_tasks")
-    parts = [f"# {TITLE}\n", f"{headline(measured)}\n"]
+    parts = [opening(TITLE, headline(measured), {NAME: "Both divergences from the posterior, by method and task"})]
     for task, own in measured.items():
         estimate, error = own["truth"]["log_normalizer"]
         of = f"{own['truth']['texts']} texts of p*"
@@ -43,17 +44,46 @@ def page(held: dict) -> str:
     notes = NOTES.format(
         tokens=TOKENS, prompt=PROMPT, plain=PLAIN, rank=methods.RANK, steps=methods.STEPS, batch=methods.BATCH
     )
-    return "\n".join([*parts, notes])
+    return "\n".join([*parts, notes, reproduce("stories_tasks", held)])
+
+
+def figures(held: dict) -> dict[str, str]:
+    """SVG by file name: a panel a task."""
+    panels = []
+    for task, own in held.items():
+        if "truth" in own and len(own) > 2:
+            dots = []
+            for name, each in both_ways(own).items():
+                mean, width = interval(each)
+                dots.append(Dot(name, mean, mean - width, mean + width, OTHER if name == BARE else LEARNED))
+            label = "KL(q ‖ p*) + KL(p* ‖ q), nats; 95 % interval"
+            start = next(each.at for each in dots if each.name == BARE)
+            line = start, "the reference"
+            panels.append(Panel(task.capitalize(), label, dots, best="low", line=line, logarithmic=True))
+    return {NAME: chart("stories_tasks", panels)} if panels else {}
+
+
+def both_ways(own: dict) -> dict[str, list[float]]:
+    """The sum of both divergences of each training, by method: log Z falls out of it."""
+    found = defaultdict(list)
+    for name, entry in own.items():
+        if name != "truth":
+            one = entry["bounds"]["1"]
+            found[name.rpartition(", ")[0]].append(one["upper"] - one["lower"])
+    return dict(found)
 
 
 def headline(held: dict) -> str:
-    """Which method is nearest both ways, by task."""
+    """Which method is nearest both ways, by task, and what is not told apart from it."""
     sentences = []
     for task, own in held.items():
         figures = rows(own)
         nearest = min((name for name in figures if name != "the reference"), key=lambda name: _total(figures[name]))
         before, after = (_total(figures[name]) for name in ("the reference", nearest))
-        sentences.append(f"{task}: {nearest}, {plain(after, 2)} nats both ways, of {plain(before, 2)} at first")
+        trained = {name: each for name, each in both_ways(own).items() if name not in (nearest, BARE)}
+        alike = [name for name, each in trained.items() if not compared(both_ways(own)[nearest], each)]
+        said = f" (not told apart: {', '.join(alike)})" if alike else " (told apart from all others)"
+        sentences.append(f"{task}: {nearest}{said}, {plain(after, 2)} nats both ways, of {plain(before, 2)} at first")
     return f"**The nearest to the posterior. {'; '.join(sentences)}.**"
 
 

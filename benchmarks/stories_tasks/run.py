@@ -19,7 +19,7 @@ from benchmarks.common.paths import PAGES
 from benchmarks.common.results import Results
 from benchmarks.stories.texts import condition
 from benchmarks.stories_tasks import methods
-from benchmarks.stories_tasks.page import page
+from benchmarks.stories_tasks.page import figures, page
 from benchmarks.stories_tasks.tasks import (
     TASKS,
     log_normalizer,
@@ -95,4 +95,5 @@ def bounds(task: str, sampler: methods.Sampler) -> dict[str, dict[str, float]]:
 
 
 def pages() -> dict[Path, str]:
-    return {PAGE: page(RESULTS.read())}
+    held = RESULTS.read()
+    return {PAGE: page(held)} | {PAGE.with_name(name): drawing for name, drawing in figures(held).items()}

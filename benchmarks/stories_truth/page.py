@@ -4,8 +4,9 @@ import math
 from collections import defaultdict
 from statistics import fmean, stdev
 
-from benchmarks.common.pages import not_measured
+from benchmarks.common.pages import folded, not_measured, opening, reproduce
 from benchmarks.stories_truth import learned
+from benchmarks.stories_truth.figures import NAME
 from benchmarks.stories_truth.problem import PROBLEMS
 from svlearn.evaluation.report.numbers import plain
 
@@ -24,8 +25,6 @@ trainings, where there are several. R²: of v at the texts of one token, up to a
 Policies that need a finite reward are not trained on the constraint. Diverged: a training ended at a
 gradient that was not finite; where few texts meet a constraint, exp((r - v)/alpha) of the soft losses is 0 for most
 and then too large.
-
-Written by `python -m benchmarks stories_truth` from `benchmarks/results/stories_truth.json`; `--quote` writes it again.
 """
 COLUMNS = ("Sampler", "texts", "first tokens", "Ẑ/Z", "deviation", "reward", "met", "positions", "rewards", "ms")
 
@@ -34,7 +33,7 @@ def page(held: dict) -> str:
     """The Markdown of the results, as far as they go."""
     if not all("truth" in held[name] for name in PROBLEMS):
         return not_measured(TITLE, "stories_truth")
-    parts = [f"# {TITLE}\n", f"{headline(held)}\n"]
+    parts = [opening(TITLE, headline(held), {NAME: "How far the texts of each sampler are from p*"})]
     for name, problem in PROBLEMS.items():
         own = held[name]
         exact = own["truth"]
@@ -46,7 +45,8 @@ def page(held: dict) -> str:
             said = "the mean reward is {} of p_ref and {} of p*".format(*means)
         log_z = plain(exact["log_normalizer"], 4)
         parts.append(f"{problem.what}. {exact['texts']:,} texts, log Z = {log_z}; {said}.\n")
-        parts += [*samplers_table(own), "", *values_table(own), "", *policies_table(own), ""]
+        trained = "\n".join([*values_table(own), "", *policies_table(own)])
+        parts += [*samplers_table(own), "", folded("What was trained: R² and KL", trained)]
     notes = NOTES.format(
         number=next(iter(held.values()))["truth"]["number"],
         values=learned.VALUE_STEPS,
@@ -54,7 +54,7 @@ def page(held: dict) -> str:
         batch=learned.BATCH,
         rank=learned.RANK,
     )
-    return "\n".join([*parts, notes.lstrip("\n")])
+    return "\n".join([*parts, notes.lstrip("\n"), reproduce("stories_truth", held)])
 
 
 def headline(held: dict) -> str:

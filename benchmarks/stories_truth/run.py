@@ -24,7 +24,8 @@ from benchmarks.common.command import add_choice, add_seeds
 from benchmarks.common.paths import PAGES
 from benchmarks.common.results import Results
 from benchmarks.stories_truth import learned, rows
-from benchmarks.stories_truth.page import page
+from benchmarks.stories_truth.figures import figures
+from benchmarks.stories_truth.page import page, rows_of
 from benchmarks.stories_truth.problem import PROBLEMS, condition, reference, texts
 from svlearn.evaluation.report.provenance import provenance
 from svlearn.metering import KINDS
@@ -131,4 +132,6 @@ def distances(problem: str, law: torch.Tensor) -> dict[str, float]:
 
 
 def pages() -> dict[Path, str]:
-    return {PAGE: page(RESULTS.read())}
+    held = RESULTS.read()
+    drawn = figures(held, {name: rows_of(held[name]) for name in PROBLEMS})
+    return {PAGE: page(held)} | {PAGE.with_name(name): drawing for name, drawing in drawn.items()}

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from benchmarks.common.pages import markdown_table, not_measured
+from benchmarks.common.pages import markdown_table, not_measured, opening, reproduce
 from benchmarks.value_lessons.findings import WANTED, Row, rows, sentence, untrained
 from benchmarks.value_lessons.lessons import BATCH, LESSONS, MEMBERS, PLAIN
 from benchmarks.value_lessons.problems import CANDIDATES, PROBLEMS
@@ -16,10 +16,6 @@ A learned value asks nothing of the reference for a candidate that loses, but it
 reward. Here each way of learning one gets the same number of these calls, a few hundred trajectories' worth, and as
 many steps of the optimiser. Then it chooses among M = {candidates} candidates in SVDD at alpha = 0.
 
-![Mean reward of each row, with its 95 % interval](value_lessons.svg)
-
-{sentence}
-
 The trainings are short on purpose: seconds on one core. With more of everything rows may change places; the other
 [leaderboards](qm9.md) have longer ones. On texts something is chosen at two tokens only, where what is called SVDD-PM
 has one roll-out in the place of r(x̂_T).
@@ -31,21 +27,20 @@ NOTES = """
 Each network has {batch} states in a batch; of a way in two stages each stage has half of the calls and of the steps.
 The lower bound's {members} networks each have all steps, and so three times the seconds. ± is one standard error: over
 trainings where there are several, else over samples. Seconds are of one core that other work shared, so those of rows
-that are near each other are not to be told apart. {machine}
-All figures: `benchmarks/results/value_lessons.json`, written by `python -m benchmarks value_lessons`.
+that are near each other are not to be told apart.
 """
 
 
 def page(held: dict[str, Any]) -> str:
     if not any(key.split("/")[1] == PLAIN for key in held["trained"]):
         return not_measured(TITLE, "value_lessons")
-    told = INTRODUCTION.format(candidates=CANDIDATES, sentence=f"{sentence(held)} {untrained(held)}".strip())
+    found = f"**{sentence(held).strip()}** {untrained(held)}"
+    head = opening(TITLE, found, {"value_lessons.svg": "Mean reward of each row, with its 95 % interval"})
+    told = INTRODUCTION.format(candidates=CANDIDATES)
     sections = [section(name, own) for name in PROBLEMS if (own := rows(held, name))]
-    origin = next(iter(held["trained"].values()))["provenance"]
     what = "".join(f"- **{name}**: {lesson.what}.\n" for name, lesson in LESSONS.items())
-    machine = f"Machine: {origin['cpu']}, {origin['cores']} cores."
-    notes = NOTES.format(what=what, batch=BATCH, members=MEMBERS, machine=machine)
-    return f"# {TITLE}\n{told}\n{''.join(sections)}{notes.lstrip()}"
+    notes = NOTES.format(what=what, batch=BATCH, members=MEMBERS)
+    return f"{head}{told}\n{''.join(sections)}{notes.lstrip()}\n{reproduce('value_lessons', held)}"
 
 
 def section(name: str, own: list[Row]) -> str:

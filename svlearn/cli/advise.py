@@ -30,6 +30,7 @@ of one process. A budget in seconds is that of one process: the first alone advi
     torchrun --nproc-per-node 2 -m svlearn advise --config qm9 --budget '2e5 calls' --for_samples 1000
 """
 
+import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -38,9 +39,9 @@ from typing import Any
 import svlearn as sv
 from svlearn.advising.budget import Budget
 from svlearn.cli.conditions import as_condition
-from svlearn.cli.evaluate import attempt, show
 from svlearn.cli.parser import call
 from svlearn.cli.parts import Parts
+from svlearn.cli.written import attempt, show, show_written
 from svlearn.files import check_writable, user_path, write
 from svlearn.process_group import joined, launched, number
 from svlearn.processes import rank
@@ -130,10 +131,21 @@ def advise(
     if not is_first:  # it writes the answer
         return
     show(str(advice))
-    attempt(output / "advice.json", advice.to_json)
-    attempt(output / "advice.html", advice.to_html)
-    attempt(output / "advised.yaml", lambda path: write(path, advice.yaml))
-    show(f"the page: {output / 'advice.html'}; as a configuration: {output / 'advised.yaml'}")
+    files = {
+        output / "advice.html": ("the page", advice.to_html),
+        output / "advice.json": ("the answer, figures and provenance", advice.to_json),
+        output / "advised.yaml": ("for `svlearn evaluate --config`", lambda path: write(path, advice.yaml)),
+    }
+    whole = {path: attempt(path, make) for path, (_, make) in files.items()}
+    show_written({path: what for path, (what, _) in files.items() if whole[path]} | trained_parts(output))
+    if not all(whole.values()):
+        sys.exit(1)
+
+
+def trained_parts(output: Path) -> dict[Path, str]:
+    """What an advice has trained and kept, by file."""
+    kinds = {"values": "a value, for svlearn.load_value", "policies": "a policy"}
+    return {path: what for kind, what in kinds.items() for path in sorted((output / kind).glob("*.safetensors"))}
 
 
 def run() -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import svlearn as sv
 from svlearn.cli.conditions import as_condition
 from svlearn.cli.parser import call
+from svlearn.cli.written import show_written
 from svlearn.files import user_path
 
 
@@ -54,7 +55,7 @@ def collect(
         times=times,
         **options,
     )
-    print(f"{len(rollouts)} trajectories in {path}")
+    show_written({path: f"{len(rollouts)} trajectories"})
 
 
 def run() -> None:

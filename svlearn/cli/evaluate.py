@@ -47,6 +47,7 @@ from svlearn.cli.conditions import as_condition
 from svlearn.cli.parser import call
 from svlearn.cli.parts import KINDS, Parts
 from svlearn.cli.request import identity_of_request
+from svlearn.cli.written import attempt, show, show_written
 from svlearn.evaluation.partial import Partial
 from svlearn.files import check_writable, user_path, write
 from svlearn.process_group import joined, number
@@ -142,29 +143,10 @@ def evaluate(
     }
     (output / "samples.svg").unlink(missing_ok=True)  # pictures of an earlier run are none of this one
     whole = {path: attempt(path, make) for path, (_, make) in files.items()}
-    written = [f"  {path}  {what}" for path, (what, _) in files.items() if whole[path] and path.exists()]
-    show("\n".join(["written:", *written]))
+    show_written({path: what for path, (what, _) in files.items() if whole[path] and path.exists()})
     if comparison.failures or not all(whole.values()):
         print(f"not all is done: `--resume true` takes what is from {output / 'partial.json'}", file=sys.stderr)
         sys.exit(1)
-
-
-def show(text: str) -> None:
-    """Print it; a terminal or a pipe that is gone, or has no such letters, costs no file."""
-    try:
-        print(text, flush=True)
-    except (OSError, UnicodeError) as error:
-        print(f"not all could be printed: {error}", file=sys.stderr)
-
-
-def attempt(path: Path, make: Callable[[Path], Any]) -> bool:
-    """Write one file; where that fails, say so, and let the others be written."""
-    try:
-        make(path)
-    except Exception as error:
-        print(f"{path} was not written: {type(error).__name__}: {error}", file=sys.stderr)
-        return False
-    return True
 
 
 @torch.no_grad()

@@ -15,12 +15,14 @@ The policy is written to <trainer.default_root_dir>/policy.safetensors with the 
 beside it, where there were validations, their figures to validation.csv and validation.svg.
 """
 
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from svlearn import checkpoints
 from svlearn.cli.training import ObjectiveCLI, train
+from svlearn.cli.written import show_written
 from svlearn.evaluation.report.training import validation_curves
 from svlearn.files import write
 from svlearn.fingerprint import fingerprint
@@ -41,27 +43,26 @@ class FinetunePolicy(ObjectiveCLI):
         trainer.callbacks.append(self.history)
 
     def after_fit(self) -> None:
-        self.save_policy()
-        self.save_validations()
+        show_written(self.save_policy() | self.save_validations())
 
-    def save_validations(self) -> None:
-        """Their figures and their picture, where there were any."""
+    def save_validations(self) -> dict[Path, str]:
+        """Their figures and their picture, where there were any; what was written, by file."""
         trainer: Any = self.trainer
         kept = [each.best for each in trainer.callbacks if isinstance(each, StopOnJudge) and each.stopped]
         picture = validation_curves(self.history.rows, kept[0]["step"] if kept and kept[0] is not None else None)
         if picture is None:
-            return
+            return {}
         pd.DataFrame(self.history.rows).to_csv(self.output("validation.csv"), index=False)
         write(self.output("validation.svg"), picture)
-        print(f"validations drawn in {self.output('validation.svg')}")
+        return {self.output("validation.csv"): "its validations", self.output("validation.svg"): "their curves"}
 
-    def save_policy(self) -> None:
+    def save_policy(self) -> dict[Path, str]:
         path = self.output("policy.safetensors")
         reference = self.model.reference
         record = {"reference": fingerprint(reference), "num_steps": reference.num_steps}
         record["objective"] = type(self.model).__name__
         checkpoints.save(self.model.policy, path, **record)
-        print(f"policy written to {path}")
+        return {path: "the policy"}
 
 
 def run() -> None:

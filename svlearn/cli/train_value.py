@@ -22,6 +22,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.cli import LightningArgumentParser
 
 from svlearn.cli.training import ObjectiveCLI, train
+from svlearn.cli.written import show_written
 from svlearn.compiled import own_names
 from svlearn.objectives import Objective
 from svlearn.rollouts import RolloutData, collect
@@ -63,7 +64,7 @@ class TrainValue(ObjectiveCLI):
             self.model.load_state_dict(own_names(best["state_dict"], self.model.state_dict()), strict=False)
         path, objective = self.output("value.safetensors"), type(self.model).__name__
         save_value(self.model.value, path, self.model.reference, recipe=self.recipe, objective=objective)
-        print(f"value written to {path}")
+        show_written({path: "the value, for svlearn.load_value"})
 
 
 def recipe_of(value: Any, reference: Any) -> Any:

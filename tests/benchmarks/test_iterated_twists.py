@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from benchmarks.iterated_twists.findings import compared, interval
+from benchmarks.common.estimates import compared, interval
 from benchmarks.iterated_twists.page import arrival, headline
 from benchmarks.iterated_twists.problems import P_REF, P_STAR, problem, r2_along, values_along
 from benchmarks.iterated_twists.training import CONTRASTIVE, DRAWN, ITERATED, METHODS, learn

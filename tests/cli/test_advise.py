@@ -61,6 +61,9 @@ def test_the_answer_its_files_and_the_configuration_that_evaluate_runs(run, tmp_
     content = json.loads((tmp_path / "out/advice.json").read_text())
     assert content["text"] in printed and content["text"] in (tmp_path / "out/advice.html").read_text()
     assert content["unit"] == "calls" and content["price"] <= 1.1 * 4000
+    written = [line.split("  ")[1] for line in printed.partition("\nwritten:\n")[2].splitlines()]
+    files = ("advice.html", "advice.json", "advised.yaml", "values/learned.safetensors")
+    assert written == [f"out/{file}" for file in files] and all((tmp_path / file).is_file() for file in written)
     advised = yaml.safe_load((tmp_path / "out/advised.yaml").read_text())
     assert content["recommended"] in advised["samplers"]
     run("evaluate", "--config", "out/advised.yaml", "--num_samples", 300, "--output", "report")

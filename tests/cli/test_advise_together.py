@@ -81,7 +81,7 @@ def untimed(path):
 def test_two_processes_give_the_advice_of_one(folder, monkeypatch):
     done = run_ranks("-m", "svlearn", "advise", *WORDS, "6000 calls", "--output", "two")
     assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout.count("the page:") == 1
+    assert done.stdout.count("written:") == 1
     monkeypatch.setattr("sys.argv", ["svlearn advise", *WORDS, "6000 calls", "--output", "one"])
     command.run()
     two, one = untimed(folder / "two" / "advice.json"), untimed(folder / "one" / "advice.json")

@@ -83,7 +83,8 @@ def test_a_training_is_stopped_by_its_judge_and_drawn(home, capsys):
     assert rows["step"].max() < 60 and {"reward", "judge", "kl", "elbo", "judge_standard_error"} <= set(rows)
     best = rows["step"][rows["judge"].idxmax()]
     assert f"the weights are those of step {int(best)}" in printed.err
-    assert "policy written to run/policy.safetensors" in printed.out
+    kept = {"policy.safetensors": "the policy", "validation.csv": "its validations", "validation.svg": "their curves"}
+    assert printed.out.endswith("written:\n" + "".join(f"  run/{file}  {what}\n" for file, what in kept.items()))
     pushed = read_tensors(home / "run/policy.safetensors")["network.push"]
     assert 2 * pushed.item() == pytest.approx(2.0, abs=1.2)  # two steps of that, towards the judge's place
     picture = (home / "run/validation.svg").read_text()
