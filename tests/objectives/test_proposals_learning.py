@@ -118,7 +118,7 @@ def test_it_learns_the_exact_value_from_a_proposal(name, family, arguments):
     oracle, network, proposal = make(name)
     options = dict(learning_rate=2e-2, batch_size=256, proposal=proposal)
     objective = family(oracle, oracle.target(ALPHA), Learned(network), *arguments, **options)
-    fit(objective, max_steps=750, seed=0, enable_progress_bar=False)
+    fit(objective, max_steps=1500, seed=0, enable_progress_bar=False)
     exact = oracle.mean_value() if arguments == ("mean",) else oracle.soft_value(ALPHA)
     states = roll_out(oracle, 4000, generator=seeded("cpu", 99))["states"]
     for t in range(oracle.num_steps):

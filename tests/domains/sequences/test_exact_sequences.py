@@ -117,7 +117,9 @@ def test_every_objective_learns_the_value_of_dynamic_programming(name):
     objective, learns = VALUES[name]
     known, process = truth("one_place"), reference()
     value = Learned(Table(process.num_steps))
-    fit(objective(process, TARGET, value, learning_rate=3e-2, batch_size=256), max_steps=750, enable_progress_bar=False)
+    fit(
+        objective(process, TARGET, value, learning_rate=3e-2, batch_size=256), max_steps=1500, enable_progress_bar=False
+    )
     wanted = known.mean if learns == "mean" else known.soft
     for t in range(1, process.num_steps):  # v_0 is one number
         law, goal, found = known.reach[t], wanted[t], value.network.table[t].detach()
@@ -140,7 +142,7 @@ def test_a_policy_reaches_p_star(name):
     process = reference()
     policy = policies.Finetuned(process)
     before, optimum = (known.reach[-1] for known in [truth("one_place")]), truth("one_place").optimum
-    fit(POLICIES[name](process, policy), max_steps=350, enable_progress_bar=False)
+    fit(POLICIES[name](process, policy), max_steps=700, enable_progress_bar=False)
     policy.requires_grad_(False)
     after = Enumerated(policy.copy, ALPHA).reach[-1]
     distance = [float((law - optimum).abs().sum()) / 2 for law in (*before, after)]
