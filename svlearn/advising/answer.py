@@ -65,10 +65,10 @@ def advise(
     and those at hand. Of a `surrogates.Surrogate` that is trainable, fitted to the same, the posterior mean is one that
     asks for no reward; a policy that is trainable climbs the ELBO by samples of its own (at α = 0 at a quarter of the
     standard deviation of plain rewards), for as many calls as its share of the budget. Of each value is measured what a
-    choice by it gains at every step (`values.selection_gain`); one that foresees nothing beyond noise is left out,
-    unless a choice by it costs next to nothing. Of the others SVDD with several numbers of candidates, the same at each
-    step or where they gain (`candidates_by_step`), the best of several such lineages, handing over, and for α > 0 SMC
-    and guidance race by successive halving. The first of the finalists that, on samples which nobody has chosen by,
+    choice by it gains at every step (`values.selection_gain`); by one that foresees nothing beyond noise no choice is
+    made, unless it costs next to nothing. Of the others SVDD with several numbers of candidates, the same at each step
+    or where they gain (`candidates_by_step`), the best of several such lineages, handing over, and for α > 0 SMC, and
+    guidance of all, race by successive halving. The first of the finalists that, on samples which nobody has chosen by,
     gains over the best of as many plain samples as its own price buys is recommended; else best-of-N is. Training is
     paid by the samples that it learned from and the fit, once.
 

@@ -76,9 +76,7 @@ class Shelf:
                 numbers = candidates_by_step(foresight.gains.tolist(), size * steps)
                 if len(set(numbers)) > 1:
                     found += self._svdd(f"SVDD, {name}, {size} a step by gain", name, [*numbers, size])
-        if self.target.alpha > 0 and not value.needs_generator:
-            found += self._weighted(name)
-        return found
+        return found + self._weighted(name) + self.guided(name)
 
     def of_two(self, early: str, late: str, gains: tuple[Foresight, Foresight]) -> list[Candidate]:
         """One value until the other gains more, then that, with as many candidates as fit; and later, where that pays
@@ -124,7 +122,8 @@ class Shelf:
     def _weighted(self, name: str) -> list[Candidate]:
         found: list[Candidate] = []
         value = self.values[name]
-        guided = {"class_path": "svlearn.proposals.Guided", "init_args": {"value": name}}
+        if not self._can_weigh(value):
+            return []
         for size in self._sizes(lambda size: self._of_particles(size, value))[:1]:
             arguments: dict[str, Any] = {"value": name, "num_particles": size}
             calls = self._of_particles(size, value)
@@ -132,6 +131,19 @@ class Shelf:
             tempered = {**arguments, "tempering": {"class_path": "svlearn.inference.tempering.Adaptive"}}
             title = f"SMC, {name}, {size} particles, tempered"
             found += self._made(title, "svlearn.smc", tempered, (name,), calls)
+        return found
+
+    def _can_weigh(self, value: Value) -> bool:
+        return self.target.alpha > 0 and not value.needs_generator
+
+    def guided(self, name: str) -> list[Candidate]:
+        """What the gradient of one value can do, where α > 0. What a choice by a value gains says little of that: a
+        gradient leads where no candidate lies."""
+        found: list[Candidate] = []
+        value = self.values[name]
+        if not self._can_weigh(value):
+            return []
+        guided = {"class_path": "svlearn.proposals.Guided", "init_args": {"value": name}}
         for size in self._sizes(lambda size: self._of_particles(size, value, gradient=True))[:1]:
             calls = self._of_particles(size, value, gradient=True)
             title = f"SMC, guided by {name}, {size} particles"

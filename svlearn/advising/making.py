@@ -53,6 +53,7 @@ class Making:
     trained: dict[str, float] = field(default_factory=dict)  # by name, what the training of a value or a policy cost
     files: dict[str, str] = field(default_factory=dict)
     foresights: dict[str, Foresight] = field(default_factory=dict)
+    blind: set[str] = field(default_factory=set)  # values that nothing is chosen by
     tables: list[pd.DataFrame] = field(default_factory=list)
     rates: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=rates.COLUMNS))
 
@@ -140,7 +141,8 @@ class Making:
 
     def look_ahead(self, known: Pilot, limit: float) -> None:
         """What a choice by each value gains, on the trajectories that trained none; a value that would cost more than
-        the limit with two candidates, or that foresees nothing and is dear or surely of no use, is left out."""
+        the limit with two candidates is left out; nothing is chosen by one that foresees nothing, and that is dear or
+        surely of no use."""
         judged = len(known.rewards) // JUDGED
         share = GAINS * self.account.budget.amount / max(1, len(self.values))
         steps = self.reference.num_steps
@@ -186,7 +188,7 @@ class Making:
         own = self.foresights[name]
         if not own.foresees and (least >= DEAR * known.price or own.at_most <= rival):
             self.skipped[name] = own.sentence(name)
-            del self.values[name]
+            self.blind.add(name)
 
     def shelf(self, limit: float) -> Shelf:
         return Shelf(self.reference, self.target, self.values, frozenset(self.trained), self.price, limit)
@@ -205,10 +207,12 @@ class Making:
     def _candidates(self, shelf: Shelf) -> list[Candidate]:
         candidates = list[Candidate]()
         for name in self.values:
-            candidates += shelf.of_value(name, self.foresights.get(name))
+            blind = name in self.blind
+            candidates += shelf.guided(name) if blind else shelf.of_value(name, self.foresights.get(name))
+        seen = self.values.keys() & self.foresights.keys() - self.blind
         for early in self.values:
-            late = POSTERIOR if POSTERIOR in self.values else DRAWS
-            if not self.values[early].needs_prediction and {early, late} <= set(self.foresights) & set(self.values):
+            late = POSTERIOR if POSTERIOR in seen else DRAWS
+            if not self.values[early].needs_prediction and {early, late} <= seen:
                 candidates += shelf.of_two(early, late, (self.foresights[early], self.foresights[late]))
         for name, policy in self.policies.items():
             candidates += shelf.of_policy(name, policy)

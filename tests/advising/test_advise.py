@@ -9,6 +9,7 @@ import torch
 import svlearn as sv
 from svlearn.advising import advise
 from svlearn.advising.draws import Drawing
+from svlearn.advising.foresight import Foresight
 from svlearn.domains.analytic import LinearGaussianChain, QuadraticReward
 
 T, DIM = 4, 2
@@ -87,6 +88,15 @@ def test_a_gradient_is_used_where_there_is_one():
     advice = advise(REFERENCE, sv.Target(REFERENCE.reward, alpha=0.5), seed=1, **QUICK)
     names = list(advice.front.index)
     assert any(name.startswith("guidance by posterior mean") for name in names) and advice.gain.low > 0
+
+
+def test_a_gradient_is_tried_where_no_choice_is_seen_to_gain(monkeypatch):
+    """At the bottom of its noise a foresight says nothing of where a gradient leads."""
+    monkeypatch.setattr(Foresight, "foresees", False)
+    advice = advise(REFERENCE, sv.Target(REFERENCE.reward, alpha=0.5), seed=1, **QUICK)
+    assert "posterior mean" in advice.skipped
+    assert not any(name.startswith("SVDD, posterior mean") for name in advice.front.index)
+    assert "guidance by posterior mean" in advice.recommended and advice.gain.low > 0
 
 
 @pytest.mark.slow
