@@ -19,7 +19,7 @@ from statistics import median
 from benchmarks.common.pages import markdown_table, not_measured
 from benchmarks.common.paths import PAGES, ROOT
 from benchmarks.common.results import Results
-from benchmarks.scaling import work
+from benchmarks.scaling import paper, work
 from svlearn.evaluation.report.numbers import plain
 from svlearn.evaluation.report.provenance import provenance
 
@@ -92,4 +92,5 @@ def page(held: dict) -> str:
         "`python -m benchmarks scaling` from `benchmarks/results/scaling.json`.\n"
     )
     first = f"**Two processes are so many times as fast as one: {told}; 2 would be all.**\n"
-    return f"# {TITLE}\n\n{first}{busy}\n{markdown_table(header, rows)}\n{named}\n{notes}"
+    more = paper.section(ratios, median(held["kinds"]["training"]["seconds"]["1"]))
+    return f"# {TITLE}\n\n{first}{busy}\n{markdown_table(header, rows)}\n{named}{more}\n{notes}"
