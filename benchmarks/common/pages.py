@@ -42,6 +42,9 @@ def folded(summary: str, text: str) -> str:
     return f'<details markdown="1"><summary>{summary}</summary>\n\n{text.strip()}\n\n</details>\n'
 
 
+TOLD = {"date", "git_commit", "cpu", "gpu", "cores"}  # by a provenance
+
+
 def reproduce(studies: str | Sequence[str], held: Any, more: str = "") -> str:
     """How a page is measured and written again, and when, from which code and on what its results were measured.
 
@@ -61,7 +64,7 @@ def lacks(names: Sequence[str]) -> str:
 
 def measured_at(held: Any) -> list[str]:
     """A sentence of when, from which code and on what results were measured; none where they do not say."""
-    origins = list(provenances(held))
+    origins = [each for each in provenances(held) if each.keys() >= TOLD]
     if not origins:
         return []
     days = sorted({origin["date"][:10] for origin in origins})

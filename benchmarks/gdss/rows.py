@@ -5,7 +5,6 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import fmean
-from typing import Any
 
 import numpy as np
 from rdkit import Chem
@@ -93,12 +92,6 @@ def gather(held: dict) -> dict[str, dict[str, Drawn]]:
         if ", strength " not in name:
             batches.setdefault(reward, {}).setdefault(name, []).append(batch)
     return {reward: {name: Drawn(reward, name, own) for name, own in rows.items()} for reward, rows in batches.items()}
-
-
-def machines(held: dict) -> dict[str, Any]:
-    """The processors that batches were drawn on, each once, and how many cores one has."""
-    drawn = [batch["provenance"] for batch in held["batches"].values()]
-    return {"cpu": " or ".join(dict.fromkeys(each["cpu"] for each in drawn)), "cores": drawn[0]["cores"]}
 
 
 def number_in(pattern: str, name: str, other: int) -> int:

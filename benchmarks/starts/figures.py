@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from benchmarks.common.estimates import NORMAL
 from benchmarks.common.figures import style, svg
-from benchmarks.starts.problems import PROBLEMS, problem
+from benchmarks.starts.problems import PROBLEMS
 from benchmarks.starts.rows import BY_GRADIENT, BY_NOISE, PLAIN, ROWS
 from svlearn.evaluation.report.figures import COLORS
 
@@ -34,7 +34,7 @@ def bars(results: dict[str, Any], names: list[str]) -> str:
             for axes, (key, label) in zip(row, FIGURES.items(), strict=True):
                 draw(axes, results[name], key)
                 axes.set_ylabel(label)
-            row[0].set_title(problem(name).title, fontsize=10, loc="left")
+            row[0].set_title(PROBLEMS[name].title, fontsize=10, loc="left")
         return svg(figure, panels[0, 0], columns=3)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 from benchmarks.common.estimates import apart
 from benchmarks.common.pages import markdown_table, not_measured, opening, reproduce
 from benchmarks.starts.figures import NAME
-from benchmarks.starts.problems import PROBLEMS, STEPS, Digits, Mixture, problem
+from benchmarks.starts.problems import PROBLEMS, STEPS, Digits, Mixture
 from benchmarks.starts.rows import BY_GRADIENT, BY_NOISE, CALLS, LEVELS, MOVES, PLAIN, ROWS
 from svlearn.evaluation.report.numbers import plain, with_error
 
@@ -41,7 +41,7 @@ def page(results: dict[str, Any]) -> str:
     found = " ".join(headline(name, results[name]) for name in measured)
     parts = [opening(TITLE, found, {NAME: "Effective starts and the spread of log Z"})]
     for name in measured:
-        parts += [f"## {problem(name).title[:1].upper()}{problem(name).title[1:]}\n", table(results[name])]
+        parts += [f"## {PROBLEMS[name].title[:1].upper()}{PROBLEMS[name].title[1:]}\n", table(results[name])]
     absent = [name for name in PROBLEMS if name not in measured]
     if absent:
         parts.append(f"Not measured: {', '.join(absent)}.\n")
@@ -61,7 +61,7 @@ def headline(name: str, held: dict[str, Any]) -> str:
                 f"{sampler}, {label}: {plain(times, 2)} times as many effective starts, and a spread of log Z "
                 f"{compared(own['spread'], before['spread'])}"
             )
-    return f"**{problem(name).title.capitalize()}, at equal network calls.** {'; '.join(clauses)}."
+    return f"**{PROBLEMS[name].title.capitalize()}, at equal network calls.** {'; '.join(clauses)}."
 
 
 def compared(own: tuple[float, float], before: tuple[float, float]) -> str:

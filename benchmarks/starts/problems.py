@@ -2,7 +2,6 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from functools import cache
 
 import torch
@@ -83,7 +82,7 @@ class Digits(Problem):
         return 1 / CLASSES
 
 
-PROBLEMS: dict[str, Callable[[], Problem]] = {"mixture": Mixture, "digits": Digits}
+PROBLEMS: dict[str, type[Problem]] = {"mixture": Mixture, "digits": Digits}
 
 
 @cache

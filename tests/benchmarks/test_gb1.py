@@ -114,7 +114,7 @@ def test_what_the_page_advises_is_what_was_found(results, sweep):
     quick = [each for each in found if each.kind == FREE and each.calls <= 10 * first.calls]
     assert all(each.total_variation > first.total_variation for each in quick)
     page = run.PAGE.read_text(encoding="utf-8")
-    assert page.index("](gb1_calls.svg)") < page.index("**On measured fitness, what comes nearest p\\* per call is")
+    assert page.index("**On measured fitness, what comes nearest p\\* per call is") < page.index("](gb1_calls.svg)")
     assert f"per call is {told(first)}: " in page
 
 

@@ -35,9 +35,9 @@ def test_a_row_by_hand(drawn):
 
 def test_only_what_all_trainings_have_is_told(drawn):
     """QED has one training as yet, and nothing has where there is but one."""
-    text = pages.page(drawn, ["twist"])
+    text = pages.page(drawn, ["twist"], {})
     assert "## SA" in text and "QED" not in text and "3 molecules a row" in text
-    assert "Not yet measured" in pages.page(drawn[:1], ["twist"])
+    assert "Not yet measured" in pages.page(drawn[:1], ["twist"], {})
 
 
 def test_each_training_is_kept_apart(tmp_path, monkeypatch):

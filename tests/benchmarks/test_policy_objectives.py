@@ -189,7 +189,7 @@ def test_a_page_of_some_results(held):
     assert "Does not apply: adjoint matching (the states are discrete)" in text
     assert "Seeds of 5 that are not measured yet: GRPO 2, " in text and "distillation 5." in text
     assert f"Not measured yet: {TASKS['qm9'].title}" in text
-    assert text.index("![") < text.index("**Of mrl") < text.index("| Objective")
+    assert text.index("**Of mrl") < text.index("![") < text.index("| Objective")
     assert text.index("**Of mrl. For p*") and "one seed" not in text
     assert list(figures(held)) == [file("mrl")] and "trajectory balance" in figures(held)[file("mrl")]
 
