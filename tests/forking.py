@@ -66,14 +66,18 @@ def start(*arguments, cwd=None, **environment):
 
 
 def run(*arguments, cwd=None, timeout=300, **environment):
-    """Run one to its end."""
-    return start(*arguments, cwd=cwd, **environment).finished(timeout)
+    """Run one to its end; one that takes longer is killed."""
+    program = start(*arguments, cwd=cwd, **environment)
+    try:
+        return program.finished(timeout)
+    except subprocess.TimeoutExpired:
+        program.process.kill()
+        raise
 
 
 def run_ranks(*arguments, processes=2, timeout=300, **environment):
     """As torchrun does it: one program in several processes, which know of each other; those that are left end with the
-    first that fails. Returns the status of that one,
-    or 0, and what all of them wrote, by rank."""
+    first that fails. Returns the status of that one, or 0, and what all of them wrote, by rank."""
     shared = {"WORLD_SIZE": str(processes), "LOCAL_WORLD_SIZE": str(processes), "GROUP_RANK": "0"}
     shared |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port()), "TORCHELASTIC_RUN_ID": "none"}
     shared |= environment
