@@ -64,7 +64,7 @@ def learned() -> tuple[Value, float]:
         drawn,
         scores,
         seed=SEED,
-        steps=trained_values.STEPS,
+        steps=trained_values.STEPS["calls"],
         seconds=None,
     )
     return value, TRAJECTORIES * (setting.reference.num_steps + 1.0)

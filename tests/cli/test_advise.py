@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 import svlearn as sv
-from svlearn.advising import race
+from svlearn.advising import race, trained_values
 from svlearn.cli import main
 
 MODULE = """
@@ -45,7 +45,7 @@ def run(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
 
     def run(*words):
-        monkeypatch.setattr("svlearn.advising.trained_values.STEPS", 60)
+        monkeypatch.setitem(trained_values.STEPS, "calls", 60)
         monkeypatch.setattr(sys, "argv", ["svlearn"])
         main([str(word) for word in words])
         return capsys.readouterr()
