@@ -64,7 +64,8 @@ def test_the_limit_is_what_fits_the_share_of_the_memory():
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the system does not tell the peak memory")
 def test_the_probe_sees_what_a_state_takes():
-    of_each = 40_000_000  # bytes, far above what else a process may take meanwhile, in pages of their own: the allocator gives them back
+    # far above what else a process may take meanwhile, in pages of their own, which the allocator gives back
+    of_each = 40_000_000  # bytes
 
     def call(number):
         torch.ones(number, of_each // 8, dtype=torch.float64)
