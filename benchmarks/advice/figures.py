@@ -33,7 +33,7 @@ def by_budget(found: Sequence[Sequence[Verdict]]) -> str:
         for axes, own in zip(panels, found, strict=False):
             _panel(axes, own)
         for axes in panels[len(found) :]:
-            axes.set_axis_off()
+            figure.delaxes(axes)
         return svg(figure, panels[0], columns=2)
 
 

@@ -40,12 +40,16 @@ def section(ratios: dict[str, float], one_training: float) -> str:
         rows.append(
             [kind, f"{plain(100 * serial, 2)} % of the work stays with one process; the rest is shared", *cells]
         )
-    cells = []
+    cells, serial = [], serial_share(ratios["training"])
     for number, bandwidth, latency in PLACES.values():
-        seconds = step / number + all_reduce(size, number, bandwidth, latency)
+        seconds = step / times_as_fast(serial, number) + all_reduce(size, number, bandwidth, latency)
         cells.append(f"{plain(step / seconds, 2)} of {number}")
-    said = f"a step of {TRAJECTORIES} trajectories takes {plain(1e3 * step, 2)} ms, of which each process does its part"
-    rows.append(["training", f"{said}; {plain(size / 1e6, 2)} MB of gradients are summed over a ring at each", *cells])
+    said = (
+        f"{plain(100 * serial, 2)} % of a step of {TRAJECTORIES} trajectories, {plain(1e3 * step, 2)} ms, stays with "
+        f"each process (the sums over gloo included); {plain(size / 1e6, 2)} MB of gradients are summed over a ring "
+        "besides"
+    )
+    rows.append(["training", said, *cells])
     links = "; ".join(
         f"{name}: {plain(bandwidth / 1e9, 3)} GB/s and {plain(1e6 * latency, 3)} µs a message"
         for name, (_, bandwidth, latency) in PLACES.items()

@@ -16,7 +16,8 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from benchmarks.common.pages import markdown_table, not_measured
+from benchmarks.common.dots import OTHER, Panel, chart, spread
+from benchmarks.common.pages import markdown_table, not_measured, opening, reproduce
 from benchmarks.common.paths import PAGES, ROOT
 from benchmarks.common.results import Results
 from benchmarks.scaling import paper, work
@@ -24,7 +25,7 @@ from svlearn.evaluation.report.numbers import plain
 from svlearn.evaluation.report.provenance import provenance
 
 RESULTS, PAGE = Results("scaling", {"kinds": {}}), PAGES / "scaling.md"
-TITLE = "One process against two"
+TITLE, NAME = "One process against two", "scaling.svg"
 KINDS = {
     "sampling": "What is left: the larger share of the blocks, and their gathering.",
     "training": "What is left: the sum of gradients over gloo at each step, and what each does besides its rows.",
@@ -64,7 +65,22 @@ def seconds(kind: str, processes: int) -> float:
 
 
 def pages() -> dict[Path, str]:
-    return {PAGE: page(RESULTS.read())}
+    held = RESULTS.read()
+    return {PAGE: page(held)} | {PAGE.with_name(name): drawing for name, drawing in figures(held).items()}
+
+
+def figures(held: dict) -> dict[str, str]:
+    """SVG by file name."""
+    if len(held["kinds"]) < len(KINDS):
+        return {}
+    dots = [spread(kind, times(row), OTHER) for kind, row in held["kinds"].items()]
+    panel = Panel("Two processes", "times as fast as one, mean and range of turns", dots, line=(2.0, "all"))
+    return {NAME: chart("scaling", [panel])}
+
+
+def times(row: dict) -> list[float]:
+    """How many times as fast two are, turn by turn."""
+    return [one / two for one, two in zip(row["seconds"]["1"], row["seconds"]["2"], strict=True)]
 
 
 def page(held: dict) -> str:
@@ -73,9 +89,9 @@ def page(held: dict) -> str:
     ratios, rows, loads = {}, [], []
     for kind, row in held["kinds"].items():
         one, two = (row["seconds"][number] for number in ("1", "2"))
-        ratios[kind] = median(a / b for a, b in zip(one, two, strict=True))
+        ratios[kind] = median(times(row))
         loads.append(row["load"])
-        every = ", ".join(plain(a / b, 3) for a, b in zip(one, two, strict=True))
+        every = ", ".join(plain(each, 3) for each in times(row))
         rows.append([kind, plain(median(one), 3), plain(median(two), 3), plain(ratios[kind], 3), every])
     told = ", ".join(f"{kind} {plain(ratio, 3)}" for kind, ratio in ratios.items())
     busy = (
@@ -88,9 +104,13 @@ def page(held: dict) -> str:
     named = "".join(f"- {kind}: {text}\n" for kind, text in KINDS.items())
     notes = (
         f"{work.SAMPLES} best of {work.BEST_OF} of utr5 in blocks of {work.BLOCK}; {work.STEPS} steps of "
-        f"{work.TRAJECTORIES} trajectories; {work.OBJECTS} objects. Starting processes is not counted. Written by "
-        "`python -m benchmarks scaling` from `benchmarks/results/scaling.json`.\n"
+        f"{work.TRAJECTORIES} trajectories; {work.OBJECTS} objects. Starting processes is not counted.\n"
     )
-    first = f"**Two processes are so many times as fast as one: {told}; 2 would be all.**\n"
+    first = opening(
+        TITLE,
+        f"**Two processes are so many times as fast as one: {told}; 2 would be all.**",
+        {NAME: "Times as fast, of two processes"},
+    )
     more = paper.section(ratios, median(held["kinds"]["training"]["seconds"]["1"]))
-    return f"# {TITLE}\n\n{first}{busy}\n{markdown_table(header, rows)}\n{named}{more}\n{notes}"
+    end = reproduce("scaling", held)
+    return f"{first}{busy}\n{markdown_table(header, rows)}\n{named}{more}\n{notes}\n{end}"
